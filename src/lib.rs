@@ -1,0 +1,7 @@
+//! Keeps an application working while Clerk is down.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod id;
+pub mod key;
+pub mod upstream;
