@@ -2,6 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod health;
 pub mod id;
+pub mod jwks;
 pub mod key;
+pub mod policy;
+pub mod revocation;
+pub mod token;
 pub mod upstream;

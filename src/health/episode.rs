@@ -1,0 +1,178 @@
+//! Outages on the calendar: when they began, which belong together, how much time they took.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// Outages with less than this of health between them are one episode.
+const EPISODE_GAP: Duration = Duration::from_secs(15 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// More than this many outages in a day are remembered as fewer, longer ones.
+const MAX_INTERVALS: usize = 128;
+
+/// The outages of the last 24 hours. Its times are wall-clock times, because they are compared with
+/// tokens and outlive the process.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outages {
+    intervals: Vec<Interval>,
+    episode_start: Option<Timestamp>,
+}
+
+/// One outage. `end` is `None` while it lasts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Interval {
+    /// The last instant at which all was good.
+    pub start: Timestamp,
+    /// When it was over.
+    pub end: Option<Timestamp>,
+}
+
+impl Outages {
+    /// Takes up what an earlier process wrote down. Intervals that make no sense are dropped.
+    #[must_use]
+    pub fn restore(intervals: Vec<Interval>, episode_start: Option<Timestamp>) -> Self {
+        let sane = |i: &Interval| i.end.is_none_or(|end| end >= i.start);
+        Self { intervals: intervals.into_iter().filter(sane).collect(), episode_start }
+    }
+
+    /// An outage began. It opens a new episode unless the last one ended less than 15 minutes
+    /// before; within an episode its start never moves.
+    pub fn begin(&mut self, start: Timestamp, now: Timestamp) {
+        if self.current().is_some() {
+            return;
+        }
+        let last_end = self.intervals.last().and_then(|last| last.end);
+        let start = last_end.map_or(start, |end| start.max(end));
+        let same_episode = last_end.is_some_and(|end| start.since(end) < EPISODE_GAP);
+        if !same_episode || self.episode_start.is_none() {
+            self.episode_start = Some(start);
+        }
+        self.intervals.push(Interval { start, end: None });
+        self.forget(now);
+    }
+
+    /// The outage that lasts is over.
+    pub fn end(&mut self, now: Timestamp) {
+        if let Some(last) = self.intervals.last_mut()
+            && last.end.is_none()
+        {
+            last.end = Some(now.max(last.start));
+        }
+    }
+
+    /// The start of the outage that lasts.
+    #[must_use]
+    pub fn current(&self) -> Option<Timestamp> {
+        self.intervals.last().filter(|last| last.end.is_none()).map(|last| last.start)
+    }
+
+    /// The start of the first outage of the present or last episode.
+    #[must_use]
+    pub fn episode_start(&self) -> Option<Timestamp> {
+        self.episode_start
+    }
+
+    /// The outages that are remembered, oldest first.
+    #[must_use]
+    pub fn intervals(&self) -> &[Interval] {
+        &self.intervals
+    }
+
+    /// Outage time within the present or last episode.
+    #[must_use]
+    pub fn spent_in_episode(&self, now: Timestamp) -> Duration {
+        self.episode_start.map_or(Duration::ZERO, |start| self.spent_since(start, now))
+    }
+
+    /// Outage time within the last 24 hours.
+    #[must_use]
+    pub fn spent_in_day(&self, now: Timestamp) -> Duration {
+        self.spent_since(now.minus(DAY), now)
+    }
+
+    fn spent_since(&self, from: Timestamp, now: Timestamp) -> Duration {
+        let spent = |i: &Interval| i.end.unwrap_or(now).since(i.start.max(from));
+        self.intervals.iter().map(spent).sum()
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let horizon = now.minus(DAY);
+        let episode = self.episode_start;
+        self.intervals.retain(|i| {
+            i.end.is_none_or(|end| end >= horizon || episode.is_some_and(|start| end >= start))
+        });
+        if self.intervals.len() > MAX_INTERVALS {
+            let second = self.intervals.remove(1);
+            self.intervals[0].end = second.end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_secs(minutes * 60)
+    }
+
+    fn minutes(n: u64) -> Duration {
+        Duration::from_secs(n * 60)
+    }
+
+    #[test]
+    fn outages_less_than_fifteen_minutes_apart_are_one_episode() {
+        let mut outages = Outages::default();
+        outages.begin(at(0), at(0));
+        outages.end(at(10));
+        outages.begin(at(24), at(24));
+        assert_eq!(outages.episode_start(), Some(at(0)));
+        assert_eq!(outages.spent_in_episode(at(30)), minutes(16));
+        outages.end(at(30));
+        outages.begin(at(45), at(45));
+        assert_eq!(outages.episode_start(), Some(at(45)));
+        assert_eq!(outages.spent_in_episode(at(50)), minutes(5));
+        assert_eq!(outages.spent_in_day(at(50)), minutes(21));
+    }
+
+    #[test]
+    fn an_outage_that_lasts_does_not_begin_again() {
+        let mut outages = Outages::default();
+        outages.begin(at(0), at(0));
+        outages.begin(at(5), at(5));
+        assert_eq!(outages.current(), Some(at(0)));
+    }
+
+    #[test]
+    fn a_back_dated_start_never_reaches_into_the_outage_before() {
+        let mut outages = Outages::default();
+        outages.begin(at(0), at(0));
+        outages.end(at(10));
+        outages.begin(at(5), at(12));
+        assert_eq!(outages.current(), Some(at(10)));
+    }
+
+    #[test]
+    fn only_the_last_day_counts_and_memory_is_bounded() {
+        let mut outages = Outages::default();
+        outages.begin(at(0), at(0));
+        outages.end(at(60));
+        assert_eq!(outages.spent_in_day(at(24 * 60 + 30)), minutes(30));
+        for n in 0..1_000 {
+            outages.begin(at(100 + 2 * n), at(100 + 2 * n));
+            outages.end(at(101 + 2 * n));
+        }
+        assert!(outages.intervals().len() <= MAX_INTERVALS + 1);
+    }
+
+    #[test]
+    fn forgetting_detail_never_gives_time_back() {
+        let mut outages = Outages::default();
+        for n in 0..200 {
+            let before = outages.spent_in_episode(at(2 * n));
+            outages.begin(at(2 * n), at(2 * n));
+            assert!(outages.spent_in_episode(at(2 * n)) >= before);
+            outages.end(at(2 * n + 1));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Proof of life: tokens minted after trouble began prove that Clerk is alive, whatever our probes
+//! see. Nobody can forge it, and nobody who cuts us off from Clerk can hide it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// Tokens live this long at the least, and browsers renew them about this often.
+const RENEWAL: Duration = Duration::from_secs(40);
+/// Mints older than this say nothing about the present.
+const WINDOW: Duration = Duration::from_secs(60);
+/// A token minted so soon after the first failure may have been under way.
+const HEAD_START: Duration = Duration::from_secs(5);
+/// The rate is learned in steps of this length.
+const STEP: Duration = Duration::from_secs(10);
+/// With fewer expected, the count says nothing.
+const ENOUGH: f64 = 10.0;
+/// More users than this are not told apart.
+const CAPACITY: usize = 16 * 1024;
+
+/// What newly minted tokens say about Clerk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Life {
+    /// Too few tokens are expected to tell.
+    #[default]
+    Neutral,
+    /// Tokens keep being minted at half the usual rate or more.
+    Proven,
+    /// They should be, and are not.
+    Missing,
+}
+
+/// Counts new tokens: learns how many are usual, and compares.
+#[derive(Clone, Debug, Default)]
+pub struct Mints {
+    /// Learned while Clerk is healthy: new tokens per second.
+    usual: f64,
+    step_started: Option<Timestamp>,
+    step_count: u32,
+    /// When each user's newest token was minted. One user counts once, however many sessions.
+    newest: HashMap<u64, Timestamp>,
+}
+
+impl Mints {
+    /// Notes a token that was not seen before: a digest of its user, and its `iat`.
+    pub fn note(&mut self, user: u64, issued_at: Timestamp) {
+        self.step_count = self.step_count.saturating_add(1);
+        if self.newest.len() < CAPACITY || self.newest.contains_key(&user) {
+            let newest = self.newest.entry(user).or_insert(issued_at);
+            *newest = issued_at.max(*newest);
+        }
+    }
+
+    /// Learns the usual rate; called regularly, with whether Clerk is healthy.
+    pub fn tick(&mut self, healthy: bool, now: Timestamp) {
+        let started = *self.step_started.get_or_insert(now);
+        let passed = now.since(started);
+        if passed < STEP {
+            return;
+        }
+        if healthy {
+            let rate = f64::from(self.step_count) / passed.as_secs_f64();
+            let weight = if self.usual == 0.0 { 1.0 } else { 0.2 };
+            self.usual += weight * (rate - self.usual);
+        }
+        self.step_started = Some(now);
+        self.step_count = 0;
+        self.newest.retain(|_, minted| now.since(*minted) <= WINDOW);
+    }
+
+    /// Judges the time since `suspect_since`.
+    #[must_use]
+    pub fn life(&self, suspect_since: Timestamp, now: Timestamp) -> Life {
+        let from = suspect_since.plus(HEAD_START);
+        let expected = self.usual * now.since(from).min(RENEWAL).as_secs_f64();
+        if expected < ENOUGH {
+            return Life::Neutral;
+        }
+        let recent = now.minus(WINDOW);
+        let fresh = |minted: &&Timestamp| **minted > from && **minted > recent && **minted <= now.plus(HEAD_START);
+        let seen = self.newest.values().filter(fresh).count();
+        let seen = u32::try_from(seen).map_or(f64::MAX, f64::from);
+        if seen >= expected / 2.0 { Life::Proven } else { Life::Missing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    /// One new token per second, of a different user each, for two minutes.
+    fn usual_traffic() -> Mints {
+        let mut mints = Mints::default();
+        for second in 0..120 {
+            mints.note(u64::try_from(second).expect("positive"), at(second));
+            mints.tick(true, at(second));
+        }
+        mints
+    }
+
+    #[test]
+    fn tokens_minted_after_trouble_began_prove_life() {
+        let mut mints = usual_traffic();
+        for second in 126..150 {
+            mints.note(1_000 + u64::try_from(second).expect("positive"), at(second));
+        }
+        assert_eq!(mints.life(at(120), at(150)), Life::Proven);
+    }
+
+    #[test]
+    fn tokens_minted_before_trouble_began_prove_nothing() {
+        let mut mints = usual_traffic();
+        for second in 60..120 {
+            mints.note(2_000 + u64::try_from(second).expect("positive"), at(second));
+        }
+        assert_eq!(mints.life(at(120), at(150)), Life::Missing);
+    }
+
+    #[test]
+    fn one_user_cannot_prove_life_alone() {
+        let mut mints = usual_traffic();
+        for second in 126..150 {
+            mints.note(7, at(second));
+        }
+        assert_eq!(mints.life(at(120), at(150)), Life::Missing);
+    }
+
+    #[test]
+    fn an_application_without_traffic_is_neutral() {
+        assert_eq!(Mints::default().life(at(0), at(100)), Life::Neutral);
+        assert_eq!(usual_traffic().life(at(120), at(130)), Life::Neutral, "too soon to tell");
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let mut mints = Mints::default();
+        for user in 0..100_000 {
+            mints.note(user, at(0));
+        }
+        assert_eq!(mints.newest.len(), CAPACITY);
+    }
+}

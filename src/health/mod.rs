@@ -1,0 +1,243 @@
+//! Whether Clerk is well: kept per surface, and summed up in one verdict.
+//!
+//! Observations come in, a [`Report`] goes out. Everything here is a value: the state machine never
+//! reads a clock and can be replayed from a list of observations.
+
+mod episode;
+mod mints;
+mod observation;
+mod surface;
+mod tracker;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use episode::{Interval, Outages};
+pub use mints::{Life, Mints};
+pub use observation::{Evidence, Observation, Outcome, OwnFault, Trouble};
+pub use surface::{Status, Surface};
+pub use tracker::Tracker;
+pub use verdict::{DRAIN, Signals, Standing, Verdict};
+
+use crate::clock::{Moment, Timestamp};
+use crate::status_page::StatusReport;
+
+/// The two clocks may differ by this much before the time is not trusted.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+/// After a jump the time is not trusted for this long.
+const CLOCK_SHADOW: Duration = Duration::from_secs(60);
+/// An operator's word counts at most this long.
+pub const MAX_FORCED: Duration = Duration::from_secs(4 * 60 * 60);
+/// What a predecessor had proven is taken up within this time.
+pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// The health of Clerk over time.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    trackers: [Tracker; Surface::ALL.len()],
+    standing: Standing,
+    outages: Outages,
+    mints: Mints,
+    page: Option<Arc<StatusReport>>,
+    canaries: Option<bool>,
+    clock_skew_millis: Option<i64>,
+    last_tick: Option<Moment>,
+    clock_jumped: Option<Moment>,
+    forced: Option<Forced>,
+}
+
+/// An operator's word against the evidence, for a limited time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Forced {
+    /// `Outage` or `Healthy`.
+    pub verdict: Verdict,
+    /// When it was given.
+    pub from: Moment,
+    /// When it lapses.
+    pub until: Moment,
+}
+
+impl Health {
+    /// Takes up what an earlier process of this application wrote down at `saved`.
+    ///
+    /// Outages are always taken up: they only make grace stricter. A proven outage is taken up only
+    /// when it was still so within five minutes; the time in between counts as outage.
+    #[must_use]
+    pub fn resume(outages: Outages, in_outage: bool, saved: Timestamp, now: Moment) -> Self {
+        let mut health = Self { outages, ..Self::default() };
+        let recent = saved <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(saved) <= RESUME_WITHIN;
+        if in_outage && recent && health.outages.current().is_some() {
+            health.standing = Standing { verdict: Verdict::Outage, since: now };
+        } else {
+            health.outages.end(saved.min(now.wall));
+        }
+        health
+    }
+
+    /// Takes in one observation.
+    pub fn observe(&mut self, seen: &Observation) {
+        self.tracker_mut(seen.surface).observe(seen);
+        if seen.surface != Surface::StatusPage && seen.clock_skew_millis.is_some() {
+            self.clock_skew_millis = seen.clock_skew_millis;
+        }
+        self.tick(seen.at);
+    }
+
+    /// Takes in what the status page says.
+    pub fn read_page(&mut self, page: StatusReport) {
+        self.page = Some(Arc::new(page));
+    }
+
+    /// Takes in whether the egress canaries answer.
+    pub fn hear_canaries(&mut self, alive: bool) {
+        self.canaries = Some(alive);
+    }
+
+    /// Takes in a token that was not seen before.
+    pub fn note_mint(&mut self, user: u64, issued_at: Timestamp) {
+        self.mints.note(user, issued_at);
+    }
+
+    /// Lets an operator overrule the evidence for at most 4 hours; `None` takes it back.
+    pub fn force(&mut self, verdict: Option<Verdict>, ttl: Duration, now: Moment) {
+        let until = now.plus(ttl.min(MAX_FORCED));
+        self.forced = verdict.map(|verdict| Forced { verdict, from: now, until });
+        self.account(now);
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: Moment) {
+        if self.last_tick.is_some_and(|last| now.jump_since(last) > CLOCK_TOLERANCE) {
+            self.clock_jumped = Some(now);
+        }
+        self.last_tick = Some(now);
+        self.mints.tick(self.standing.verdict == Verdict::Healthy, now.wall);
+        let signals = self.signals(now);
+        self.standing = self.standing.after(&signals, now);
+        self.account(now);
+    }
+
+    /// Keeps the calendar of outages in step with the verdict.
+    fn account(&mut self, now: Moment) {
+        if self.verdict(now) == Verdict::Outage {
+            let start = self.outage_start(now);
+            self.outages.begin(start, now.wall);
+        } else {
+            self.outages.end(now.wall);
+        }
+    }
+
+    /// The last instant at which minting was good, or else the first at which it was not.
+    fn outage_start(&self, now: Moment) -> Timestamp {
+        if let Some(forced) = self.forced.filter(|forced| now.mono < forced.until.mono) {
+            return forced.from.wall;
+        }
+        let mint = self.tracker(Surface::SessionMint);
+        mint.last_good().or(mint.failing_since()).unwrap_or(now).wall
+    }
+
+    fn signals(&self, now: Moment) -> Signals {
+        let mint = self.tracker(Surface::SessionMint);
+        let failing = |surface: Surface| self.tracker(surface).failures() >= 2;
+        let page = self.page.as_ref().is_some_and(|page| page.corroborates_outage());
+        let suspect_since = mint.failing_since().map_or(now.wall, |since| since.wall);
+        let life = match self.standing.verdict {
+            Verdict::Healthy | Verdict::Unknown => Life::Neutral,
+            _ if mint.failures() == 0 => Life::Neutral,
+            _ => self.mints.life(suspect_since, now.wall),
+        };
+        let others = [Surface::Handshake, Surface::BackendApi, Surface::Jwks];
+        let authentic = |surface: Surface| {
+            self.tracker(surface).failures() > 0 && self.tracker(surface).has_authentic_evidence()
+        };
+        let page_reachable = self.tracker(Surface::StatusPage).failures() == 0;
+        Signals {
+            failures: mint.failures(),
+            failing_since: mint.failing_since(),
+            good: mint.good(),
+            good_since: mint.good_since(),
+            second_failing: others.into_iter().any(failing)
+                || (page && page_reachable)
+                || life == Life::Missing,
+            authentic: authentic(Surface::SessionMint) || others.into_iter().any(authentic),
+            canaries: self.canaries,
+            status_page_agrees: page && page_reachable,
+            last_hostile: Surface::ALL
+                .into_iter()
+                .filter_map(|surface| self.tracker(surface).last_hostile())
+                .max_by_key(|at| at.mono),
+            clock_sane: self.clock_sane(now),
+            life,
+        }
+    }
+
+    fn clock_sane(&self, now: Moment) -> bool {
+        self.clock_jumped.is_none_or(|at| now.since(at) > CLOCK_SHADOW)
+    }
+
+    /// The verdict, an operator's word included.
+    #[must_use]
+    pub fn verdict(&self, now: Moment) -> Verdict {
+        match self.forced {
+            Some(forced) if now.mono < forced.until.mono => forced.verdict,
+            _ => self.standing.verdict,
+        }
+    }
+
+    /// What is known of a surface.
+    #[must_use]
+    pub fn tracker(&self, surface: Surface) -> &Tracker {
+        &self.trackers[surface as usize]
+    }
+
+    fn tracker_mut(&mut self, surface: Surface) -> &mut Tracker {
+        &mut self.trackers[surface as usize]
+    }
+
+    /// The whole, for publication.
+    #[must_use]
+    pub fn report(&self, now: Moment) -> Report {
+        let forced = self.forced.filter(|forced| now.mono < forced.until.mono);
+        let since = forced.map_or(self.standing.since, |forced| forced.from);
+        Report {
+            verdict: self.verdict(now),
+            since,
+            surfaces: self.trackers.clone(),
+            outages: self.outages.clone(),
+            page: self.page.clone(),
+            clock_skew_millis: self.clock_skew_millis,
+            clock_sane: self.clock_sane(now),
+            forced,
+        }
+    }
+}
+
+/// The health of Clerk at one moment.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Moment,
+    /// The outages of the last day.
+    pub outages: Outages,
+    /// What the status page said last.
+    pub page: Option<Arc<StatusReport>>,
+    /// Clerk's clock minus ours, in milliseconds, as last measured.
+    pub clock_skew_millis: Option<i64>,
+    /// False for a minute after the wall clock jumped.
+    pub clock_sane: bool,
+    /// An operator's word in force.
+    pub forced: Option<Forced>,
+    surfaces: [Tracker; Surface::ALL.len()],
+}
+
+impl Report {
+    /// What is known of a surface.
+    #[must_use]
+    pub fn surface(&self, surface: Surface) -> &Tracker {
+        &self.surfaces[surface as usize]
+    }
+}

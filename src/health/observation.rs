@@ -1,0 +1,324 @@
+//! What one call to Clerk tells about it, and how much that is worth as evidence.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::StatusCode;
+use url::Url;
+
+use super::Surface;
+use crate::clock::{Moment, Timestamp};
+use crate::upstream::{Fault, Reply};
+
+/// A good answer that took longer than this makes a surface `Degraded`.
+pub const SLOW: Duration = Duration::from_secs(1);
+
+/// A good answer that took longer than this may help to prove an outage.
+const VERY_SLOW: Duration = Duration::from_millis(1_500);
+
+/// One observation of one surface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What was observed.
+    pub surface: Surface,
+    /// When the answer, or the lack of one, was certain.
+    pub at: Moment,
+    /// How long it took.
+    pub latency: Duration,
+    /// What it was.
+    pub outcome: Outcome,
+    /// Clerk's `Date` minus our clock, in milliseconds, when the answer carried one.
+    pub clock_skew_millis: Option<i64>,
+}
+
+/// What an observation says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Clerk answered as it should.
+    Good,
+    /// Clerk failed, as far as can be seen, with evidence of this class.
+    Failed(Evidence, Trouble),
+    /// The trouble is ours and says nothing about Clerk.
+    OwnFault(OwnFault),
+}
+
+/// Whether an observation may help to prove an outage.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// Class A: it came over valid TLS from the expected host.
+    Authentic,
+    /// Class U: whoever controls our network could have caused it.
+    Unproven,
+    /// Class X: somebody who is not Clerk answered. It never proves an outage, and forbids to
+    /// conclude one for a minute.
+    Hostile,
+}
+
+/// What went wrong at Clerk or on the way to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// An answer with this status.
+    Status(u16),
+    /// Clerk says that it is under maintenance.
+    Maintenance,
+    /// No answer.
+    Fault(Fault),
+    /// A redirect where none belongs.
+    Redirect,
+    /// Something else than JSON where JSON belongs, as a captive portal answers.
+    NotJson,
+    /// JSON, but not the expected document.
+    Unusable,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "answered {status}"),
+            Self::Maintenance => f.write_str("answered that it is under maintenance"),
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Redirect => f.write_str("redirected to another address"),
+            Self::NotJson => f.write_str("answered something that is not JSON"),
+            Self::Unusable => f.write_str("answered a document without usable content"),
+        }
+    }
+}
+
+/// Trouble of our own making.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OwnFault {
+    /// The Backend API refuses the secret key.
+    SecretKey,
+    /// The application has used up its own Backend API quota.
+    Quota,
+    /// The call could not be made, or this process was too busy to make it in time.
+    Local,
+}
+
+impl fmt::Display for OwnFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SecretKey => "the secret key is refused; check CLERK_SECRET_KEY",
+            Self::Quota => "the application's own Backend API quota is used up",
+            Self::Local => "this process could not make the call in time",
+        })
+    }
+}
+
+impl Observation {
+    /// Judges the result of a call to `url`.
+    #[must_use]
+    pub fn of(surface: Surface, url: &Url, result: &Result<Reply, Fault>, at: Moment) -> Self {
+        let latency = result.as_ref().map_or(Duration::ZERO, |reply| reply.latency);
+        let outcome = match result {
+            Ok(reply) => judge(surface, url, reply),
+            Err(fault) => lost(*fault),
+        };
+        let skew = result.as_ref().ok().and_then(|reply| clock_skew(reply, at.wall));
+        Self { surface, at, latency, outcome, clock_skew_millis: skew }
+    }
+
+    /// The same call, whose answer turned out to be of no use although its form was right.
+    #[must_use]
+    pub fn unusable(mut self) -> Self {
+        if self.outcome == Outcome::Good {
+            self.outcome = Outcome::Failed(Evidence::Unproven, Trouble::Unusable);
+        }
+        self
+    }
+
+    /// The same call, which cannot be judged because this process was starved while it ran.
+    #[must_use]
+    pub fn starved(mut self) -> Self {
+        self.outcome = Outcome::OwnFault(OwnFault::Local);
+        self
+    }
+
+    /// True when it may count as class A evidence: an authentic failure, or a very slow answer.
+    #[must_use]
+    pub fn is_authentic_evidence(&self) -> bool {
+        match self.outcome {
+            Outcome::Failed(evidence, _) => evidence == Evidence::Authentic,
+            Outcome::Good => self.latency > VERY_SLOW,
+            Outcome::OwnFault(_) => false,
+        }
+    }
+}
+
+fn lost(fault: Fault) -> Outcome {
+    match fault {
+        Fault::Tls => Outcome::Failed(Evidence::Hostile, Trouble::Fault(fault)),
+        Fault::Unsendable => Outcome::OwnFault(OwnFault::Local),
+        _ => Outcome::Failed(Evidence::Unproven, Trouble::Fault(fault)),
+    }
+}
+
+fn judge(surface: Surface, url: &Url, reply: &Reply) -> Outcome {
+    let failed = |trouble| Outcome::Failed(Evidence::Authentic, trouble);
+    let status = reply.status;
+    if status.is_server_error() {
+        let maintenance = error_code(reply).as_deref() == Some("maintenance_mode");
+        let trouble =
+            if maintenance { Trouble::Maintenance } else { Trouble::Status(status.as_u16()) };
+        return failed(trouble);
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let ours = surface == Surface::BackendApi
+            && reply.headers.contains_key(RETRY_AFTER)
+            && error_code(reply).is_some();
+        return if ours {
+            Outcome::OwnFault(OwnFault::Quota)
+        } else {
+            failed(Trouble::Status(429))
+        };
+    }
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return redirected(surface, url, reply);
+    }
+    if status != StatusCode::NOT_MODIFIED && !is_json(reply) {
+        return Outcome::Failed(Evidence::Hostile, Trouble::NotJson);
+    }
+    let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    match surface {
+        Surface::BackendApi if refused => Outcome::OwnFault(OwnFault::SecretKey),
+        // An error in Clerk's own words is an answer of its origin: it is up and says no.
+        Surface::SessionMint | Surface::Handshake => Outcome::Good,
+        _ if status.is_client_error() => {
+            Outcome::Failed(Evidence::Unproven, Trouble::Status(status.as_u16()))
+        }
+        _ => Outcome::Good,
+    }
+}
+
+/// The handshake answers with a redirect by design. Elsewhere one to another host is a stranger's.
+fn redirected(surface: Surface, url: &Url, reply: &Reply) -> Outcome {
+    if surface == Surface::Handshake {
+        return Outcome::Good;
+    }
+    let target = reply.header(&LOCATION).and_then(|location| url.join(location).ok());
+    let same_host = target.is_some_and(|target| target.host_str() == url.host_str());
+    let evidence = if same_host { Evidence::Unproven } else { Evidence::Hostile };
+    Outcome::Failed(evidence, Trouble::Redirect)
+}
+
+fn is_json(reply: &Reply) -> bool {
+    let declared = reply.header(&CONTENT_TYPE).is_none_or(|kind| kind.contains("json"));
+    declared && serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_ok()
+}
+
+/// The code in Clerk's error envelope, in either of its forms.
+fn error_code(reply: &Reply) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
+    let code = body.pointer("/errors/0/code").or_else(|| body.get("code"))?;
+    Some(code.as_str()?.to_owned())
+}
+
+/// `Date` has a resolution of one second, and was written somewhere within the call.
+fn clock_skew(reply: &Reply, received: Timestamp) -> Option<i64> {
+    let date = httpdate::parse_http_date(reply.header(&http::header::DATE)?).ok()?;
+    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let theirs = Timestamp::default().plus(date).plus(Duration::from_millis(500));
+    let ours = received.minus(reply.latency / 2);
+    Some(theirs.as_millis() - ours.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    const ENVELOPE: &str = r#"{"errors":[{"message":"m","code":"too_many_requests"}]}"#;
+
+    fn reply(status: u16, body: &str, fields: &[(HeaderName, &'static str)]) -> Reply {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let status = StatusCode::from_u16(status).expect("a status");
+        Reply { status, headers, body, latency: Duration::from_millis(50) }
+    }
+
+    fn outcome(surface: Surface, result: Result<Reply, Fault>) -> Outcome {
+        let url = Url::parse("https://clerk.example.com/v1/x").expect("a valid address");
+        Observation::of(surface, &url, &result, Moment::default()).outcome
+    }
+
+    #[test]
+    fn answers_of_a_failing_clerk_are_authentic_evidence() {
+        for (status, body) in [(500, "{}"), (502, "<html>"), (503, ENVELOPE), (429, ENVELOPE), (429, "")] {
+            let outcome = outcome(Surface::SessionMint, Ok(reply(status, body, &[])));
+            let expected = Outcome::Failed(Evidence::Authentic, Trouble::Status(status));
+            assert_eq!(outcome, expected, "{status} {body}");
+        }
+        let body = r#"{"shortMessage":"System under maintenance","code":"maintenance_mode"}"#;
+        let outcome = outcome(Surface::SessionMint, Ok(reply(503, body, &[])));
+        assert_eq!(outcome, Outcome::Failed(Evidence::Authentic, Trouble::Maintenance));
+    }
+
+    #[test]
+    fn silence_is_unproven_and_a_false_certificate_is_hostile() {
+        for fault in [Fault::Dns, Fault::Refused, Fault::Reset, Fault::Timeout, Fault::Protocol, Fault::TooLarge] {
+            let expected = Outcome::Failed(Evidence::Unproven, Trouble::Fault(fault));
+            assert_eq!(outcome(Surface::Jwks, Err(fault)), expected);
+        }
+        let expected = Outcome::Failed(Evidence::Hostile, Trouble::Fault(Fault::Tls));
+        assert_eq!(outcome(Surface::Jwks, Err(Fault::Tls)), expected);
+    }
+
+    #[test]
+    fn a_stranger_who_answers_is_hostile() {
+        let html = reply(200, "<html>log in</html>", &[(CONTENT_TYPE, "text/html")]);
+        let expected = Outcome::Failed(Evidence::Hostile, Trouble::NotJson);
+        assert_eq!(outcome(Surface::SessionMint, Ok(html)), expected);
+        let away = reply(302, "", &[(LOCATION, "https://portal.example.net/login")]);
+        let expected = Outcome::Failed(Evidence::Hostile, Trouble::Redirect);
+        assert_eq!(outcome(Surface::Jwks, Ok(away)), expected);
+        let near = reply(302, "", &[(LOCATION, "/elsewhere")]);
+        let expected = Outcome::Failed(Evidence::Unproven, Trouble::Redirect);
+        assert_eq!(outcome(Surface::Jwks, Ok(near)), expected);
+    }
+
+    #[test]
+    fn our_own_faults_never_count_against_clerk() {
+        let refused = reply(401, ENVELOPE, &[]);
+        let expected = Outcome::OwnFault(OwnFault::SecretKey);
+        assert_eq!(outcome(Surface::BackendApi, Ok(refused)), expected);
+        let quota = reply(429, ENVELOPE, &[(RETRY_AFTER, "7")]);
+        let expected = Outcome::OwnFault(OwnFault::Quota);
+        assert_eq!(outcome(Surface::BackendApi, Ok(quota.clone())), expected);
+        let same_elsewhere = outcome(Surface::Jwks, Ok(quota));
+        assert_eq!(same_elsewhere, Outcome::Failed(Evidence::Authentic, Trouble::Status(429)));
+        let bare = outcome(Surface::BackendApi, Ok(reply(429, "", &[(RETRY_AFTER, "7")])));
+        assert_eq!(bare, Outcome::Failed(Evidence::Authentic, Trouble::Status(429)));
+        let unsendable = outcome(Surface::Jwks, Err(Fault::Unsendable));
+        assert_eq!(unsendable, Outcome::OwnFault(OwnFault::Local));
+    }
+
+    #[test]
+    fn a_refusal_in_clerks_own_words_shows_that_minting_is_alive() {
+        for status in [401, 404, 422] {
+            assert_eq!(outcome(Surface::SessionMint, Ok(reply(status, ENVELOPE, &[]))), Outcome::Good);
+        }
+        let handshake = reply(307, "", &[(LOCATION, "https://app.example.com/")]);
+        assert_eq!(outcome(Surface::Handshake, Ok(handshake)), Outcome::Good);
+    }
+
+    #[test]
+    fn the_difference_of_the_clocks_is_measured_at_the_middle_of_the_call() {
+        let date = [(http::header::DATE, "Tue, 10 Mar 2026 15:57:00 GMT")];
+        let result = Ok(reply(200, "{}", &date));
+        let url = Url::parse("https://clerk.example.com/").expect("a valid address");
+        let wall = Timestamp::from_millis(1_773_158_220_525);
+        let at = Moment { wall, ..Moment::default() };
+        let skew = Observation::of(Surface::Jwks, &url, &result, at).clock_skew_millis;
+        assert_eq!(skew, Some(0));
+    }
+}

@@ -1,0 +1,247 @@
+//! One surface, followed over time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::observation::{Evidence, Observation, Outcome, OwnFault, SLOW, Trouble};
+use super::surface::Status;
+use crate::clock::{Moment, Timestamp};
+
+/// So many failures in a row make a surface `Down`.
+const FALL: u32 = 2;
+/// So many good answers in a row make it `Up` again.
+const RISE: u32 = 3;
+/// So many latencies are kept.
+const WINDOW: usize = 32;
+
+/// What is known of one surface.
+#[derive(Clone, Debug, Default)]
+pub struct Tracker {
+    status: Status,
+    since: Option<Timestamp>,
+    checked: Option<Timestamp>,
+    latencies: VecDeque<Duration>,
+    trouble: Option<Trouble>,
+    own_fault: Option<OwnFault>,
+    failures: u32,
+    failing_since: Option<Moment>,
+    /// Some failure, or very slow answer, of the present run was authentic.
+    authentic: bool,
+    good: u32,
+    good_since: Option<Moment>,
+    last_good: Option<Moment>,
+    last_hostile: Option<Moment>,
+}
+
+impl Tracker {
+    /// Takes in an observation of this surface.
+    pub fn observe(&mut self, seen: &Observation) {
+        self.checked = Some(seen.at.wall);
+        match seen.outcome {
+            Outcome::Good => self.succeed(seen),
+            Outcome::Failed(evidence, trouble) => self.fail(seen, evidence, trouble),
+            Outcome::OwnFault(fault) => self.excuse(seen, fault),
+        }
+    }
+
+    fn succeed(&mut self, seen: &Observation) {
+        if self.latencies.len() == WINDOW {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(seen.latency);
+        self.good = self.good.saturating_add(1);
+        self.good_since.get_or_insert(seen.at);
+        self.last_good = Some(seen.at);
+        self.failures = 0;
+        self.failing_since = None;
+        self.authentic = seen.is_authentic_evidence();
+        self.own_fault = None;
+        let settling = matches!(self.status, Status::Down | Status::Degraded) && self.trouble.is_some();
+        if settling && self.good < RISE {
+            self.become_status(Status::Degraded, seen.at);
+        } else {
+            self.trouble = None;
+            let slow = seen.latency >= SLOW;
+            self.become_status(if slow { Status::Degraded } else { Status::Up }, seen.at);
+        }
+    }
+
+    fn fail(&mut self, seen: &Observation, evidence: Evidence, trouble: Trouble) {
+        self.good = 0;
+        self.good_since = None;
+        self.failures = self.failures.saturating_add(1);
+        self.failing_since.get_or_insert(seen.at);
+        self.authentic |= evidence == Evidence::Authentic;
+        self.own_fault = None;
+        self.trouble = Some(trouble);
+        if evidence == Evidence::Hostile {
+            self.last_hostile = Some(seen.at);
+        }
+        let down = self.failures >= FALL;
+        self.become_status(if down { Status::Down } else { Status::Degraded }, seen.at);
+    }
+
+    /// What is our own fault tells nothing, and interrupts no run of failures or successes.
+    fn excuse(&mut self, seen: &Observation, fault: OwnFault) {
+        self.own_fault = Some(fault);
+        if self.failures == 0 && fault != OwnFault::Local {
+            self.become_status(Status::Unknown, seen.at);
+        }
+    }
+
+    fn become_status(&mut self, status: Status, at: Moment) {
+        if self.status != status || self.since.is_none() {
+            self.status = status;
+            self.since = Some(at.wall);
+        }
+    }
+
+    /// How the surface is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Since when it is so; `None` before the first observation.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// When it was last observed.
+    #[must_use]
+    pub fn checked(&self) -> Option<Timestamp> {
+        self.checked
+    }
+
+    /// What was wrong last, until the surface is up again.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
+    /// Trouble of our own that hides the surface's state.
+    #[must_use]
+    pub fn own_fault(&self) -> Option<OwnFault> {
+        self.own_fault
+    }
+
+    /// The latency of the last good answer.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.latencies.back().copied()
+    }
+
+    /// A percentile of the last 32 good answers' latencies, by nearest rank.
+    #[must_use]
+    pub fn percentile(&self, percent: usize) -> Option<Duration> {
+        let mut sorted: Vec<Duration> = self.latencies.iter().copied().collect();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent.min(100)).div_ceil(100).max(1);
+        sorted.get(rank - 1).copied()
+    }
+
+    /// Failures in a row.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The first failure of the present run.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Moment> {
+        self.failing_since
+    }
+
+    /// True when the present run of failures has class A evidence in it.
+    #[must_use]
+    pub fn has_authentic_evidence(&self) -> bool {
+        self.authentic
+    }
+
+    /// Good answers in a row.
+    #[must_use]
+    pub fn good(&self) -> u32 {
+        self.good
+    }
+
+    /// The first good answer of the present run.
+    #[must_use]
+    pub fn good_since(&self) -> Option<Moment> {
+        self.good_since
+    }
+
+    /// The last good answer.
+    #[must_use]
+    pub fn last_good(&self) -> Option<Moment> {
+        self.last_good
+    }
+
+    /// The last answer that was not Clerk's.
+    #[must_use]
+    pub fn last_hostile(&self) -> Option<Moment> {
+        self.last_hostile
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Surface;
+    use crate::upstream::Fault;
+
+    fn seen(outcome: Outcome, latency_millis: u64) -> Observation {
+        Observation {
+            surface: Surface::SessionMint,
+            at: Moment::default(),
+            latency: Duration::from_millis(latency_millis),
+            outcome,
+            clock_skew_millis: None,
+        }
+    }
+
+    fn statuses(outcomes: &[Observation]) -> Vec<Status> {
+        let mut tracker = Tracker::default();
+        outcomes.iter().map(|o| { tracker.observe(o); tracker.status() }).collect()
+    }
+
+    #[test]
+    fn slow_answers_degrade_a_surface_and_never_bring_it_down() {
+        let slow = seen(Outcome::Good, 2_000);
+        assert_eq!(statuses(&vec![slow; 50]), vec![Status::Degraded; 50]);
+    }
+
+    #[test]
+    fn two_failures_bring_it_down_and_three_good_answers_up() {
+        let bad = seen(Outcome::Failed(Evidence::Authentic, Trouble::Status(429)), 0);
+        let good = seen(Outcome::Good, 50);
+        let run = [&good, &bad, &bad, &good, &good, &good].map(Clone::clone);
+        use Status::{Degraded, Down, Up};
+        assert_eq!(statuses(&run), [Up, Degraded, Down, Degraded, Degraded, Up]);
+    }
+
+    #[test]
+    fn our_own_fault_is_shown_and_interrupts_nothing() {
+        let bad = seen(Outcome::Failed(Evidence::Unproven, Trouble::Fault(Fault::Timeout)), 0);
+        let mut tracker = Tracker::default();
+        tracker.observe(&bad);
+        tracker.observe(&seen(Outcome::OwnFault(OwnFault::Local), 0));
+        tracker.observe(&bad);
+        assert_eq!(tracker.failures(), 2);
+        let mut tracker = Tracker::default();
+        tracker.observe(&seen(Outcome::OwnFault(OwnFault::SecretKey), 0));
+        assert_eq!((tracker.status(), tracker.failures()), (Status::Unknown, 0));
+        assert_eq!(tracker.own_fault(), Some(OwnFault::SecretKey));
+    }
+
+    #[test]
+    fn percentiles_are_of_a_bounded_window() {
+        let mut tracker = Tracker::default();
+        for millis in 1..=132 {
+            tracker.observe(&seen(Outcome::Good, millis));
+        }
+        assert_eq!(tracker.percentile(50), Some(Duration::from_millis(116)));
+        assert_eq!(tracker.percentile(95), Some(Duration::from_millis(131)));
+        assert_eq!(Tracker::default().percentile(50), None);
+    }
+}

@@ -1,0 +1,308 @@
+//! The verdict on Clerk as a whole: a state machine over what the surfaces say.
+//!
+//! ```text
+//! Unknown ──first good──▶ Healthy ──2 failures──▶ Suspect ──O1–O5──▶ Outage ──3 good, 30 s──▶ Recovering
+//!    │                      ▲  ▲                   │  │ ▲              ▲                       │   │
+//!    └──2 failures──▶ Suspect  └────2 good─────────┘  │ │              └──────any failure──────┘   │
+//!                              └──────────────────────┼─┼──────────────────────60 s──────────────┘
+//!                                                     ▼ │
+//!                                                  Isolated
+//! ```
+//!
+//! **Trip.** Minting must have failed three times in a row over at least 10 s (O1). One kind of
+//! signal is not enough: a second one must fail too, and some failure must be authentic, that is, in
+//! Clerk's own voice over valid TLS. If all that is seen could have been caused on our side of the
+//! wire, then egress canaries must succeed *and* the status page must agree (O2). Tokens that Clerk
+//! mints meanwhile refute the outage (O3), a stranger answering in Clerk's place forbids to conclude
+//! one for a minute (O4), and so does a clock that jumped (O5).
+//!
+//! **First start.** Before the first observation the verdict is `Unknown`, which grants nothing. A
+//! process that starts in the middle of an outage proves it anew, unless it takes up, within five
+//! minutes, what its predecessor had proven.
+//!
+//! **Isolated.** We are the ones cut off: minting fails for us, but canaries fail too, or tokens keep
+//! being minted. Nothing is granted.
+//!
+//! **Recovery.** Three good answers in a row on every surface without which sessions cannot go on,
+//! over at least 30 s; one good answer is no recovery. `Recovering` is the drain: grace goes on for
+//! 30 s for everybody and ends for each session at a moment of its own in the 30 s after, because
+//! open tabs fetch their next token up to 50 s late. Any failure meanwhile goes back to the same
+//! outage.
+
+use std::time::Duration;
+
+use super::Life;
+use crate::clock::Moment;
+
+const SUSPECT_AFTER: u32 = 2;
+const CLEARED_AFTER: u32 = 2;
+const OUTAGE_AFTER: u32 = 3;
+const OUTAGE_SPAN: Duration = Duration::from_secs(10);
+const RECOVERED_AFTER: u32 = 3;
+const RECOVERED_SPAN: Duration = Duration::from_secs(30);
+const HOSTILE_SHADOW: Duration = Duration::from_secs(60);
+
+/// How long grace drains after recovery: the first half for all, the second session by session.
+pub const DRAIN: Duration = Duration::from_secs(60);
+
+/// The verdict on Clerk as a whole.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing is known yet, or what was known is too old.
+    #[default]
+    Unknown,
+    /// Sessions can go on.
+    Healthy,
+    /// Minting fails; it cannot be told yet whether that is an outage.
+    Suspect,
+    /// Clerk is down, proven.
+    Outage,
+    /// Clerk is back; grace drains.
+    Recovering,
+    /// We are cut off, not Clerk.
+    Isolated,
+}
+
+impl Verdict {
+    /// A stable name, as `outage`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Healthy => "healthy",
+            Self::Suspect => "suspect",
+            Self::Outage => "outage",
+            Self::Recovering => "recovering",
+            Self::Isolated => "isolated",
+        }
+    }
+}
+
+/// What the verdict depends on, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signals {
+    /// Failures of minting in a row.
+    pub failures: u32,
+    /// The first of them.
+    pub failing_since: Option<Moment>,
+    /// Good answers of minting in a row.
+    pub good: u32,
+    /// The first of them.
+    pub good_since: Option<Moment>,
+    /// Another signal than minting fails as well.
+    pub second_failing: bool,
+    /// Some of the failures are class A evidence, from a surface that we asked ourselves.
+    pub authentic: bool,
+    /// Whether egress canaries succeed; `None` when there are none.
+    pub canaries: Option<bool>,
+    /// The status page says that sessions are affected.
+    pub status_page_agrees: bool,
+    /// When somebody else last answered in Clerk's place.
+    pub last_hostile: Option<Moment>,
+    /// The wall clock and the monotonic clock agree.
+    pub clock_sane: bool,
+    /// What newly minted tokens say.
+    pub life: Life,
+}
+
+impl Signals {
+    /// O1 to O5.
+    fn prove_outage(&self, now: Moment) -> bool {
+        let o1 = self.minting_is_dead(now);
+        let corroborated = self.canaries == Some(true) && self.status_page_agrees;
+        let o2 = if self.authentic { self.second_failing } else { corroborated };
+        let o3 = self.life != Life::Proven;
+        let o4 = self.last_hostile.is_none_or(|at| now.since(at) > HOSTILE_SHADOW);
+        let o5 = self.clock_sane;
+        o1 && o2 && o3 && o4 && o5
+    }
+
+    fn minting_is_dead(&self, now: Moment) -> bool {
+        let long_enough = |since| now.since(since) >= OUTAGE_SPAN;
+        self.failures >= OUTAGE_AFTER && self.failing_since.is_some_and(long_enough)
+    }
+
+    /// We are the ones cut off.
+    fn show_isolation(&self, now: Moment) -> bool {
+        let cut_off = !self.authentic && self.canaries == Some(false);
+        self.minting_is_dead(now) && (cut_off || self.life == Life::Proven)
+    }
+
+    fn show_recovery(&self, now: Moment) -> bool {
+        let long_enough = |since| now.since(since) >= RECOVERED_SPAN;
+        self.good >= RECOVERED_AFTER && self.good_since.is_some_and(long_enough)
+    }
+}
+
+/// Where the state machine stands, and since when.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Moment,
+}
+
+impl Standing {
+    /// Where it stands after the signals of this moment.
+    #[must_use]
+    pub fn after(self, signals: &Signals, now: Moment) -> Self {
+        let next = self.next(signals, now);
+        if next == self.verdict { self } else { Self { verdict: next, since: now } }
+    }
+
+    fn next(&self, signals: &Signals, now: Moment) -> Verdict {
+        match self.verdict {
+            Verdict::Unknown | Verdict::Healthy if signals.failures >= SUSPECT_AFTER => {
+                Verdict::Suspect
+            }
+            Verdict::Unknown if signals.good > 0 => Verdict::Healthy,
+            Verdict::Unknown => Verdict::Unknown,
+            Verdict::Healthy => Verdict::Healthy,
+            Verdict::Suspect | Verdict::Isolated => from_trouble(self.verdict, signals, now),
+            Verdict::Outage if signals.life == Life::Proven && signals.failures > 0 => {
+                Verdict::Isolated
+            }
+            Verdict::Outage if signals.show_recovery(now) => Verdict::Recovering,
+            Verdict::Outage => Verdict::Outage,
+            Verdict::Recovering if signals.failures > 0 => Verdict::Outage,
+            Verdict::Recovering if now.since(self.since) >= DRAIN => Verdict::Healthy,
+            Verdict::Recovering => Verdict::Recovering,
+        }
+    }
+}
+
+fn from_trouble(verdict: Verdict, signals: &Signals, now: Moment) -> Verdict {
+    if signals.good >= CLEARED_AFTER {
+        Verdict::Healthy
+    } else if signals.show_isolation(now) {
+        Verdict::Isolated
+    } else if signals.prove_outage(now) {
+        Verdict::Outage
+    } else if signals.failures > 0 {
+        Verdict::Suspect
+    } else {
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Moment {
+        Moment::default().plus(Duration::from_secs(secs))
+    }
+
+    /// Everything that proves an outage at 12 s.
+    fn proof() -> Signals {
+        Signals {
+            failures: 3,
+            failing_since: Some(at(0)),
+            second_failing: true,
+            authentic: true,
+            clock_sane: true,
+            ..Signals::default()
+        }
+    }
+
+    fn suspect() -> Standing {
+        Standing { verdict: Verdict::Suspect, since: at(2) }
+    }
+
+    fn verdict(signals: &Signals, now: Moment) -> Verdict {
+        suspect().after(signals, now).verdict
+    }
+
+    #[test]
+    fn all_conditions_together_prove_an_outage() {
+        assert_eq!(verdict(&proof(), at(12)), Verdict::Outage);
+    }
+
+    #[test]
+    fn o1_three_failures_of_minting_over_ten_seconds_are_needed() {
+        assert_eq!(verdict(&Signals { failures: 2, ..proof() }, at(12)), Verdict::Suspect);
+        assert_eq!(verdict(&proof(), at(9)), Verdict::Suspect);
+        assert_eq!(verdict(&proof(), at(10)), Verdict::Outage);
+    }
+
+    #[test]
+    fn o2_a_second_signal_must_fail_and_some_failure_be_authentic() {
+        assert_eq!(verdict(&Signals { second_failing: false, ..proof() }, at(12)), Verdict::Suspect);
+        assert_eq!(verdict(&Signals { authentic: false, ..proof() }, at(12)), Verdict::Suspect);
+    }
+
+    #[test]
+    fn o2_silence_alone_needs_working_canaries_and_an_agreeing_status_page() {
+        let silence = Signals { authentic: false, ..proof() };
+        let with = |canaries, status_page_agrees| {
+            verdict(&Signals { canaries, status_page_agrees, ..silence }, at(12))
+        };
+        assert_eq!(with(Some(true), true), Verdict::Outage);
+        assert_eq!(with(Some(true), false), Verdict::Suspect);
+        assert_eq!(with(None, true), Verdict::Suspect);
+        assert_eq!(with(Some(false), true), Verdict::Isolated);
+    }
+
+    #[test]
+    fn o3_tokens_that_keep_being_minted_refute_the_outage() {
+        assert_eq!(verdict(&Signals { life: Life::Proven, ..proof() }, at(12)), Verdict::Isolated);
+        assert_eq!(verdict(&Signals { life: Life::Missing, ..proof() }, at(12)), Verdict::Outage);
+        let outage = Standing { verdict: Verdict::Outage, since: at(12) };
+        let life = Signals { life: Life::Proven, ..proof() };
+        assert_eq!(outage.after(&life, at(40)).verdict, Verdict::Isolated);
+    }
+
+    #[test]
+    fn o4_a_stranger_in_clerks_place_forbids_the_conclusion_for_a_minute() {
+        let hostile = Signals { last_hostile: Some(at(5)), ..proof() };
+        assert_eq!(verdict(&hostile, at(65)), Verdict::Suspect);
+        assert_eq!(verdict(&hostile, at(66)), Verdict::Outage);
+    }
+
+    #[test]
+    fn o5_a_clock_that_jumped_forbids_the_conclusion() {
+        assert_eq!(verdict(&Signals { clock_sane: false, ..proof() }, at(12)), Verdict::Suspect);
+    }
+
+    #[test]
+    fn suspicion_takes_two_failures_and_two_good_answers_clear_it() {
+        let healthy = Standing { verdict: Verdict::Healthy, since: at(0) };
+        let failed = |failures| Signals { failures, ..Signals::default() };
+        assert_eq!(healthy.after(&failed(1), at(1)).verdict, Verdict::Healthy);
+        assert_eq!(healthy.after(&failed(2), at(1)).verdict, Verdict::Suspect);
+        let good = |good| Signals { good, ..Signals::default() };
+        assert_eq!(verdict(&good(1), at(3)), Verdict::Suspect);
+        assert_eq!(verdict(&good(2), at(3)), Verdict::Healthy);
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_observation() {
+        let start = Standing::default();
+        assert_eq!(start.after(&Signals::default(), at(100)).verdict, Verdict::Unknown);
+        let failing = Signals { failures: 1, ..Signals::default() };
+        assert_eq!(start.after(&failing, at(1)).verdict, Verdict::Unknown);
+        let good = Signals { good: 1, ..Signals::default() };
+        assert_eq!(start.after(&good, at(1)).verdict, Verdict::Healthy);
+    }
+
+    #[test]
+    fn recovery_takes_three_good_answers_over_thirty_seconds() {
+        let outage = Standing { verdict: Verdict::Outage, since: at(0) };
+        let good = |good| Signals { good, good_since: Some(at(100)), ..Signals::default() };
+        assert_eq!(outage.after(&good(3), at(129)).verdict, Verdict::Outage);
+        assert_eq!(outage.after(&good(2), at(130)).verdict, Verdict::Outage);
+        assert_eq!(outage.after(&good(3), at(130)).verdict, Verdict::Recovering);
+    }
+
+    #[test]
+    fn the_drain_ends_in_health_or_at_the_first_failure_in_the_outage() {
+        let draining = Standing { verdict: Verdict::Recovering, since: at(130) };
+        let good = Signals { good: 9, good_since: Some(at(100)), ..Signals::default() };
+        assert_eq!(draining.after(&good, at(189)).verdict, Verdict::Recovering);
+        assert_eq!(draining.after(&good, at(190)).verdict, Verdict::Healthy);
+        let failed = Signals { failures: 1, ..Signals::default() };
+        assert_eq!(draining.after(&failed, at(140)).verdict, Verdict::Outage);
+    }
+}

@@ -1,0 +1,115 @@
+//! One RSA public key, ready to verify.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::crypto::JwtVerifier;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use serde_json::Value;
+use signature::Verifier as _;
+
+use crate::id::KeyId;
+
+/// The longest `kid` that is kept.
+const MAX_KID_BYTES: usize = 256;
+
+/// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
+pub struct VerifyingKey {
+    id: Option<KeyId>,
+    /// Modulus and exponent in base64url, for those that came from a JWK.
+    components: Option<(String, String)>,
+    verifier: Rs256,
+}
+
+impl VerifyingKey {
+    /// Reads one entry of a JWK Set; `None` when it cannot serve here.
+    pub(super) fn from_jwk(entry: &Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(entry.clone()).ok()?;
+        let AlgorithmParameters::RSA(rsa) = &jwk.algorithm else { return None };
+        let common = &jwk.common;
+        let for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
+        let for_rs256 = matches!(common.key_algorithm, None | Some(KeyAlgorithm::RS256));
+        let may_verify = common
+            .key_operations
+            .as_ref()
+            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        let kid = common.key_id.as_deref().filter(|k| !k.is_empty() && k.len() <= MAX_KID_BYTES)?;
+        if !(for_signatures && for_rs256 && may_verify) {
+            return None;
+        }
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok();
+        let components = RsaPublicKeyComponents { n: decode(&rsa.n)?, e: decode(&rsa.e)? };
+        let parsed = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
+        Some(Self {
+            id: Some(KeyId::from(kid)),
+            components: Some((rsa.n.clone(), rsa.e.clone())),
+            verifier: Rs256(parsed),
+        })
+    }
+
+    /// Reads a public key in DER, SPKI or PKCS#1.
+    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
+        let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
+        Some(Self { id: None, components: None, verifier: Rs256(parsed) })
+    }
+
+    /// The key's name; `None` for one that came from PEM.
+    #[must_use]
+    pub fn id(&self) -> Option<&KeyId> {
+        self.id.as_ref()
+    }
+
+    pub(super) fn is_named(&self, kid: &str) -> bool {
+        self.id.as_ref().is_some_and(|id| id.as_str() == kid)
+    }
+
+    /// True when name and key material are the same.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.id == other.id
+            && match (&self.components, &other.components) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => self.verifier.0.as_ref() == other.verifier.0.as_ref(),
+            }
+    }
+
+    /// True when this key made the signature over the message.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        self.verifier.verify(message, signature).is_ok()
+    }
+
+    pub(super) fn to_jwk(&self) -> Option<Value> {
+        let (n, e) = self.components.as_ref()?;
+        let kid = self.id.as_ref()?.as_str();
+        Some(serde_json::json!({
+            "use": "sig", "kty": "RSA", "alg": "RS256", "kid": kid, "n": n, "e": e,
+        }))
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// RS256 over a key that is parsed once.
+///
+/// `jsonwebtoken`'s stock verifiers parse the key for each token, and come from a provider chosen
+/// for the whole process, which panics when two crates of the build enable different backends. A
+/// verifier of our own behind its trait has neither trouble.
+struct Rs256(ParsedPublicKey);
+
+impl signature::Verifier<Vec<u8>> for Rs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        self.0.verify_sig(message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for Rs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}

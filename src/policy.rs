@@ -1,0 +1,213 @@
+//! What a route demands, and what may be granted while Clerk is down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest grace that any configuration can give, counted from a token's `exp`.
+pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What one route, or a router of them, demands of a request.
+///
+/// An inner layer can only tighten what an outer one decided: the outer one answers first. To loosen,
+/// merge a sibling router with a policy of its own.
+#[derive(Clone, Debug)]
+pub struct RoutePolicy {
+    pub(crate) optional: bool,
+    pub(crate) accepts_pending: bool,
+    pub(crate) grace: GraceAccess,
+    pub(crate) role: Option<Arc<str>>,
+    pub(crate) permission: Option<Arc<str>>,
+}
+
+impl RoutePolicy {
+    /// A session is required; grace is open to safe methods. This is the default.
+    #[must_use]
+    pub fn required() -> Self {
+        Self {
+            optional: false,
+            accepts_pending: false,
+            grace: GraceAccess::SafeMethods,
+            role: None,
+            permission: None,
+        }
+    }
+
+    /// A session is welcome but not required: the handler sees `None` without one, whatever the
+    /// reason.
+    #[must_use]
+    pub fn optional() -> Self {
+        Self { optional: true, ..Self::required() }
+    }
+
+    /// Which requests to this route grace may let pass. Default: [`GraceAccess::SafeMethods`].
+    #[must_use]
+    pub fn grace(mut self, access: GraceAccess) -> Self {
+        self.grace = access;
+        self
+    }
+
+    /// Requires a role in the active organisation, as `org:admin`; 403 without it.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<Arc<str>>) -> Self {
+        self.role = Some(role.into());
+        self
+    }
+
+    /// Requires a permission in the active organisation, as `org:billing:manage`; 403 without it.
+    #[must_use]
+    pub fn permission(mut self, permission: impl Into<Arc<str>>) -> Self {
+        self.permission = Some(permission.into());
+        self
+    }
+
+    /// Lets sessions pass that still have tasks to do (`sts: pending`), for the pages on which these
+    /// are done. By default they count as signed out, as in Clerk's SDKs.
+    #[must_use]
+    pub fn accept_pending(mut self) -> Self {
+        self.accepts_pending = true;
+        self
+    }
+}
+
+impl Default for RoutePolicy {
+    fn default() -> Self {
+        Self::required()
+    }
+}
+
+/// Which requests to a route grace may let pass.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GraceAccess {
+    /// None: administration, billing, credentials.
+    Never,
+    /// `GET`, `HEAD` and `OPTIONS`. The default: reading goes on, changing waits.
+    #[default]
+    SafeMethods,
+    /// All methods. For unsafe ones the request must come from the same origin.
+    Full,
+}
+
+/// Whether the grace conditions are evaluated, and whether that has an effect.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GraceMode {
+    /// Never. The default: an expired token is an expired token.
+    #[default]
+    Disabled,
+    /// Evaluated, logged and counted; the answer is the same as with `Disabled`.
+    ReportOnly,
+    /// Evaluated and honoured.
+    Enabled,
+}
+
+/// Under which bounds an expired session token is honoured while Clerk is down.
+///
+/// Every bound hangs on something that does not move: the `exp` that Clerk signed, or the start of
+/// the first outage of an episode. Using a session never prolongs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GracePolicy {
+    pub(crate) mode: GraceMode,
+    pub(crate) max_grace: Duration,
+    pub(crate) slack: Duration,
+    pub(crate) seen_within: Duration,
+    pub(crate) bridge: Duration,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) episode_budget: Duration,
+    pub(crate) day_budget: Duration,
+}
+
+impl GracePolicy {
+    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { mode: GraceMode::Disabled, ..Self::balanced() }
+    }
+
+    /// The recommended bounds:
+    ///
+    /// | bound | value |
+    /// |---|---|
+    /// | a token is honoured until | `exp` + 60 min |
+    /// | it was alive when the outage began | `exp` ≥ start − 60 s, or seen valid ≤ 10 min before |
+    /// | it was made to live | ≤ 10 min |
+    /// | outage time with grace, per episode | ≤ 120 min |
+    /// | outage time with grace, in 24 h | ≤ 4 h |
+    /// | bridge while an outage is only suspected | `exp` + 30 s |
+    #[must_use]
+    pub fn balanced() -> Self {
+        let minutes = |n| Duration::from_secs(n * 60);
+        Self {
+            mode: GraceMode::Enabled,
+            max_grace: minutes(60),
+            slack: minutes(1),
+            seen_within: minutes(10),
+            bridge: Duration::from_secs(30),
+            max_lifetime: minutes(10),
+            episode_budget: minutes(120),
+            day_budget: minutes(240),
+        }
+    }
+
+    /// Wider bounds, for reading-only applications that would rather serve: 120 min per token,
+    /// 240 min per episode, 15 min of slack. They cover the longest outage on Clerk's record.
+    #[must_use]
+    pub fn available() -> Self {
+        let minutes = |n| Duration::from_secs(n * 60);
+        Self {
+            max_grace: minutes(120),
+            episode_budget: minutes(240),
+            slack: minutes(15),
+            ..Self::balanced()
+        }
+    }
+
+    /// Evaluate, log and count, but answer as if grace were disabled: a dry run.
+    #[must_use]
+    pub fn report_only(mut self) -> Self {
+        self.mode = GraceMode::ReportOnly;
+        self
+    }
+
+    /// How long after its `exp` a token may be honoured. Zero means no grace; more than
+    /// [`MAX_GRACE`] is a configuration error at build.
+    #[must_use]
+    pub fn max_grace(mut self, span: Duration) -> Self {
+        self.max_grace = span;
+        self
+    }
+
+    /// Outage time during which grace is given, per episode. Zero means no grace.
+    #[must_use]
+    pub fn episode_budget(mut self, span: Duration) -> Self {
+        self.episode_budget = span;
+        self
+    }
+
+    /// Outage time during which grace is given, in any 24 hours. Zero means no grace.
+    #[must_use]
+    pub fn day_budget(mut self, span: Duration) -> Self {
+        self.day_budget = span;
+        self
+    }
+
+    /// How long after its `exp` a token passes while an outage is suspected but not proven. It is a
+    /// clock-skew allowance; at most 60 s. Zero switches it off.
+    #[must_use]
+    pub fn bridge(mut self, span: Duration) -> Self {
+        self.bridge = span;
+        self
+    }
+
+    /// Whether the bounds are evaluated and honoured.
+    #[must_use]
+    pub fn mode(&self) -> GraceMode {
+        self.mode
+    }
+}
+
+impl Default for GracePolicy {
+    fn default() -> Self {
+        Self::disabled()
+    }
+}

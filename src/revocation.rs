@@ -1,0 +1,116 @@
+//! What this application itself has taken back: sessions that must not pass, whatever their tokens
+//! say.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, TokenId, UserId};
+use crate::token::Session;
+
+/// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Revocations {
+    sessions: Arc<HashMap<SessionId, Timestamp>>,
+    tokens: Arc<HashMap<TokenId, Timestamp>>,
+    users: Arc<HashMap<UserId, Timestamp>>,
+}
+
+impl Revocations {
+    /// True when the session is denied: by its `sid`, by its token's `jti`, or because the token was
+    /// issued before its user's sessions were revoked. A token without `iat` of a user with such a
+    /// mark is denied.
+    #[must_use]
+    pub fn deny(&self, session: &Session) -> bool {
+        let denied = |until: Option<&Timestamp>| until.is_some();
+        denied(session.session_id.as_ref().and_then(|id| self.sessions.get(id)))
+            || denied(session.token_id.as_ref().and_then(|id| self.tokens.get(id)))
+            || self.users.get(&session.user_id).is_some_and(|not_before| {
+                session.issued_at.is_none_or(|issued| issued <= *not_before)
+            })
+    }
+
+    /// This set and a session, denied at least until `until`. A denial never gets shorter.
+    #[must_use]
+    pub fn with_session(&self, id: SessionId, until: Timestamp) -> Self {
+        Self { sessions: with(&self.sessions, id, until), ..self.clone() }
+    }
+
+    /// This set and a token, denied at least until `until`.
+    #[must_use]
+    pub fn with_token(&self, id: TokenId, until: Timestamp) -> Self {
+        Self { tokens: with(&self.tokens, id, until), ..self.clone() }
+    }
+
+    /// This set and a user, whose tokens issued at or before `not_before` are denied.
+    #[must_use]
+    pub fn with_user(&self, id: UserId, not_before: Timestamp) -> Self {
+        Self { users: with(&self.users, id, not_before), ..self.clone() }
+    }
+
+    /// This set without the session and token denials that ended before `now`. Marks on users stay.
+    #[must_use]
+    pub fn pruned(&self, now: Timestamp) -> Self {
+        Self {
+            sessions: pruned(&self.sessions, now),
+            tokens: pruned(&self.tokens, now),
+            users: Arc::clone(&self.users),
+        }
+    }
+
+    /// The denied sessions and until when.
+    pub fn sessions(&self) -> impl Iterator<Item = (&SessionId, Timestamp)> {
+        self.sessions.iter().map(|(id, until)| (id, *until))
+    }
+
+    /// The denied tokens and until when.
+    pub fn tokens(&self) -> impl Iterator<Item = (&TokenId, Timestamp)> {
+        self.tokens.iter().map(|(id, until)| (id, *until))
+    }
+
+    /// The users whose tokens are denied up to a time.
+    pub fn users(&self) -> impl Iterator<Item = (&UserId, Timestamp)> {
+        self.users.iter().map(|(id, not_before)| (id, *not_before))
+    }
+}
+
+type Denials<K> = Arc<HashMap<K, Timestamp>>;
+
+fn with<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, key: K, at: Timestamp) -> Denials<K> {
+    let mut map = HashMap::clone(map);
+    let kept = map.entry(key).or_insert(at);
+    *kept = at.max(*kept);
+    Arc::new(map)
+}
+
+fn pruned<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, now: Timestamp) -> Denials<K> {
+    if map.values().all(|until| *until >= now) {
+        return Arc::clone(map);
+    }
+    let live = map.iter().filter(|(_, until)| **until >= now);
+    Arc::new(live.map(|(key, until)| (key.clone(), *until)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_never_gets_shorter() {
+        let id = SessionId::new("sess_1");
+        let long = Revocations::default().with_session(id.clone(), Timestamp::from_secs(100));
+        let again = long.with_session(id, Timestamp::from_secs(50));
+        assert_eq!(again.sessions().next().expect("one").1, Timestamp::from_secs(100));
+    }
+
+    #[test]
+    fn ended_denials_are_pruned_and_marks_on_users_stay() {
+        let set = Revocations::default()
+            .with_session(SessionId::new("old"), Timestamp::from_secs(1))
+            .with_session(SessionId::new("new"), Timestamp::from_secs(9))
+            .with_user(UserId::new("user"), Timestamp::from_secs(1))
+            .pruned(Timestamp::from_secs(5));
+        assert_eq!(set.sessions().count(), 1);
+        assert_eq!(set.users().count(), 1);
+    }
+}

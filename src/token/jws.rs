@@ -1,0 +1,169 @@
+//! A token taken apart: JWS compact serialisation (RFC 7515 §7.1), before anything is believed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::InvalidToken;
+use super::scalar::Scalar;
+
+/// Longer tokens are refused unread. Clerk keeps its tokens below 4 KiB, the limit of a cookie.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// The longest `kid` that is looked up.
+const MAX_KID_BYTES: usize = 256;
+
+/// The three parts of a token, decoded but not verified.
+#[derive(Debug)]
+pub(crate) struct Jws<'a> {
+    pub(crate) header: Header,
+    /// What the signature is over: the first two parts with the dot between them.
+    pub(crate) signed: &'a str,
+    /// The payload's JSON text.
+    pub(crate) payload: String,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl<'a> Jws<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(InvalidToken::Malformed);
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(InvalidToken::Malformed);
+        };
+        Ok(Self {
+            header: object(&json(header)?)?,
+            signed: &token[..header.len() + 1 + payload.len()],
+            payload: json(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
+    URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).map_err(|_| InvalidToken::Malformed)
+}
+
+/// Reads a JSON object, the last of equal names winning. Any other JSON value but `null` counts as an
+/// object without members, so that the check which misses one names it.
+pub(crate) fn object<T: Default + DeserializeOwned>(json: &str) -> Result<T, InvalidToken> {
+    if json.trim_start().starts_with('{') {
+        return serde_json::from_str(json).map_err(|_| InvalidToken::Malformed);
+    }
+    match serde_json::from_str::<Option<IgnoredAny>>(json) {
+        Ok(Some(_)) => Ok(T::default()),
+        Ok(None) | Err(_) => Err(InvalidToken::Malformed),
+    }
+}
+
+/// The text of a JSON part: lossy UTF-8 without a byte order mark, as a browser decodes it.
+fn json(part: &str) -> Result<String, InvalidToken> {
+    let bytes = decode(part)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+    };
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// The JOSE header parameters that matter. All others, `crit`, `jku` and `jwk` among them, are not
+/// acted upon: a key never comes from the token.
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Scalar,
+    pub(crate) key_id: Scalar,
+    pub(crate) media_type: Scalar,
+    pub(crate) category: Scalar,
+    /// When the claims were last read from Clerk's database, in Unix seconds.
+    pub(crate) original_issued_at: Scalar,
+}
+
+impl Header {
+    /// The `kid`, when it is text of a reasonable length.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.key_id.text().filter(|kid| kid.len() <= MAX_KID_BYTES)
+    }
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JOSE header")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut header = Header::default();
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            let slot = match &*name {
+                "alg" => &mut header.algorithm,
+                "kid" => &mut header.key_id,
+                "typ" => &mut header.media_type,
+                "cat" => &mut header.category,
+                "oiat" => &mut header.original_issued_at,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *slot = map.next_value()?;
+        }
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    #[test]
+    fn exactly_three_parts_make_a_token() {
+        for token in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "....."] {
+            assert_eq!(Jws::parse(token).expect_err(token), InvalidToken::Malformed);
+        }
+    }
+
+    #[test]
+    fn the_last_of_equal_header_parameters_wins() {
+        let header = encode(r#"{"alg":"none","alg":"RS256"}"#);
+        let token = format!("{header}.{}.AAAA", encode("{}"));
+        let jws = Jws::parse(&token).expect("well-formed");
+        assert_eq!(jws.header.algorithm.text(), Some("RS256"));
+    }
+
+    #[test]
+    fn oversized_and_deeply_nested_tokens_are_refused_without_a_panic() {
+        let long = "a".repeat(MAX_TOKEN_BYTES + 1);
+        assert!(Jws::parse(&long).is_err());
+        let bomb = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        let token = format!("{}.{}.AAAA", encode(&bomb), encode("{}"));
+        assert_eq!(Jws::parse(&token).expect_err("too deep"), InvalidToken::Malformed);
+    }
+
+    #[test]
+    fn a_kid_of_absurd_length_is_not_looked_up() {
+        let header = encode(&format!(r#"{{"kid":"{}"}}"#, "k".repeat(4_000)));
+        let token = format!("{header}.{}.AAAA", encode("{}"));
+        assert_eq!(Jws::parse(&token).expect("well-formed").header.kid(), None);
+    }
+}

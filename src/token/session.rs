@@ -1,0 +1,208 @@
+//! What a verified session token says, typed.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::claims::Claims;
+use super::jws::Header;
+use super::organization::{Organization, same_name};
+use crate::clock::Timestamp;
+use crate::id::{SessionId, TokenId, UserId};
+
+/// A session as Clerk signed it: the claims of both versions in one type.
+///
+/// Clerk's session tokens are described in its documentation under “Session tokens”. A claim of the
+/// application's own is read with [`claim`](Self::claim).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Session {
+    /// The user, `sub`.
+    pub user_id: UserId,
+    /// The session, `sid`. A token made from a JWT template has none.
+    pub session_id: Option<SessionId>,
+    /// The token's own id, `jti`.
+    pub token_id: Option<TokenId>,
+    /// `iss`: the Frontend API's address.
+    pub issuer: Option<String>,
+    /// `azp`: the origin for which the token was made.
+    pub authorized_party: Option<String>,
+    /// `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// `nbf`.
+    pub not_before: Option<Timestamp>,
+    /// `exp`.
+    pub expires_at: Timestamp,
+    /// When the claims were last read from Clerk's database, the header's `oiat`. Tokens minted at
+    /// Clerk's edge during an outage of its own carry a fresh `iat` and an old `oiat`.
+    pub claims_as_of: Option<Timestamp>,
+    /// Which form of claims the token has.
+    pub version: ClaimsVersion,
+    /// `sts`: whether the session still has tasks to do, such as choosing an organisation.
+    pub status: SessionStatus,
+    /// `act`: who acts as this user, when it is an impersonation.
+    pub actor: Option<Actor>,
+    /// The active organisation.
+    pub organization: Option<Organization>,
+    /// `fva`: minutes since the first and the second factor were verified, when the token was made;
+    /// `None` in a place means never. `None` as a whole when the claim is absent or malformed.
+    pub factor_ages: Option<[Option<u32>; 2]>,
+    payload: Box<str>,
+}
+
+impl Session {
+    pub(super) fn new(claims: Claims, header: &Header, payload: String, times: Times) -> Self {
+        let version = match claims.v {
+            super::scalar::Scalar::Number(2.0) => ClaimsVersion::V2,
+            _ => ClaimsVersion::V1,
+        };
+        let organization = match version {
+            ClaimsVersion::V1 => Organization::version_1(&claims),
+            ClaimsVersion::V2 => Organization::version_2(&claims),
+        };
+        Self {
+            session_id: claims.sid.text().filter(|id| !id.is_empty()).map(SessionId::from),
+            token_id: claims.jti.text().filter(|id| !id.is_empty()).map(TokenId::from),
+            issuer: claims.iss.into_text(),
+            authorized_party: claims.azp.into_text(),
+            issued_at: times.issued_at,
+            not_before: times.not_before,
+            expires_at: times.expires_at,
+            claims_as_of: header.original_issued_at.seconds().map(Timestamp::from_secs),
+            version,
+            status: SessionStatus::parse(claims.sts.text(), claims.sts.is_absent()),
+            actor: Actor::parse(&claims.act),
+            organization,
+            factor_ages: factor_ages(&claims.fva),
+            user_id: UserId::from(claims.sub.into_text().unwrap_or_default()),
+            payload: payload.into_boxed_str(),
+        }
+    }
+
+    /// How long Clerk made the token to live, `exp − iat`. Session tokens live 60 s.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<std::time::Duration> {
+        self.issued_at.map(|issued| self.expires_at.since(issued))
+    }
+
+    /// True when the user has this role in the active organisation; `admin` and `org:admin` mean the
+    /// same.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
+        !role.is_empty() && held.is_some_and(|held| same_name(held, role))
+    }
+
+    /// True when the user has this permission in the active organisation, as `org:teams:manage`.
+    #[must_use]
+    pub fn has_permission(&self, permission: &str) -> bool {
+        let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
+        !permission.is_empty()
+            && held.unwrap_or_default().iter().any(|held| same_name(held, permission))
+    }
+
+    /// A claim by its name, of the application's own or any other. `None` when it is absent or of
+    /// another type. It is read from the token's text at each call.
+    #[must_use]
+    pub fn claim<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let mut claims: serde_json::Map<String, Value> =
+            serde_json::from_str(&self.payload).ok()?;
+        serde_json::from_value(claims.remove(name)?).ok()
+    }
+
+    /// All claims, in a type of the application's own.
+    ///
+    /// # Errors
+    ///
+    /// When the claims do not have that form.
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.payload)
+    }
+}
+
+impl fmt::Debug for Session {
+    /// Shows who and until when, and none of the application's own claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("user_id", &self.user_id)
+            .field("session_id", &self.session_id)
+            .field("organization", &self.organization)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The times of a token that passed the checks of their types.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) expires_at: Timestamp,
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) issued_at: Option<Timestamp>,
+}
+
+/// The two forms of Clerk's claims.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ClaimsVersion {
+    /// `org_id`, `org_role`, `org_permissions`; deprecated by Clerk in April 2025.
+    V1,
+    /// `v: 2` with the organisation in `o`.
+    V2,
+}
+
+/// The state of a session as its token tells it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SessionStatus {
+    /// No open tasks: `active`, or no `sts` claim at all.
+    Active,
+    /// Signed in, but with tasks to do; Clerk's SDKs treat it as signed out.
+    Pending,
+    /// Another word than Clerk documents.
+    Other,
+}
+
+impl SessionStatus {
+    fn parse(sts: Option<&str>, absent: bool) -> Self {
+        match sts {
+            Some("active") => Self::Active,
+            None if absent => Self::Active,
+            Some("pending") => Self::Pending,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Who acts as the user in an impersonated session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Actor {
+    /// The acting user, `act.sub`. Empty when the claim is there without one.
+    pub user_id: UserId,
+}
+
+impl Actor {
+    /// Any `act` claim but `null` makes an actor: what looks like an impersonation is one.
+    fn parse(act: &Value) -> Option<Self> {
+        if act.is_null() {
+            return None;
+        }
+        let sub = act.get("sub").and_then(Value::as_str).unwrap_or_default();
+        Some(Self { user_id: UserId::from(sub) })
+    }
+}
+
+fn factor_ages(fva: &Value) -> Option<[Option<u32>; 2]> {
+    let [first, second] = fva.as_array()?.as_slice() else { return None };
+    Some([factor_age(first)?, factor_age(second)?])
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+fn factor_age(age: &Value) -> Option<Option<u32>> {
+    match age.as_f64()? {
+        never if never.to_bits() == (-1.0_f64).to_bits() => Some(None),
+        minutes if (0.0..=f64::from(u32::MAX)).contains(&minutes) => Some(Some(minutes as u32)),
+        _ => None,
+    }
+}

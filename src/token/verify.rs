@@ -1,0 +1,338 @@
+//! The ordered checks of a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::claims::Claims;
+use super::jws::{Header, Jws, object};
+use super::session::{Session, Times};
+use super::{InvalidToken, scalar::Scalar};
+use crate::clock::Timestamp;
+use crate::id::KeyId;
+use crate::jwks::{KeySet, VerifyingKey};
+
+/// Values of the `cat` header parameter, Clerk's mark for what a token is for. They are constants of
+/// the protocol, not secrets.
+const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
+const CATEGORY_MACHINE: &str = "cl_B7d4PD333AAA";
+/// Stamped on every kind of token by instances that opted out of categories.
+const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
+
+/// What a token must say to be believed, besides carrying a good signature.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Expectations {
+    /// The `iss` that is accepted; `None` accepts any. Signing keys are looked up by `kid` alone, so
+    /// leave it set: it is what keeps another instance's tokens out.
+    pub issuer: Option<String>,
+    /// The origins in `azp` that are accepted; empty accepts any.
+    pub authorized_parties: Vec<String>,
+    /// What to do with a token that has no `azp`, when `authorized_parties` is not empty.
+    pub azp: AzpPolicy,
+    /// The `aud` values that are accepted; empty accepts any. As in Clerk's SDK, a token without
+    /// `aud` passes.
+    pub audiences: Vec<String>,
+    /// The `typ` values that are accepted. Empty, the default, accepts `JWT` and no `typ` at all.
+    pub header_types: Vec<String>,
+    /// Refuse everything but session tokens: JWT templates, machine and OAuth tokens.
+    pub session_tokens_only: bool,
+    /// How far the clocks of Clerk and of this host may differ. Default 5 s, as in Clerk's SDK.
+    pub leeway: Duration,
+}
+
+impl Expectations {
+    /// Session tokens of the instance with this issuer, with Clerk's 5 s of leeway.
+    #[must_use]
+    pub fn session_tokens(issuer: impl Into<String>) -> Self {
+        Self { issuer: Some(issuer.into()), session_tokens_only: true, ..Self::any() }
+    }
+
+    /// Any token that the keys verify, with Clerk's 5 s of leeway. Name at least an issuer.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            issuer: None,
+            authorized_parties: Vec::new(),
+            azp: AzpPolicy::Required,
+            audiences: Vec::new(),
+            header_types: Vec::new(),
+            session_tokens_only: false,
+            leeway: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What to do with a token without `azp` when authorized parties are configured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AzpPolicy {
+    /// Refuse it, as Clerk's backend SDK does since 3.11.1.
+    #[default]
+    Required,
+    /// Accept it; an `azp` that is there must still be an authorized party.
+    IfPresent,
+    /// Do not look at `azp`.
+    Off,
+}
+
+/// A token whose signature and claims are good. Whether its *time* is good is asked at each use, of
+/// [`timing`](Self::timing).
+#[derive(Clone, Debug)]
+pub struct Verified {
+    session: Arc<Session>,
+    key: Arc<VerifyingKey>,
+}
+
+impl Verified {
+    /// What the token says.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// The key that verified it.
+    #[must_use]
+    pub fn key(&self) -> &Arc<VerifyingKey> {
+        &self.key
+    }
+
+    /// How the token's times compare with the present.
+    #[must_use]
+    pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
+        timing(
+            self.session.expires_at,
+            self.session.not_before,
+            self.session.issued_at,
+            now,
+            leeway,
+        )
+    }
+}
+
+/// How a token's times compare with the present.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Timing {
+    /// Within its time.
+    Current,
+    /// After `exp`. `otherwise_good` tells whether `nbf` and `iat` are in order, so that `exp` is
+    /// all that is wrong.
+    Expired {
+        /// Nothing but `exp` is wrong.
+        otherwise_good: bool,
+    },
+    /// Before `nbf`.
+    NotYet,
+    /// Before `iat`.
+    IssuedInFuture,
+}
+
+fn timing(
+    exp: Timestamp,
+    nbf: Option<Timestamp>,
+    iat: Option<Timestamp>,
+    now: Timestamp,
+    leeway: Duration,
+) -> Timing {
+    let early = |at: Option<Timestamp>| at.is_some_and(|at| at > now.plus(leeway));
+    if exp <= now.minus(leeway) {
+        return Timing::Expired { otherwise_good: !early(nbf) && !early(iat) };
+    }
+    if early(nbf) {
+        return Timing::NotYet;
+    }
+    if early(iat) {
+        return Timing::IssuedInFuture;
+    }
+    Timing::Current
+}
+
+/// Why [`verify`] could not vouch for a token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Unverified {
+    /// The token is bad, whatever else may become known.
+    Invalid(InvalidToken),
+    /// Its key is not known here. Nothing the token says is certain, but nothing it says is wrong.
+    UnknownKey(UnknownKey),
+}
+
+impl From<InvalidToken> for Unverified {
+    fn from(reason: InvalidToken) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+/// What a token that could not be verified for want of its key claims about itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UnknownKey {
+    /// The `kid` that is not known.
+    pub key_id: Option<KeyId>,
+    /// The claimed `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// The claimed `exp`.
+    pub expires_at: Timestamp,
+}
+
+/// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
+/// `sub`, `aud`, `azp`, `iss` and the types of its dates, in this order.
+///
+/// The signature comes before all claims, so that the reason never tells a forger more than that.
+///
+/// # Errors
+///
+/// [`Unverified::Invalid`] with the first check that fails, or [`Unverified::UnknownKey`] when there
+/// is no key to check with and the claims, taken at their word, would pass.
+pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
+    let jws = Jws::parse(token)?;
+    let claims: Claims = object(&jws.payload)?;
+    check_category(&jws.header, &claims, expect)?;
+    let mut candidates = keys.candidates(jws.header.kid()).peekable();
+    if candidates.peek().is_none() {
+        return Err(without_key(&jws.header, &claims, expect));
+    }
+    check_header(&jws.header, expect)?;
+    let key = candidates
+        .find(|key| key.verifies(jws.signed.as_bytes(), &jws.signature))
+        .ok_or(InvalidToken::Signature)?;
+    let times = check_claims(&claims, expect)?;
+    let session = Session::new(claims, &jws.header, jws.payload, times);
+    Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
+}
+
+/// A token that no key can help is invalid; one that a key might verify is undetermined.
+fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unverified {
+    let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
+    match judged {
+        Ok(times) => Unverified::UnknownKey(UnknownKey {
+            key_id: header.kid().map(KeyId::from),
+            issued_at: times.issued_at,
+            expires_at: times.expires_at,
+        }),
+        Err(_) => Unverified::Invalid(InvalidToken::UnknownKey),
+    }
+}
+
+fn check_category(
+    header: &Header,
+    claims: &Claims,
+    expect: &Expectations,
+) -> Result<(), InvalidToken> {
+    let category = header.category.text();
+    if category == Some(CATEGORY_MACHINE) {
+        return Err(InvalidToken::Malformed);
+    }
+    if !expect.session_tokens_only {
+        return Ok(());
+    }
+    let session = matches!(category, None | Some(CATEGORY_SESSION | CATEGORY_IGNORE));
+    let machine = claims.sub.text().is_some_and(|sub| sub.starts_with("mch_"));
+    let oauth = matches!(header.media_type.text(), Some("at+jwt" | "application/at+jwt"));
+    if session && !machine && !oauth { Ok(()) } else { Err(InvalidToken::Kind) }
+}
+
+fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidToken> {
+    let typed = match (&header.media_type, expect.header_types.as_slice()) {
+        (Scalar::Absent, []) => true,
+        (Scalar::Text(typ), []) => typ == "JWT",
+        (Scalar::Text(typ), accepted) => accepted.contains(typ),
+        _ => false,
+    };
+    if !typed {
+        return Err(InvalidToken::Malformed);
+    }
+    if header.algorithm.text() != Some("RS256") {
+        return Err(InvalidToken::Algorithm);
+    }
+    Ok(())
+}
+
+fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Times, InvalidToken> {
+    if claims.sub.text().is_none() {
+        return Err(InvalidToken::Claim);
+    }
+    check_audience(&claims.aud, &expect.audiences)?;
+    check_party(&claims.azp, expect)?;
+    if let Some(issuer) = &expect.issuer
+        && claims.iss.text() != Some(issuer)
+    {
+        return Err(InvalidToken::Issuer);
+    }
+    Ok(Times {
+        expires_at: date(&claims.exp)?.ok_or(InvalidToken::Claim)?,
+        not_before: date(&claims.nbf)?,
+        issued_at: date(&claims.iat)?,
+    })
+}
+
+/// An `aud` of any form passes when none is expected. When one is, an `aud` that is there must name
+/// it; Clerk's SDK lets an `aud` that is neither text nor a list of texts pass, this one does not.
+fn check_audience(aud: &serde_json::Value, expected: &[String]) -> Result<(), InvalidToken> {
+    let accepted = |value: &serde_json::Value| {
+        value.as_str().is_some_and(|aud| expected.iter().any(|expected| expected == aud))
+    };
+    let passes = match aud {
+        _ if expected.is_empty() => true,
+        serde_json::Value::Null => true,
+        serde_json::Value::String(text) if text.is_empty() => true,
+        serde_json::Value::Array(list) => list.is_empty() || list.iter().any(accepted),
+        other => accepted(other),
+    };
+    if passes { Ok(()) } else { Err(InvalidToken::Claim) }
+}
+
+fn check_party(azp: &Scalar, expect: &Expectations) -> Result<(), InvalidToken> {
+    if expect.authorized_parties.is_empty() || expect.azp == AzpPolicy::Off {
+        return Ok(());
+    }
+    let authorized = match azp.text() {
+        Some(azp) if !azp.is_empty() => expect.authorized_parties.iter().any(|party| party == azp),
+        _ => azp.is_absent() && expect.azp == AzpPolicy::IfPresent,
+    };
+    if authorized { Ok(()) } else { Err(InvalidToken::AuthorizedParty) }
+}
+
+fn date(claim: &Scalar) -> Result<Option<Timestamp>, InvalidToken> {
+    match claim {
+        Scalar::Absent => Ok(None),
+        other => other.seconds().map(Timestamp::from_secs).map(Some).ok_or(InvalidToken::Claim),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXP: Timestamp = Timestamp::from_secs(1_000);
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_token_expires_exactly_at_its_expiry_plus_the_leeway() {
+        let leeway = Duration::from_secs(5);
+        assert_eq!(timing(EXP, None, None, at(1_004_999), leeway), Timing::Current);
+        let expired = Timing::Expired { otherwise_good: true };
+        assert_eq!(timing(EXP, None, None, at(1_005_000), leeway), expired);
+    }
+
+    #[test]
+    fn a_token_begins_exactly_at_its_dates_minus_the_leeway() {
+        let leeway = Duration::from_secs(5);
+        let start = Some(Timestamp::from_secs(900));
+        assert_eq!(timing(EXP, start, None, at(895_000), leeway), Timing::Current);
+        assert_eq!(timing(EXP, start, None, at(894_999), leeway), Timing::NotYet);
+        assert_eq!(timing(EXP, None, start, at(894_999), leeway), Timing::IssuedInFuture);
+    }
+
+    #[test]
+    fn an_expired_token_with_another_wrong_date_is_wrong_in_more_than_its_expiry() {
+        let future = Some(Timestamp::from_secs(5_000));
+        for (nbf, iat) in [(future, None), (None, future)] {
+            let timing = timing(EXP, nbf, iat, at(2_000_000), Duration::ZERO);
+            assert_eq!(timing, Timing::Expired { otherwise_good: false });
+        }
+    }
+}
