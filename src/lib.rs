@@ -4,4 +4,5 @@
 pub mod clock;
 pub mod id;
 pub mod key;
+pub mod status_page;
 pub mod upstream;
