@@ -238,6 +238,26 @@ fn what_a_list_of_troubles_does_not_name_is_operational_only_if_all_of_it_was_re
 }
 
 #[test]
+fn a_maintenance_in_progress_counts_even_if_it_names_no_component() {
+    let report = parse(br#"{"ongoing_incidents": [], "in_progress_maintenances": [{}]}"#);
+    assert_eq!((report.overall, report.sessions()), (Maintenance, Maintenance));
+    assert!(!report.corroborates_outage());
+}
+
+#[test]
+fn of_a_component_named_twice_the_worse_condition_counts() {
+    for (first, second) in
+        [("full_outage", "degraded_performance"), ("degraded_performance", "full_outage")]
+    {
+        let page = serde_json::json!({"ongoing_incidents": [
+            {"affected_components": [{"name": "Session management", "current_status": first}]},
+            {"affected_components": [{"name": "Session management", "current_status": second}]},
+        ]});
+        assert_eq!(components(&parse_json(&page)), [("Session management", Major)]);
+    }
+}
+
+#[test]
 fn an_ongoing_incident_without_a_component_leaves_the_page_unclear() {
     let page = br#"{"summary": {"structure": {}, "ongoing_incidents": [{"name": "Errors"}]}}"#;
     let report = parse(page);
