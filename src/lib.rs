@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod decide;
 pub mod health;
 pub mod id;
 pub mod jwks;
 pub mod key;
 pub mod policy;
 pub mod revocation;
+pub mod snapshot;
+pub mod status_page;
 pub mod token;
 pub mod upstream;
+pub mod verify;

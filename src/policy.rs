@@ -136,7 +136,7 @@ impl GracePolicy {
     /// | bridge while an outage is only suspected | `exp` + 30 s |
     #[must_use]
     pub fn balanced() -> Self {
-        let minutes = |n| Duration::from_secs(n * 60);
+        let minutes = |n: u64| Duration::from_secs(n * 60);
         Self {
             mode: GraceMode::Enabled,
             max_grace: minutes(60),
@@ -153,7 +153,7 @@ impl GracePolicy {
     /// 240 min per episode, 15 min of slack. They cover the longest outage on Clerk's record.
     #[must_use]
     pub fn available() -> Self {
-        let minutes = |n| Duration::from_secs(n * 60);
+        let minutes = |n: u64| Duration::from_secs(n * 60);
         Self {
             max_grace: minutes(120),
             episode_budget: minutes(240),

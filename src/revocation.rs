@@ -6,7 +6,19 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
-use crate::token::Session;
+
+/// What of a token can be revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer<'a> {
+    /// `sid`.
+    pub session: Option<&'a SessionId>,
+    /// `jti`.
+    pub token: Option<&'a TokenId>,
+    /// `sub`.
+    pub user: &'a UserId,
+    /// `iat`.
+    pub issued_at: Option<Timestamp>,
+}
 
 /// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
 #[derive(Clone, Debug, Default)]
@@ -17,16 +29,14 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// True when the session is denied: by its `sid`, by its token's `jti`, or because the token was
-    /// issued before its user's sessions were revoked. A token without `iat` of a user with such a
-    /// mark is denied.
+    /// True when the bearer is denied: by its session, by its token, or because the token was issued
+    /// before its user's sessions were revoked. A token without `iat` of such a user is denied.
     #[must_use]
-    pub fn deny(&self, session: &Session) -> bool {
-        let denied = |until: Option<&Timestamp>| until.is_some();
-        denied(session.session_id.as_ref().and_then(|id| self.sessions.get(id)))
-            || denied(session.token_id.as_ref().and_then(|id| self.tokens.get(id)))
-            || self.users.get(&session.user_id).is_some_and(|not_before| {
-                session.issued_at.is_none_or(|issued| issued <= *not_before)
+    pub fn deny(&self, bearer: &Bearer<'_>) -> bool {
+        bearer.session.is_some_and(|id| self.sessions.contains_key(id))
+            || bearer.token.is_some_and(|id| self.tokens.contains_key(id))
+            || self.users.get(bearer.user).is_some_and(|not_before| {
+                bearer.issued_at.is_none_or(|issued| issued <= *not_before)
             })
     }
 

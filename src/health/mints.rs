@@ -79,7 +79,9 @@ impl Mints {
             return Life::Neutral;
         }
         let recent = now.minus(WINDOW);
-        let fresh = |minted: &&Timestamp| **minted > from && **minted > recent && **minted <= now.plus(HEAD_START);
+        let fresh = |minted: &&Timestamp| {
+            **minted > from && **minted > recent && **minted <= now.plus(HEAD_START)
+        };
         let seen = self.newest.values().filter(fresh).count();
         let seen = u32::try_from(seen).map_or(f64::MAX, f64::from);
         if seen >= expected / 2.0 { Life::Proven } else { Life::Missing }

@@ -10,7 +10,6 @@ mod surface;
 mod tracker;
 mod verdict;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use episode::{Interval, Outages};
@@ -21,7 +20,6 @@ pub use tracker::Tracker;
 pub use verdict::{DRAIN, Signals, Standing, Verdict};
 
 use crate::clock::{Moment, Timestamp};
-use crate::status_page::StatusReport;
 
 /// The two clocks may differ by this much before the time is not trusted.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
@@ -39,7 +37,7 @@ pub struct Health {
     standing: Standing,
     outages: Outages,
     mints: Mints,
-    page: Option<Arc<StatusReport>>,
+    page_agrees: bool,
     canaries: Option<bool>,
     clock_skew_millis: Option<i64>,
     last_tick: Option<Moment>,
@@ -66,7 +64,8 @@ impl Health {
     #[must_use]
     pub fn resume(outages: Outages, in_outage: bool, saved: Timestamp, now: Moment) -> Self {
         let mut health = Self { outages, ..Self::default() };
-        let recent = saved <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(saved) <= RESUME_WITHIN;
+        let recent =
+            saved <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(saved) <= RESUME_WITHIN;
         if in_outage && recent && health.outages.current().is_some() {
             health.standing = Standing { verdict: Verdict::Outage, since: now };
         } else {
@@ -84,9 +83,9 @@ impl Health {
         self.tick(seen.at);
     }
 
-    /// Takes in what the status page says.
-    pub fn read_page(&mut self, page: StatusReport) {
-        self.page = Some(Arc::new(page));
+    /// Takes in whether the status page says that sessions are affected.
+    pub fn read_page(&mut self, agrees: bool) {
+        self.page_agrees = agrees;
     }
 
     /// Takes in whether the egress canaries answer.
@@ -140,7 +139,6 @@ impl Health {
     fn signals(&self, now: Moment) -> Signals {
         let mint = self.tracker(Surface::SessionMint);
         let failing = |surface: Surface| self.tracker(surface).failures() >= 2;
-        let page = self.page.as_ref().is_some_and(|page| page.corroborates_outage());
         let suspect_since = mint.failing_since().map_or(now.wall, |since| since.wall);
         let life = match self.standing.verdict {
             Verdict::Healthy | Verdict::Unknown => Life::Neutral,
@@ -151,18 +149,16 @@ impl Health {
         let authentic = |surface: Surface| {
             self.tracker(surface).failures() > 0 && self.tracker(surface).has_authentic_evidence()
         };
-        let page_reachable = self.tracker(Surface::StatusPage).failures() == 0;
+        let page = self.page_agrees && self.tracker(Surface::StatusPage).failures() == 0;
         Signals {
             failures: mint.failures(),
             failing_since: mint.failing_since(),
             good: mint.good(),
             good_since: mint.good_since(),
-            second_failing: others.into_iter().any(failing)
-                || (page && page_reachable)
-                || life == Life::Missing,
+            second_failing: others.into_iter().any(failing) || page || life == Life::Missing,
             authentic: authentic(Surface::SessionMint) || others.into_iter().any(authentic),
             canaries: self.canaries,
-            status_page_agrees: page && page_reachable,
+            status_page_agrees: page,
             last_hostile: Surface::ALL
                 .into_iter()
                 .filter_map(|surface| self.tracker(surface).last_hostile())
@@ -205,7 +201,6 @@ impl Health {
             since,
             surfaces: self.trackers.clone(),
             outages: self.outages.clone(),
-            page: self.page.clone(),
             clock_skew_millis: self.clock_skew_millis,
             clock_sane: self.clock_sane(now),
             forced,
@@ -223,8 +218,6 @@ pub struct Report {
     pub since: Moment,
     /// The outages of the last day.
     pub outages: Outages,
-    /// What the status page said last.
-    pub page: Option<Arc<StatusReport>>,
     /// Clerk's clock minus ours, in milliseconds, as last measured.
     pub clock_skew_millis: Option<i64>,
     /// False for a minute after the wall clock jumped.

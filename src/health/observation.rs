@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use url::Url;
 
 use super::Surface;
@@ -253,7 +253,9 @@ mod tests {
 
     #[test]
     fn answers_of_a_failing_clerk_are_authentic_evidence() {
-        for (status, body) in [(500, "{}"), (502, "<html>"), (503, ENVELOPE), (429, ENVELOPE), (429, "")] {
+        for (status, body) in
+            [(500, "{}"), (502, "<html>"), (503, ENVELOPE), (429, ENVELOPE), (429, "")]
+        {
             let outcome = outcome(Surface::SessionMint, Ok(reply(status, body, &[])));
             let expected = Outcome::Failed(Evidence::Authentic, Trouble::Status(status));
             assert_eq!(outcome, expected, "{status} {body}");
@@ -265,7 +267,14 @@ mod tests {
 
     #[test]
     fn silence_is_unproven_and_a_false_certificate_is_hostile() {
-        for fault in [Fault::Dns, Fault::Refused, Fault::Reset, Fault::Timeout, Fault::Protocol, Fault::TooLarge] {
+        for fault in [
+            Fault::Dns,
+            Fault::Refused,
+            Fault::Reset,
+            Fault::Timeout,
+            Fault::Protocol,
+            Fault::TooLarge,
+        ] {
             let expected = Outcome::Failed(Evidence::Unproven, Trouble::Fault(fault));
             assert_eq!(outcome(Surface::Jwks, Err(fault)), expected);
         }
@@ -305,7 +314,10 @@ mod tests {
     #[test]
     fn a_refusal_in_clerks_own_words_shows_that_minting_is_alive() {
         for status in [401, 404, 422] {
-            assert_eq!(outcome(Surface::SessionMint, Ok(reply(status, ENVELOPE, &[]))), Outcome::Good);
+            assert_eq!(
+                outcome(Surface::SessionMint, Ok(reply(status, ENVELOPE, &[]))),
+                Outcome::Good
+            );
         }
         let handshake = reply(307, "", &[(LOCATION, "https://app.example.com/")]);
         assert_eq!(outcome(Surface::Handshake, Ok(handshake)), Outcome::Good);

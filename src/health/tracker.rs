@@ -56,7 +56,8 @@ impl Tracker {
         self.failing_since = None;
         self.authentic = seen.is_authentic_evidence();
         self.own_fault = None;
-        let settling = matches!(self.status, Status::Down | Status::Degraded) && self.trouble.is_some();
+        let settling =
+            matches!(self.status, Status::Down | Status::Degraded) && self.trouble.is_some();
         if settling && self.good < RISE {
             self.become_status(Status::Degraded, seen.at);
         } else {
@@ -202,7 +203,13 @@ mod tests {
 
     fn statuses(outcomes: &[Observation]) -> Vec<Status> {
         let mut tracker = Tracker::default();
-        outcomes.iter().map(|o| { tracker.observe(o); tracker.status() }).collect()
+        outcomes
+            .iter()
+            .map(|o| {
+                tracker.observe(o);
+                tracker.status()
+            })
+            .collect()
     }
 
     #[test]

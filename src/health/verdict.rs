@@ -229,7 +229,10 @@ mod tests {
 
     #[test]
     fn o2_a_second_signal_must_fail_and_some_failure_be_authentic() {
-        assert_eq!(verdict(&Signals { second_failing: false, ..proof() }, at(12)), Verdict::Suspect);
+        assert_eq!(
+            verdict(&Signals { second_failing: false, ..proof() }, at(12)),
+            Verdict::Suspect
+        );
         assert_eq!(verdict(&Signals { authentic: false, ..proof() }, at(12)), Verdict::Suspect);
     }
 

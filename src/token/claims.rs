@@ -1,5 +1,5 @@
-//! The payload as it came, read once and leniently; [`verify`](super::verify()) judges it and
-//! [`Session`](super::Session) is made of it.
+//! The payload as it came, read once and leniently; [`Expectations`](super::Expectations) judge it
+//! and a [`Session`](super::Session) is made of it.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};

@@ -1,28 +1,30 @@
 //! Clerk's tokens: where one is found in a request, what it says, and whether to believe it.
 //!
-//! A token goes through three hands. [`locate`] finds it in the header fields, [`verify`] checks its
-//! signature and every claim that does not depend on the time, and [`Verified::timing`] compares its
-//! times with the present. The parts are kept apart because the first two have the same result for
+//! A token goes through three hands. [`locate`] finds it in the header fields,
+//! [`verify`](crate::verify::verify) checks its signature and every claim that does not depend on the
+//! time, and [`Verified::timing`](crate::verify::Verified::timing) compares its times with the
+//! present. The parts are kept apart because the first two have the same result for
 //! as long as the token lives, so they are done once, and only the third is done for each request.
-//!
-//! The checks and their order are those of Clerk's own backend SDK (`verifyToken` of
-//! `@clerk/backend` 3.25).
 
 mod claims;
 mod cookie;
+mod expectations;
 mod jws;
 mod locate;
 mod organization;
 mod scalar;
 mod session;
-mod verify;
 
 pub use cookie::CookieNames;
+pub use expectations::{AzpPolicy, Expectations, Timing};
 pub use jws::MAX_TOKEN_BYTES;
 pub use locate::{Located, locate};
 pub use organization::Organization;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
-pub use verify::{AzpPolicy, Expectations, Timing, UnknownKey, Unverified, Verified, verify};
+
+pub(crate) use claims::Claims;
+pub(crate) use expectations::{check_category, check_claims, check_header, timing};
+pub(crate) use jws::{Header, Jws, object};
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.

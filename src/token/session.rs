@@ -52,7 +52,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(claims: Claims, header: &Header, payload: String, times: Times) -> Self {
+    pub(crate) fn new(claims: Claims, header: &Header, payload: String, times: Times) -> Self {
         let version = match claims.v {
             super::scalar::Scalar::Number(2.0) => ClaimsVersion::V2,
             _ => ClaimsVersion::V1,
@@ -135,10 +135,10 @@ impl fmt::Debug for Session {
 
 /// The times of a token that passed the checks of their types.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) expires_at: Timestamp,
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) issued_at: Option<Timestamp>,
+pub(crate) struct Times {
+    pub(crate) expires_at: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) issued_at: Option<Timestamp>,
 }
 
 /// The two forms of Clerk's claims.

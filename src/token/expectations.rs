@@ -1,15 +1,13 @@
-//! The ordered checks of a token.
+//! What a token must say, and when, to be believed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::InvalidToken;
 use super::claims::Claims;
-use super::jws::{Header, Jws, object};
-use super::session::{Session, Times};
-use super::{InvalidToken, scalar::Scalar};
+use super::jws::Header;
+use super::scalar::Scalar;
+use super::session::Times;
 use crate::clock::Timestamp;
-use crate::id::KeyId;
-use crate::jwks::{KeySet, VerifyingKey};
 
 /// Values of the `cat` header parameter, Clerk's mark for what a token is for. They are constants of
 /// the protocol, not secrets.
@@ -75,40 +73,6 @@ pub enum AzpPolicy {
     Off,
 }
 
-/// A token whose signature and claims are good. Whether its *time* is good is asked at each use, of
-/// [`timing`](Self::timing).
-#[derive(Clone, Debug)]
-pub struct Verified {
-    session: Arc<Session>,
-    key: Arc<VerifyingKey>,
-}
-
-impl Verified {
-    /// What the token says.
-    #[must_use]
-    pub fn session(&self) -> &Arc<Session> {
-        &self.session
-    }
-
-    /// The key that verified it.
-    #[must_use]
-    pub fn key(&self) -> &Arc<VerifyingKey> {
-        &self.key
-    }
-
-    /// How the token's times compare with the present.
-    #[must_use]
-    pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
-        timing(
-            self.session.expires_at,
-            self.session.not_before,
-            self.session.issued_at,
-            now,
-            leeway,
-        )
-    }
-}
-
 /// How a token's times compare with the present.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -127,7 +91,7 @@ pub enum Timing {
     IssuedInFuture,
 }
 
-fn timing(
+pub(crate) fn timing(
     exp: Timestamp,
     nbf: Option<Timestamp>,
     iat: Option<Timestamp>,
@@ -147,74 +111,7 @@ fn timing(
     Timing::Current
 }
 
-/// Why [`verify`] could not vouch for a token.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Unverified {
-    /// The token is bad, whatever else may become known.
-    Invalid(InvalidToken),
-    /// Its key is not known here. Nothing the token says is certain, but nothing it says is wrong.
-    UnknownKey(UnknownKey),
-}
-
-impl From<InvalidToken> for Unverified {
-    fn from(reason: InvalidToken) -> Self {
-        Self::Invalid(reason)
-    }
-}
-
-/// What a token that could not be verified for want of its key claims about itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct UnknownKey {
-    /// The `kid` that is not known.
-    pub key_id: Option<KeyId>,
-    /// The claimed `iat`.
-    pub issued_at: Option<Timestamp>,
-    /// The claimed `exp`.
-    pub expires_at: Timestamp,
-}
-
-/// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
-/// `sub`, `aud`, `azp`, `iss` and the types of its dates, in this order.
-///
-/// The signature comes before all claims, so that the reason never tells a forger more than that.
-///
-/// # Errors
-///
-/// [`Unverified::Invalid`] with the first check that fails, or [`Unverified::UnknownKey`] when there
-/// is no key to check with and the claims, taken at their word, would pass.
-pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
-    let jws = Jws::parse(token)?;
-    let claims: Claims = object(&jws.payload)?;
-    check_category(&jws.header, &claims, expect)?;
-    let mut candidates = keys.candidates(jws.header.kid()).peekable();
-    if candidates.peek().is_none() {
-        return Err(without_key(&jws.header, &claims, expect));
-    }
-    check_header(&jws.header, expect)?;
-    let key = candidates
-        .find(|key| key.verifies(jws.signed.as_bytes(), &jws.signature))
-        .ok_or(InvalidToken::Signature)?;
-    let times = check_claims(&claims, expect)?;
-    let session = Session::new(claims, &jws.header, jws.payload, times);
-    Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
-}
-
-/// A token that no key can help is invalid; one that a key might verify is undetermined.
-fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unverified {
-    let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
-    match judged {
-        Ok(times) => Unverified::UnknownKey(UnknownKey {
-            key_id: header.kid().map(KeyId::from),
-            issued_at: times.issued_at,
-            expires_at: times.expires_at,
-        }),
-        Err(_) => Unverified::Invalid(InvalidToken::UnknownKey),
-    }
-}
-
-fn check_category(
+pub(crate) fn check_category(
     header: &Header,
     claims: &Claims,
     expect: &Expectations,
@@ -232,7 +129,7 @@ fn check_category(
     if session && !machine && !oauth { Ok(()) } else { Err(InvalidToken::Kind) }
 }
 
-fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidToken> {
+pub(crate) fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidToken> {
     let typed = match (&header.media_type, expect.header_types.as_slice()) {
         (Scalar::Absent, []) => true,
         (Scalar::Text(typ), []) => typ == "JWT",
@@ -248,7 +145,7 @@ fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidTok
     Ok(())
 }
 
-fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Times, InvalidToken> {
+pub(crate) fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Times, InvalidToken> {
     if claims.sub.text().is_none() {
         return Err(InvalidToken::Claim);
     }

@@ -1,0 +1,109 @@
+//! The outcome of a request that passed.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::token::{Organization, Session};
+use crate::verify::Verified;
+
+/// Who sends a request: a session that was verified, perhaps in grace.
+///
+/// As an axum extractor it is the session of a request that passed the layer. A handler that must
+/// not serve a session in grace takes [`FreshAuth`](crate::FreshAuth) instead.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    token: Verified,
+    grace: Option<Arc<Grace>>,
+}
+
+impl Auth {
+    pub(super) fn fresh(token: Verified) -> Self {
+        Self { token, grace: None }
+    }
+
+    pub(super) fn in_grace(token: Verified, grace: Grace) -> Self {
+        Self { token, grace: Some(Arc::new(grace)) }
+    }
+
+    /// The user.
+    #[must_use]
+    pub fn user_id(&self) -> &UserId {
+        &self.session().user_id
+    }
+
+    /// The session; tokens from JWT templates have none.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&SessionId> {
+        self.session().session_id.as_ref()
+    }
+
+    /// The active organisation.
+    #[must_use]
+    pub fn organization(&self) -> Option<&Organization> {
+        self.session().organization.as_ref()
+    }
+
+    /// True when the user has this role in the active organisation.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.session().has_role(role)
+    }
+
+    /// True when the user has this permission in the active organisation.
+    #[must_use]
+    pub fn has_permission(&self, permission: &str) -> bool {
+        self.session().has_permission(permission)
+    }
+
+    /// Everything that Clerk signed about the session.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        self.token.session()
+    }
+
+    /// Set when the session's token has expired and was honoured because Clerk is down. What it says
+    /// of roles and organisations is then as old as the token.
+    #[must_use]
+    pub fn grace(&self) -> Option<&Grace> {
+        self.grace.as_deref()
+    }
+}
+
+/// Under what circumstances an expired token was honoured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Grace {
+    /// Why.
+    pub reason: GraceReason,
+    /// The start of the outage; the token's `exp` in the bridge.
+    pub since: Timestamp,
+    /// After this the token is not honoured any more, whatever happens to Clerk.
+    pub until: Timestamp,
+    /// When Clerk last vouched for the claims: `oiat`, or else `iat`.
+    pub claims_as_of: Timestamp,
+}
+
+/// Why an expired token was honoured.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum GraceReason {
+    /// Clerk is down, proven.
+    Outage,
+    /// Clerk is back, and sessions renew themselves one by one.
+    Recovery,
+    /// Clerk fails since a moment ago; it is not proven yet.
+    Bridge,
+}
+
+impl GraceReason {
+    /// A stable name, as `outage`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outage => "outage",
+            Self::Recovery => "recovery",
+            Self::Bridge => "bridge",
+        }
+    }
+}

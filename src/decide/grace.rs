@@ -1,0 +1,232 @@
+//! Grace: whether an expired token is honoured while Clerk is down. Every condition must hold.
+
+use std::time::Duration;
+
+use super::auth::{Grace, GraceReason};
+use super::{Asking, Rules};
+use crate::clock::{Moment, Timestamp};
+use crate::health::{DRAIN, Verdict};
+use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy};
+use crate::snapshot::Snapshot;
+use crate::token::{Session, SessionStatus};
+
+/// What the ledger has of a session: that this application saw it fully valid, and when last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sighting {
+    /// When the session was last seen with a token within its time.
+    pub last_valid: Timestamp,
+    /// The newest `oiat` (or else `iat`) among its tokens: a token with older claims is a replay.
+    pub claims_as_of: Timestamp,
+}
+
+/// The first condition that fails. [`code`](Self::code) is stable.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum GraceDenial {
+    /// Grace is switched off.
+    Disabled,
+    /// All conditions hold, but grace is only reported.
+    ReportOnly,
+    /// G1: no outage is proven, and the bridge is over.
+    NoOutage,
+    /// G1: the drain after the outage is over for this session.
+    Drained,
+    /// G2: the keys are too old.
+    StaleKeys,
+    /// G3: the token was made to live long.
+    LongLived,
+    /// G4: the session was not alive when the outage began.
+    NotAliveAtStart,
+    /// G5: too long after the token's `exp`.
+    TooLate,
+    /// G5: the outage time with grace is used up.
+    BudgetSpent,
+    /// G6: this application never saw the session valid.
+    NeverSeen,
+    /// G6: a token with newer claims was seen.
+    Superseded,
+    /// G10: an impersonated session.
+    Impersonation,
+    /// G10: a session with open tasks.
+    NotActive,
+    /// G11: not on this route, or not with this method.
+    Route,
+    /// G16: an unsafe request that does not come from the same origin.
+    CrossOrigin,
+}
+
+impl GraceDenial {
+    /// A stable name, as `not-alive-at-start`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::ReportOnly => "report-only",
+            Self::NoOutage => "no-outage",
+            Self::Drained => "drained",
+            Self::StaleKeys => "stale-keys",
+            Self::LongLived => "long-lived",
+            Self::NotAliveAtStart => "not-alive-at-start",
+            Self::TooLate => "too-late",
+            Self::BudgetSpent => "budget-spent",
+            Self::NeverSeen => "never-seen",
+            Self::Superseded => "superseded",
+            Self::Impersonation => "impersonation",
+            Self::NotActive => "not-active",
+            Self::Route => "route",
+            Self::CrossOrigin => "cross-origin",
+        }
+    }
+}
+
+/// One expired token, whose signature and other claims are good and which is not revoked.
+pub(super) struct Case<'a> {
+    pub(super) session: &'a Session,
+    pub(super) sighting: Option<Sighting>,
+    pub(super) asking: &'a Asking,
+    pub(super) route: &'a RoutePolicy,
+    pub(super) rules: &'a Rules,
+    pub(super) known: &'a Snapshot,
+    pub(super) now: Moment,
+    pub(super) verdict: Verdict,
+}
+
+impl Case<'_> {
+    pub(super) fn judge(&self) -> Result<Grace, GraceDenial> {
+        let reason = self.outage()?;
+        self.fresh_keys()?;
+        self.short_lived()?;
+        let until = self.in_time(reason)?;
+        let sighting = self.sighting.ok_or(GraceDenial::NeverSeen)?;
+        self.newest(sighting)?;
+        self.alive_at_start(reason, sighting)?;
+        self.within_budget(reason)?;
+        self.ordinary_session()?;
+        self.open_route()?;
+        Ok(Grace { reason, since: self.since(reason), until, claims_as_of: self.claims_as_of() })
+    }
+
+    /// G1, and the bridge.
+    fn outage(&self) -> Result<GraceReason, GraceDenial> {
+        match self.verdict {
+            Verdict::Outage => Ok(GraceReason::Outage),
+            Verdict::Recovering if self.draining() => Ok(GraceReason::Recovery),
+            Verdict::Recovering => Err(GraceDenial::Drained),
+            Verdict::Suspect => Ok(GraceReason::Bridge),
+            _ => Err(GraceDenial::NoOutage),
+        }
+    }
+
+    /// Grace goes on for all in the first half of the drain, and ends for each session at a moment
+    /// of its own in the second, so that they do not come back all at once.
+    fn draining(&self) -> bool {
+        let half = DRAIN / 2;
+        let share = f64::from(spread(self.session)) / f64::from(u32::MAX);
+        self.now.since(self.known.health.since) < half + half.mul_f64(share)
+    }
+
+    /// G2; the rest of it was checked when the signature was.
+    fn fresh_keys(&self) -> Result<(), GraceDenial> {
+        let fresh = self.known.keys.usable(self.now.wall, self.rules.max_grace_key_age);
+        if fresh { Ok(()) } else { Err(GraceDenial::StaleKeys) }
+    }
+
+    /// G3; the rest of it was checked when the claims were.
+    fn short_lived(&self) -> Result<(), GraceDenial> {
+        let limit = self.rules.grace.max_lifetime;
+        let short = self.session.lifetime().is_some_and(|lifetime| lifetime <= limit);
+        if short { Ok(()) } else { Err(GraceDenial::LongLived) }
+    }
+
+    /// G4: the session was alive when the episode began, by what Clerk signed or by what was seen.
+    fn alive_at_start(&self, reason: GraceReason, seen: Sighting) -> Result<(), GraceDenial> {
+        if reason == GraceReason::Bridge {
+            return Ok(());
+        }
+        let grace = &self.rules.grace;
+        let start = self.known.health.outages.episode_start().ok_or(GraceDenial::NoOutage)?;
+        let signed = self.session.expires_at >= start.minus(grace.slack);
+        let witnessed = seen.last_valid >= start.minus(grace.seen_within);
+        if signed || witnessed { Ok(()) } else { Err(GraceDenial::NotAliveAtStart) }
+    }
+
+    /// G5: bounded by what Clerk signed.
+    fn in_time(&self, reason: GraceReason) -> Result<Timestamp, GraceDenial> {
+        let grace = &self.rules.grace;
+        let span = match reason {
+            GraceReason::Bridge => grace.bridge.min(grace.max_grace),
+            GraceReason::Outage | GraceReason::Recovery => grace.max_grace,
+        };
+        let until = self.session.expires_at.plus(span.min(MAX_GRACE));
+        let late = if reason == GraceReason::Bridge {
+            GraceDenial::NoOutage
+        } else {
+            GraceDenial::TooLate
+        };
+        if span > Duration::ZERO && self.now.wall <= until { Ok(until) } else { Err(late) }
+    }
+
+    /// G5: bounded by the time spent, which no restart, flap or reuse gives back.
+    fn within_budget(&self, reason: GraceReason) -> Result<(), GraceDenial> {
+        if reason == GraceReason::Bridge {
+            return Ok(());
+        }
+        let (grace, outages) = (&self.rules.grace, &self.known.health.outages);
+        let episode = outages.spent_in_episode(self.now.wall) <= grace.episode_budget;
+        let day = outages.spent_in_day(self.now.wall) <= grace.day_budget;
+        let any = grace.episode_budget > Duration::ZERO && grace.day_budget > Duration::ZERO;
+        if episode && day && any { Ok(()) } else { Err(GraceDenial::BudgetSpent) }
+    }
+
+    /// G6: of two tokens the one with the older claims is a replay.
+    fn newest(&self, seen: Sighting) -> Result<(), GraceDenial> {
+        let newest = self.claims_as_of() >= seen.claims_as_of;
+        if newest { Ok(()) } else { Err(GraceDenial::Superseded) }
+    }
+
+    /// G10; machine tokens were refused when the token was read.
+    fn ordinary_session(&self) -> Result<(), GraceDenial> {
+        if self.session.actor.is_some() {
+            return Err(GraceDenial::Impersonation);
+        }
+        let active = self.session.status == SessionStatus::Active;
+        if active { Ok(()) } else { Err(GraceDenial::NotActive) }
+    }
+
+    /// G11 and G16.
+    fn open_route(&self) -> Result<(), GraceDenial> {
+        match self.route.grace {
+            GraceAccess::SafeMethods | GraceAccess::Full if self.asking.safe => Ok(()),
+            GraceAccess::Full if self.asking.same_origin => Ok(()),
+            GraceAccess::Full => Err(GraceDenial::CrossOrigin),
+            GraceAccess::SafeMethods | GraceAccess::Never => Err(GraceDenial::Route),
+        }
+    }
+
+    fn since(&self, reason: GraceReason) -> Timestamp {
+        let outages = &self.known.health.outages;
+        match reason {
+            GraceReason::Bridge => self.session.expires_at,
+            GraceReason::Outage | GraceReason::Recovery => {
+                let last = outages.intervals().last().map(|last| last.start);
+                outages.current().or(last).unwrap_or(self.session.expires_at)
+            }
+        }
+    }
+
+    fn claims_as_of(&self) -> Timestamp {
+        claims_as_of(self.session)
+    }
+}
+
+/// When Clerk last vouched for the claims of a token.
+pub(crate) fn claims_as_of(session: &Session) -> Timestamp {
+    session.claims_as_of.or(session.issued_at).unwrap_or_default()
+}
+
+/// A number that is fixed for a session and spread evenly over sessions: FNV-1a, for it needs no
+/// secret and must be the same in every process.
+fn spread(session: &Session) -> u32 {
+    let id = session.session_id.as_ref().map_or("", |id| id.as_str());
+    id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,294 @@
+//! The judgement: one pure function from what is known to what is answered.
+
+mod auth;
+mod grace;
+mod rejection;
+
+use std::time::Duration;
+
+pub use auth::{Auth, Grace, GraceReason};
+pub use grace::{GraceDenial, Sighting};
+pub use rejection::{Rejection, Unavailable};
+
+use crate::clock::Moment;
+use crate::health::{Status, Surface, Verdict};
+use crate::policy::{GraceMode, GracePolicy, RoutePolicy};
+use crate::revocation::Bearer;
+use crate::snapshot::Snapshot;
+use crate::token::{InvalidToken, Session, SessionStatus, Timing};
+use crate::verify::{UnknownKey, Verified};
+
+/// What a request offers as proof of who sends it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential<'a> {
+    /// No token.
+    Absent,
+    /// A token that is bad whatever the time.
+    Invalid(InvalidToken),
+    /// A token whose key is not known.
+    UnknownKey(&'a UnknownKey),
+    /// A token with a good signature and good claims. `sighting` is what the ledger has of its
+    /// session; it is only needed when the token is expired.
+    Verified {
+        /// The token.
+        token: &'a Verified,
+        /// Its times against the present.
+        timing: Timing,
+        /// What the ledger has of its session.
+        sighting: Option<Sighting>,
+    },
+}
+
+/// The facts of a request that matter to the judgement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Asking {
+    /// Who reads the answer.
+    pub reader: Reader,
+    /// `GET`, `HEAD` or `OPTIONS`.
+    pub safe: bool,
+    /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
+    pub same_origin: bool,
+    /// A CORS preflight: it never carries credentials and is answered by the application.
+    pub preflight: bool,
+    /// The path is one of those that were named public.
+    pub public: bool,
+    /// Waiting for fresh keys is no longer an option: it was tried.
+    pub settled: bool,
+}
+
+/// Who reads the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reader {
+    /// A program.
+    Api,
+    /// A person, in a browser, by navigating to a page.
+    Document,
+}
+
+/// The configuration of the judgement.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The bounds of grace.
+    pub grace: GracePolicy,
+    /// Keys that Clerk last confirmed longer ago verify nothing. Default 7 days.
+    pub max_key_age: Duration,
+    /// Keys that Clerk last confirmed longer ago give no grace. Default 24 hours.
+    pub max_grace_key_age: Duration,
+    /// There is a page to sign in on.
+    pub has_sign_in_page: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            grace: GracePolicy::disabled(),
+            max_key_age: Duration::from_secs(7 * 24 * 60 * 60),
+            max_grace_key_age: Duration::from_secs(24 * 60 * 60),
+            has_sign_in_page: false,
+        }
+    }
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Decision {
+    /// Let it pass, with or without a session.
+    Pass(Option<Auth>),
+    /// Answer in the application's place.
+    Reject(Rejection),
+    /// Refresh the keys, wait for that, and ask again with `settled`.
+    AwaitKeys,
+}
+
+/// Judges a request.
+///
+/// The first row that fits decides. *Invalid is never 503; what cannot be told is never 401.*
+///
+/// | # | credential | Clerk | route | answer |
+/// |---|---|---|---|---|
+/// | 1 | any | any | CORS preflight | pass, without a session |
+/// | 2 | any that would be rejected below | any | optional or public | pass, without a session |
+/// | 3 | malformed, forged, another party's | any | required | 401 |
+/// | 4 | good, but its session is revoked | any | required | 401 |
+/// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
+/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
+/// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace |
+/// | 8 | expired | healthy | required | 401 |
+/// | 9 | expired | recovery, grace over for this session | required | 401 |
+/// | 10 | expired | suspect, isolated, unknown | required | 503, soon again |
+/// | 11 | expired | outage | required | 503 |
+/// | 12 | signed with a key that is not known, or there are no keys | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
+/// | 13 | none | outage | required | 503 |
+/// | 14 | none | healthy, recovery | required, document | sign-in page, if there is one and minting is up; else 401 |
+/// | 15 | none | suspect, isolated, unknown | required, document with a sign-in page | 503, soon again: no redirect to what may be dead |
+/// | 16 | none | any but outage | required, API | 401 |
+#[must_use]
+pub fn decide(
+    credential: &Credential<'_>,
+    asking: &Asking,
+    route: &RoutePolicy,
+    rules: &Rules,
+    known: &Snapshot,
+    now: Moment,
+) -> Decision {
+    if asking.preflight {
+        return Decision::Pass(None);
+    }
+    let judgement = Judgement { asking, route, rules, known, now, verdict: known.verdict(now) };
+    match judgement.of(credential) {
+        Err(Verdicted::AwaitKeys) if !(route.optional || asking.public) => Decision::AwaitKeys,
+        Err(_) if route.optional || asking.public => Decision::Pass(None),
+        Err(Verdicted::Reject(rejection)) => Decision::Reject(rejection),
+        Err(Verdicted::AwaitKeys) => Decision::AwaitKeys,
+        Ok(auth) => Decision::Pass(Some(auth)),
+    }
+}
+
+enum Verdicted {
+    Reject(Rejection),
+    AwaitKeys,
+}
+
+impl From<Rejection> for Verdicted {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject(rejection)
+    }
+}
+
+struct Judgement<'a> {
+    asking: &'a Asking,
+    route: &'a RoutePolicy,
+    rules: &'a Rules,
+    known: &'a Snapshot,
+    now: Moment,
+    verdict: Verdict,
+}
+
+impl Judgement<'_> {
+    fn of(&self, credential: &Credential<'_>) -> Result<Auth, Verdicted> {
+        match credential {
+            Credential::Absent => Err(self.without_token().into()),
+            Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
+            Credential::UnknownKey(key) => Err(self.with_unknown_key(key)),
+            Credential::Verified { token, timing, sighting } => {
+                Ok(self.with_token(token, *timing, *sighting)?)
+            }
+        }
+    }
+
+    fn without_token(&self) -> Rejection {
+        let document = self.asking.reader == Reader::Document;
+        match self.verdict {
+            Verdict::Outage => Rejection::Unavailable(Unavailable::Outage),
+            Verdict::Healthy | Verdict::Recovering => {
+                let mint = self.known.health.surface(Surface::SessionMint).status();
+                let may_redirect = document && self.rules.has_sign_in_page;
+                match mint {
+                    Status::Down if may_redirect => Rejection::Unavailable(Unavailable::Uncertain),
+                    _ if may_redirect => Rejection::SignIn,
+                    _ => Rejection::Missing,
+                }
+            }
+            _ if document && self.rules.has_sign_in_page => {
+                Rejection::Unavailable(Unavailable::Uncertain)
+            }
+            _ => Rejection::Missing,
+        }
+    }
+
+    /// Keys confirmed after the token claims to have been made would hold its key if it were real.
+    fn with_unknown_key(&self, key: &UnknownKey) -> Verdicted {
+        let confirmed = self.known.keys.confirmed;
+        let would_be_known = match (confirmed, key.issued_at) {
+            (Some(confirmed), Some(issued)) => issued <= confirmed,
+            (Some(_), None) => self.asking.settled,
+            (None, _) => false,
+        };
+        if would_be_known && self.keys_usable() {
+            return Rejection::Invalid(InvalidToken::UnknownKey).into();
+        }
+        if !self.asking.settled && self.known.keys.may_refresh(self.now) {
+            return Verdicted::AwaitKeys;
+        }
+        let reason = if self.keys_usable() { Unavailable::UnknownKey } else { Unavailable::NoKeys };
+        Rejection::Unavailable(reason).into()
+    }
+
+    fn keys_usable(&self) -> bool {
+        self.known.keys.usable(self.now.wall, self.rules.max_key_age)
+    }
+
+    fn with_token(
+        &self,
+        token: &Verified,
+        timing: Timing,
+        sighting: Option<Sighting>,
+    ) -> Result<Auth, Rejection> {
+        let session = token.session();
+        if !self.keys_usable() {
+            return Err(Rejection::Unavailable(Unavailable::NoKeys));
+        }
+        if self.known.revocations.deny(&bearer(session)) {
+            return Err(Rejection::Revoked);
+        }
+        let auth = match timing {
+            Timing::Current => Auth::fresh(token.clone()),
+            Timing::Expired { otherwise_good: true } => self.expired(token, sighting)?,
+            Timing::Expired { .. } => return Err(Rejection::Invalid(InvalidToken::Expired)),
+            Timing::NotYet => return Err(Rejection::Invalid(InvalidToken::NotYet)),
+            Timing::IssuedInFuture => {
+                return Err(Rejection::Invalid(InvalidToken::IssuedInFuture));
+            }
+        };
+        self.admit(&auth)?;
+        Ok(auth)
+    }
+
+    fn expired(&self, token: &Verified, sighting: Option<Sighting>) -> Result<Auth, Rejection> {
+        let case = grace::Case {
+            session: token.session(),
+            sighting,
+            asking: self.asking,
+            route: self.route,
+            rules: self.rules,
+            known: self.known,
+            now: self.now,
+            verdict: self.verdict,
+        };
+        let expired = Rejection::Invalid(InvalidToken::Expired);
+        let mode = self.rules.grace.mode();
+        let denial = match (mode, case.judge()) {
+            (GraceMode::Enabled, Ok(grace)) => return Ok(Auth::in_grace(token.clone(), grace)),
+            (GraceMode::ReportOnly, Ok(_)) => GraceDenial::ReportOnly,
+            (GraceMode::Disabled, _) => GraceDenial::Disabled,
+            (_, Err(denial)) => denial,
+        };
+        Err(match self.verdict {
+            Verdict::Healthy | Verdict::Recovering => expired,
+            Verdict::Outage => Rejection::Unavailable(Unavailable::GraceDenied(denial)),
+            _ => Rejection::Unavailable(Unavailable::Uncertain),
+        })
+    }
+
+    fn admit(&self, auth: &Auth) -> Result<(), Rejection> {
+        let session = auth.session();
+        if session.status != SessionStatus::Active && !self.route.accepts_pending {
+            return Err(Rejection::Pending);
+        }
+        let role = self.route.role.as_deref().is_none_or(|role| session.has_role(role));
+        let permission =
+            self.route.permission.as_deref().is_none_or(|name| session.has_permission(name));
+        if role && permission { Ok(()) } else { Err(Rejection::Forbidden) }
+    }
+}
+
+fn bearer(session: &Session) -> Bearer<'_> {
+    Bearer {
+        session: session.session_id.as_ref(),
+        token: session.token_id.as_ref(),
+        user: &session.user_id,
+        issued_at: session.issued_at,
+    }
+}

@@ -1,0 +1,129 @@
+//! Why a request does not pass.
+
+use http::StatusCode;
+
+use super::grace::GraceDenial;
+use crate::token::InvalidToken;
+
+/// Why a request does not pass: a status, a stable code, and a sentence for the public.
+///
+/// The layer puts it into the extensions of the response it makes, so that outer layers can count
+/// and log it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// There is no token.
+    Missing,
+    /// There is no token, and there is a page to get one on.
+    SignIn,
+    /// The token is bad.
+    Invalid(InvalidToken),
+    /// The session was revoked here.
+    Revoked,
+    /// The session has tasks to do before it counts as signed in.
+    Pending,
+    /// The session lacks a role or permission.
+    Forbidden,
+    /// It cannot be told whether the request should pass.
+    Unavailable(Unavailable),
+    /// The handler wants a session that was renewed, and Clerk cannot renew it now.
+    FreshRequired,
+    /// The route is not behind the layer: a fault of the application.
+    LayerMissing,
+}
+
+/// Why it cannot be told whether a request should pass.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// Clerk is down, and there is no session.
+    Outage,
+    /// Clerk is down, the session's token has expired, and a condition of grace fails.
+    GraceDenied(GraceDenial),
+    /// Clerk fails, or nothing is known of it yet; soon more will be.
+    Uncertain,
+    /// The token's key is not known, and the keys could not be refreshed.
+    UnknownKey,
+    /// There are no usable keys.
+    NoKeys,
+}
+
+impl Rejection {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Invalid(_) | Self::Revoked | Self::Pending => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unavailable(_) | Self::FreshRequired => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LayerMissing => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A stable code for programs, as `invalid_token`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Missing | Self::SignIn => "authentication_required",
+            Self::Invalid(_) | Self::Revoked | Self::Pending => "invalid_token",
+            Self::Forbidden => "insufficient_permission",
+            Self::Unavailable(_) => "authentication_unavailable",
+            Self::FreshRequired => "step_up_unavailable",
+            Self::LayerMissing => "authentication_layer_missing",
+        }
+    }
+
+    /// The detailed reason, for logs and metrics, as `token-expired`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Missing | Self::SignIn => "session-token-missing",
+            Self::Invalid(reason) => reason.code(),
+            Self::Revoked => "session-revoked",
+            Self::Pending => "session-pending",
+            Self::Forbidden => "insufficient-permission",
+            Self::Unavailable(Unavailable::Outage) => "outage",
+            Self::Unavailable(Unavailable::GraceDenied(denial)) => denial.code(),
+            Self::Unavailable(Unavailable::Uncertain) => "uncertain",
+            Self::Unavailable(Unavailable::UnknownKey) => "unknown-key",
+            Self::Unavailable(Unavailable::NoKeys) => "no-keys",
+            Self::FreshRequired => "fresh-required",
+            Self::LayerMissing => "layer-missing",
+        }
+    }
+
+    /// A sentence for the public. It names no host, no key and no session.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Missing | Self::SignIn => "Sign in to use this.",
+            Self::Invalid(InvalidToken::Expired) => "The session token has expired; get a new one.",
+            Self::Invalid(_) => "The session token is not valid here.",
+            Self::Revoked => "The session has ended; sign in again.",
+            Self::Pending => "The session has tasks to complete first.",
+            Self::Forbidden => "The session lacks a role or permission that this needs.",
+            Self::Unavailable(_) => {
+                "Authentication is currently unavailable. You are not signed out; try again shortly."
+            }
+            Self::FreshRequired => {
+                "This needs a freshly renewed session, which is currently unavailable. You are not signed out; try again shortly."
+            }
+            Self::LayerMissing => {
+                "The server is misconfigured: this route is not behind its authentication layer."
+            }
+        }
+    }
+
+    /// Within how many seconds it makes sense to ask again, from and to.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Unavailable(Unavailable::Uncertain) => Some((5, 8)),
+            Self::Unavailable(_) | Self::FreshRequired => Some((10, 30)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What is known at one instant. A request is judged from one snapshot and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Moment, Timestamp};
+use crate::health::{CLOCK_TOLERANCE, Report, Verdict};
+use crate::jwks::KeySet;
+use crate::revocation::Revocations;
+use crate::status_page::StatusReport;
+
+/// A snapshot that was not renewed for this long comes from a driver that is dead or starved; what
+/// it says of Clerk's health is then no longer believed.
+pub const MAX_SILENCE: Duration = Duration::from_secs(45);
+
+/// Everything a request is judged by.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The verification keys.
+    pub keys: Keys,
+    /// Clerk's health.
+    pub health: Report,
+    /// What Clerk's status page said last.
+    pub page: Option<Arc<StatusReport>>,
+    /// What this application has taken back.
+    pub revocations: Revocations,
+    /// When the driver last gave a sign of life; `None` before its first.
+    pub renewed: Option<Moment>,
+    /// Counts publications.
+    pub generation: u64,
+}
+
+/// The verification keys, and how fresh they are.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Keys {
+    /// The set.
+    pub set: KeySet,
+    /// When Clerk last confirmed the published part of it. `None` when it never did: then the set is
+    /// empty or comes from the configuration alone.
+    pub confirmed: Option<Timestamp>,
+    /// After this, on the monotonic clock, an unknown key may cause another refresh.
+    pub refresh_after: Option<Duration>,
+    /// The set includes a key from the configuration, which never grows old.
+    pub pinned: bool,
+}
+
+impl Keys {
+    /// How old Clerk's last confirmation is.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.confirmed.map(|at| now.since(at))
+    }
+
+    /// True when tokens can be verified at all: there are keys, and they were confirmed within
+    /// `limit` or come from the configuration.
+    #[must_use]
+    pub fn usable(&self, now: Timestamp, limit: Duration) -> bool {
+        !self.set.is_empty() && (self.pinned || self.age(now).is_some_and(|age| age <= limit))
+    }
+
+    /// True when a refresh for an unknown key is due at `now`.
+    #[must_use]
+    pub fn may_refresh(&self, now: Moment) -> bool {
+        self.refresh_after.is_none_or(|after| now.mono >= after)
+    }
+}
+
+impl Snapshot {
+    /// The verdict as it can be believed now: `Unknown` when the driver is silent or the clock
+    /// jumped since its last sign of life.
+    #[must_use]
+    pub fn verdict(&self, now: Moment) -> Verdict {
+        let Some(renewed) = self.renewed else { return Verdict::Unknown };
+        let silent = now.since(renewed) > MAX_SILENCE;
+        let jumped = now.jump_since(renewed) > CLOCK_TOLERANCE;
+        if silent || jumped { Verdict::Unknown } else { self.forced_or_found(now) }
+    }
+
+    /// An operator's word lapses by itself, between two publications too.
+    fn forced_or_found(&self, now: Moment) -> Verdict {
+        match self.health.forced {
+            Some(forced) if now.mono >= forced.until.mono => Verdict::Unknown,
+            _ => self.health.verdict,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy(renewed: Moment) -> Snapshot {
+        let health = Report { verdict: Verdict::Outage, ..Report::default() };
+        Snapshot { health, renewed: Some(renewed), ..Snapshot::default() }
+    }
+
+    #[test]
+    fn what_a_silent_driver_said_is_not_believed() {
+        let start = Moment::default();
+        let snapshot = healthy(start);
+        assert_eq!(snapshot.verdict(start.plus(MAX_SILENCE)), Verdict::Outage);
+        let late = start.plus(MAX_SILENCE + Duration::from_millis(1));
+        assert_eq!(snapshot.verdict(late), Verdict::Unknown);
+        assert_eq!(Snapshot::default().verdict(start), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_makes_the_verdict_unknown_at_once() {
+        let start = Moment { wall: Timestamp::from_secs(10_000), ..Moment::default() };
+        let snapshot = healthy(start);
+        let later = start.plus(Duration::from_secs(1));
+        for wall in
+            [later.wall.plus(Duration::from_secs(3)), later.wall.minus(Duration::from_secs(3))]
+        {
+            assert_eq!(snapshot.verdict(Moment { wall, ..later }), Verdict::Unknown);
+        }
+        assert_eq!(snapshot.verdict(later), Verdict::Outage);
+    }
+
+    #[test]
+    fn keys_grow_old_unless_they_are_pinned() {
+        let limit = Duration::from_secs(10);
+        let now = Timestamp::from_secs(100);
+        let pem = include_str!("../tests/data/public-key.pem");
+        let set = KeySet::from_pem(pem).expect("a public key");
+        let keys = |secs, pinned| Keys {
+            set: set.clone(),
+            confirmed: Some(Timestamp::from_secs(secs)),
+            pinned,
+            ..Keys::default()
+        };
+        assert!(keys(90, false).usable(now, limit));
+        assert!(!keys(89, false).usable(now, limit));
+        assert!(keys(0, true).usable(now, limit));
+        assert!(!Keys { pinned: true, ..Keys::default() }.usable(now, limit));
+    }
+}

@@ -1,0 +1,69 @@
+//! Better Stack `/index.json`, a JSON:API document.
+//!
+//! [Documented](https://betterstack.com/docs/uptime/status-pages/subscribing-to-status-updates/subscribing-to-api):
+//! the page under `data`, everything it refers to under `included`, told apart by `type`.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::lenient::Rows;
+use super::{Component, Condition, StatusReport, condition};
+
+#[derive(Deserialize)]
+pub(super) struct Document {
+    data: Data,
+    included: Option<Rows<Included>>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    attributes: Page,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default, deserialize_with = "condition::status")]
+    aggregate_state: Condition,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "attributes", rename_all = "snake_case")]
+enum Included {
+    StatusPageResource(Resource),
+    StatusReport(Report),
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    public_name: String,
+    #[serde(default, deserialize_with = "condition::status")]
+    status: Condition,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    title: String,
+    ends_at: Option<IgnoredAny>,
+}
+
+impl From<Document> for StatusReport {
+    fn from(document: Document) -> Self {
+        let included = document.included.as_deref();
+        let components = included.map(|included| {
+            included
+                .iter()
+                .filter_map(|entry| match entry {
+                    Included::StatusPageResource(resource) => {
+                        Some(Component::new(&resource.public_name, resource.status))
+                    }
+                    Included::StatusReport(_) => None,
+                })
+                .collect()
+        });
+        let ongoing = included.unwrap_or_default().iter().filter_map(|entry| match entry {
+            Included::StatusReport(Report { title, ends_at: None }) => Some(title.as_str()),
+            _ => None,
+        });
+        Self::new(document.data.attributes.aggregate_state, components, ongoing)
+    }
+}

@@ -1,0 +1,55 @@
+//! Instatus `/summary.json`, which speaks of the page as a whole and names no components.
+//!
+//! Its `/components.json` has the form of Statuspage's.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::lenient::{self, Rows};
+use super::{Condition, StatusReport, condition};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Document {
+    page: Page,
+    #[serde(default)]
+    active_incidents: Rows<Incident>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default, deserialize_with = "page_status")]
+    status: Condition,
+}
+
+#[derive(Deserialize)]
+struct Incident {
+    name: String,
+    #[serde(default, deserialize_with = "lenient::option")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "condition::status")]
+    impact: Condition,
+}
+
+/// `HASISSUES` alone does not tell how bad it is; degraded is the least it can mean.
+fn page_status<'de, D: Deserializer<'de>>(from: D) -> Result<Condition, D::Error> {
+    Ok(match Value::deserialize(from)?.as_str() {
+        Some("UP") => Condition::Operational,
+        Some("HASISSUES") => Condition::Degraded,
+        Some("UNDERMAINTENANCE") => Condition::Maintenance,
+        _ => Condition::Unknown,
+    })
+}
+
+impl From<Document> for StatusReport {
+    fn from(document: Document) -> Self {
+        let open: Vec<_> = document
+            .active_incidents
+            .iter()
+            .filter(|incident| incident.status.as_deref() != Some("RESOLVED"))
+            .collect();
+        let impacts = open.iter().map(|incident| incident.impact);
+        let overall = impacts.fold(document.page.status, Condition::max);
+        Self::new(overall, None, open.iter().map(|incident| incident.name.as_str()))
+    }
+}

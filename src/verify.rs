@@ -1,0 +1,116 @@
+//! A token against a key set: the ordered checks that make a [`Verified`] token.
+//!
+//! The checks and their order are those of `verifyToken` in Clerk's own backend SDK
+//! (`@clerk/backend` 3.25).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::KeyId;
+use crate::jwks::{KeySet, VerifyingKey};
+use crate::token::{
+    Claims, Expectations, Header, InvalidToken, Jws, Session, Timing, check_category, check_claims,
+    check_header, object, timing,
+};
+
+/// A token whose signature and claims are good. Whether its *time* is good is asked at each use, of
+/// [`timing`](Self::timing).
+#[derive(Clone, Debug)]
+pub struct Verified {
+    session: Arc<Session>,
+    key: Arc<VerifyingKey>,
+}
+
+impl Verified {
+    /// What the token says.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// The key that verified it.
+    #[must_use]
+    pub fn key(&self) -> &Arc<VerifyingKey> {
+        &self.key
+    }
+
+    /// How the token's times compare with the present.
+    #[must_use]
+    pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
+        timing(
+            self.session.expires_at,
+            self.session.not_before,
+            self.session.issued_at,
+            now,
+            leeway,
+        )
+    }
+}
+
+/// Why [`verify`] could not vouch for a token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Unverified {
+    /// The token is bad, whatever else may become known.
+    Invalid(InvalidToken),
+    /// Its key is not known here. Nothing the token says is certain, but nothing it says is wrong.
+    UnknownKey(UnknownKey),
+}
+
+impl From<InvalidToken> for Unverified {
+    fn from(reason: InvalidToken) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+/// What a token that could not be verified for want of its key claims about itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UnknownKey {
+    /// The `kid` that is not known.
+    pub key_id: Option<KeyId>,
+    /// The claimed `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// The claimed `exp`.
+    pub expires_at: Timestamp,
+}
+
+/// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
+/// `sub`, `aud`, `azp`, `iss` and the types of its dates, in this order.
+///
+/// The signature comes before all claims, so that the reason never tells a forger more than that.
+///
+/// # Errors
+///
+/// [`Unverified::Invalid`] with the first check that fails, or [`Unverified::UnknownKey`] when there
+/// is no key to check with and the claims, taken at their word, would pass.
+pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
+    let jws = Jws::parse(token)?;
+    let claims: Claims = object(&jws.payload)?;
+    check_category(&jws.header, &claims, expect)?;
+    let mut candidates = keys.candidates(jws.header.kid()).peekable();
+    if candidates.peek().is_none() {
+        return Err(without_key(&jws.header, &claims, expect));
+    }
+    check_header(&jws.header, expect)?;
+    let key = candidates
+        .find(|key| key.verifies(jws.signed.as_bytes(), &jws.signature))
+        .ok_or(InvalidToken::Signature)?;
+    let times = check_claims(&claims, expect)?;
+    let session = Session::new(claims, &jws.header, jws.payload, times);
+    Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
+}
+
+/// A token that no key can help is invalid; one that a key might verify is undetermined.
+fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unverified {
+    let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
+    match judged {
+        Ok(times) => Unverified::UnknownKey(UnknownKey {
+            key_id: header.kid().map(KeyId::from),
+            issued_at: times.issued_at,
+            expires_at: times.expires_at,
+        }),
+        Err(_) => Unverified::Invalid(InvalidToken::UnknownKey),
+    }
+}

@@ -1,0 +1,28 @@
+//! jsonwebtoken picks its crypto backend by the features of the whole build, and panics on first use
+//! when both are on and nobody chose. An application can come to that without a line of its own.
+
+#![cfg(test)]
+
+use std::panic;
+
+use clerk_resilience as _;
+use jsonwebtoken::crypto::{CryptoProvider, aws_lc, rust_crypto};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+
+#[test]
+fn both_backends_are_compiled_in_and_neither_is_the_default() {
+    let backends: [&'static CryptoProvider; 2] =
+        [&aws_lc::DEFAULT_PROVIDER, &rust_crypto::DEFAULT_PROVIDER];
+    assert!(!std::ptr::eq(backends[0], backends[1]));
+
+    // The signature of a token that is otherwise well formed is where a backend is first needed.
+    let token = "eyJhbGciOiJIUzI1NiJ9.e30.AA";
+    let decoded = panic::catch_unwind(|| {
+        let key = DecodingKey::from_secret(b"secret");
+        jsonwebtoken::decode::<Claims>(token, &key, &Validation::new(Algorithm::HS256)).is_ok()
+    });
+    assert!(decoded.is_err(), "the stock decode works here, so this build proves nothing");
+}
+
+#[derive(Clone, serde::Deserialize)]
+struct Claims {}
