@@ -89,6 +89,12 @@ impl Moment {
         Self { wall: self.wall.plus(span), mono: self.mono.saturating_add(span) }
     }
 
+    /// The same instant earlier by `span` on both clocks.
+    #[must_use]
+    pub fn back(self, span: Duration) -> Self {
+        Self { wall: self.wall.minus(span), mono: self.mono.saturating_sub(span) }
+    }
+
     /// Time that passed since `earlier` on the monotonic clock.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -3,11 +3,13 @@
 
 pub mod clock;
 pub mod decide;
+pub mod fetch;
 pub mod health;
 pub mod id;
 pub mod jwks;
 pub mod key;
 pub mod policy;
+mod probe;
 pub mod revocation;
 pub mod snapshot;
 pub mod status_page;

@@ -72,8 +72,16 @@ pub struct UnknownKey {
     pub key_id: Option<KeyId>,
     /// The claimed `iat`.
     pub issued_at: Option<Timestamp>,
-    /// The claimed `exp`.
-    pub expires_at: Timestamp,
+    not_before: Option<Timestamp>,
+    expires_at: Timestamp,
+}
+
+impl UnknownKey {
+    /// How the times that the token claims compare with the present.
+    #[must_use]
+    pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
+        timing(self.expires_at, self.not_before, self.issued_at, now, leeway)
+    }
 }
 
 /// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
@@ -109,6 +117,7 @@ fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unver
         Ok(times) => Unverified::UnknownKey(UnknownKey {
             key_id: header.kid().map(KeyId::from),
             issued_at: times.issued_at,
+            not_before: times.not_before,
             expires_at: times.expires_at,
         }),
         Err(_) => Unverified::Invalid(InvalidToken::UnknownKey),

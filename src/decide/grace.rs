@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::auth::{Grace, GraceReason};
 use super::{Asking, Rules};
 use crate::clock::{Moment, Timestamp};
-use crate::health::{DRAIN, Verdict};
+use crate::health::Verdict;
 use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy};
 use crate::snapshot::Snapshot;
 use crate::token::{Session, SessionStatus};
@@ -117,12 +117,12 @@ impl Case<'_> {
         }
     }
 
-    /// Grace goes on for all in the first half of the drain, and ends for each session at a moment
-    /// of its own in the second, so that they do not come back all at once.
+    /// Grace ends for each session at a moment of its own, so that they do not come back all at once.
     fn draining(&self) -> bool {
-        let half = DRAIN / 2;
+        let Some(drain) = self.known.health.drain else { return false };
         let share = f64::from(spread(self.session)) / f64::from(u32::MAX);
-        self.now.since(self.known.health.since) < half + half.mul_f64(share)
+        let extra = drain.none_after.since(drain.all_until).mul_f64(share);
+        self.now.mono < drain.all_until.mono + extra
     }
 
     /// G2; the rest of it was checked when the signature was.

@@ -27,7 +27,12 @@ pub enum Credential<'a> {
     /// A token that is bad whatever the time.
     Invalid(InvalidToken),
     /// A token whose key is not known.
-    UnknownKey(&'a UnknownKey),
+    UnknownKey {
+        /// What it claims.
+        token: &'a UnknownKey,
+        /// The times that it claims against the present.
+        timing: Timing,
+    },
     /// A token with a good signature and good claims. `sighting` is what the ledger has of its
     /// session; it is only needed when the token is expired.
     Verified {
@@ -171,7 +176,7 @@ impl Judgement<'_> {
         match credential {
             Credential::Absent => Err(self.without_token().into()),
             Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
-            Credential::UnknownKey(key) => Err(self.with_unknown_key(key)),
+            Credential::UnknownKey { token, timing } => Err(self.with_unknown_key(token, *timing)),
             Credential::Verified { token, timing, sighting } => {
                 Ok(self.with_token(token, *timing, *sighting)?)
             }
@@ -199,21 +204,31 @@ impl Judgement<'_> {
     }
 
     /// Keys confirmed after the token claims to have been made would hold its key if it were real.
-    fn with_unknown_key(&self, key: &UnknownKey) -> Verdicted {
-        let confirmed = self.known.keys.confirmed;
-        let would_be_known = match (confirmed, key.issued_at) {
+    /// An expired token is not worth a refresh: with or without its key it does not pass.
+    fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Verdicted {
+        let invalid = Rejection::Invalid(InvalidToken::UnknownKey).into();
+        let would_be_known = match (self.known.keys.confirmed, token.issued_at) {
             (Some(confirmed), Some(issued)) => issued <= confirmed,
             (Some(_), None) => self.asking.settled,
             (None, _) => false,
         };
-        if would_be_known && self.keys_usable() {
-            return Rejection::Invalid(InvalidToken::UnknownKey).into();
+        let in_health = matches!(self.verdict, Verdict::Healthy | Verdict::Recovering);
+        match timing {
+            _ if would_be_known && self.keys_usable() => return invalid,
+            Timing::Current => {}
+            Timing::Expired { otherwise_good: true } if !in_health => return self.no_key().into(),
+            _ => return invalid,
         }
         if !self.asking.settled && self.known.keys.may_refresh(self.now) {
             return Verdicted::AwaitKeys;
         }
-        let reason = if self.keys_usable() { Unavailable::UnknownKey } else { Unavailable::NoKeys };
-        Rejection::Unavailable(reason).into()
+        self.no_key().into()
+    }
+
+    fn no_key(&self) -> Rejection {
+        let usable = self.keys_usable();
+        let reason = if usable { Unavailable::UnknownKey } else { Unavailable::NoKeys };
+        Rejection::Unavailable(reason)
     }
 
     fn keys_usable(&self) -> bool {

@@ -17,7 +17,7 @@ pub use mints::{Life, Mints};
 pub use observation::{Evidence, Observation, Outcome, OwnFault, Trouble};
 pub use surface::{Status, Surface};
 pub use tracker::Tracker;
-pub use verdict::{DRAIN, Signals, Standing, Verdict};
+pub use verdict::{Drain, Signals, Standing, Verdict};
 
 use crate::clock::{Moment, Timestamp};
 
@@ -27,6 +27,8 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 const CLOCK_SHADOW: Duration = Duration::from_secs(60);
 /// An operator's word counts at most this long.
 pub const MAX_FORCED: Duration = Duration::from_secs(4 * 60 * 60);
+/// When minting was not observed for so long, nothing is known.
+const SILENCE: Duration = Duration::from_secs(60);
 /// What a predecessor had proven is taken up within this time.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
 
@@ -43,6 +45,7 @@ pub struct Health {
     last_tick: Option<Moment>,
     clock_jumped: Option<Moment>,
     forced: Option<Forced>,
+    drain: Option<Drain>,
 }
 
 /// An operator's word against the evidence, for a limited time.
@@ -113,8 +116,19 @@ impl Health {
         self.last_tick = Some(now);
         self.mints.tick(self.standing.verdict == Verdict::Healthy, now.wall);
         let signals = self.signals(now);
+        let before = self.standing.verdict;
         self.standing = self.standing.after(&signals, now);
+        if before != self.standing.verdict {
+            self.drain = self.begin_drain(&signals, now);
+        }
         self.account(now);
+    }
+
+    fn begin_drain(&self, signals: &Signals, now: Moment) -> Option<Drain> {
+        let recovering = self.standing.verdict == Verdict::Recovering;
+        let failed = self.tracker(Surface::SessionMint).last_failure().map(|last| last.began);
+        let good = signals.good_since.unwrap_or(now);
+        recovering.then(|| Drain::between(failed.unwrap_or(good), good))
     }
 
     /// Keeps the calendar of outages in step with the verdict.
@@ -165,7 +179,15 @@ impl Health {
                 .max_by_key(|at| at.mono),
             clock_sane: self.clock_sane(now),
             life,
+            drained: self.drain.is_none_or(|drain| now.mono >= drain.none_after.mono),
+            silent: self.silent(now),
         }
+    }
+
+    /// Counts from the last observation, or else from the start of the verdict that was taken up.
+    fn silent(&self, now: Moment) -> bool {
+        let told = self.tracker(Surface::SessionMint).last_told().unwrap_or(self.standing.since);
+        self.standing.verdict != Verdict::Unknown && now.since(told) > SILENCE
     }
 
     fn clock_sane(&self, now: Moment) -> bool {
@@ -204,6 +226,7 @@ impl Health {
             clock_skew_millis: self.clock_skew_millis,
             clock_sane: self.clock_sane(now),
             forced,
+            drain: self.drain,
         }
     }
 }
@@ -224,6 +247,8 @@ pub struct Report {
     pub clock_sane: bool,
     /// An operator's word in force.
     pub forced: Option<Forced>,
+    /// How grace ends, while the verdict is `Recovering`.
+    pub drain: Option<Drain>,
     surfaces: [Tracker; Surface::ALL.len()],
 }
 

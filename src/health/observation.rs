@@ -12,7 +12,7 @@ use crate::clock::{Moment, Timestamp};
 use crate::upstream::{Fault, Reply};
 
 /// A good answer that took longer than this makes a surface `Degraded`.
-pub const SLOW: Duration = Duration::from_secs(1);
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 
 /// A good answer that took longer than this may help to prove an outage.
 const VERY_SLOW: Duration = Duration::from_millis(1_500);
@@ -111,10 +111,15 @@ impl fmt::Display for OwnFault {
 }
 
 impl Observation {
-    /// Judges the result of a call to `url`.
+    /// Judges the result of a call to `url` that took `latency` and was over at `at`.
     #[must_use]
-    pub fn of(surface: Surface, url: &Url, result: &Result<Reply, Fault>, at: Moment) -> Self {
-        let latency = result.as_ref().map_or(Duration::ZERO, |reply| reply.latency);
+    pub fn of(
+        surface: Surface,
+        url: &Url,
+        result: &Result<Reply, Fault>,
+        latency: Duration,
+        at: Moment,
+    ) -> Self {
         let outcome = match result {
             Ok(reply) => judge(surface, url, reply),
             Err(fault) => lost(*fault),
@@ -248,7 +253,7 @@ mod tests {
 
     fn outcome(surface: Surface, result: Result<Reply, Fault>) -> Outcome {
         let url = Url::parse("https://clerk.example.com/v1/x").expect("a valid address");
-        Observation::of(surface, &url, &result, Moment::default()).outcome
+        Observation::of(surface, &url, &result, Duration::ZERO, Moment::default()).outcome
     }
 
     #[test]
@@ -330,7 +335,8 @@ mod tests {
         let url = Url::parse("https://clerk.example.com/").expect("a valid address");
         let wall = Timestamp::from_millis(1_773_158_220_525);
         let at = Moment { wall, ..Moment::default() };
-        let skew = Observation::of(Surface::Jwks, &url, &result, at).clock_skew_millis;
+        let skew =
+            Observation::of(Surface::Jwks, &url, &result, Duration::ZERO, at).clock_skew_millis;
         assert_eq!(skew, Some(0));
     }
 }

@@ -30,7 +30,15 @@ pub struct Tracker {
     good: u32,
     good_since: Option<Moment>,
     last_good: Option<Moment>,
+    last_failure: Option<Failure>,
     last_hostile: Option<Moment>,
+}
+
+/// When a failing call began and when its failure was certain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) began: Moment,
+    pub(super) at: Moment,
 }
 
 impl Tracker {
@@ -75,6 +83,7 @@ impl Tracker {
         self.authentic |= evidence == Evidence::Authentic;
         self.own_fault = None;
         self.trouble = Some(trouble);
+        self.last_failure = Some(Failure { began: seen.at.back(seen.latency), at: seen.at });
         if evidence == Evidence::Hostile {
             self.last_hostile = Some(seen.at);
         }
@@ -176,6 +185,17 @@ impl Tracker {
     #[must_use]
     pub fn last_good(&self) -> Option<Moment> {
         self.last_good
+    }
+
+    pub(super) fn last_failure(&self) -> Option<Failure> {
+        self.last_failure
+    }
+
+    /// The last observation that told something about Clerk.
+    #[must_use]
+    pub fn last_told(&self) -> Option<Moment> {
+        let failure = self.last_failure.map(|failure| failure.at);
+        self.last_good.into_iter().chain(failure).max_by_key(|at| at.mono)
     }
 
     /// The last answer that was not Clerk's.

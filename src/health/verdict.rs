@@ -4,7 +4,7 @@
 //! Unknown ──first good──▶ Healthy ──2 failures──▶ Suspect ──O1–O5──▶ Outage ──3 good, 30 s──▶ Recovering
 //!    │                      ▲  ▲                   │  │ ▲              ▲                       │   │
 //!    └──2 failures──▶ Suspect  └────2 good─────────┘  │ │              └──────any failure──────┘   │
-//!                              └──────────────────────┼─┼──────────────────────60 s──────────────┘
+//!                              └──────────────────────┼─┼──────────────────────drained───────────┘
 //!                                                     ▼ │
 //!                                                  Isolated
 //! ```
@@ -24,10 +24,13 @@
 //! being minted. Nothing is granted.
 //!
 //! **Recovery.** Three good answers in a row on every surface without which sessions cannot go on,
-//! over at least 30 s; one good answer is no recovery. `Recovering` is the drain: grace goes on for
-//! 30 s for everybody and ends for each session at a moment of its own in the 30 s after, because
-//! open tabs fetch their next token up to 50 s late. Any failure meanwhile goes back to the same
-//! outage.
+//! over at least 30 s; one good answer is no recovery. `Recovering` is the drain: open tabs fetch
+//! their next token up to 50 s late, so grace goes on for everybody until 60 s after Clerk was first
+//! seen well, and ends for each session at a moment of its own before 90 s after it was last seen
+//! failing. Whenever in between Clerk really came back, grace lasts 60 s and is over after 90 s. Any
+//! failure meanwhile goes back to the same outage.
+//!
+//! **Silence.** When minting was not observed for a minute, nothing is known any more.
 
 use std::time::Duration;
 
@@ -42,8 +45,29 @@ const RECOVERED_AFTER: u32 = 3;
 const RECOVERED_SPAN: Duration = Duration::from_secs(30);
 const HOSTILE_SHADOW: Duration = Duration::from_secs(60);
 
-/// How long grace drains after recovery: the first half for all, the second session by session.
-pub const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN_FOR_ALL: Duration = Duration::from_secs(60);
+const DRAIN_FOR_ANY: Duration = Duration::from_secs(90);
+
+/// How grace ends after an outage.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Drain {
+    /// Until then it goes on for every session.
+    pub all_until: Moment,
+    /// After that it goes on for none.
+    pub none_after: Moment,
+}
+
+impl Drain {
+    /// The drain after an outage that was last seen failing at `failed` and first seen well at `good`.
+    #[must_use]
+    pub fn between(failed: Moment, good: Moment) -> Self {
+        let all_until = good.plus(DRAIN_FOR_ALL);
+        let none_after = failed.plus(DRAIN_FOR_ANY);
+        let in_order = none_after.mono >= all_until.mono;
+        Self { all_until, none_after: if in_order { none_after } else { all_until } }
+    }
+}
 
 /// The verdict on Clerk as a whole.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -104,6 +128,10 @@ pub struct Signals {
     pub clock_sane: bool,
     /// What newly minted tokens say.
     pub life: Life,
+    /// The drain after the outage is over.
+    pub drained: bool,
+    /// Minting was not observed for too long.
+    pub silent: bool,
 }
 
 impl Signals {
@@ -154,6 +182,7 @@ impl Standing {
 
     fn next(&self, signals: &Signals, now: Moment) -> Verdict {
         match self.verdict {
+            _ if signals.silent => Verdict::Unknown,
             Verdict::Unknown | Verdict::Healthy if signals.failures >= SUSPECT_AFTER => {
                 Verdict::Suspect
             }
@@ -167,7 +196,7 @@ impl Standing {
             Verdict::Outage if signals.show_recovery(now) => Verdict::Recovering,
             Verdict::Outage => Verdict::Outage,
             Verdict::Recovering if signals.failures > 0 => Verdict::Outage,
-            Verdict::Recovering if now.since(self.since) >= DRAIN => Verdict::Healthy,
+            Verdict::Recovering if signals.drained => Verdict::Healthy,
             Verdict::Recovering => Verdict::Recovering,
         }
     }
@@ -304,8 +333,31 @@ mod tests {
         let draining = Standing { verdict: Verdict::Recovering, since: at(130) };
         let good = Signals { good: 9, good_since: Some(at(100)), ..Signals::default() };
         assert_eq!(draining.after(&good, at(189)).verdict, Verdict::Recovering);
-        assert_eq!(draining.after(&good, at(190)).verdict, Verdict::Healthy);
+        let drained = Signals { drained: true, ..good };
+        assert_eq!(draining.after(&drained, at(190)).verdict, Verdict::Healthy);
         let failed = Signals { failures: 1, ..Signals::default() };
         assert_eq!(draining.after(&failed, at(140)).verdict, Verdict::Outage);
+    }
+
+    #[test]
+    fn silence_makes_every_verdict_unknown() {
+        let silent = Signals { silent: true, ..proof() };
+        for verdict in [Verdict::Healthy, Verdict::Suspect, Verdict::Outage, Verdict::Recovering] {
+            let standing = Standing { verdict, since: at(0) };
+            assert_eq!(standing.after(&silent, at(12)).verdict, Verdict::Unknown);
+        }
+    }
+
+    #[test]
+    fn whenever_clerk_came_back_grace_lasts_sixty_seconds_and_not_ninety() {
+        for gap in [0, 5, 18, 29] {
+            let drain = Drain::between(at(100), at(100 + gap));
+            for really_back in 100..=100 + gap {
+                assert!(drain.all_until.mono >= at(really_back + 60).mono);
+                assert!(drain.none_after.mono <= at(really_back + 90).mono);
+            }
+        }
+        let late = Drain::between(at(100), at(160));
+        assert_eq!(late.all_until, late.none_after, "a long gap shortens nothing for those in it");
     }
 }

@@ -1,0 +1,160 @@
+//! The one HTTP client. It waits no longer and reads no more than it is told, follows no redirect,
+//! and says *how* a call failed, because that decides what the failure proves.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use url::{Host, Url};
+
+use crate::upstream::{Call, Calling, Fault, Reply, Upstream};
+
+/// Calls Clerk over HTTP, with TLS certificates checked against the platform's trust store.
+///
+/// Proxies are taken from the usual environment variables, except for loopback addresses.
+#[derive(Clone, Debug)]
+pub struct HttpUpstream {
+    direct: reqwest::Client,
+    proxied: reqwest::Client,
+}
+
+impl HttpUpstream {
+    /// A client with its own connection pool.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up on this platform, with a description.
+    pub fn new() -> Result<Self, String> {
+        let build = |builder: reqwest::ClientBuilder| {
+            builder
+                .user_agent(concat!("clerk-resilience/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .pool_max_idle_per_host(2)
+                .pool_idle_timeout(Duration::from_secs(30))
+                .build()
+                .map_err(|error| format!("the HTTP client cannot be set up: {}", innermost(&error)))
+        };
+        Ok(Self {
+            direct: build(reqwest::Client::builder().no_proxy())?,
+            proxied: build(reqwest::Client::builder())?,
+        })
+    }
+
+    fn client(&self, url: &Url) -> &reqwest::Client {
+        if is_loopback(url) { &self.direct } else { &self.proxied }
+    }
+}
+
+impl Upstream for HttpUpstream {
+    fn call(&self, call: Call) -> Calling {
+        let client = self.client(&call.url).clone();
+        Box::pin(async move {
+            let deadline = call.deadline;
+            tokio::time::timeout(deadline, carry(client, call)).await.unwrap_or(Err(Fault::Timeout))
+        })
+    }
+}
+
+async fn carry(client: reqwest::Client, call: Call) -> Result<Reply, Fault> {
+    let started = tokio::time::Instant::now();
+    let request = client.request(call.method, call.url).headers(call.headers);
+    let mut response = request.send().await.map_err(|error| fault(&error))?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+        if body.len() + chunk.len() > call.max_bytes {
+            return Err(Fault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: body.freeze(),
+        latency: started.elapsed(),
+    })
+}
+
+/// Walks from the outermost error to its cause.
+fn fault(error: &reqwest::Error) -> Fault {
+    if error.is_timeout() {
+        return Fault::Timeout;
+    }
+    if error.is_builder() {
+        return Fault::Unsendable;
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(this) = cause {
+        if let Some(known) = known_fault(this) {
+            return known;
+        }
+        cause = this.source();
+    }
+    if error.is_connect() { Fault::Reset } else { Fault::Protocol }
+}
+
+fn known_fault(error: &(dyn Error + 'static)) -> Option<Fault> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls_fault(tls));
+    }
+    if let Some(io) = error.downcast_ref::<io::Error>() {
+        if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(tls_fault(tls));
+        }
+        return match io.kind() {
+            io::ErrorKind::ConnectionRefused => Some(Fault::Refused),
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => Some(Fault::Reset),
+            io::ErrorKind::TimedOut => Some(Fault::Timeout),
+            _ => None,
+        };
+    }
+    // The resolver's error type is private to the HTTP client; its text is all there is.
+    error.to_string().contains("dns error").then_some(Fault::Dns)
+}
+
+/// Only a certificate that does not convince proves a stranger. Bytes that are not TLS do not.
+fn tls_fault(error: &rustls::Error) -> Fault {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Fault::Tls,
+        _ => Fault::Protocol,
+    }
+}
+
+fn innermost(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
+}
+
+/// True for addresses that never leave this host.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_the_world() {
+        for (url, loopback) in [
+            ("http://127.0.0.1:8080/", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("http://clerk.localhost/", true),
+            ("http://localhost.example.com/", false),
+            ("http://10.0.0.1/", false),
+            ("https://clerk.example.com/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).expect("an address")), loopback, "{url}");
+        }
+    }
+}

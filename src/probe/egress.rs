@@ -1,0 +1,18 @@
+//! Whether anything outside answers: when Clerk is silent, this tells whether we are cut off.
+
+use super::{Brought, Finding, Probe, Prober};
+use crate::upstream::{Call, Fault};
+
+/// Any answer of any canary will do, an error status too. A false certificate will not.
+pub(super) async fn ask(prober: &Prober) -> Finding {
+    let mut alive = false;
+    for url in &prober.targets.canaries {
+        let call = Call::get(url.clone()).deadline(prober.targets.deadline);
+        let answer = prober.upstream.call(call).await;
+        if matches!(answer, Ok(_) | Err(Fault::TooLarge)) {
+            alive = true;
+            break;
+        }
+    }
+    Finding { probe: Probe::Egress, observation: None, brought: Brought::Egress(alive) }
+}

@@ -1,0 +1,154 @@
+//! Asking Clerk how it is: one file for each thing that is asked.
+//!
+//! A probe makes one or two calls, and hands back an [`Observation`] and what else it brought.
+
+mod backend_api;
+mod egress;
+mod frontend_api;
+mod jwks;
+mod status_page;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::health::{Observation, Surface};
+use crate::jwks::KeySet;
+use crate::key::SecretKey;
+use crate::status_page::StatusReport;
+use crate::upstream::{Call, Fault, Reply, Upstream};
+
+/// A probe that overran its deadline by this much was not waiting for Clerk but for a processor.
+const STARVED_BY: Duration = Duration::from_secs(2);
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Probe {
+    SessionMint,
+    Handshake,
+    BackendApi,
+    Jwks,
+    StatusPage,
+    /// Whether anything at all outside answers.
+    Egress,
+}
+
+impl Probe {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::SessionMint,
+        Self::Handshake,
+        Self::BackendApi,
+        Self::Jwks,
+        Self::StatusPage,
+        Self::Egress,
+    ];
+
+    fn surface(self) -> Option<Surface> {
+        match self {
+            Self::SessionMint => Some(Surface::SessionMint),
+            Self::Handshake => Some(Surface::Handshake),
+            Self::BackendApi => Some(Surface::BackendApi),
+            Self::Jwks => Some(Surface::Jwks),
+            Self::StatusPage => Some(Surface::StatusPage),
+            Self::Egress => None,
+        }
+    }
+}
+
+/// Where the answers are, and how long to wait for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Targets {
+    pub(crate) frontend_api: Url,
+    pub(crate) backend_api: Url,
+    pub(crate) secret_key: Option<SecretKey>,
+    pub(crate) status_page: Option<Url>,
+    pub(crate) canaries: Vec<Url>,
+    pub(crate) deadline: Duration,
+}
+
+impl Targets {
+    /// Whether there is anybody to ask.
+    pub(crate) fn can_ask(&self, probe: Probe) -> bool {
+        match probe {
+            Probe::SessionMint | Probe::Handshake | Probe::Jwks => true,
+            Probe::BackendApi => self.secret_key.is_some(),
+            Probe::StatusPage => self.status_page.is_some(),
+            Probe::Egress => !self.canaries.is_empty(),
+        }
+    }
+}
+
+/// What a probe brought.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) probe: Probe,
+    pub(crate) observation: Option<Observation>,
+    pub(crate) brought: Brought,
+}
+
+#[derive(Debug)]
+pub(crate) enum Brought {
+    Nothing,
+    Keys(KeySet),
+    Page {
+        report: Box<StatusReport>,
+        tag: Option<HeaderValue>,
+    },
+    /// Whether any canary answered.
+    Egress(bool),
+}
+
+/// Everything a probe needs; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Prober {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) targets: Arc<Targets>,
+}
+
+impl Prober {
+    /// Asks once. `page_tag` is the validator of the status document that is already known.
+    pub(crate) async fn ask(self, probe: Probe, page_tag: Option<HeaderValue>) -> Finding {
+        match probe {
+            Probe::SessionMint => self.plain(probe, frontend_api::mint(&self.targets)).await,
+            Probe::Handshake => self.plain(probe, frontend_api::handshake(&self.targets)).await,
+            Probe::BackendApi => self.plain(probe, backend_api::count(&self.targets)).await,
+            Probe::Jwks => jwks::ask(&self).await,
+            Probe::StatusPage => status_page::ask(&self, page_tag).await,
+            Probe::Egress => egress::ask(&self).await,
+        }
+    }
+
+    async fn plain(&self, probe: Probe, call: Call) -> Finding {
+        let (observation, _) = self.observe(probe, call).await;
+        Finding { probe, observation, brought: Brought::Nothing }
+    }
+
+    /// Makes a call and judges how it went.
+    async fn observe(
+        &self,
+        probe: Probe,
+        call: Call,
+    ) -> (Option<Observation>, Result<Reply, Fault>) {
+        let (started, deadline, url) = (Instant::now(), call.deadline, call.url.clone());
+        let result = self.upstream.call(call).await;
+        let took = started.elapsed();
+        let observation = probe.surface().map(|surface| {
+            let seen = Observation::of(surface, &url, &result, took, self.clock.now());
+            if took > deadline + STARVED_BY { seen.starved() } else { seen }
+        });
+        (observation, result)
+    }
+}
+
+/// An address below a base address, which keeps its own path (a proxy's `/__clerk`).
+fn join(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url.set_query(None);
+    url
+}
