@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod decide;
+mod engine;
 pub mod fetch;
 pub mod health;
 pub mod id;
@@ -13,6 +14,7 @@ mod probe;
 pub mod revocation;
 pub mod snapshot;
 pub mod status_page;
+pub mod store;
 pub mod token;
 pub mod upstream;
 pub mod verify;

@@ -7,6 +7,7 @@ mod rejection;
 use std::time::Duration;
 
 pub use auth::{Auth, Grace, GraceReason};
+pub(crate) use grace::claims_as_of;
 pub use grace::{GraceDenial, Sighting};
 pub use rejection::{Rejection, Unavailable};
 

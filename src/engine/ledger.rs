@@ -1,0 +1,167 @@
+//! The sessions that this application has seen fully valid: evidence for grace, in bounded memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::cache::Cache;
+use crate::clock::Timestamp;
+use crate::decide::{Sighting, claims_as_of};
+use crate::store::SightingRecord;
+use crate::token::Session;
+
+/// A session's name in the ledger: half of SHA-256 over its user and its id, so that the file shows
+/// nobody who was there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SessionDigest([u8; 16]);
+
+impl SessionDigest {
+    /// `None` for a token without a session.
+    pub(crate) fn of(session: &Session) -> Option<Self> {
+        let id = session.session_id.as_ref()?;
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in [session.user_id.as_str(), id.as_str()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let digest = context.finish();
+        let (half, _) = digest.as_ref().split_first_chunk().expect("SHA-256 has 32 bytes");
+        Some(Self(*half))
+    }
+
+    fn index(self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().expect("16 bytes");
+        u64::from_be_bytes(*first)
+    }
+
+    fn to_hex(self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+        Some(Self(number.to_be_bytes()))
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: SessionDigest,
+    sighting: Sighting,
+}
+
+/// A table of sightings. When it is full, the session seen longest ago goes; that makes grace
+/// stricter, never looser.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    cache: Cache<Entry>,
+    changed: AtomicBool,
+}
+
+impl Ledger {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { cache: Cache::new(capacity), changed: AtomicBool::new(false) }
+    }
+
+    /// Notes that a session was seen with a token within its time.
+    pub(crate) fn note(&self, digest: SessionDigest, session: &Session, now: Timestamp) {
+        let seen = Sighting { last_valid: now, claims_as_of: claims_as_of(session) };
+        self.merge(digest, seen);
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn find(&self, digest: SessionDigest) -> Option<Sighting> {
+        let same = |entry: &Entry| entry.session == digest;
+        self.cache.find(digest.index(), same).map(|entry| entry.sighting)
+    }
+
+    fn merge(&self, digest: SessionDigest, seen: Sighting) {
+        let known = self.find(digest).unwrap_or(seen);
+        let sighting = Sighting {
+            last_valid: known.last_valid.max(seen.last_valid),
+            claims_as_of: known.claims_as_of.max(seen.claims_as_of),
+        };
+        let entry = Arc::new(Entry { session: digest, sighting });
+        let same = |held: &Entry| held.session == digest;
+        self.cache.insert(digest.index(), entry, same, |held| held.sighting.last_valid);
+    }
+
+    /// True when something was noted since the last time this was asked.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// The sightings that can still matter: those of the last 24 hours.
+    pub(crate) fn records(&self, now: Timestamp) -> Vec<SightingRecord> {
+        let horizon = now.minus(crate::policy::MAX_GRACE);
+        let recent = self.cache.entries().filter(|entry| entry.sighting.last_valid >= horizon);
+        recent
+            .map(|entry| {
+                let Sighting { last_valid, claims_as_of } = entry.sighting;
+                let name = entry.session.to_hex();
+                SightingRecord(name, last_valid.as_millis(), claims_as_of.as_millis())
+            })
+            .collect()
+    }
+
+    /// Takes up what an earlier process noted. A time in the future is not believed.
+    pub(crate) fn restore(&self, records: &[SightingRecord], now: Timestamp) {
+        for SightingRecord(name, last_valid, claims_as_of) in records {
+            let last_valid = Timestamp::from_millis(*last_valid);
+            if let Some(digest) = SessionDigest::from_hex(name)
+                && last_valid <= now
+            {
+                let claims_as_of = Timestamp::from_millis(*claims_as_of);
+                self.merge(digest, Sighting { last_valid, claims_as_of });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(n: u8) -> SessionDigest {
+        SessionDigest([n; 16])
+    }
+
+    fn seen(secs: i64) -> Sighting {
+        Sighting {
+            last_valid: Timestamp::from_secs(secs),
+            claims_as_of: Timestamp::from_secs(secs),
+        }
+    }
+
+    #[test]
+    fn an_older_sighting_never_replaces_a_newer_one() {
+        let ledger = Ledger::new(64);
+        ledger.merge(digest(1), seen(100));
+        ledger.merge(digest(1), seen(50));
+        assert_eq!(ledger.find(digest(1)), Some(seen(100)));
+        assert_eq!(ledger.find(digest(2)), None);
+    }
+
+    #[test]
+    fn what_was_noted_survives_being_written_and_read() {
+        let ledger = Ledger::new(64);
+        ledger.merge(digest(0xab), seen(100));
+        let records = ledger.records(Timestamp::from_secs(200));
+        let next = Ledger::new(64);
+        next.restore(&records, Timestamp::from_secs(200));
+        assert_eq!(next.find(digest(0xab)), Some(seen(100)));
+    }
+
+    #[test]
+    fn sightings_from_the_future_or_of_yesterday_are_not_taken_up() {
+        let ledger = Ledger::new(64);
+        let bad = [
+            SightingRecord("ab".repeat(16), 10_000, 0),
+            SightingRecord("zz".repeat(16), 1_000, 0),
+            SightingRecord("ab".into(), 1_000, 0),
+        ];
+        ledger.restore(&bad, Timestamp::from_secs(5));
+        assert_eq!(ledger.cache.entries().count(), 0);
+        ledger.merge(digest(1), seen(0));
+        assert!(ledger.records(Timestamp::from_secs(24 * 60 * 60 + 1)).is_empty());
+    }
+}

@@ -1,0 +1,14 @@
+//! Where the two sides meet: requests read [`Shared`], the [`Driver`] writes it.
+//!
+//! ```text
+//! request ──▶ Shared::load ──▶ one Snapshot ──▶ decide
+//!                   ▲
+//! Driver ── probes, keys, verdict, files ──▶ Published::update
+//! ```
+//!
+//! The driver is one task. It does all the waiting, and publishes a new snapshot when something
+//! changed; requests load that snapshot once and wait for nobody.
+
+mod cache;
+mod ledger;
+mod verified;

@@ -1,0 +1,71 @@
+//! Tokens whose signature this process has verified before.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::cache::Cache;
+use super::ledger::SessionDigest;
+use crate::jwks::KeySet;
+use crate::verify::Verified;
+
+/// The signature is the most various part of a token, so its end picks the slot.
+const DIGESTED: usize = 32;
+
+/// A bounded cache of verified tokens. A token counts as known only when it is the same byte for
+/// byte and the key that verified it is still in the set.
+#[derive(Debug)]
+pub(crate) struct VerifiedTokens {
+    cache: Cache<Known>,
+    hasher: RandomState,
+}
+
+/// A token that was verified, and what was worked out then.
+#[derive(Debug)]
+pub(crate) struct Known {
+    token: Box<str>,
+    pub(crate) verified: Verified,
+    /// The ledger's name for the session, if it has one.
+    pub(crate) session: Option<SessionDigest>,
+    witnessed: AtomicBool,
+}
+
+impl Known {
+    pub(crate) fn new(token: &str, verified: Verified) -> Self {
+        let session = SessionDigest::of(verified.session());
+        Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
+    }
+
+    /// True once: for the first request in which the token was within its time.
+    pub(crate) fn witness(&self) -> bool {
+        !self.witnessed.load(Ordering::Relaxed) && !self.witnessed.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl VerifiedTokens {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { cache: Cache::new(capacity), hasher: RandomState::new() }
+    }
+
+    pub(crate) fn find(&self, token: &str, keys: &KeySet) -> Option<Arc<Known>> {
+        let same = |known: &Known| *known.token == *token && keys.holds(known.verified.key());
+        self.cache.find(self.digest(token), same)
+    }
+
+    pub(crate) fn insert(&self, known: Arc<Known>) {
+        let digest = self.digest(&known.token);
+        let token = known.token.clone();
+        let expiry = |held: &Known| held.verified.session().expires_at;
+        self.cache.insert(digest, known, |held| held.token == token, expiry);
+    }
+
+    /// Forgets what was verified with keys that are gone.
+    pub(crate) fn keep_only(&self, keys: &KeySet) {
+        self.cache.retain(|known| keys.holds(known.verified.key()));
+    }
+
+    fn digest(&self, token: &str) -> u64 {
+        let bytes = token.as_bytes();
+        self.hasher.hash_one(&bytes[bytes.len().saturating_sub(DIGESTED)..])
+    }
+}

@@ -1,0 +1,166 @@
+//! The files' contents. Each names the instance it was written for and is of no use to another.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::state_dir::{StateDir, StateDirError};
+use crate::clock::Timestamp;
+use crate::health::{Interval, Outages};
+use crate::id::{SessionId, TokenId, UserId};
+use crate::jwks::KeySet;
+use crate::revocation::Revocations;
+
+const VERSION: u32 = 1;
+
+/// `keys.json`: the last good key set.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct KeysRecord {
+    version: u32,
+    instance: String,
+    confirmed_ms: i64,
+    jwks: serde_json::Value,
+}
+
+impl KeysRecord {
+    const FILE: &str = "keys.json";
+
+    pub(crate) fn new(instance: &str, keys: &KeySet, confirmed: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            instance: instance.to_owned(),
+            confirmed_ms: confirmed.as_millis(),
+            jwks: keys.to_jwks(),
+        }
+    }
+
+    pub(crate) fn load(dir: &StateDir, instance: &str) -> Result<Option<Self>, StateDirError> {
+        let record: Option<Self> = load(dir, Self::FILE)?;
+        Ok(record.filter(|r| r.version == VERSION && r.instance == instance))
+    }
+
+    pub(crate) fn save(&self, dir: &StateDir) -> Result<(), StateDirError> {
+        save(dir, Self::FILE, self)
+    }
+
+    /// The keys and when Clerk last confirmed them. A time in the future is not believed.
+    pub(crate) fn keys(&self, now: Timestamp) -> Option<(KeySet, Timestamp)> {
+        let confirmed = Timestamp::from_millis(self.confirmed_ms);
+        let keys = KeySet::parse(self.jwks.to_string().as_bytes()).ok()?;
+        (confirmed <= now.plus(crate::health::CLOCK_TOLERANCE)).then_some((keys, confirmed))
+    }
+}
+
+/// `outages.json`: what has been proven, spent, seen and taken back.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct OutageRecord {
+    version: u32,
+    instance: String,
+    saved_ms: i64,
+    in_outage: bool,
+    episode_start_ms: Option<i64>,
+    intervals: Vec<(i64, Option<i64>)>,
+    sightings: Vec<SightingRecord>,
+    revoked_sessions: Vec<(String, i64)>,
+    revoked_tokens: Vec<(String, i64)>,
+    revoked_users: Vec<(String, i64)>,
+}
+
+/// A session by its digest, when it was last seen valid, and the age of its claims then; times in
+/// milliseconds.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SightingRecord(pub(crate) String, pub(crate) i64, pub(crate) i64);
+
+impl OutageRecord {
+    const FILE: &str = "outages.json";
+
+    pub(crate) fn new(
+        instance: &str,
+        saved: Timestamp,
+        in_outage: bool,
+        outages: &Outages,
+        sightings: Vec<SightingRecord>,
+        revocations: &Revocations,
+    ) -> Self {
+        let interval = |i: &Interval| (i.start.as_millis(), i.end.map(Timestamp::as_millis));
+        Self {
+            version: VERSION,
+            instance: instance.to_owned(),
+            saved_ms: saved.as_millis(),
+            in_outage,
+            episode_start_ms: outages.episode_start().map(Timestamp::as_millis),
+            intervals: outages.intervals().iter().map(interval).collect(),
+            sightings,
+            revoked_sessions: denials(revocations.sessions(), SessionId::as_str),
+            revoked_tokens: denials(revocations.tokens(), TokenId::as_str),
+            revoked_users: denials(revocations.users(), UserId::as_str),
+        }
+    }
+
+    pub(crate) fn load(dir: &StateDir, instance: &str) -> Result<Option<Self>, StateDirError> {
+        let record: Option<Self> = load(dir, Self::FILE)?;
+        Ok(record.filter(|r| r.version == VERSION && r.instance == instance))
+    }
+
+    pub(crate) fn save(&self, dir: &StateDir) -> Result<(), StateDirError> {
+        save(dir, Self::FILE, self)
+    }
+
+    pub(crate) fn saved(&self) -> Timestamp {
+        Timestamp::from_millis(self.saved_ms)
+    }
+
+    pub(crate) fn in_outage(&self) -> bool {
+        self.in_outage
+    }
+
+    pub(crate) fn outages(&self) -> Outages {
+        let at = Timestamp::from_millis;
+        let intervals = self.intervals.iter();
+        let intervals =
+            intervals.map(|(start, end)| Interval { start: at(*start), end: end.map(at) });
+        Outages::restore(intervals.collect(), self.episode_start_ms.map(at))
+    }
+
+    pub(crate) fn sightings(&self) -> &[SightingRecord] {
+        &self.sightings
+    }
+
+    pub(crate) fn revocations(&self) -> Revocations {
+        let at = Timestamp::from_millis;
+        let mut set = Revocations::default();
+        for (id, until) in &self.revoked_sessions {
+            set = set.with_session(SessionId::from(id.as_str()), at(*until));
+        }
+        for (id, until) in &self.revoked_tokens {
+            set = set.with_token(TokenId::from(id.as_str()), at(*until));
+        }
+        for (id, not_before) in &self.revoked_users {
+            set = set.with_user(UserId::from(id.as_str()), at(*not_before));
+        }
+        set
+    }
+}
+
+fn denials<'a, K: 'a>(
+    of: impl Iterator<Item = (&'a K, Timestamp)>,
+    text: impl Fn(&'a K) -> &'a str,
+) -> Vec<(String, i64)> {
+    of.map(|(id, at)| (text(id).to_owned(), at.as_millis())).collect()
+}
+
+/// A file that does not parse counts as none: it is replaced by the next good one.
+fn load<T: DeserializeOwned>(dir: &StateDir, name: &str) -> Result<Option<T>, StateDirError> {
+    let Some(bytes) = dir.read(name)? else { return Ok(None) };
+    match serde_json::from_slice(&bytes) {
+        Ok(record) => Ok(Some(record)),
+        Err(_) => {
+            tracing::warn!(event = "clerk.state.damaged", file = name, "ignored a damaged file");
+            Ok(None)
+        }
+    }
+}
+
+fn save<T: Serialize>(dir: &StateDir, name: &str, record: &T) -> Result<(), StateDirError> {
+    let bytes = serde_json::to_vec(record).unwrap_or_default();
+    dir.write(name, &bytes)
+}

@@ -1,0 +1,217 @@
+//! A directory that only this user writes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// No file here is anywhere near as large.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A directory whose files can be believed: it and all its parents are safe from other users.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Opens the directory; makes it, with mode 0700, when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StateDirError`] when it cannot be made, is not a directory, belongs to another user, or
+    /// when another user may write it or rename it away.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateDirError> {
+        let path = path.into();
+        let failed = |error| StateDirError::Io { path: path.clone(), error };
+        if !path.exists() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        }
+        let path = path.canonicalize().map_err(failed)?;
+        let dir = Self { path };
+        dir.check()?;
+        Ok(dir)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn check(&self) -> Result<(), StateDirError> {
+        let own = metadata(&self.path)?;
+        if !own.is_dir() {
+            return Err(StateDirError::NotADirectory(self.path.clone()));
+        }
+        if own.uid() != current_user() {
+            return Err(StateDirError::Foreign(self.path.clone()));
+        }
+        if own.mode() & 0o022 != 0 {
+            return Err(StateDirError::Writable(self.path.clone()));
+        }
+        for parent in self.path.ancestors().skip(1) {
+            let parent_of = metadata(parent)?;
+            let shared = parent_of.mode() & 0o022 != 0;
+            let sticky = parent_of.mode() & 0o1000 != 0;
+            let trusted = parent_of.uid() == 0 || parent_of.uid() == current_user();
+            if (shared && !sticky) || !trusted {
+                return Err(StateDirError::Writable(parent.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StateDirError`] when it cannot be read, is a link, belongs to another user, or may be
+    /// written by one.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateDirError> {
+        self.check()?;
+        let path = self.path.join(name);
+        let failed = |error| StateDirError::Io { path: path.clone(), error };
+        let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(no_follow.bits()).unwrap_or(0);
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() || meta.uid() != current_user() {
+            return Err(StateDirError::Foreign(path));
+        }
+        if meta.mode() & 0o022 != 0 {
+            return Err(StateDirError::Writable(path));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+
+    /// Replaces a file in one step, readable and writable for this user alone. After a crash there
+    /// is the old file or the new one, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`StateDirError`] when the directory is no longer safe, or cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
+        self.check()?;
+        let path = self.path.join(name);
+        let replace = || -> io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            File::open(&self.path)?.sync_all()
+        };
+        replace().map_err(|error| StateDirError::Io { path: path.clone(), error })
+    }
+}
+
+fn metadata(path: &Path) -> Result<fs::Metadata, StateDirError> {
+    fs::metadata(path).map_err(|error| StateDirError::Io { path: path.to_owned(), error })
+}
+
+fn current_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Why a state directory, or a file in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateDirError {
+    /// The system refuses.
+    #[error("{path}: {error}", path = path.display())]
+    Io {
+        /// Of what.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// There is something else by that name.
+    #[error("{} is not a directory; name a directory, or remove what is there", .0.display())]
+    NotADirectory(PathBuf),
+    /// Another user's.
+    #[error("{} belongs to another user (or is not a plain file); this file decides who gets in, so it must be this user's own: chown it, or name another directory", .0.display())]
+    Foreign(PathBuf),
+    /// Other users may write it.
+    #[error("{} can be written by other users; this directory decides who gets in: chmod go-w it, or name a directory that only this user writes", .0.display())]
+    Writable(PathBuf),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn private() -> (tempfile::TempDir, StateDir) {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let dir = StateDir::open(temp.path().join("state")).expect("a safe directory");
+        (temp, dir)
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_is_for_this_user_alone() {
+        let (_temp, dir) = private();
+        assert!(dir.read("keys.json").expect("readable").is_none());
+        dir.write("keys.json", b"one").expect("writable");
+        dir.write("keys.json", b"two").expect("writable");
+        assert_eq!(dir.read("keys.json").expect("readable").as_deref(), Some(&b"two"[..]));
+        let mode = fs::metadata(dir.path().join("keys.json")).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.path()).expect("there").mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_refused() {
+        for mode in [0o770, 0o707, 0o777, 0o1777] {
+            let temp = tempfile::tempdir().expect("a temporary directory");
+            chmod(temp.path(), mode);
+            let error = StateDir::open(temp.path()).expect_err("unsafe");
+            assert!(matches!(error, StateDirError::Writable(_)), "{mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_directory_below_one_that_others_may_write_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let inner = temp.path().join("state");
+        StateDir::open(&inner).expect("safe so far");
+        chmod(temp.path(), 0o777);
+        assert!(matches!(StateDir::open(&inner), Err(StateDirError::Writable(_))));
+    }
+
+    #[test]
+    fn permissions_that_are_loosened_later_are_noticed_at_the_next_use() {
+        let (_temp, dir) = private();
+        dir.write("keys.json", b"good").expect("writable");
+        chmod(dir.path(), 0o777);
+        assert!(dir.read("keys.json").is_err());
+        assert!(dir.write("keys.json", b"more").is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_and_a_link_are_refused() {
+        let (_temp, dir) = private();
+        dir.write("keys.json", b"good").expect("writable");
+        chmod(&dir.path().join("keys.json"), 0o666);
+        assert!(matches!(dir.read("keys.json"), Err(StateDirError::Writable(_))));
+        symlink("/etc/hostname", dir.path().join("link.json")).expect("ours");
+        assert!(dir.read("link.json").is_err());
+    }
+
+    #[test]
+    fn something_else_by_that_name_is_named() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        assert!(matches!(StateDir::open(file.path()), Err(StateDirError::NotADirectory(_))));
+    }
+}
