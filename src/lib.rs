@@ -4,4 +4,6 @@
 pub mod clock;
 pub mod id;
 pub mod key;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod upstream;
