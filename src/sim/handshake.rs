@@ -99,17 +99,14 @@ impl<'a> Directives<'a> {
 
     fn all(&self, live: Option<Live>) -> Vec<String> {
         let mut lines = Vec::new();
-        match live {
-            Some(live) => {
-                let since = live.session.since.as_secs().to_string();
-                let token = mint(self.state, live, Some(&self.origin)).sign();
-                self.set(&mut lines, "__client_uat", &since, YEAR);
-                self.set(&mut lines, "__session", &token, YEAR);
-            }
-            None => {
-                self.set(&mut lines, "__client_uat", "0", YEAR);
-                self.set(&mut lines, "__session", "", 0);
-            }
+        if let Some(live) = live {
+            let since = live.session.since.as_secs().to_string();
+            let token = mint(self.state, live, Some(&self.origin)).sign();
+            self.set(&mut lines, "__client_uat", &since, YEAR);
+            self.set(&mut lines, "__session", &token, YEAR);
+        } else {
+            self.set(&mut lines, "__client_uat", "0", YEAR);
+            self.set(&mut lines, "__session", "", 0);
         }
         if self.state.publishable_key().kind() == InstanceKind::Development {
             self.set(&mut lines, "__clerk_db_jwt", &random_text("dvb_", 27), YEAR);

@@ -26,6 +26,8 @@
 //! | | `POST /v1/sessions/{sid}/tokens`, `…/revoke` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
 //!
+//! Recorded outages can be [replayed](SimClerk::replay) from a [timeline].
+//!
 //! A session's id is all the proof a token request needs. A browser without the sign-in's cookie
 //! can be given one with [`SimClerk::set_browser_session`].
 
@@ -48,6 +50,7 @@ mod socket;
 mod state;
 mod status_page;
 mod surface;
+pub mod timeline;
 mod token;
 
 use std::fmt;
@@ -189,6 +192,7 @@ impl SimClerk {
     }
 
     /// Signs with a new key under a new name from now on; the older keys stay published.
+    #[allow(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn rotate_key(&self) -> KeyId {
         self.state.rotate_key()
     }
