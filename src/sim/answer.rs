@@ -116,6 +116,11 @@ impl Answer {
         }
     }
 
+    /// The same as the answer to a `HEAD`.
+    pub(super) fn without_body(self) -> Self {
+        Self { body: Bytes::new(), ..self }
+    }
+
     /// What a browser asks for before a request of another origin.
     pub(super) fn preflight(asked: &HeaderMap) -> Self {
         let wanted = text(asked, &ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or("content-type");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -46,6 +46,7 @@ async fn exchange(state: &State, host: Host, call: Call, cap: usize) -> Result<R
     let sent = Instant::now();
     let ask = ask(host, call);
     match respond(state, &ask).await {
+        Ok(answer) if ask.method == Method::HEAD => Ok(reply(answer.without_body(), sent)),
         Ok(answer) if answer.body.len() > cap => Err(Fault::TooLarge),
         Ok(answer) => Ok(reply(answer, sent)),
         Err(broken) => Err(fault(broken).await),
@@ -64,7 +65,6 @@ fn ask(host: Host, call: Call) -> Ask {
 
 fn reply(answer: Answer, sent: Instant) -> Reply {
     let Answer { status, headers, body } = answer;
-    let headers: HeaderMap = headers;
     Reply { status, headers, body, latency: sent.elapsed() }
 }
 

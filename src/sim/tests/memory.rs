@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
 
@@ -139,4 +139,67 @@ async fn healing_takes_away_what_was_set_and_only_there() {
     assert_eq!(clerk.faults(SimSurface::SessionMint), [(1.0, SimFault::Hang)]);
     clerk.heal_all();
     assert!(SimSurface::ALL.iter().all(|surface| clerk.faults(*surface).is_empty()));
+}
+
+#[tokio::test]
+async fn no_request_is_too_strange_for_an_answer() {
+    let clerk = SimClerk::in_memory();
+    let mut random = fastrand::Rng::with_seed(1);
+    let pieces = [
+        "/",
+        "v1",
+        "client",
+        "sessions",
+        "tokens",
+        "handshake",
+        "?",
+        "&",
+        "=",
+        "%",
+        "%ff",
+        "redirect_url=http:",
+        "nonce",
+        "__session=",
+        ".",
+        "e30",
+        "api",
+        "v2",
+        "\u{fc}",
+        ";",
+        "#",
+        "\0",
+    ];
+    for base in [clerk.frontend_api_url(), clerk.backend_api_url(), clerk.status_page_url()] {
+        for _ in 0..2_000 {
+            let length = random.usize(..12);
+            let path: String = (0..length).filter_map(|_| random.choice(pieces)).collect();
+            let Ok(url) = base.join(&format!("/{path}")) else { continue };
+            let mut call = Call::get(url).bearer(clerk.secret_key().expose());
+            call.method = [Method::GET, Method::POST, Method::HEAD, Method::OPTIONS, Method::PATCH]
+                [random.usize(..5)]
+            .clone();
+            let known = call.url.host() == base.host();
+            assert_eq!(clerk.upstream().call(call).await.is_ok(), known);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_gets_the_headers_alone() {
+    let clerk = SimClerk::in_memory();
+    let mut call = jwks_call(&clerk);
+    call.method = Method::HEAD;
+    let reply = clerk.upstream().call(call).await.expect("an answer");
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(reply.body.is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_with_sockets_can_be_asked_in_memory_too() {
+    let clerk = SimClerk::start().await.expect("free ports");
+    let named = "https://clerk.sim.example/.well-known/jwks.json";
+    let named = Call::get(Url::parse(named).expect("an address"));
+    for call in [jwks_call(&clerk), named] {
+        assert_eq!(json(&clerk.upstream().call(call).await.expect("an answer")), clerk.jwks());
+    }
 }

@@ -231,3 +231,23 @@ fn a_phase_of_unknown_length_lasts_as_long_as_the_scenario_or_for_ever() {
     assert_eq!(at(&unknown, i64::MAX, &[], SimSurface::Jwks), one(1.0, SimFault::Hang));
     assert_eq!(unknown.next_change(5, &[]), None);
 }
+
+#[test]
+fn a_damaged_timeline_is_read_or_turned_down_but_never_a_panic() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/outage-timelines.json");
+    let whole = std::fs::read(file).expect("the file is there");
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..300 {
+        let mut damaged = whole.clone();
+        for _ in 0..random.usize(1..8) {
+            let place = random.usize(..damaged.len());
+            damaged[place] = random.choice(*b"0-9e\"{}[],:nx").unwrap_or(b'0');
+        }
+        let Ok(scenarios) = parse(&String::from_utf8_lossy(&damaged)) else { continue };
+        for scenario in scenarios {
+            let offset = random.i64(..);
+            let _ = scenario.faults_at(offset, &["cold_resolver_view"]);
+            assert!(scenario.next_change(offset, &[]).is_none_or(|next| next > offset));
+        }
+    }
+}
