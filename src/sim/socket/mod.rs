@@ -8,13 +8,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::state::State;
 use super::surface::Host;
 
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How long to wait before a port is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -104,13 +106,15 @@ async fn listen(
     }
 }
 
-/// Waits until the host is wanted again and its port is to be had.
+/// Waits until the host is wanted again. Meanwhile the port is held by a socket that does not
+/// listen, so that connections are refused and nobody else gets the port.
 async fn reopen(
     state: &State,
     host: Host,
     address: SocketAddr,
     changes: &mut watch::Receiver<()>,
 ) -> TcpListener {
+    let mut held = hold(address);
     loop {
         changes.mark_unchanged();
         if state.refuses(host) {
@@ -118,9 +122,19 @@ async fn reopen(
             let _ = changes.changed().await;
             continue;
         }
-        match TcpListener::bind(address).await {
+        match held.and_then(|socket| socket.listen(BACKLOG)) {
             Ok(listener) => return listener,
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
+        held = hold(address);
     }
+}
+
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // On Windows this would let others take the port; there it is free to be taken again anyway.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
