@@ -12,6 +12,8 @@ pub mod key;
 pub mod policy;
 mod probe;
 pub mod revocation;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod snapshot;
 pub mod status_page;
 pub mod store;

@@ -1,0 +1,152 @@
+//! Complete HTTP answers and the forms their bodies take.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS,
+    CONTENT_TYPE, DATE, LOCATION, ORIGIN, RETRY_AFTER, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+
+use super::fault::SimBody;
+use super::state::random_text;
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// A complete answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status: final_status(status), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    fn text(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let answer = Self { body: body.into(), ..Self::empty(status) };
+        answer.header(CONTENT_TYPE, media_type)
+    }
+
+    pub(super) fn json(status: StatusCode, body: &Value) -> Self {
+        Self::text(status, JSON, body.to_string())
+    }
+
+    pub(super) fn ok(body: &Value) -> Self {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// `200`, announced as JSON, cut in the middle.
+    pub(super) fn broken_json() -> Self {
+        Self::text(StatusCode::OK, JSON, r#"{"keys":[{"kty":"RSA","kid":"#)
+    }
+
+    /// Clerk's error envelope.
+    pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Self {
+        let errors = json!([{ "message": message, "long_message": message, "code": code }]);
+        let trace = random_text("sim", 29);
+        Self::json(status, &json!({ "errors": errors, "clerk_trace_id": trace }))
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::error(StatusCode::NOT_FOUND, "resource_not_found", "Nothing is found here.")
+    }
+
+    /// A page from something that stands between us and Clerk.
+    pub(super) fn html(status: StatusCode, title: &str) -> Self {
+        let page = format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n");
+        Self::text(status, HTML, page)
+    }
+
+    pub(super) fn redirect(status: StatusCode, to: &str) -> Self {
+        Self::empty(status).header(LOCATION, to)
+    }
+
+    /// An error status with that kind of body.
+    pub(super) fn failure(
+        status: StatusCode,
+        body: &SimBody,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let answer = match body {
+            SimBody::Clerk(code) => Self::error(status, code, "The request could not be handled."),
+            SimBody::CdnHtml => Self::html(status, status.as_str()),
+            SimBody::Maintenance => Self::json(status, &maintenance()),
+            SimBody::Empty => Self::empty(status),
+        };
+        match retry_after {
+            Some(span) => answer.header(RETRY_AFTER, &span.as_secs().to_string()),
+            None => answer,
+        }
+    }
+
+    /// The same with one more header; a value no header can hold is left out.
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    pub(super) fn dated(self, at: Timestamp) -> Self {
+        let seconds = u64::try_from(at.as_secs()).unwrap_or(0).min(LAST_DATE);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        self.header(DATE, &date)
+    }
+
+    /// Lets the page that asked read the answer, unless the answer is not Clerk's own.
+    pub(super) fn readable_by_origin(self, asked: &HeaderMap) -> Self {
+        let html = self.headers.get(CONTENT_TYPE).is_some_and(|value| value == HTML);
+        match text(asked, &ORIGIN) {
+            Some(origin) if !html => self
+                .header(ACCESS_CONTROL_ALLOW_ORIGIN, origin)
+                .header(ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")
+                .header(ACCESS_CONTROL_EXPOSE_HEADERS, "Authorization, Date, Retry-After")
+                .header(VARY, "Origin"),
+            _ => self,
+        }
+    }
+
+    /// The same as the answer to a `HEAD`.
+    pub(super) fn without_body(self) -> Self {
+        Self { body: Bytes::new(), ..self }
+    }
+
+    /// What a browser asks for before a request of another origin.
+    pub(super) fn preflight(asked: &HeaderMap) -> Self {
+        let wanted = text(asked, &ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or("content-type");
+        Self::empty(StatusCode::NO_CONTENT)
+            .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE")
+            .header(ACCESS_CONTROL_ALLOW_HEADERS, wanted)
+    }
+}
+
+/// The end of the year 9999, beyond which HTTP has no dates.
+const LAST_DATE: u64 = 253_402_300_799;
+
+fn maintenance() -> Value {
+    json!({
+        "shortMessage": "System under maintenance",
+        "longMessage": "Only essential operations are possible while maintenance lasts.",
+        "code": "maintenance_mode",
+    })
+}
+
+/// An informational status cannot end an exchange.
+fn final_status(status: StatusCode) -> StatusCode {
+    if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status }
+}
+
+/// A header's value when it is there and readable as text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

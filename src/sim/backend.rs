@@ -1,0 +1,51 @@
+//! The Backend API: what a server asks Clerk, with the secret key.
+
+use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use super::answer::{Answer, text};
+use super::ask::Ask;
+use super::mint;
+use super::state::State;
+
+pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+    if !authorized(state, ask) {
+        let message = "The secret key is not valid.";
+        return Answer::error(StatusCode::UNAUTHORIZED, "clerk_key_invalid", message);
+    }
+    let get = ask.method == Method::GET || ask.method == Method::HEAD;
+    let post = ask.method == Method::POST;
+    match ask.segments().as_slice() {
+        ["v1", "jwks"] if get => Answer::ok(&state.jwks()),
+        ["v1", "users", "count"] if get => {
+            let count = state.sessions().users();
+            Answer::ok(&json!({ "object": "total_count", "total_count": count }))
+        }
+        ["v1", "clients", "handshake_payload"] if get => handshake_payload(state, ask),
+        ["v1", "sessions", id, "tokens"] if post => mint::answer(state, id, None),
+        ["v1", "sessions", id, "revoke"] if post => revoke(state, id),
+        _ => Answer::not_found(),
+    }
+}
+
+fn authorized(state: &State, ask: &Ask) -> bool {
+    text(&ask.headers, &AUTHORIZATION)
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .is_some_and(|key| key == state.secret_key().expose())
+}
+
+fn handshake_payload(state: &State, ask: &Ask) -> Answer {
+    match ask.param("nonce").and_then(|nonce| state.take_handshake(&nonce)) {
+        Some(directives) => Answer::ok(&json!({ "directives": directives })),
+        None => Answer::not_found(),
+    }
+}
+
+fn revoke(state: &State, id: &str) -> Answer {
+    if state.sessions().end(id) {
+        Answer::ok(&json!({ "object": "session", "id": id, "status": "revoked" }))
+    } else {
+        Answer::not_found()
+    }
+}

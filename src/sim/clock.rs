@@ -1,0 +1,73 @@
+//! A clock that follows tokio's time, so that a paused runtime pauses the simulated world too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::{Clock, Moment, SystemClock, Timestamp};
+
+/// A [`Clock`] whose wall and monotonic time both follow [`tokio::time::Instant`] from a chosen
+/// beginning; the wall clock can also be made to [jump](Self::jump).
+///
+/// Under `tokio::time::pause` it stands still until tokio's time is advanced. Clones are the same
+/// clock. Monotonic time starts at zero.
+#[derive(Clone, Debug)]
+pub struct SimClock {
+    base: Timestamp,
+    started: Instant,
+    jumped: Arc<AtomicI64>,
+}
+
+impl SimClock {
+    /// A clock whose wall time is `base` now.
+    #[must_use]
+    pub fn starting_at(base: Timestamp) -> Self {
+        Self { base, started: Instant::now(), jumped: Arc::default() }
+    }
+
+    /// A clock whose wall time is the operating system's now, and follows tokio from here.
+    #[must_use]
+    pub fn starting_now() -> Self {
+        Self::starting_at(SystemClock::new().now().wall)
+    }
+
+    /// Moves the wall clock by so many milliseconds, back when negative; monotonic time goes on as
+    /// if nothing had happened. Jumps add up.
+    pub fn jump(&self, millis: i64) {
+        self.jumped.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Moment {
+        let mono = self.started.elapsed();
+        let wall = self.base.plus(mono);
+        Moment { wall: shifted(wall, self.jumped.load(Ordering::Relaxed)), mono }
+    }
+}
+
+/// `at`, later by so many milliseconds, or earlier when they are negative; saturates.
+pub(super) fn shifted(at: Timestamp, millis: i64) -> Timestamp {
+    let span = Duration::from_millis(millis.unsigned_abs());
+    if millis < 0 { at.minus(span) } else { at.plus(span) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_follows_tokio_time_and_the_wall_jumps_alone() {
+        let clock = SimClock::starting_at(Timestamp::from_secs(1_000));
+        let before = clock.now();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(clock.now().wall, Timestamp::from_secs(1_060));
+        clock.clone().jump(-3_600_000);
+        let after = clock.now();
+        assert_eq!(after.wall, Timestamp::from_millis(1_060_000 - 3_600_000));
+        assert_eq!(after.since(before), Duration::from_secs(60));
+        assert_eq!(after.jump_since(before), Duration::from_secs(3600));
+    }
+}

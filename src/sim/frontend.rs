@@ -1,0 +1,118 @@
+//! The Frontend API: what a browser asks Clerk.
+
+use http::header::{ORIGIN, SET_COOKIE};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, text};
+use super::ask::Ask;
+use super::handshake;
+use super::mint;
+use super::session::Live;
+use super::state::State;
+
+/// The cookie by which the Frontend API knows a browser; its value is the session's id.
+pub(super) const CLIENT_COOKIE: &str = "__client";
+
+pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+    let get = ask.method == Method::GET || ask.method == Method::HEAD;
+    let post = ask.method == Method::POST;
+    match ask.segments().as_slice() {
+        [".well-known", "jwks.json"] if get => Answer::ok(&state.jwks()),
+        ["v1", "health"] if get => Answer::ok(&json!({ "status": "ok" })),
+        ["v1", "environment"] if get => Answer::ok(&environment(state)),
+        ["v1", "client"] if get => Answer::ok(&client(state, ask)),
+        ["v1", "client", "handshake"] if get => handshake::answer(state, ask),
+        ["v1", "client", "sessions", id, "tokens"] if post => {
+            mint::answer(state, id, text(&ask.headers, &ORIGIN))
+        }
+        ["v1", "client", "sessions", id, "touch"] if post => touch(state, id),
+        ["v1", "client", "sessions", id, "end" | "remove"] if post => end(state, id),
+        ["v1", "client", "sign_ins"] if post => sign_in(state, ask),
+        _ => Answer::not_found(),
+    }
+}
+
+fn touch(state: &State, id: &str) -> Answer {
+    let session = state.sessions().get(id).map(session_resource);
+    session.map_or_else(|| mint::no_session(state, id), |session| Answer::ok(&response(&session)))
+}
+
+fn end(state: &State, id: &str) -> Answer {
+    if state.sessions().end(id) {
+        Answer::ok(&response(&json!({ "object": "session", "id": id, "status": "ended" })))
+    } else {
+        mint::no_session(state, id)
+    }
+}
+
+/// Signs the user named by the query's `identifier` in; no password is asked.
+fn sign_in(state: &State, ask: &Ask) -> Answer {
+    let Some(user) = ask.param("identifier").filter(|user| !user.is_empty()) else {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Answer::error(status, "form_param_missing", "identifier is missing");
+    };
+    let session = state.sign_in(user.into());
+    state.sessions().set_browser(Some(session.id.clone()));
+    let cookie = format!("{CLIENT_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id);
+    let attempt = json!({
+        "object": "sign_in_attempt",
+        "status": "complete",
+        "created_session_id": session.id.as_str(),
+    });
+    Answer::ok(&response(&attempt)).header(SET_COOKIE, &cookie)
+}
+
+/// The session of the browser that asks: of its client cookie, or of the one that was set.
+pub(super) fn browser(state: &State, ask: &Ask) -> Option<Live> {
+    let sessions = state.sessions();
+    let named = ask.cookie(CLIENT_COOKIE).and_then(|id| sessions.get(id));
+    named.or_else(|| sessions.browser()).cloned()
+}
+
+fn client(state: &State, ask: &Ask) -> Value {
+    let live = browser(state, ask);
+    let id = live.as_ref().map(|live| live.session.id.as_str().to_owned());
+    let sessions: Vec<Value> = live.iter().map(session_resource).collect();
+    response(&json!({
+        "object": "client",
+        "id": "client_sim",
+        "sessions": sessions,
+        "last_active_session_id": id,
+        "sign_in": null,
+        "sign_up": null,
+    }))
+}
+
+fn environment(state: &State) -> Value {
+    json!({
+        "object": "environment",
+        "auth_config": { "object": "auth_config", "single_session_mode": true },
+        "display_config": {
+            "object": "display_config",
+            "application_name": "Simulated",
+            "instance_environment_type": match state.publishable_key().kind() {
+                crate::key::InstanceKind::Development => "development",
+                _ => "production",
+            },
+        },
+        "user_settings": { "attributes": {}, "social": {} },
+        "maintenance_mode": false,
+    })
+}
+
+fn session_resource(live: &Live) -> Value {
+    let created = live.session.since.as_millis();
+    json!({
+        "object": "session",
+        "id": live.session.id.as_str(),
+        "status": "active",
+        "created_at": created,
+        "last_active_organization_id": live.organization.as_ref().map(|o| o.id.as_str()),
+        "user": { "object": "user", "id": live.session.user.as_str() },
+    })
+}
+
+fn response(body: &Value) -> Value {
+    json!({ "response": body, "client": null })
+}

@@ -1,0 +1,122 @@
+//! The front end without sockets.
+
+use std::sync::Arc;
+
+use http::Method;
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use crate::upstream::{Call, Calling, Fault, Reply, Upstream};
+
+use super::answer::Answer;
+use super::ask::Ask;
+use super::fault::Break;
+use super::respond::respond;
+use super::socket::Sockets;
+use super::state::State;
+use super::surface::Host;
+
+/// An [`Upstream`] that ends in the same process.
+#[derive(Clone, Debug)]
+pub(super) struct InMemory {
+    state: Arc<State>,
+    hosts: Hosts,
+}
+
+impl InMemory {
+    pub(super) fn new(state: Arc<State>, hosts: Hosts) -> Self {
+        Self { state, hosts }
+    }
+}
+
+impl Upstream for InMemory {
+    fn call(&self, call: Call) -> Calling {
+        let (state, host) = (self.state.clone(), self.hosts.find(&call.url));
+        Box::pin(async move {
+            let host = host.ok_or(Fault::Dns)?;
+            let (deadline, max_bytes) = (call.deadline, call.max_bytes);
+            timeout(deadline, exchange(&state, host, call, max_bytes))
+                .await
+                .map_err(|_| Fault::Timeout)?
+        })
+    }
+}
+
+async fn exchange(state: &State, host: Host, call: Call, cap: usize) -> Result<Reply, Fault> {
+    let sent = Instant::now();
+    let ask = ask(host, call);
+    match respond(state, &ask).await {
+        Ok(answer) if ask.method == Method::HEAD => Ok(reply(answer.without_body(), sent)),
+        Ok(answer) if answer.body.len() > cap => Err(Fault::TooLarge),
+        Ok(answer) => Ok(reply(answer, sent)),
+        Err(broken) => Err(fault(broken).await),
+    }
+}
+
+fn ask(host: Host, call: Call) -> Ask {
+    Ask {
+        host,
+        method: call.method,
+        path: call.url.path().to_owned(),
+        query: call.url.query().unwrap_or_default().to_owned(),
+        headers: call.headers,
+    }
+}
+
+fn reply(answer: Answer, sent: Instant) -> Reply {
+    let Answer { status, headers, body } = answer;
+    Reply { status, headers, body, latency: sent.elapsed() }
+}
+
+/// What a client calls it. Those that never end are left to the deadline.
+async fn fault(broken: Break) -> Fault {
+    match broken {
+        Break::Hang | Break::SlowDrip => std::future::pending().await,
+        Break::Refused => Fault::Refused,
+        Break::Reset => Fault::Reset,
+        Break::Garbage | Break::Truncated => Fault::Protocol,
+        Break::Huge => Fault::TooLarge,
+        Break::Dns => Fault::Dns,
+        Break::Tls => Fault::Tls,
+    }
+}
+
+/// The addresses of one instance.
+#[derive(Clone, Debug)]
+pub(super) struct Hosts {
+    named: [Url; 3],
+    listening: Option<[Url; 3]>,
+}
+
+impl Hosts {
+    pub(super) fn new(state: &State, sockets: Option<&Sockets>) -> Self {
+        let url = |text: String| Url::parse(&text).expect("a plain host makes an address");
+        let frontend = state.publishable_key().issuer();
+        let named = [
+            url(frontend),
+            url("https://api.sim.example/".to_owned()),
+            url("https://status.sim.example/".to_owned()),
+        ];
+        let listening =
+            sockets.map(|sockets| sockets.addresses().map(|at| url(format!("http://{at}/"))));
+        Self { named, listening }
+    }
+
+    pub(super) fn address(&self, host: Host) -> Url {
+        self.listening.as_ref().unwrap_or(&self.named)[host as usize].clone()
+    }
+
+    /// The host an address belongs to; the path does not matter.
+    fn find(&self, url: &Url) -> Option<Host> {
+        let known = |host: &Host| {
+            let place = *host as usize;
+            let listening = self.listening.as_ref().map(|urls| &urls[place]);
+            std::iter::once(&self.named[place]).chain(listening).any(|known| same(known, url))
+        };
+        Host::ALL.into_iter().find(known)
+    }
+}
+
+fn same(known: &Url, url: &Url) -> bool {
+    known.host() == url.host() && known.port_or_known_default() == url.port_or_known_default()
+}

@@ -1,0 +1,161 @@
+//! The keys a simulated Clerk signs with: RSA-2048, made on the spot.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::id::KeyId;
+
+/// One signing key and the name it is published under.
+pub(super) struct SigningKey {
+    kid: KeyId,
+    pair: KeyPair,
+}
+
+impl SigningKey {
+    /// A fresh key under that name; takes tens of milliseconds.
+    pub(super) fn generate(kid: KeyId) -> Self {
+        let pair = KeyPair::generate(KeySize::Rsa2048)
+            .expect("the operating system supplies randomness and memory");
+        Self { kid, pair }
+    }
+
+    pub(super) fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// The two parts as a signed compact JWT. The signature is RS256 whatever the header says.
+    pub(super) fn sign(&self, header: &Value, payload: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(payload));
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+            .expect("a 2048-bit key signs a SHA-256 digest, and the buffer has its length");
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The payload of a JWT that this key signed; its times are not looked at.
+    pub(super) fn open(&self, jwt: &str) -> Option<Value> {
+        let (message, signature) = jwt.rsplit_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public_key().as_ref())
+            .verify(message.as_bytes(), &signature)
+            .ok()?;
+        let payload = URL_SAFE_NO_PAD.decode(message.split_once('.')?.1).ok()?;
+        serde_json::from_slice(&payload).ok()
+    }
+
+    /// The public half as a JSON Web Key, with the members Clerk publishes.
+    pub(super) fn jwk(&self) -> Value {
+        let (n, e) = modulus_and_exponent(self.pair.public_key().as_ref());
+        json!({
+            "use": "sig",
+            "kty": "RSA",
+            "kid": self.kid.as_str(),
+            "alg": "RS256",
+            "n": URL_SAFE_NO_PAD.encode(n),
+            "e": URL_SAFE_NO_PAD.encode(e),
+        })
+    }
+
+    /// The public half as PEM (`SubjectPublicKeyInfo`), 64 columns, as Clerk's dashboard shows it.
+    pub(super) fn pem(&self) -> String {
+        let der = self.pair.public_key().as_der().expect("the public half of our own key encodes");
+        let encoded = STANDARD.encode(der.as_ref());
+        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
+        for (place, letter) in encoded.chars().enumerate() {
+            if place > 0 && place % 64 == 0 {
+                pem.push('\n');
+            }
+            pem.push(letter);
+        }
+        pem.push_str("\n-----END PUBLIC KEY-----\n");
+        pem
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// `n` and `e`, big-endian without leading zeros, out of a DER `RSAPublicKey`.
+fn modulus_and_exponent(der: &[u8]) -> (&[u8], &[u8]) {
+    read_public_key(der).expect("an RSAPublicKey is a sequence of two integers")
+}
+
+fn read_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (members, _) = read_element(der, 0x30)?;
+    let (n, rest) = read_element(members, 0x02)?;
+    let (e, _) = read_element(rest, 0x02)?;
+    Some((without_sign(n), without_sign(e)))
+}
+
+/// The content of a DER element with that tag, and what follows it.
+fn read_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        (digits.iter().fold(0, |sum: usize, digit| (sum << 8) | usize::from(*digit)), rest)
+    };
+    (found == tag).then(|| rest.split_at_checked(length)).flatten()
+}
+
+fn without_sign(integer: &[u8]) -> &[u8] {
+    integer.strip_prefix(&[0]).unwrap_or(integer)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::RsaPublicKeyComponents;
+
+    use super::*;
+
+    #[test]
+    fn what_the_key_signs_verifies_with_its_published_numbers() {
+        let key = SigningKey::generate("ins_a".into());
+        let jwt = key.sign(&json!({"alg": "RS256"}), &json!({"sub": "user_a"}));
+        let jwk = key.jwk();
+        let number = |name: &str| {
+            URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect("a text")).expect("base64url")
+        };
+        let public = RsaPublicKeyComponents { n: number("n"), e: number("e") };
+        let (message, signature) = jwt.rsplit_once('.').expect("three parts");
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        public
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message.as_bytes(), &signature)
+            .expect("the signature is good");
+        assert_eq!(jwk["e"], "AQAB");
+        assert_eq!(key.open(&jwt).expect("our own")["sub"], "user_a");
+        assert_eq!(SigningKey::generate("ins_a".into()).open(&jwt), None);
+    }
+
+    #[test]
+    fn the_pem_is_what_the_dashboard_shows() {
+        let pem = SigningKey::generate("ins_a".into()).pem();
+        assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"));
+        assert!(pem.ends_with("IDAQAB\n-----END PUBLIC KEY-----\n"));
+        assert!(pem.lines().all(|line| line.len() <= 64));
+    }
+
+    #[test]
+    fn text_that_is_no_token_opens_to_nothing() {
+        let key = SigningKey::generate("ins_a".into());
+        for text in ["", ".", "..", "a.b.c", "ü.ü.ü"] {
+            assert_eq!(key.open(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! One connection.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::super::answer::Answer;
+use super::super::ask::Ask;
+use super::super::fault::Break;
+use super::super::respond::respond;
+use super::super::state::State;
+use super::super::surface::Host;
+use super::raw;
+
+/// How much of a request's body is read before the answer; it is not looked at.
+const BODY: usize = 64 * 1024;
+
+/// Reads one request and answers it, or takes the socket back from hyper and misbehaves on it.
+pub(super) async fn serve(state: Arc<State>, host: Host, stream: TcpStream) {
+    let service = service_fn(|request| answer(state.clone(), host, request));
+    let mut connection = http1::Builder::new()
+        .keep_alive(false)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // Errors other than our own are a client's who went away.
+    let Err(error) = (&mut connection).await else { return };
+    let broken = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Break>());
+    if let Some(broken) = broken {
+        // A client that went away meanwhile is what these faults expect.
+        let _ = raw::misbehave(connection.into_parts().io.into_inner(), *broken).await;
+    }
+}
+
+async fn answer(
+    state: Arc<State>,
+    host: Host,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Break> {
+    let (head, body) = request.into_parts();
+    // A body that is cut off or too long changes nothing: nobody reads it.
+    let _ = Limited::new(body, BODY).collect().await;
+    let ask = Ask {
+        host,
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+    };
+    respond(&state, &ask).await.map(response)
+}
+
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,203 @@
+//! What a simulated Clerk is made of, shared by its handles and its front ends.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::id::KeyId;
+use crate::key::{PublishableKey, SecretKey};
+
+use super::clock::shifted;
+use super::fault::SimFault;
+use super::faults::FaultTable;
+use super::session::Sessions;
+use super::signing::SigningKey;
+use super::status_page::SimBoard;
+use super::surface::{Host, SimSurface};
+
+/// How many unclaimed handshakes are kept for their nonce.
+const HANDSHAKES: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct State {
+    publishable: PublishableKey,
+    secret: SecretKey,
+    clock: Arc<dyn Clock>,
+    date_skew: AtomicI64,
+    keys: Mutex<Vec<Arc<SigningKey>>>,
+    foreign: OnceLock<Arc<SigningKey>>,
+    sessions: Mutex<Sessions>,
+    board: Mutex<SimBoard>,
+    handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
+    faults: Mutex<FaultTable>,
+    changes: watch::Sender<()>,
+}
+
+impl State {
+    pub(super) fn new(
+        publishable: PublishableKey,
+        secret: SecretKey,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            publishable,
+            secret,
+            clock,
+            date_skew: AtomicI64::new(0),
+            keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
+            foreign: OnceLock::new(),
+            sessions: Mutex::default(),
+            board: Mutex::default(),
+            handshakes: Mutex::default(),
+            faults: Mutex::new(FaultTable::new(seed)),
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    pub(super) fn publishable_key(&self) -> &PublishableKey {
+        &self.publishable
+    }
+
+    pub(super) fn secret_key(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// What the `Date` header says.
+    pub(super) fn date(&self) -> Timestamp {
+        shifted(self.now().wall, self.date_skew.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn skew_date(&self, millis: i64) {
+        self.date_skew.store(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        lock(&self.sessions)
+    }
+
+    pub(super) fn board(&self) -> MutexGuard<'_, SimBoard> {
+        lock(&self.board)
+    }
+}
+
+/// Keys.
+impl State {
+    /// The key that signs.
+    pub(super) fn signing_key(&self) -> Arc<SigningKey> {
+        lock(&self.keys).last().cloned().expect("a key is only ever replaced by another")
+    }
+
+    /// A key that is published nowhere.
+    pub(super) fn foreign_key(&self) -> Arc<SigningKey> {
+        let make = || Arc::new(SigningKey::generate(fresh_key_id()));
+        self.foreign.get_or_init(make).clone()
+    }
+
+    /// Adds a signing key under a new name; the older ones stay published.
+    pub(super) fn rotate_key(&self) -> KeyId {
+        let kid = fresh_key_id();
+        let key = Arc::new(SigningKey::generate(kid.clone()));
+        lock(&self.keys).push(key);
+        kid
+    }
+
+    /// Another key under the same name; the older ones are published no more.
+    pub(super) fn replace_key(&self) {
+        let key = Arc::new(SigningKey::generate(self.signing_key().kid().clone()));
+        *lock(&self.keys) = vec![key];
+    }
+
+    /// Publishes the signing key alone.
+    pub(super) fn retire_keys(&self) {
+        let mut keys = lock(&self.keys);
+        let older = keys.len().saturating_sub(1);
+        keys.drain(..older);
+    }
+
+    pub(super) fn jwks(&self) -> Value {
+        let keys: Vec<Value> = lock(&self.keys).iter().rev().map(|key| key.jwk()).collect();
+        json!({ "keys": keys })
+    }
+
+    /// The payload of a token that any published key signed.
+    pub(super) fn open(&self, jwt: &str) -> Option<Value> {
+        let keys = lock(&self.keys).clone();
+        keys.iter().find_map(|key| key.open(jwt))
+    }
+}
+
+/// Handshakes whose directives wait to be fetched.
+impl State {
+    /// Keeps directives for whoever brings the nonce that is returned.
+    pub(super) fn keep_handshake(&self, directives: Vec<String>) -> String {
+        let nonce = random_text("", 32);
+        let mut waiting = lock(&self.handshakes);
+        if waiting.len() == HANDSHAKES {
+            waiting.pop_front();
+        }
+        waiting.push_back((nonce.clone(), directives));
+        nonce
+    }
+
+    /// Hands the directives out, once.
+    pub(super) fn take_handshake(&self, nonce: &str) -> Option<Vec<String>> {
+        let mut waiting = lock(&self.handshakes);
+        let place = waiting.iter().position(|(known, _)| known == nonce)?;
+        waiting.remove(place).map(|(_, directives)| directives)
+    }
+}
+
+/// Faults.
+impl State {
+    pub(super) fn faults(&self) -> MutexGuard<'_, FaultTable> {
+        lock(&self.faults)
+    }
+
+    /// Changes what is broken and tells the listeners.
+    pub(super) fn set_faults(&self, surfaces: &[SimSurface], faults: &[(f64, SimFault)]) {
+        let mut table = self.faults();
+        for surface in surfaces {
+            table.set(*surface, faults.to_vec());
+        }
+        drop(table);
+        self.changes.send_replace(());
+    }
+
+    pub(super) fn refuses(&self, host: Host) -> bool {
+        self.faults().refuses(host)
+    }
+
+    /// Tells of every change of the faults.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+}
+
+/// A panic elsewhere leaves these values whole: each is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fresh_key_id() -> KeyId {
+    KeyId::new(random_text("ins_", 27))
+}
+
+/// `prefix`, then so many letters and digits that nobody has seen before.
+pub(super) fn random_text(prefix: &str, length: usize) -> String {
+    let mut text = prefix.to_owned();
+    text.extend(std::iter::repeat_with(fastrand::alphanumeric).take(length));
+    text
+}

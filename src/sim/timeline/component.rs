@@ -1,0 +1,51 @@
+//! Which surfaces a phase speaks of, and how closely.
+
+use super::super::surface::SimSurface;
+
+/// The component of a phase.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Component {
+    All,
+    Dns,
+    AllButSessions,
+    FrontendApi,
+    BackendApi,
+    /// One surface alone.
+    Only(SimSurface),
+    /// Something that is not simulated.
+    Elsewhere,
+}
+
+impl Component {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "all" => Self::All,
+            "dns" => Self::Dns,
+            "all_but_sessions" => Self::AllButSessions,
+            "fapi" => Self::FrontendApi,
+            "bapi" => Self::BackendApi,
+            "fapi_sessions" => Self::Only(SimSurface::SessionMint),
+            "fapi_handshake" => Self::Only(SimSurface::Handshake),
+            "fapi_mutations" => Self::Only(SimSurface::SignIn),
+            "bapi_mutations" => Self::Only(SimSurface::BackendMutation),
+            "status_page" => Self::Only(SimSurface::StatusPage),
+            _ => Self::Elsewhere,
+        }
+    }
+
+    /// How closely it speaks of a surface, more for closer; `None` when it does not.
+    pub(super) fn closeness(self, surface: SimSurface) -> Option<u8> {
+        let (closeness, covers) = match self {
+            Self::All | Self::Dns => (1, SimSurface::CLERK.contains(&surface)),
+            Self::AllButSessions => {
+                let session = surface == SimSurface::SessionMint;
+                (2, !session && SimSurface::CLERK.contains(&surface))
+            }
+            Self::FrontendApi => (3, SimSurface::FRONTEND.contains(&surface)),
+            Self::BackendApi => (3, SimSurface::BACKEND.contains(&surface)),
+            Self::Only(one) => (4, one == surface),
+            Self::Elsewhere => (0, false),
+        };
+        covers.then_some(closeness)
+    }
+}
