@@ -2,15 +2,21 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod config;
 pub mod decide;
 mod engine;
+mod extract;
 pub mod fetch;
 pub mod health;
+mod health_route;
 pub mod id;
 pub mod jwks;
 pub mod key;
+mod middleware;
 pub mod policy;
 mod probe;
+mod resilience;
+mod respond;
 pub mod revocation;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -20,3 +26,15 @@ pub mod store;
 pub mod token;
 pub mod upstream;
 pub mod verify;
+
+pub use crate::config::{ClerkConfig, ConfigError};
+pub use crate::decide::{Auth, Grace, GraceReason, Rejection};
+pub use crate::engine::{Counts, Driver};
+pub use crate::extract::{AuthRejection, Demand, FreshAuth, Require};
+pub use crate::health::Verdict;
+pub use crate::health_route::HealthService;
+pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, ResponseFuture};
+pub use crate::policy::{GraceAccess, GraceMode, GracePolicy, RoutePolicy};
+pub use crate::resilience::{Builder, ClerkResilience, NotReady};
+pub use crate::respond::{Page, PageText};
+pub use crate::token::{Organization, Session};

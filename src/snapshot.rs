@@ -91,15 +91,16 @@ impl Snapshot {
 mod tests {
     use super::*;
 
-    fn healthy(renewed: Moment) -> Snapshot {
-        let health = Report { verdict: Verdict::Outage, ..Report::default() };
+    fn in_outage(renewed: Moment) -> Snapshot {
+        let mut health = Report::default();
+        health.verdict = Verdict::Outage;
         Snapshot { health, renewed: Some(renewed), ..Snapshot::default() }
     }
 
     #[test]
     fn what_a_silent_driver_said_is_not_believed() {
         let start = Moment::default();
-        let snapshot = healthy(start);
+        let snapshot = in_outage(start);
         assert_eq!(snapshot.verdict(start.plus(MAX_SILENCE)), Verdict::Outage);
         let late = start.plus(MAX_SILENCE + Duration::from_millis(1));
         assert_eq!(snapshot.verdict(late), Verdict::Unknown);
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn a_jump_of_the_clock_makes_the_verdict_unknown_at_once() {
         let start = Moment { wall: Timestamp::from_secs(10_000), ..Moment::default() };
-        let snapshot = healthy(start);
+        let snapshot = in_outage(start);
         let later = start.plus(Duration::from_secs(1));
         for wall in
             [later.wall.plus(Duration::from_secs(3)), later.wall.minus(Duration::from_secs(3))]

@@ -100,8 +100,10 @@ impl Default for Rules {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Let it pass, with or without a session.
-    Pass(Option<Auth>),
+    /// Let it pass with its session.
+    Pass(Auth),
+    /// Let it pass without a session, and remember why there is none.
+    PassAnonymous(Rejection),
     /// Answer in the application's place.
     Reject(Rejection),
     /// Refresh the keys, wait for that, and ask again with `settled`.
@@ -140,26 +142,29 @@ pub fn decide(
     now: Moment,
 ) -> Decision {
     if asking.preflight {
-        return Decision::Pass(None);
+        return Decision::PassAnonymous(Rejection::Missing);
     }
     let judgement = Judgement { asking, route, rules, known, now, verdict: known.verdict(now) };
+    let open = route.optional || asking.public;
     match judgement.of(credential) {
-        Err(Verdicted::AwaitKeys) if !(route.optional || asking.public) => Decision::AwaitKeys,
-        Err(_) if route.optional || asking.public => Decision::Pass(None),
-        Err(Verdicted::Reject(rejection)) => Decision::Reject(rejection),
-        Err(Verdicted::AwaitKeys) => Decision::AwaitKeys,
-        Ok(auth) => Decision::Pass(Some(auth)),
+        Ok(auth) => Decision::Pass(auth),
+        Err(Obstacle::Rejection(rejection)) if open => Decision::PassAnonymous(rejection),
+        Err(Obstacle::Rejection(rejection)) => Decision::Reject(rejection),
+        Err(Obstacle::OldKeys) if open => Decision::PassAnonymous(judgement.no_key()),
+        Err(Obstacle::OldKeys) => Decision::AwaitKeys,
     }
 }
 
-enum Verdicted {
-    Reject(Rejection),
-    AwaitKeys,
+/// What stands between a request and the application.
+enum Obstacle {
+    Rejection(Rejection),
+    /// Fresher keys may tell.
+    OldKeys,
 }
 
-impl From<Rejection> for Verdicted {
+impl From<Rejection> for Obstacle {
     fn from(rejection: Rejection) -> Self {
-        Self::Reject(rejection)
+        Self::Rejection(rejection)
     }
 }
 
@@ -173,7 +178,7 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    fn of(&self, credential: &Credential<'_>) -> Result<Auth, Verdicted> {
+    fn of(&self, credential: &Credential<'_>) -> Result<Auth, Obstacle> {
         match credential {
             Credential::Absent => Err(self.without_token().into()),
             Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
@@ -206,7 +211,7 @@ impl Judgement<'_> {
 
     /// Keys confirmed after the token claims to have been made would hold its key if it were real.
     /// An expired token is not worth a refresh: with or without its key it does not pass.
-    fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Verdicted {
+    fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Obstacle {
         let invalid = Rejection::Invalid(InvalidToken::UnknownKey).into();
         let would_be_known = match (self.known.keys.confirmed, token.issued_at) {
             (Some(confirmed), Some(issued)) => issued <= confirmed,
@@ -221,7 +226,7 @@ impl Judgement<'_> {
             _ => return invalid,
         }
         if !self.asking.settled && self.known.keys.may_refresh(self.now) {
-            return Verdicted::AwaitKeys;
+            return Obstacle::OldKeys;
         }
         self.no_key().into()
     }

@@ -10,5 +10,17 @@
 //! changed; requests load that snapshot once and wait for nobody.
 
 mod cache;
+mod counters;
+mod driver;
 mod ledger;
+mod schedule;
+mod shared;
+mod state;
 mod verified;
+
+pub use counters::Counts;
+pub use driver::Driver;
+
+pub(crate) use driver::Work;
+pub(crate) use shared::{Fixed, Shared, Signal};
+pub(crate) use state::{Inherited, State};

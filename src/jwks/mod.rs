@@ -198,6 +198,55 @@ mod tests {
         assert!(!new.holds(&b));
     }
 
+    /// The public keys of the conformance vectors, by name.
+    fn pem(name: &str) -> String {
+        let vectors = include_str!("../../tests/data/clerk-vectors.json");
+        let vectors: Value = serde_json::from_str(vectors).expect("JSON");
+        vectors["keys"][name].as_str().expect("a PEM").to_owned()
+    }
+
+    #[test]
+    fn a_pem_is_read_in_every_form_in_which_people_paste_it() {
+        let plain = pem("oracleA_pem");
+        let one_line = plain.replace('\n', "");
+        let body: String = plain.lines().filter(|line| !line.starts_with('-')).collect();
+        for text in [
+            plain.clone(),
+            plain.replace('\n', "\r\n"),
+            plain.replace('\n', "\\n"),
+            format!("\"{plain}\""),
+            format!("'{}'", plain.replace('\n', "\\n")),
+            plain.replace('\n', "\n    "),
+            one_line,
+            body.clone(),
+            body.replace('+', "-").replace('/', "_"),
+            pem("oracleA_pem_pkcs1"),
+            pem("oracleC_pem_4096"),
+        ] {
+            let keys = KeySet::from_pem(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(keys.candidates(Some("any")).count(), 1);
+            assert_eq!(keys.candidates(None).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_public_key_is_named_for_what_it_is() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+        let private = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----";
+        let cut = &pem("oracleA_pem")[..200];
+        for (text, error) in [
+            (" ", PemError::Empty),
+            ("\"\"", PemError::Empty),
+            (private, PemError::PrivateKey),
+            (certificate, PemError::Certificate),
+            ("!!!", PemError::Damaged),
+            (cut, PemError::Damaged),
+            ("AQAB", PemError::NotRsa),
+        ] {
+            assert_eq!(KeySet::from_pem(text).expect_err(text), error, "{text}");
+        }
+    }
+
     #[test]
     fn a_set_survives_being_written_and_read() {
         let keys = set(&[jwk("a")]).expect("a key");

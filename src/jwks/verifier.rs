@@ -1,7 +1,9 @@
 //! One RSA public key, ready to verify.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
+use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +17,8 @@ use crate::id::KeyId;
 
 /// The longest `kid` that is kept.
 const MAX_KID_BYTES: usize = 256;
+/// 2048 to 8192 bits.
+const MODULUS_BYTES: RangeInclusive<usize> = 256..=1024;
 
 /// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
 pub struct VerifyingKey {
@@ -42,6 +46,10 @@ impl VerifyingKey {
         }
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok();
         let components = RsaPublicKeyComponents { n: decode(&rsa.n)?, e: decode(&rsa.e)? };
+        let size = components.n.iter().skip_while(|byte| **byte == 0).count();
+        if !MODULUS_BYTES.contains(&size) {
+            return None;
+        }
         let parsed = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
         Some(Self {
             id: Some(KeyId::from(kid)),
@@ -52,6 +60,10 @@ impl VerifyingKey {
 
     /// Reads a public key in DER, SPKI or PKCS#1.
     pub(super) fn from_der(der: &[u8]) -> Option<Self> {
+        let size = PublicKey::from_der(der).ok()?.modulus_len();
+        if !MODULUS_BYTES.contains(&size) {
+            return None;
+        }
         let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
         Some(Self { id: None, components: None, verifier: Rs256(parsed) })
     }

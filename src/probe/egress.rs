@@ -14,5 +14,5 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
             break;
         }
     }
-    Finding { probe: Probe::Egress, observation: None, brought: Brought::Egress(alive) }
+    Finding { observation: None, brought: Brought::Egress(alive) }
 }

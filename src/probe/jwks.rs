@@ -15,7 +15,7 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
         keys = second_source(prober).await;
     }
     let brought = keys.map_or(Brought::Nothing, Brought::Keys);
-    Finding { probe: Probe::Jwks, observation, brought }
+    Finding { observation, brought }
 }
 
 async fn second_source(prober: &Prober) -> Option<KeySet> {

@@ -85,7 +85,6 @@ impl Targets {
 /// What a probe brought.
 #[derive(Debug)]
 pub(crate) struct Finding {
-    pub(crate) probe: Probe,
     pub(crate) observation: Option<Observation>,
     pub(crate) brought: Brought,
 }
@@ -125,7 +124,7 @@ impl Prober {
 
     async fn plain(&self, probe: Probe, call: Call) -> Finding {
         let (observation, _) = self.observe(probe, call).await;
-        Finding { probe, observation, brought: Brought::Nothing }
+        Finding { observation, brought: Brought::Nothing }
     }
 
     /// Makes a call and judges how it went.

@@ -11,7 +11,7 @@ use crate::upstream::{Call, Reply};
 pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
     let probe = Probe::StatusPage;
     let Some(url) = prober.targets.status_page.clone() else {
-        return Finding { probe, observation: None, brought: Brought::Nothing };
+        return Finding { observation: None, brought: Brought::Nothing };
     };
     let mut call = Call::get(url).deadline(prober.targets.deadline);
     call.max_bytes = 512 * 1024;
@@ -21,14 +21,13 @@ pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
     let (observation, result) = prober.observe(probe, call).await;
     match result {
         Ok(reply) if reply.status.is_success() => match read(&reply) {
-            Some(brought) => Finding { probe, observation, brought },
+            Some(brought) => Finding { observation, brought },
             None => Finding {
-                probe,
                 observation: observation.map(Observation::unusable),
                 brought: Brought::Nothing,
             },
         },
-        _ => Finding { probe, observation, brought: Brought::Nothing },
+        _ => Finding { observation, brought: Brought::Nothing },
     }
 }
 

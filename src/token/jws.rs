@@ -14,8 +14,7 @@ pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The longest `kid` that is looked up.
 const MAX_KID_BYTES: usize = 256;
 
-/// The three parts of a token, decoded but not verified.
-#[derive(Debug)]
+/// The three parts of a token, decoded but not verified. It does not print.
 pub(crate) struct Jws<'a> {
     pub(crate) header: Header,
     /// What the signature is over: the first two parts with the dot between them.
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn exactly_three_parts_make_a_token() {
         for token in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "....."] {
-            assert_eq!(Jws::parse(token).expect_err(token), InvalidToken::Malformed);
+            assert_eq!(Jws::parse(token).err(), Some(InvalidToken::Malformed), "{token}");
         }
     }
 
@@ -147,7 +146,7 @@ mod tests {
     fn the_last_of_equal_header_parameters_wins() {
         let header = encode(r#"{"alg":"none","alg":"RS256"}"#);
         let token = format!("{header}.{}.AAAA", encode("{}"));
-        let jws = Jws::parse(&token).expect("well-formed");
+        let jws = Jws::parse(&token).ok().expect("well-formed");
         assert_eq!(jws.header.algorithm.text(), Some("RS256"));
     }
 
@@ -155,15 +154,22 @@ mod tests {
     fn oversized_and_deeply_nested_tokens_are_refused_without_a_panic() {
         let long = "a".repeat(MAX_TOKEN_BYTES + 1);
         assert!(Jws::parse(&long).is_err());
-        let bomb = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-        let token = format!("{}.{}.AAAA", encode(&bomb), encode("{}"));
-        assert_eq!(Jws::parse(&token).expect_err("too deep"), InvalidToken::Malformed);
+        let nested = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        for header in
+            [nested.clone(), format!("{{\"alg\":{nested}}}"), format!("{{\"x\":{nested}}}")]
+        {
+            let token = format!("{}.{}.AAAA", encode(&header), encode("{}"));
+            assert_ne!(
+                Jws::parse(&token).ok().and_then(|jws| jws.header.kid().map(drop)),
+                Some(())
+            );
+        }
     }
 
     #[test]
     fn a_kid_of_absurd_length_is_not_looked_up() {
         let header = encode(&format!(r#"{{"kid":"{}"}}"#, "k".repeat(4_000)));
         let token = format!("{header}.{}.AAAA", encode("{}"));
-        assert_eq!(Jws::parse(&token).expect("well-formed").header.kid(), None);
+        assert_eq!(Jws::parse(&token).ok().expect("well-formed").header.kid(), None);
     }
 }

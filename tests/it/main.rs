@@ -1,3 +1,5 @@
-//! All integration tests, in one binary.
+//! Behaviour through the public face.
 
 mod architecture;
+mod outage;
+mod support;

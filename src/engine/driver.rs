@@ -1,0 +1,274 @@
+//! The write side: the one task that does all the waiting.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::schedule::{Outlook, Schedule};
+use super::shared::{Core, Signal};
+use super::state::State;
+use crate::clock::Moment;
+use crate::health::{Health, Surface, Verdict};
+use crate::jwks::KeySet;
+use crate::probe::{Brought, Finding, Probe, Prober};
+use crate::snapshot::{Keys, Snapshot};
+use crate::status_page::StatusReport;
+
+/// The driver looks at the clock at least this often.
+const TICK: Duration = Duration::from_secs(1);
+/// A snapshot is renewed at least this often, as a sign of life.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// An unknown key causes at most one refresh in this time, whatever the traffic.
+const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
+
+/// The background task: refreshes keys, asks Clerk how it is, publishes what it finds.
+///
+/// It is a future that ends when the last handle and layer are dropped. It must run, or nothing is
+/// ever known of Clerk and no key is ever fetched.
+#[must_use = "the driver does nothing unless it is spawned or awaited"]
+pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Driver {
+    pub(crate) fn new(work: Work, signals: mpsc::Receiver<Signal>) -> Self {
+        Self(Box::pin(work.run(signals)))
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// Everything the driver owns.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) core: Arc<Core>,
+    pub(crate) prober: Prober,
+    pub(crate) health: Health,
+    /// Keys from the configuration; they are in every set.
+    pub(crate) pinned: KeySet,
+    pub(crate) keys: Keys,
+    pub(crate) state: State,
+}
+
+impl Work {
+    async fn run(self, mut signals: mpsc::Receiver<Signal>) {
+        let mut task = Task::new(self);
+        loop {
+            task.launch();
+            let wake = task.wake();
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Some(signal) => task.hear(&signal),
+                    None => break,
+                },
+                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            task.tick().await;
+        }
+        task.finish().await;
+    }
+}
+
+struct Task {
+    core: Arc<Core>,
+    prober: Prober,
+    health: Health,
+    pinned: KeySet,
+    keys: Keys,
+    state: State,
+    schedule: Schedule,
+    probes: JoinSet<Finding>,
+    running: HashMap<Id, Probe>,
+    page: Option<Arc<StatusReport>>,
+    page_tag: Option<HeaderValue>,
+    published: Option<Moment>,
+    changed: bool,
+}
+
+impl Task {
+    fn new(work: Work) -> Self {
+        let mut schedule = Schedule::new(Instant::now());
+        for probe in Probe::ALL {
+            if !work.prober.targets.can_ask(probe) {
+                schedule.strike(probe);
+            }
+        }
+        Self {
+            core: work.core,
+            prober: work.prober,
+            health: work.health,
+            pinned: work.pinned,
+            keys: work.keys,
+            state: work.state,
+            schedule,
+            probes: JoinSet::new(),
+            running: HashMap::new(),
+            page: None,
+            page_tag: None,
+            published: None,
+            changed: true,
+        }
+    }
+
+    fn wake(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        self.schedule.next_due().map_or(tick, |due| due.min(tick))
+    }
+
+    fn launch(&mut self) {
+        let now = Instant::now();
+        for probe in Probe::ALL {
+            if self.schedule.take(probe, now) {
+                let tag = self.page_tag.clone();
+                let task = self.probes.spawn(self.prober.clone().ask(probe, tag));
+                self.running.insert(task.id(), probe);
+                self.core.counters.asked_upstream();
+            }
+        }
+    }
+
+    fn hear(&mut self, signal: &Signal) {
+        let now = self.core.clock.now();
+        match signal {
+            Signal::Minted { user, issued_at } => self.health.note_mint(*user, *issued_at),
+            Signal::ProbeSoon => self.schedule.hasten(Probe::SessionMint, Instant::now()),
+            Signal::RefreshKeys => self.refresh_keys(now),
+            Signal::Force(verdict, ttl) => {
+                self.health.force(*verdict, *ttl, now);
+                self.changed = true;
+            }
+            Signal::Revoked => self.state.demand(),
+        }
+    }
+
+    /// For an unknown key, once per cooldown.
+    fn refresh_keys(&mut self, now: Moment) {
+        if self.keys.may_refresh(now) {
+            self.keys.refresh_after = Some(now.mono + UNKNOWN_KEY_COOLDOWN);
+            self.schedule.hasten(Probe::Jwks, Instant::now());
+            self.changed = true;
+        } else if !self.running.values().any(|probe| *probe == Probe::Jwks) {
+            self.core.refreshes.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn conclude(&mut self, done: Result<(Id, Finding), JoinError>) {
+        let id = match &done {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(probe) = self.running.remove(&id) else { return };
+        self.schedule.finish(probe, Instant::now());
+        match done {
+            Ok((_, finding)) => self.absorb(finding),
+            Err(_) => tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked"),
+        }
+        if probe == Probe::Jwks {
+            self.core.refreshes.send_modify(|count| *count += 1);
+        }
+        self.changed = true;
+    }
+
+    fn absorb(&mut self, finding: Finding) {
+        if let Some(observation) = &finding.observation {
+            tracing::debug!(event = "clerk.probe", surface = %observation.surface, outcome = ?observation.outcome, latency = ?observation.latency);
+            self.health.observe(observation);
+        }
+        match finding.brought {
+            Brought::Nothing => {}
+            Brought::Egress(alive) => self.health.hear_canaries(alive),
+            Brought::Keys(keys) => self.adopt(&keys),
+            Brought::Page { report, tag } => {
+                self.health.read_page(report.corroborates_outage());
+                self.page = Some(Arc::new(*report));
+                self.page_tag = tag;
+            }
+        }
+    }
+
+    /// Takes up a good key set. Keys that it lacks are gone, and what they verified is forgotten.
+    fn adopt(&mut self, fetched: &KeySet) {
+        let next = self.pinned.joined_with(fetched);
+        let before: Vec<_> = self.keys.set.key_ids().cloned().collect();
+        self.keys.set = self.keys.set.replaced_by(&next);
+        self.keys.confirmed = Some(self.core.clock.now().wall);
+        let after: Vec<_> = self.keys.set.key_ids().cloned().collect();
+        if before != after {
+            tracing::info!(event = "clerk.jwks.changed", ?before, ?after);
+            self.state.keys_changed();
+        }
+        self.publish(self.core.clock.now());
+        self.core.tokens.keep_only(&self.keys.set);
+    }
+
+    async fn tick(&mut self) {
+        let now = self.core.clock.now();
+        let before = self.health.verdict(now);
+        self.health.tick(now);
+        let verdict = self.health.verdict(now);
+        let minting = self.health.tracker(Surface::SessionMint);
+        self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
+        let stale = self.published.is_none_or(|at| now.since(at) >= HEARTBEAT);
+        let announced = *self.core.verdicts.borrow();
+        if self.changed || stale || verdict != before || verdict != announced {
+            self.publish(now);
+        }
+        if verdict != announced {
+            self.announce(announced, verdict);
+        }
+        self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
+    }
+
+    fn announce(&mut self, from: Verdict, to: Verdict) {
+        let (from_name, to_name) = (from.name(), to.name());
+        if matches!(to, Verdict::Outage | Verdict::Isolated) {
+            tracing::warn!(event = "clerk.health.transition", from = from_name, to = to_name);
+        } else {
+            tracing::info!(event = "clerk.health.transition", from = from_name, to = to_name);
+        }
+        self.core.verdicts.send_replace(to);
+        self.state.demand();
+    }
+
+    fn publish(&mut self, now: Moment) {
+        let (keys, health, page) = (&self.keys, self.health.report(now), &self.page);
+        self.core.update(|present| Snapshot {
+            keys: keys.clone(),
+            health: health.clone(),
+            page: page.clone(),
+            revocations: present.revocations.pruned(now.wall),
+            renewed: Some(now),
+            generation: present.generation,
+        });
+        self.published = Some(now);
+        self.changed = false;
+    }
+
+    async fn finish(mut self) {
+        self.probes.shutdown().await;
+        self.state.demand();
+        let now = self.core.clock.now();
+        self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
+        self.state.settle().await;
+    }
+}

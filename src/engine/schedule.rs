@@ -1,0 +1,202 @@
+//! When to ask Clerk what. Seldom while it is well, quickly when it seems not to be, and ever more
+//! slowly while it is known to be down.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::health::{Surface, Verdict};
+use crate::probe::Probe;
+
+/// No two questions of one kind are closer together than this, whoever asks.
+const SPACING: Duration = Duration::from_secs(2);
+/// Intervals vary by this share, so that many instances do not ask in step.
+const JITTER: f64 = 0.2;
+/// While Clerk is down, minting is asked for every 5 s at first and every 15 s in the end.
+const DOWN_FIRST: Duration = Duration::from_secs(5);
+const DOWN_LAST: Duration = Duration::from_secs(15);
+const DOWN_GROWTH: f64 = 1.25;
+
+/// How things look, as far as the schedule is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outlook {
+    /// All is well.
+    Calm,
+    /// Something is wrong, or nothing is known: find out.
+    Alert,
+    /// Clerk is down, and answers show no change.
+    Down,
+    /// Clerk was down and answers again.
+    Mending,
+}
+
+impl Outlook {
+    pub(crate) fn of(verdict: Verdict, minting: &crate::health::Tracker) -> Self {
+        debug_assert!(Surface::SessionMint.matters_to_sessions());
+        match verdict {
+            Verdict::Outage if minting.failures() > 0 => Self::Down,
+            Verdict::Outage | Verdict::Recovering => Self::Mending,
+            Verdict::Healthy if minting.failures() == 0 => Self::Calm,
+            _ => Self::Alert,
+        }
+    }
+}
+
+/// When each question is due.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    slots: [Slot; Probe::ALL.len()],
+    outlook: Outlook,
+    down_interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    due: Instant,
+    last: Option<Instant>,
+    running: bool,
+}
+
+impl Schedule {
+    /// Everything is due at once.
+    pub(crate) fn new(now: Instant) -> Self {
+        let slot = Slot { due: now, last: None, running: false };
+        let slots = [slot; Probe::ALL.len()];
+        Self { slots, outlook: Outlook::Alert, down_interval: DOWN_FIRST }
+    }
+
+    fn slot(&mut self, probe: Probe) -> &mut Slot {
+        &mut self.slots[probe as usize]
+    }
+
+    /// The next moment at which something is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.slots.iter().filter(|slot| !slot.running).map(|slot| slot.due).min()
+    }
+
+    /// Takes a question that is due, if it is not being asked already.
+    pub(crate) fn take(&mut self, probe: Probe, now: Instant) -> bool {
+        let slot = self.slot(probe);
+        if slot.running || now < slot.due {
+            return false;
+        }
+        slot.running = true;
+        slot.last = Some(now);
+        true
+    }
+
+    /// The question was answered, one way or another.
+    pub(crate) fn finish(&mut self, probe: Probe, now: Instant) {
+        let interval = self.interval(probe);
+        let slot = self.slot(probe);
+        slot.running = false;
+        slot.due = now + jittered(interval);
+    }
+
+    /// Never again.
+    pub(crate) fn strike(&mut self, probe: Probe) {
+        self.slot(probe).running = true;
+    }
+
+    /// Somebody needs to know: asks as soon as the spacing allows.
+    pub(crate) fn hasten(&mut self, probe: Probe, now: Instant) {
+        let slot = self.slot(probe);
+        let soonest = slot.last.map_or(now, |last| last + SPACING);
+        slot.due = slot.due.min(soonest.max(now));
+    }
+
+    /// Adapts to a new outlook. When things get worse, everything is asked anew.
+    pub(crate) fn adapt(&mut self, outlook: Outlook, now: Instant) {
+        if outlook == self.outlook {
+            return;
+        }
+        self.outlook = outlook;
+        self.down_interval = DOWN_FIRST;
+        if matches!(outlook, Outlook::Alert | Outlook::Mending) {
+            for probe in Probe::ALL {
+                if probe != Probe::StatusPage {
+                    let within = now + self.interval(probe);
+                    let slot = self.slot(probe);
+                    slot.due = slot.due.min(within);
+                    self.hasten(probe, now);
+                }
+            }
+        }
+    }
+
+    fn interval(&mut self, probe: Probe) -> Duration {
+        let secs = Duration::from_secs;
+        match (probe, self.outlook) {
+            (Probe::StatusPage, _) => secs(75),
+            (Probe::Egress, Outlook::Calm | Outlook::Mending) => secs(300),
+            (Probe::SessionMint, Outlook::Calm) => secs(10),
+            (Probe::SessionMint, Outlook::Alert) => secs(2),
+            (Probe::SessionMint, Outlook::Mending) => DOWN_FIRST,
+            (Probe::SessionMint, Outlook::Down) => {
+                let interval = self.down_interval;
+                self.down_interval = interval.mul_f64(DOWN_GROWTH).min(DOWN_LAST);
+                interval
+            }
+            (Probe::BackendApi, Outlook::Calm) => secs(30),
+            (_, Outlook::Calm) => secs(60),
+            (Probe::Egress, Outlook::Alert) => secs(5),
+            (_, Outlook::Alert) => secs(7),
+            (_, Outlook::Down | Outlook::Mending) => secs(20),
+        }
+    }
+}
+
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(1.0 + JITTER * (2.0 * fastrand::f64() - 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks whenever something is due for `span`, and counts the questions by kind.
+    fn asked(outlook: Outlook, span: Duration) -> usize {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start);
+        schedule.outlook = outlook;
+        let mut count = 0;
+        while let Some(now) = schedule.next_due().filter(|due| *due <= start + span) {
+            for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::Egress) {
+                if schedule.take(probe, now) {
+                    count += 1;
+                    schedule.finish(probe, now);
+                }
+            }
+            schedule.slots[Probe::Egress as usize].due = start + span * 2;
+        }
+        count
+    }
+
+    #[test]
+    fn a_healthy_clerk_is_asked_at_most_once_in_five_seconds() {
+        let hour = Duration::from_secs(3600);
+        let count = asked(Outlook::Calm, hour);
+        assert!((500..=720 + 5).contains(&count), "{count} questions in an hour");
+    }
+
+    #[test]
+    fn a_troubled_clerk_is_asked_at_most_once_a_second() {
+        let minutes = Duration::from_secs(600);
+        for outlook in [Outlook::Alert, Outlook::Down, Outlook::Mending] {
+            let count = asked(outlook, minutes);
+            assert!(count <= 600, "{outlook:?}: {count} questions in ten minutes");
+        }
+    }
+
+    #[test]
+    fn a_question_is_never_asked_twice_at_a_time_nor_too_close_together() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(now);
+        assert!(schedule.take(Probe::SessionMint, now));
+        assert!(!schedule.take(Probe::SessionMint, now));
+        schedule.finish(Probe::SessionMint, now);
+        schedule.hasten(Probe::SessionMint, now);
+        assert!(!schedule.take(Probe::SessionMint, now + SPACING - Duration::from_millis(1)));
+        assert!(schedule.take(Probe::SessionMint, now + SPACING));
+    }
+}

@@ -1,0 +1,220 @@
+//! The read side: what every request holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{mpsc, watch};
+
+use super::counters::Counters;
+use super::ledger::Ledger;
+use super::verified::{Known, VerifiedTokens};
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::decide::{Credential, Rules};
+use crate::health::Verdict;
+use crate::key::PublishableKey;
+use crate::revocation::Revocations;
+use crate::snapshot::Snapshot;
+use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, locate};
+use crate::verify::{UnknownKey, Unverified, verify};
+
+/// So many signals may wait for the driver; more are dropped and counted.
+const SIGNALS: usize = 4096;
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) tokens: VerifiedTokens,
+    pub(crate) ledger: Ledger,
+    pub(crate) counters: Counters,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Counts the key refreshes that are over, however they ended.
+    pub(crate) refreshes: watch::Sender<u64>,
+    /// Sends the verdict at each change.
+    pub(crate) verdicts: watch::Sender<Verdict>,
+}
+
+impl Core {
+    /// Loads the snapshot. Once per request; never held across an await.
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Publishes the snapshot that `change` makes of the present one.
+    pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
+        self.snapshot.rcu(|present| {
+            let mut next = change(present);
+            next.generation = present.generation + 1;
+            next
+        });
+    }
+}
+
+/// What a request, or a handle, tells the driver.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    /// A token came whose key is not known.
+    RefreshKeys,
+    /// Somebody waits for certainty.
+    ProbeSoon,
+    /// A token within its time came that was not seen before.
+    Minted { user: u64, issued_at: Timestamp },
+    /// An operator speaks; `None` takes it back.
+    Force(Option<Verdict>, Duration),
+    /// Something was revoked: write it down.
+    Revoked,
+}
+
+/// Everything a request needs, behind one `Arc`. When the last one is dropped the driver ends.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) key: PublishableKey,
+    pub(crate) rules: Rules,
+    /// How long a request may wait for keys.
+    pub(crate) patience: Duration,
+    names: CookieNames,
+    expectations: Expectations,
+    signals: mpsc::Sender<Signal>,
+    hasher: std::hash::RandomState,
+}
+
+/// What is fixed when the layer is built.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) key: PublishableKey,
+    pub(crate) rules: Rules,
+    pub(crate) expectations: Expectations,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) token_capacity: usize,
+    pub(crate) ledger_capacity: usize,
+    pub(crate) patience: Duration,
+    pub(crate) initial: Snapshot,
+}
+
+impl Shared {
+    pub(crate) fn new(fixed: Fixed) -> (Self, mpsc::Receiver<Signal>) {
+        let (signals, heard) = mpsc::channel(SIGNALS);
+        let core = Core {
+            snapshot: ArcSwap::from_pointee(fixed.initial),
+            tokens: VerifiedTokens::new(fixed.token_capacity),
+            ledger: Ledger::new(fixed.ledger_capacity),
+            counters: Counters::default(),
+            clock: fixed.clock,
+            refreshes: watch::Sender::new(0),
+            verdicts: watch::Sender::new(Verdict::Unknown),
+        };
+        let shared = Self {
+            core: Arc::new(core),
+            names: CookieNames::of(&fixed.key),
+            key: fixed.key,
+            rules: fixed.rules,
+            expectations: fixed.expectations,
+            patience: fixed.patience,
+            signals,
+            hasher: std::hash::RandomState::new(),
+        };
+        (shared, heard)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.core.clock.now()
+    }
+
+    /// The token of a request.
+    pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap) -> Located<'a> {
+        locate(headers, &self.names, &self.key)
+    }
+
+    /// Checks a token, unless this very token was checked before with a key that is still good.
+    pub(crate) fn examine(&self, token: Option<&str>, known: &Snapshot, now: Moment) -> Examined {
+        let Some(token) = token else { return Examined::Absent };
+        let found = self.core.tokens.find(token, &known.keys.set);
+        let examined = match found {
+            Some(known) => Ok(known),
+            None => self.verify(token, known),
+        };
+        match examined {
+            Ok(known) => {
+                let timing = known.verified.timing(now.wall, self.expectations.leeway);
+                if timing == Timing::Current && known.witness() {
+                    self.witness(&known, now);
+                }
+                Examined::Verified(known, timing)
+            }
+            Err(Unverified::Invalid(reason)) => Examined::Invalid(reason),
+            Err(Unverified::UnknownKey(unknown)) => {
+                let timing = unknown.timing(now.wall, self.expectations.leeway);
+                Examined::UnknownKey(unknown, timing)
+            }
+        }
+    }
+
+    fn verify(&self, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
+        let verified = verify(token, &known.keys.set, &self.expectations)?;
+        let known = Arc::new(Known::new(token, verified));
+        self.core.tokens.insert(Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// Notes a session that was seen fully valid. A revoked one is none.
+    fn witness(&self, known: &Known, now: Moment) {
+        use std::hash::BuildHasher as _;
+        let session = known.verified.session();
+        if let Some(digest) = known.session {
+            self.core.ledger.note(digest, session, now.wall);
+        }
+        let user = self.hasher.hash_one(session.user_id.as_str());
+        let issued_at = session.issued_at.unwrap_or_default();
+        self.tell(Signal::Minted { user, issued_at });
+    }
+
+    /// What the judgement is to know of an examined token.
+    pub(crate) fn credential<'a>(&self, examined: &'a Examined) -> Credential<'a> {
+        match examined {
+            Examined::Absent => Credential::Absent,
+            Examined::Invalid(reason) => Credential::Invalid(*reason),
+            Examined::UnknownKey(token, timing) => {
+                Credential::UnknownKey { token, timing: *timing }
+            }
+            Examined::Verified(known, timing) => {
+                let needed = matches!(timing, Timing::Expired { .. });
+                let digest = known.session.filter(|_| needed);
+                let sighting = digest.and_then(|digest| self.core.ledger.find(digest));
+                Credential::Verified { token: &known.verified, timing: *timing, sighting }
+            }
+        }
+    }
+
+    /// Tells the driver something; never waits.
+    pub(crate) fn tell(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            self.core.counters.signal_dropped();
+        }
+    }
+
+    /// Waits until a key refresh is over, or patience is. Many may wait for one refresh.
+    pub(crate) async fn keys_refreshed(&self) {
+        let mut refreshes = self.core.refreshes.subscribe();
+        refreshes.mark_unchanged();
+        self.tell(Signal::RefreshKeys);
+        drop(tokio::time::timeout(self.patience, refreshes.changed()).await);
+    }
+
+    /// Revokes at once: the next request sees it.
+    pub(crate) fn revoke(&self, change: impl Fn(&Revocations) -> Revocations) {
+        self.core
+            .update(|known| Snapshot { revocations: change(&known.revocations), ..known.clone() });
+        self.tell(Signal::Revoked);
+    }
+}
+
+/// A token, checked.
+#[derive(Debug)]
+pub(crate) enum Examined {
+    Absent,
+    Invalid(InvalidToken),
+    UnknownKey(UnknownKey, Timing),
+    Verified(Arc<Known>, Timing),
+}

@@ -1,0 +1,170 @@
+//! When to write what outlives the process. Writing is done aside, one write at a time, and a
+//! failure costs nothing but a warning and a count.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::shared::Core;
+use crate::clock::{Moment, Timestamp};
+use crate::health::{Health, Verdict};
+use crate::jwks::KeySet;
+use crate::snapshot::Keys;
+use crate::store::{KeysRecord, OutageRecord, StateDir, StateDirError};
+
+/// Keys that did not change are written anew after this time, for their confirmation.
+const KEYS_EVERY: Duration = Duration::from_secs(15 * 60);
+/// Sightings are written at most this often while all is well.
+const SIGHTINGS_EVERY: Duration = Duration::from_secs(5);
+/// While Clerk is down, that it still is so is written this often.
+const OUTAGE_EVERY: Duration = Duration::from_secs(15);
+
+/// The state directory's side of the driver.
+#[derive(Debug)]
+pub(crate) struct State {
+    dir: Option<StateDir>,
+    instance: String,
+    writing: Option<JoinHandle<Result<(), StateDirError>>>,
+    keys_due: bool,
+    demanded: bool,
+    keys_written: Option<Moment>,
+    outages_written: Option<Moment>,
+    warned: bool,
+}
+
+impl State {
+    pub(crate) fn new(dir: Option<StateDir>, instance: String) -> Self {
+        Self {
+            dir,
+            instance,
+            writing: None,
+            keys_due: false,
+            demanded: false,
+            keys_written: None,
+            outages_written: None,
+            warned: false,
+        }
+    }
+
+    /// The key set is another: write it soon.
+    pub(crate) fn keys_changed(&mut self) {
+        self.keys_due = true;
+    }
+
+    /// Something happened that must not be lost: write as soon as may be.
+    pub(crate) fn demand(&mut self) {
+        self.demanded = true;
+    }
+
+    /// Writes what is due, unless a write is under way.
+    pub(crate) async fn keep(
+        &mut self,
+        core: &Core,
+        health: &Health,
+        keys: &Keys,
+        pinned: &KeySet,
+        now: Moment,
+    ) {
+        let Some(dir) = self.dir.clone() else { return };
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
+        }
+        if let Some(done) = self.writing.take() {
+            self.report(core, done.await.unwrap_or(Ok(())));
+        }
+        let keys = self.due_keys(keys, pinned, now);
+        let outages = self.due_outages(core, health, now);
+        if keys.is_none() && outages.is_none() {
+            return;
+        }
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let keys = keys.map_or(Ok(()), |record| record.save(&dir));
+            let outages = outages.map_or(Ok(()), |record| record.save(&dir));
+            keys.and(outages)
+        }));
+    }
+
+    fn due_keys(&mut self, keys: &Keys, pinned: &KeySet, now: Moment) -> Option<KeysRecord> {
+        let confirmed = keys.confirmed?;
+        let old = self.keys_written.is_none_or(|at| now.since(at) >= KEYS_EVERY);
+        if !(self.keys_due || old) || keys.set.len() <= pinned.len() {
+            return None;
+        }
+        self.keys_due = false;
+        self.keys_written = Some(now);
+        Some(KeysRecord::new(&self.instance, &keys.set, confirmed))
+    }
+
+    fn due_outages(&mut self, core: &Core, health: &Health, now: Moment) -> Option<OutageRecord> {
+        let in_outage = health.verdict(now) == Verdict::Outage;
+        let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
+        let due = self.demanded
+            || (in_outage && every(OUTAGE_EVERY))
+            || (every(SIGHTINGS_EVERY) && core.ledger.take_changed());
+        if !due {
+            return None;
+        }
+        self.demanded = false;
+        self.outages_written = Some(now);
+        let (ledger, known) = (core.ledger.records(now.wall), core.load());
+        let report = health.report(now);
+        Some(OutageRecord::new(
+            &self.instance,
+            now.wall,
+            in_outage,
+            &report.outages,
+            ledger,
+            &known.revocations,
+        ))
+    }
+
+    fn report(&mut self, core: &Core, result: Result<(), StateDirError>) {
+        let Err(error) = result else {
+            self.warned = false;
+            return;
+        };
+        core.counters.state_failed();
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                event = "clerk.state.unwritable",
+                %error,
+                "cannot write the state directory; everything else works, but a restart during an outage will not be able to serve"
+            );
+        }
+    }
+
+    /// Waits for a write that is under way.
+    pub(crate) async fn settle(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            drop(writing.await);
+        }
+    }
+}
+
+/// What an earlier process left behind, as far as it can be believed.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) keys: Option<(KeySet, Timestamp)>,
+    pub(crate) outages: Option<OutageRecord>,
+    /// The files could not be read.
+    pub(crate) failures: Vec<StateDirError>,
+}
+
+impl Inherited {
+    pub(crate) fn refused(error: StateDirError) -> Self {
+        Self { failures: vec![error], ..Self::default() }
+    }
+
+    pub(crate) fn load(dir: &StateDir, instance: &str, now: Timestamp) -> Self {
+        let mut inherited = Self::default();
+        match KeysRecord::load(dir, instance) {
+            Ok(record) => inherited.keys = record.and_then(|record| record.keys(now)),
+            Err(error) => inherited.failures.push(error),
+        }
+        match OutageRecord::load(dir, instance) {
+            Ok(record) => inherited.outages = record,
+            Err(error) => inherited.failures.push(error),
+        }
+        inherited
+    }
+}

@@ -1,0 +1,106 @@
+//! `/auth/health`: how Clerk is, for monitors and for people.
+//!
+//! The document follows the draft *Health Check Response Format for HTTP APIs*
+//! (`draft-inadarei-api-health-check-06`). A Clerk outage must not make an orchestrator restart or
+//! drain an application that works, so the answer is 200 as long as tokens can be verified; plain
+//! monitors that should alert on Clerk itself use the strict form.
+
+mod document;
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::get_service;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use tower::Service;
+
+use crate::engine::Shared;
+
+/// What a health endpoint answers for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Question {
+    /// How Clerk is, in detail.
+    Health,
+    /// Whether the process runs; never about Clerk.
+    Live,
+    /// Whether tokens can be verified.
+    Ready,
+}
+
+/// A health endpoint as a tower service, for hyper, tonic, or to mount by hand.
+///
+/// It answers `GET` and `HEAD` with `application/health+json`. With `?strict` (or when built so) it
+/// answers 503 while Clerk is down.
+#[derive(Clone, Debug)]
+pub struct HealthService {
+    shared: Arc<Shared>,
+    question: Question,
+    strict: bool,
+}
+
+impl HealthService {
+    pub(crate) fn new(shared: Arc<Shared>, question: Question, strict: bool) -> Self {
+        Self { shared, question, strict }
+    }
+
+    fn answer(&self, method: &Method, query: Option<&str>) -> Response {
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let now = self.shared.now();
+        let known = self.shared.core.load();
+        let strict = self.strict || asks_strictly(query);
+        let usable = known.keys.usable(now.wall, self.shared.rules.max_key_age);
+        let (healthy, json) = match self.question {
+            Question::Live => (true, document::live()),
+            Question::Ready => (usable, document::ready(usable)),
+            Question::Health => document::health(&known, &self.shared, usable, strict, now),
+        };
+        let mut response = Response::new(Body::from(json.to_string()));
+        if !healthy {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/health+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// `?strict`, `?strict=1` or `?strict=true`.
+fn asks_strictly(query: Option<&str>) -> bool {
+    let pairs = query.unwrap_or_default().split('&');
+    pairs.into_iter().any(|pair| matches!(pair, "strict" | "strict=" | "strict=1" | "strict=true"))
+}
+
+impl<B> Service<Request<B>> for HealthService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.uri().query())))
+    }
+}
+
+/// `/auth/health`, `/auth/health/live` and `/auth/health/ready`.
+pub(crate) fn routes(shared: &Arc<Shared>, strict: bool) -> Router {
+    let service = |question| get_service(HealthService::new(Arc::clone(shared), question, strict));
+    Router::new()
+        .route("/auth/health", service(Question::Health))
+        .route("/auth/health/live", service(Question::Live))
+        .route("/auth/health/ready", service(Question::Ready))
+}

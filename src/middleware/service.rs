@@ -1,0 +1,210 @@
+//! The tower service around the application.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, Method, Request};
+use tower::Service;
+
+use super::future::ResponseFuture;
+use super::outcome::Outcome;
+use super::public::PublicPaths;
+use crate::clock::Moment;
+use crate::decide::{
+    Asking, Auth, Credential, Decision, GraceDenial, Rejection, Unavailable, decide,
+};
+use crate::engine::{Shared, Signal};
+use crate::policy::RoutePolicy;
+use crate::respond::{Answers, Shape, reader};
+use crate::snapshot::Snapshot;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Everything that decides about a request; one `Arc` for each policy.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) route: RoutePolicy,
+    pub(crate) public: PublicPaths,
+}
+
+/// The result of the gate.
+pub(super) enum Passage {
+    Open(Outcome),
+    Closed(Rejection),
+    /// Wait for keys and ask again.
+    AwaitKeys,
+}
+
+impl Gate {
+    /// Judges a request by its head.
+    pub(super) fn judge<B>(&self, request: &Request<B>, settled: bool) -> Passage {
+        let now = self.shared.now();
+        let known = self.shared.core.load();
+        let token = self.shared.locate(request.headers());
+        let examined = self.shared.examine(token.token(), &known, now);
+        let credential = self.shared.credential(&examined);
+        let asking = self.asking(request, settled);
+        let passage = self.decide(&credential, &asking, &known, now);
+        drop(known);
+        self.account(&passage);
+        passage
+    }
+
+    fn decide(
+        &self,
+        credential: &Credential<'_>,
+        asking: &Asking,
+        known: &Snapshot,
+        now: Moment,
+    ) -> Passage {
+        match decide(credential, asking, &self.route, &self.shared.rules, known, now) {
+            Decision::Pass(auth) => self.open(Some(auth), Rejection::Missing),
+            Decision::PassAnonymous(rejection) => {
+                if rejection == Rejection::Unavailable(Unavailable::UnknownKey) {
+                    self.shared.tell(Signal::RefreshKeys);
+                }
+                self.open(None, rejection)
+            }
+            Decision::Reject(rejection) => Passage::Closed(rejection),
+            Decision::AwaitKeys => Passage::AwaitKeys,
+        }
+    }
+
+    fn open(&self, auth: Option<Auth>, otherwise: Rejection) -> Passage {
+        Passage::Open(Outcome { auth, otherwise, answers: Arc::clone(&self.answers) })
+    }
+
+    fn asking<B>(&self, request: &Request<B>, settled: bool) -> Asking {
+        let (method, headers) = (request.method(), request.headers());
+        Asking {
+            reader: reader(method, headers),
+            safe: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
+            same_origin: is_same_origin(headers),
+            preflight: *method == Method::OPTIONS
+                && headers.contains_key(ORIGIN)
+                && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            public: self.public.contains(request.uri().path()),
+            settled,
+        }
+    }
+
+    fn account(&self, passage: &Passage) {
+        let counters = &self.shared.core.counters;
+        match passage {
+            Passage::Open(Outcome { auth: Some(auth), .. }) => match auth.grace() {
+                None => counters.passed_fresh(),
+                Some(grace) => {
+                    counters.passed_in_grace();
+                    tracing::debug!(event = "clerk.grace.passed", reason = grace.reason.name());
+                }
+            },
+            Passage::Open(_) => counters.passed_anonymous(),
+            Passage::Closed(rejection) => self.account_rejection(*rejection),
+            Passage::AwaitKeys => {}
+        }
+    }
+
+    fn account_rejection(&self, rejection: Rejection) {
+        let counters = &self.shared.core.counters;
+        tracing::debug!(event = "clerk.rejected", reason = rejection.reason());
+        match rejection {
+            Rejection::Unavailable(reason) => {
+                counters.answered_unavailable();
+                match reason {
+                    Unavailable::Uncertain => self.shared.tell(Signal::ProbeSoon),
+                    Unavailable::GraceDenied(GraceDenial::ReportOnly) => counters.reported_grace(),
+                    _ => {}
+                }
+            }
+            Rejection::Forbidden => counters.answered_forbidden(),
+            _ => counters.answered_unauthorized(),
+        }
+    }
+
+    /// The response for a rejection.
+    pub(super) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
+        self.answers.reject(rejection, shape)
+    }
+}
+
+/// By `Sec-Fetch-Site`, which browsers set and pages cannot; else by `Origin` against `Host`.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "same-origin";
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin_host = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    host.is_some() && host == origin_host
+}
+
+/// A service behind the layer.
+#[derive(Clone, Debug)]
+pub struct Authenticate<S> {
+    inner: S,
+    gate: Arc<Gate>,
+}
+
+impl<S> Authenticate<S> {
+    pub(crate) fn new(inner: S, gate: Arc<Gate>) -> Self {
+        Self { inner, gate }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives up the layer and returns the service inside.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for Authenticate<S>
+where
+    S: Service<Request<B>> + Clone,
+    S::Response: IntoResponse,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.gate.judge(&request, false) {
+            Passage::Open(outcome) => {
+                let in_grace = is_grace(outcome.auth.as_ref());
+                request.extensions_mut().insert(outcome);
+                ResponseFuture::inner(self.inner.call(request), in_grace)
+            }
+            Passage::Closed(rejection) => {
+                let shape = Shape::of(request.method(), request.headers());
+                ResponseFuture::rejected(self.gate.reject(rejection, shape))
+            }
+            Passage::AwaitKeys => {
+                // The clone is not ready; the service that is goes with the request.
+                // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::awaiting_keys(Arc::clone(&self.gate), ready, request)
+            }
+        }
+    }
+}
+
+pub(super) fn is_grace(auth: Option<&Auth>) -> bool {
+    auth.is_some_and(|auth| auth.grace().is_some())
+}

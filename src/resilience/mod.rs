@@ -1,0 +1,207 @@
+//! The handle: the layer that applications wrap themselves in, and the controls beside it.
+
+mod builder;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::watch;
+use tower::Layer;
+
+pub use builder::Builder;
+
+use crate::config::ClerkConfig;
+use crate::engine::{Counts, Shared, Signal};
+use crate::health::Verdict;
+use crate::health_route::{self, HealthService, Question};
+use crate::id::{SessionId, UserId};
+use crate::middleware::{Authenticate, Gate};
+use crate::policy::{MAX_GRACE, RoutePolicy};
+use crate::snapshot::Snapshot;
+
+/// A denial outlives every token that it could be needed against.
+const DENIAL: Duration = MAX_GRACE.saturating_add(Duration::from_secs(60 * 60));
+
+/// The layer, and a handle to what stands behind it. Cheap to clone; all clones share one driver.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::{Auth, ClerkConfig, ClerkResilience};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let clerk = ClerkResilience::new(ClerkConfig::from_env()?);
+/// let app: Router = Router::new()
+///     .route("/me", get(async |auth: Auth| auth.user_id().to_string()))
+///     .route_layer(clerk.clone())
+///     .merge(clerk.routes());
+/// # let _ = app; Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClerkResilience {
+    gate: Arc<Gate>,
+    strict_health: bool,
+}
+
+impl ClerkResilience {
+    /// The complete and safe layer: tokens are verified here, old keys are tolerated, what cannot be
+    /// told is an honest 503, and grace is off. Starts the driver on the present runtime.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration contradicts itself, or outside a tokio runtime; the message says what
+    /// to do. [`builder`](Self::builder) returns these as errors.
+    #[must_use]
+    #[track_caller]
+    pub fn new(config: ClerkConfig) -> Self {
+        match Self::builder(config).build() {
+            Ok(clerk) => clerk,
+            Err(error) => panic!("clerk-resilience: {error}"),
+        }
+    }
+
+    /// The same with choices.
+    pub fn builder(config: ClerkConfig) -> Builder {
+        Builder::new(config)
+    }
+
+    /// The same layer with another policy, for one route or router.
+    ///
+    /// ```no_run
+    /// # use axum::{Router, routing::{get, post}};
+    /// # use clerk_resilience::{ClerkResilience, GraceAccess, RoutePolicy};
+    /// # fn app(clerk: ClerkResilience) -> Router {
+    /// let api = Router::new()
+    ///     .route("/feed", get(async || "feed"))
+    ///     .route_layer(clerk.clone());
+    /// let billing = Router::new()
+    ///     .route("/pay", post(async || "paid"))
+    ///     .route_layer(clerk.policy(RoutePolicy::required().grace(GraceAccess::Never).role("org:admin")));
+    /// let open = Router::new()
+    ///     .route("/pricing", get(async || "prices"))
+    ///     .route_layer(clerk.policy(RoutePolicy::optional()));
+    /// api.merge(billing).merge(open)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn policy(&self, route: RoutePolicy) -> Self {
+        let gate = Gate {
+            shared: Arc::clone(&self.gate.shared),
+            answers: Arc::clone(&self.gate.answers),
+            public: self.gate.public.clone(),
+            route,
+        };
+        Self { gate: Arc::new(gate), strict_health: self.strict_health }
+    }
+
+    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, to be merged *beside* the
+    /// protected routes. An application with state merges after its `.with_state(..)`.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        health_route::routes(&self.gate.shared, self.strict_health)
+    }
+
+    /// The health endpoint as a plain tower service.
+    #[must_use]
+    pub fn health_service(&self) -> HealthService {
+        let shared = Arc::clone(&self.gate.shared);
+        HealthService::new(shared, Question::Health, self.strict_health)
+    }
+
+    /// What is known right now: keys, health, revocations.
+    #[must_use]
+    pub fn status(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.gate.shared.core.load())
+    }
+
+    /// The verdict on Clerk, as it can be believed right now.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.gate.shared.core.load().verdict(self.gate.shared.now())
+    }
+
+    /// What happened so far, in numbers.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.gate.shared.core.counters.read()
+    }
+
+    /// Follows the verdict. The receiver holds the present one and wakes at each change.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Verdict> {
+        self.gate.shared.core.verdicts.subscribe()
+    }
+
+    /// Waits until tokens can be verified and something is known of Clerk.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`] when that takes longer than `timeout`. The application may serve all the same:
+    /// what cannot be told is answered 503.
+    pub async fn ready(&self, timeout: Duration) -> Result<(), NotReady> {
+        let shared = &self.gate.shared;
+        let (mut verdicts, mut refreshes) = (self.subscribe(), shared.core.refreshes.subscribe());
+        let wait = async {
+            while !self.is_ready() {
+                tokio::select! {
+                    _ = verdicts.changed() => {}
+                    _ = refreshes.changed() => {}
+                }
+            }
+        };
+        let timely = tokio::time::timeout(timeout, wait).await;
+        timely.map_err(|_| NotReady { keys: self.can_verify() })
+    }
+
+    fn is_ready(&self) -> bool {
+        self.can_verify() && self.verdict() != Verdict::Unknown
+    }
+
+    fn can_verify(&self) -> bool {
+        let shared: &Shared = &self.gate.shared;
+        shared.core.load().keys.usable(shared.now().wall, shared.rules.max_key_age)
+    }
+
+    /// Declares an outage that is not proven, for at most 4 hours. Grace follows its usual bounds.
+    pub fn force_outage(&self, ttl: Duration) {
+        self.gate.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
+    }
+
+    /// Declares Clerk healthy, for at most 4 hours: no grace, whatever the evidence.
+    pub fn force_healthy(&self, ttl: Duration) {
+        self.gate.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
+    }
+
+    /// Takes a declaration back.
+    pub fn unforce(&self) {
+        self.gate.shared.tell(Signal::Force(None, Duration::ZERO));
+    }
+
+    /// Refuses a session from the next request on, whatever its tokens say; kept in the state
+    /// directory.
+    pub fn revoke_session(&self, id: impl Into<SessionId>) {
+        let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
+        self.gate.shared.revoke(|set| set.with_session(id.clone(), until));
+    }
+
+    /// Refuses every token of a user that was issued up to now.
+    pub fn revoke_user(&self, id: impl Into<UserId>) {
+        let (id, now) = (id.into(), self.gate.shared.now().wall);
+        self.gate.shared.revoke(|set| set.with_user(id.clone(), now));
+    }
+}
+
+impl<S> Layer<S> for ClerkResilience {
+    type Service = Authenticate<S>;
+
+    fn layer(&self, inner: S) -> Authenticate<S> {
+        Authenticate::new(inner, Arc::clone(&self.gate))
+    }
+}
+
+/// What was still missing when patience ran out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}", if *.keys { "nothing is known of Clerk's health yet; is the driver running?" } else { "there are no keys yet; is Clerk reachable from here, and is the driver running?" })]
+pub struct NotReady {
+    keys: bool,
+}

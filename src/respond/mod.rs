@@ -1,0 +1,169 @@
+//! Every response that this crate invents, made here and nowhere else.
+//!
+//! Programs get problem details (RFC 9457), people get a page that needs nothing but itself. What
+//! cannot be told is a 503 with `Retry-After` and without a challenge, so that no client takes it
+//! for a sign-out.
+
+mod page;
+mod problem;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{
+    ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+pub use page::{Page, PageText};
+
+use crate::decide::{Reader, Rejection};
+
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+const HX_RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
+const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// How rejections look. Part of the configuration; the words and the page can be replaced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) text: PageText,
+    pub(crate) renderer: Option<Renderer>,
+    pub(crate) sign_in: Option<HeaderValue>,
+}
+
+/// The application's own page.
+#[derive(Clone)]
+pub(crate) struct Renderer(pub(crate) Arc<dyn Fn(&Page<'_>) -> String + Send + Sync>);
+
+impl std::fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Renderer")
+    }
+}
+
+/// What of a request shapes the answer to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) reader: Reader,
+    pub(crate) head: bool,
+    pub(crate) htmx: bool,
+}
+
+impl Shape {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        Self {
+            reader: reader(method, headers),
+            head: method == Method::HEAD,
+            htmx: headers.contains_key(HX_REQUEST),
+        }
+    }
+}
+
+/// A document is what a browser navigates to. Where the browser does not say, `Accept` decides.
+pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
+    let navigates = method == Method::GET || method == Method::HEAD;
+    if !navigates || headers.contains_key(HX_REQUEST) {
+        return Reader::Api;
+    }
+    let document = match headers.get(SEC_FETCH_DEST) {
+        Some(dest) => dest == "document" || dest == "iframe",
+        None => headers
+            .get(http::header::ACCEPT)
+            .is_some_and(|accept| accept.as_bytes().starts_with(b"text/html")),
+    };
+    if document { Reader::Document } else { Reader::Api }
+}
+
+impl Answers {
+    /// The response for a rejection.
+    pub(crate) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
+        let wait = rejection.retry_after().map(|(from, to)| fastrand::u32(from..=to));
+        let mut response = match rejection {
+            Rejection::SignIn => self.redirect(),
+            _ if shape.reader == Reader::Document => self.page(rejection, wait),
+            _ => problem::respond(rejection, wait),
+        };
+        *response.status_mut() = match rejection {
+            Rejection::SignIn if self.sign_in.is_none() => StatusCode::UNAUTHORIZED,
+            _ => rejection.status(),
+        };
+        dress(&mut response, rejection, shape, wait);
+        if shape.head {
+            *response.body_mut() = Body::empty();
+        }
+        response.extensions_mut().insert(rejection);
+        response
+    }
+
+    fn redirect(&self) -> Response {
+        let mut response = Response::new(Body::empty());
+        if let Some(address) = &self.sign_in {
+            response.headers_mut().insert(LOCATION, address.clone());
+        }
+        response
+    }
+
+    fn page(&self, rejection: Rejection, wait: Option<u32>) -> Response {
+        let page = Page::new(&self.text, rejection, wait, self.sign_in.as_ref());
+        let html = match &self.renderer {
+            Some(Renderer(render)) => render(&page),
+            None => page.render(),
+        };
+        let mut response = Response::new(Body::from(html));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        if self.renderer.is_none() {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+        }
+        response
+    }
+}
+
+fn dress(response: &mut Response, rejection: Rejection, shape: Shape, wait: Option<u32>) {
+    let length = axum::body::HttpBody::size_hint(response.body()).exact();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        VARY,
+        HeaderValue::from_static(
+            "Accept, Authorization, Cookie, HX-Request, Origin, Sec-Fetch-Dest",
+        ),
+    );
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    if let Some(wait) = wait {
+        headers.insert(RETRY_AFTER, wait.into());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+    }
+    if let Some(challenge) = challenge(rejection) {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if shape.htmx {
+        headers.insert(HX_RESWAP, HeaderValue::from_static("none"));
+        headers.insert(HX_TRIGGER, HeaderValue::from_static(event(rejection)));
+    }
+}
+
+/// RFC 6750 §3: no error code when there was no token.
+fn challenge(rejection: Rejection) -> Option<&'static str> {
+    match rejection.status() {
+        StatusCode::UNAUTHORIZED if rejection == Rejection::Missing => Some("Bearer"),
+        StatusCode::UNAUTHORIZED => Some("Bearer error=\"invalid_token\""),
+        StatusCode::FORBIDDEN => Some("Bearer error=\"insufficient_scope\""),
+        _ => None,
+    }
+}
+
+/// What an HTMX page can listen for.
+fn event(rejection: Rejection) -> &'static str {
+    match rejection.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::TEMPORARY_REDIRECT => "auth-required",
+        StatusCode::FORBIDDEN => "auth-forbidden",
+        _ => "auth-unavailable",
+    }
+}

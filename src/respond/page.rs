@@ -1,0 +1,232 @@
+//! The page for people. One file, no script, no outside asset, light and dark.
+
+use std::fmt::Write as _;
+
+use http::{HeaderValue, StatusCode};
+
+use crate::decide::Rejection;
+
+/// Nothing may be loaded or run; only the style sheet in the page itself counts.
+pub(super) const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'";
+
+/// The words of the page. Every text can be replaced; none is interpreted as HTML.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PageText {
+    /// The language of the words, as `en`.
+    pub language: String,
+    /// The application's name, shown above the heading. Empty by default.
+    pub application: String,
+    /// The heading while it cannot be told who the visitor is.
+    pub unavailable: String,
+    /// The paragraphs below it.
+    pub explanation: Vec<String>,
+    /// The heading when the visitor must sign in.
+    pub sign_in: String,
+    /// The heading when the visitor lacks a permission.
+    pub forbidden: String,
+    /// The label of the link that tries again.
+    pub retry: String,
+    /// The label of the link to the sign-in page, when there is one.
+    pub sign_in_link: String,
+    /// The sentence about refreshing; `{seconds}` is replaced.
+    pub refresh: String,
+    /// Further links, as label and address: a status page, a support address.
+    pub links: Vec<(String, String)>,
+}
+
+impl Default for PageText {
+    fn default() -> Self {
+        let text = str::to_owned;
+        Self {
+            language: text("en"),
+            application: String::new(),
+            unavailable: text("Authentication is currently unavailable"),
+            explanation: vec![
+                text(
+                    "We cannot check sign-ins right now, because the service that does this for us is not answering. Nothing is wrong with your account, and you have not been signed out.",
+                ),
+                text(
+                    "If you were already signed in, other pages may still work. Please do not sign out or clear your cookies; everything returns by itself.",
+                ),
+            ],
+            sign_in: text("Please sign in"),
+            forbidden: text("You do not have access to this page"),
+            retry: text("Try again"),
+            sign_in_link: text("Sign in"),
+            refresh: text("This page tries again by itself in {seconds} seconds."),
+            links: Vec::new(),
+        }
+    }
+}
+
+/// What a page is about; given to the application's own renderer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Page<'a> {
+    /// The configured words.
+    pub text: &'a PageText,
+    /// Why the request did not pass.
+    pub rejection: Rejection,
+    /// After how many seconds the page should load itself again.
+    pub refresh_after: Option<u32>,
+    /// Where to sign in.
+    pub sign_in: Option<&'a str>,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(
+        text: &'a PageText,
+        rejection: Rejection,
+        refresh_after: Option<u32>,
+        sign_in: Option<&'a HeaderValue>,
+    ) -> Self {
+        let sign_in = sign_in.and_then(|address| address.to_str().ok());
+        Self { text, rejection, refresh_after, sign_in }
+    }
+
+    /// The built-in page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let (heading, body) = self.words();
+        let text = self.text;
+        let refresh = self.refresh_after.map_or(String::new(), |seconds| {
+            format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">")
+        });
+        format!(
+            "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+             <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">\
+             {refresh}<title>{heading}</title><style>{STYLE}</style></head>\
+             <body><main>{application}<h1>{heading}</h1>{body}{actions}{links}</main></body></html>",
+            language = escape(&text.language),
+            heading = escape(heading),
+            application = paragraph("app", &text.application),
+            actions = self.actions(),
+            links = self.links(),
+        )
+    }
+
+    fn words(&self) -> (&str, String) {
+        let text = self.text;
+        match self.rejection.status() {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let mut body: String =
+                    text.explanation.iter().map(|words| paragraph("", words)).collect();
+                if let Some(seconds) = self.refresh_after {
+                    let words = text.refresh.replace("{seconds}", &seconds.to_string());
+                    body.push_str(&paragraph("note", &words));
+                }
+                (&text.unavailable, body)
+            }
+            StatusCode::FORBIDDEN => (&text.forbidden, paragraph("", self.rejection.sentence())),
+            _ => (&text.sign_in, paragraph("", self.rejection.sentence())),
+        }
+    }
+
+    /// A link to nowhere loads the page again.
+    fn actions(&self) -> String {
+        let retry = format!("<a class=\"button\" href=\"\">{}</a>", escape(&self.text.retry));
+        match (self.rejection.status(), self.sign_in) {
+            (StatusCode::FORBIDDEN, _) => String::new(),
+            (StatusCode::UNAUTHORIZED, Some(address)) => format!(
+                "<p class=\"actions\"><a class=\"button\" href=\"{}\">{}</a></p>",
+                escape(address),
+                escape(&self.text.sign_in_link)
+            ),
+            _ => format!("<p class=\"actions\">{retry}</p>"),
+        }
+    }
+
+    fn links(&self) -> String {
+        let mut links = String::new();
+        for (label, address) in &self.text.links {
+            let item = (escape(address), escape(label));
+            let _ = write!(links, "<li><a href=\"{}\">{}</a></li>", item.0, item.1);
+        }
+        if links.is_empty() { links } else { format!("<ul>{links}</ul>") }
+    }
+}
+
+fn paragraph(class: &str, words: &str) -> String {
+    match (class, words) {
+        (_, "") => String::new(),
+        ("", words) => format!("<p>{}</p>", escape(words)),
+        (class, words) => format!("<p class=\"{class}\">{}</p>", escape(words)),
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+const STYLE: &str = "\
+:root{--ink:#1c2024;--soft:#5b6470;--paper:#f6f7f9;--card:#fff;--line:#e1e4e8;--accent:#2f5bd3;--on:#fff}\
+@media(prefers-color-scheme:dark){:root{--ink:#e9ecf0;--soft:#a2abb7;--paper:#101317;--card:#181c22;--line:#2a3038;--accent:#8fb0ff;--on:#10131a}}\
+*{box-sizing:border-box}\
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--paper);color:var(--ink);font:1rem/1.6 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}\
+main{width:100%;max-width:34rem;padding:2.5rem;background:var(--card);border:1px solid var(--line);border-radius:.875rem}\
+h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;text-wrap:balance}\
+p{margin:0 0 1rem}\
+.app{margin:0 0 .5rem;color:var(--soft);font-size:.875rem;font-weight:600}\
+.note{color:var(--soft);font-size:.875rem}\
+.actions{margin:1.5rem 0 0}\
+.button{display:inline-block;padding:.625rem 1.25rem;border-radius:.5rem;background:var(--accent);color:var(--on);font-weight:600;text-decoration:none}\
+.button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}\
+ul{margin:1.5rem 0 0;padding:1rem 0 0;border-top:1px solid var(--line);list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;font-size:.875rem}\
+ul a{color:var(--soft)}\
+@media(max-width:30rem){main{padding:1.75rem}}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Unavailable;
+
+    fn page(text: &PageText, rejection: Rejection) -> String {
+        Page::new(text, rejection, rejection.retry_after().map(|(from, _)| from), None).render()
+    }
+
+    #[test]
+    fn the_page_needs_no_script_and_nothing_from_outside() {
+        let html = page(&PageText::default(), Rejection::Unavailable(Unavailable::Outage));
+        for forbidden in ["<script", "src=", "<link", "url(", "@import", "http://", "https://"] {
+            assert!(!html.contains(forbidden), "{forbidden}");
+        }
+        assert!(html.contains("http-equiv=\"refresh\" content=\"10\""));
+        assert!(html.contains("Authentication is currently unavailable"));
+        assert!(html.contains("Try again"));
+        assert!(html.contains("prefers-color-scheme:dark"));
+    }
+
+    #[test]
+    fn the_applications_words_are_shown_and_never_run() {
+        let text = PageText {
+            application: "<script>alert(1)</script>".into(),
+            links: vec![("\"a\"".into(), "javascript:'x'".into())],
+            ..PageText::default()
+        };
+        let html = page(&text, Rejection::Unavailable(Unavailable::Outage));
+        assert!(!html.contains("<script"));
+        assert!(html.contains("&lt;script&gt;"));
+        assert!(html.contains("javascript:&#39;x&#39;"));
+    }
+
+    #[test]
+    fn a_page_that_waits_for_nothing_does_not_refresh_itself() {
+        let html = page(&PageText::default(), Rejection::Missing);
+        assert!(!html.contains("refresh"));
+        assert!(html.contains("Please sign in"));
+    }
+}
