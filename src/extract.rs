@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::decide::{Auth, Rejection};
-use crate::middleware::Outcome;
+use crate::outcome::Outcome;
 use crate::respond::{Answers, Shape};
 
 /// Why a handler did not get its session; becomes the same response that the layer would give.

@@ -13,6 +13,7 @@ pub mod id;
 pub mod jwks;
 pub mod key;
 mod middleware;
+mod outcome;
 pub mod policy;
 mod probe;
 mod resilience;

@@ -59,6 +59,9 @@ pub struct Asking {
     pub preflight: bool,
     /// The path is one of those that were named public.
     pub public: bool,
+    /// There is a page to sign in on, it is not the one that is asked for, and the visitor was not
+    /// sent there again and again.
+    pub may_sign_in: bool,
     /// Waiting for fresh keys is no longer an option: it was tried.
     pub settled: bool,
 }
@@ -81,8 +84,6 @@ pub struct Rules {
     pub max_key_age: Duration,
     /// Keys that Clerk last confirmed longer ago give no grace. Default 24 hours.
     pub max_grace_key_age: Duration,
-    /// There is a page to sign in on.
-    pub has_sign_in_page: bool,
 }
 
 impl Default for Rules {
@@ -91,7 +92,6 @@ impl Default for Rules {
             grace: GracePolicy::disabled(),
             max_key_age: Duration::from_secs(7 * 24 * 60 * 60),
             max_grace_key_age: Duration::from_secs(24 * 60 * 60),
-            has_sign_in_page: false,
         }
     }
 }
@@ -190,22 +190,13 @@ impl Judgement<'_> {
     }
 
     fn without_token(&self) -> Rejection {
-        let document = self.asking.reader == Reader::Document;
+        let redirect = self.asking.reader == Reader::Document && self.asking.may_sign_in;
+        let minting = self.known.health.surface(Surface::SessionMint).status() != Status::Down;
         match self.verdict {
             Verdict::Outage => Rejection::Unavailable(Unavailable::Outage),
-            Verdict::Healthy | Verdict::Recovering => {
-                let mint = self.known.health.surface(Surface::SessionMint).status();
-                let may_redirect = document && self.rules.has_sign_in_page;
-                match mint {
-                    Status::Down if may_redirect => Rejection::Unavailable(Unavailable::Uncertain),
-                    _ if may_redirect => Rejection::SignIn,
-                    _ => Rejection::Missing,
-                }
-            }
-            _ if document && self.rules.has_sign_in_page => {
-                Rejection::Unavailable(Unavailable::Uncertain)
-            }
-            _ => Rejection::Missing,
+            _ if !redirect => Rejection::Missing,
+            Verdict::Healthy | Verdict::Recovering if minting => Rejection::SignIn,
+            _ => Rejection::Unavailable(Unavailable::Uncertain),
         }
     }
 

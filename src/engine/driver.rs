@@ -23,7 +23,7 @@ use crate::probe::{Brought, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
 use crate::status_page::StatusReport;
 
-/// The driver looks at the clock at least this often.
+/// The driver looks at the clock at least this often while something goes on.
 const TICK: Duration = Duration::from_secs(1);
 /// A snapshot is renewed at least this often, as a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -131,7 +131,8 @@ impl Task {
     }
 
     fn wake(&self) -> Instant {
-        let tick = Instant::now() + TICK;
+        let span = if self.schedule.is_calm() { HEARTBEAT } else { TICK };
+        let tick = Instant::now() + span;
         self.schedule.next_due().map_or(tick, |due| due.min(tick))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::health::{Surface, Verdict};
+use crate::health::{Tracker, Verdict};
 use crate::probe::Probe;
 
 /// No two questions of one kind are closer together than this, whoever asks.
@@ -31,8 +31,7 @@ pub(crate) enum Outlook {
 }
 
 impl Outlook {
-    pub(crate) fn of(verdict: Verdict, minting: &crate::health::Tracker) -> Self {
-        debug_assert!(Surface::SessionMint.matters_to_sessions());
+    pub(crate) fn of(verdict: Verdict, minting: &Tracker) -> Self {
         match verdict {
             Verdict::Outage if minting.failures() > 0 => Self::Down,
             Verdict::Outage | Verdict::Recovering => Self::Mending,
@@ -63,6 +62,11 @@ impl Schedule {
         let slot = Slot { due: now, last: None, running: false };
         let slots = [slot; Probe::ALL.len()];
         Self { slots, outlook: Outlook::Alert, down_interval: DOWN_FIRST }
+    }
+
+    /// Nothing is going on.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.outlook == Outlook::Calm
     }
 
     fn slot(&mut self, probe: Probe) -> &mut Slot {

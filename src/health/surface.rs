@@ -34,13 +34,6 @@ impl Surface {
             Self::StatusPage => "status-page",
         }
     }
-
-    /// True for the surfaces without which a live session cannot go on. Keys are cached here and the
-    /// Backend API is not asked on a request, so only minting is one.
-    #[must_use]
-    pub const fn matters_to_sessions(self) -> bool {
-        matches!(self, Self::SessionMint)
-    }
 }
 
 impl fmt::Display for Surface {

@@ -12,7 +12,6 @@
 //! Steps 2 to 5 do no I/O, take no lock and allocate no future.
 
 mod future;
-mod outcome;
 mod public;
 mod service;
 
@@ -20,5 +19,4 @@ pub use future::ResponseFuture;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
-pub(crate) use outcome::Outcome;
 pub(crate) use service::Gate;

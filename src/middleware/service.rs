@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderName, Method, Request};
 use tower::Service;
 
 use super::future::ResponseFuture;
-use super::outcome::Outcome;
 use super::public::PublicPaths;
 use crate::clock::Moment;
 use crate::decide::{
     Asking, Auth, Credential, Decision, GraceDenial, Rejection, Unavailable, decide,
 };
 use crate::engine::{Shared, Signal};
+use crate::outcome::Outcome;
 use crate::policy::RoutePolicy;
 use crate::respond::{Answers, Shape, reader};
 use crate::snapshot::Snapshot;
@@ -88,6 +88,7 @@ impl Gate {
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             public: self.public.contains(request.uri().path()),
+            may_sign_in: self.answers.may_sign_in(request.uri().path(), headers),
             settled,
         }
     }

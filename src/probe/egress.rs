@@ -1,6 +1,6 @@
 //! Whether anything outside answers: when Clerk is silent, this tells whether we are cut off.
 
-use super::{Brought, Finding, Probe, Prober};
+use super::{Brought, Finding, Prober};
 use crate::upstream::{Call, Fault};
 
 /// Any answer of any canary will do, an error status too. A false certificate will not.

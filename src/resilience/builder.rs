@@ -221,8 +221,7 @@ impl Builder {
         expectations.azp = self.azp;
         expectations.audiences = self.audiences;
         expectations.leeway = self.leeway;
-        let rules =
-            Rules { grace: self.grace, has_sign_in_page: sign_in.is_some(), ..Rules::default() };
+        let rules = Rules { grace: self.grace, ..Rules::default() };
         let initial = Snapshot {
             keys: keys.clone(),
             health: health.report(now),

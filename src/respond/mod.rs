@@ -13,7 +13,8 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -34,6 +35,13 @@ pub(crate) struct Answers {
     pub(crate) sign_in: Option<HeaderValue>,
 }
 
+/// Counts how often a visitor was sent to sign in. It lives long enough to hold however slow the
+/// hops are.
+const LOOP_COOKIE: &str = "__clerk_resilience_sent";
+const LOOP_SECONDS: u32 = 300;
+/// A visitor who comes back without a session this often is told so instead.
+const LOOP_LIMIT: u8 = 3;
+
 /// The application's own page.
 #[derive(Clone)]
 pub(crate) struct Renderer(pub(crate) Arc<dyn Fn(&Page<'_>) -> String + Send + Sync>);
@@ -50,6 +58,8 @@ pub(crate) struct Shape {
     pub(crate) reader: Reader,
     pub(crate) head: bool,
     pub(crate) htmx: bool,
+    /// How often this visitor was sent to sign in lately.
+    pub(crate) sent: u8,
 }
 
 impl Shape {
@@ -58,8 +68,14 @@ impl Shape {
             reader: reader(method, headers),
             head: method == Method::HEAD,
             htmx: headers.contains_key(HX_REQUEST),
+            sent: times_sent(headers),
         }
     }
+}
+
+fn times_sent(headers: &HeaderMap) -> u8 {
+    let count = crate::token::cookie(headers, LOOP_COOKIE);
+    count.and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// A document is what a browser navigates to. Where the browser does not say, `Accept` decides.
@@ -82,7 +98,7 @@ impl Answers {
     pub(crate) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
         let wait = rejection.retry_after().map(|(from, to)| fastrand::u32(from..=to));
         let mut response = match rejection {
-            Rejection::SignIn => self.redirect(),
+            Rejection::SignIn => self.redirect(shape),
             _ if shape.reader == Reader::Document => self.page(rejection, wait),
             _ => problem::respond(rejection, wait),
         };
@@ -98,8 +114,22 @@ impl Answers {
         response
     }
 
-    fn redirect(&self) -> Response {
+    /// Whether somebody who asks for this path may be sent to sign in.
+    pub(crate) fn may_sign_in(&self, path: &str, headers: &HeaderMap) -> bool {
+        let Some(address) = &self.sign_in else { return false };
+        let own = address.as_bytes().split(|b| matches!(b, b'?' | b'#')).next();
+        own != Some(path.as_bytes()) && times_sent(headers) < LOOP_LIMIT
+    }
+
+    fn redirect(&self, shape: Shape) -> Response {
         let mut response = Response::new(Body::empty());
+        let count = shape.sent.saturating_add(1);
+        let cookie = format!(
+            "{LOOP_COOKIE}={count}; Path=/; Max-Age={LOOP_SECONDS}; HttpOnly; SameSite=Lax"
+        );
+        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
         if let Some(address) = &self.sign_in {
             response.headers_mut().insert(LOCATION, address.clone());
         }

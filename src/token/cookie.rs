@@ -50,6 +50,11 @@ pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])>
     })
 }
 
+/// The first cookie of a name.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    pairs(headers).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+}
+
 /// A cookie's value as text, percent-decoded. `None` when it is not text.
 pub(crate) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(value).ok()?;

@@ -23,6 +23,7 @@ pub use organization::Organization;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
 
 pub(crate) use claims::Claims;
+pub(crate) use cookie::cookie;
 pub(crate) use expectations::{check_category, check_claims, check_header, timing};
 pub(crate) use jws::{Header, Jws, object};
 

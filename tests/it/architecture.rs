@@ -10,10 +10,10 @@ use std::path::Path;
 const FLOORS: [&[&str]; 10] = [
     &["clock", "config_error", "error", "id", "key", "upstream"],
     &["health", "jwks", "policy", "proof", "revocation", "status_page", "token"],
-    &["snapshot"],
+    &["snapshot", "verify"],
     &["decide"],
     &["fetch", "probe", "respond", "store"],
-    &["engine"],
+    &["engine", "outcome"],
     &["extract", "guard", "health_route", "middleware"],
     // The face of the crate, in three steps so that it has no circles either.
     &["config"],

@@ -1,5 +1,9 @@
 //! Behaviour through the public face.
 
 mod architecture;
+mod grace;
+mod judgement;
+mod keys;
 mod outage;
+mod restart;
 mod support;

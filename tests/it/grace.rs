@@ -1,0 +1,364 @@
+//! Every condition of grace, one test each: with all others met, it alone decides.
+
+use std::time::Duration;
+
+use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy, Verdict};
+use http::StatusCode;
+
+use crate::support::{World, bearer, routes};
+
+const MINUTE: u64 = 60;
+
+fn refused(answer: &crate::support::Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(answer.json()["code"], "authentication_unavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_session_passes_in_grace_and_the_answer_is_private() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let answer = world.get(&token).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "user_1 outage"));
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_grace_is_off_by_default() {
+    let world = World::with(|builder| builder).await;
+    let (_, token) = world.outage().await;
+    refused(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_a_dry_run_answers_as_if_grace_were_off_and_counts() {
+    let world = World::with(|builder| builder.grace(GracePolicy::balanced().report_only())).await;
+    let (_, token) = world.outage().await;
+    refused(&world.get(&token).await);
+    assert_eq!((world.clerk.counts().grace_reported, world.clerk.counts().grace), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_while_clerk_is_healthy_an_expired_token_is_an_expired_token() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(66).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_an_operator_who_declares_health_ends_grace() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    world.clerk.force_healthy(Duration::from_secs(60));
+    world.pass(1).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    world.pass(62).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK, "the declaration has lapsed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_an_operator_can_declare_an_outage_for_a_limited_time() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.get(&token).await;
+    world.pass(50).await;
+    world.clerk.force_outage(Duration::from_secs(60));
+    world.pass(20).await;
+    assert_eq!(world.get(&token).await.body, "user_1 outage");
+    world.pass(45).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bridge_honours_a_token_for_thirty_seconds_while_an_outage_is_only_suspected() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.get(&token).await;
+    world.pass(40).await;
+    world.sim.break_with(SimSurface::SessionMint, SimFault::Hang);
+    world.until(Verdict::Suspect).await;
+    while world.clock_secs() < 60 + 29 {
+        assert_eq!(world.get(&token).await.status, StatusCode::OK, "{}", world.clock_secs());
+        world.pass(1).await;
+    }
+    assert_eq!(world.get(&token).await.body, "user_1 bridge");
+    world.pass(3).await;
+    let answer = world.get(&token).await;
+    refused(&answer);
+    let wait: u32 = answer.header("retry-after").parse().expect("seconds");
+    assert!((5..=8).contains(&wait), "{wait}");
+    assert_eq!(world.clerk.verdict(), Verdict::Suspect);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bridge_can_be_switched_off() {
+    let policy = GracePolicy::balanced().bridge(Duration::ZERO);
+    let world = World::with(|builder| builder.grace(policy)).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.get(&token).await;
+    world.pass(40).await;
+    world.sim.break_with(SimSurface::SessionMint, SimFault::Hang);
+    world.pass(26).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Suspect);
+    refused(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g2_a_forged_token_and_one_of_an_unknown_key_are_never_honoured() {
+    let world = World::new().await;
+    let (session, _) = world.outage().await;
+    let forged = world.sim.token(&session).ago(Duration::from_secs(100)).forged().sign();
+    assert_eq!(world.get(&forged).await.status, StatusCode::UNAUTHORIZED);
+    let unknown =
+        world.sim.token(&session).ago(Duration::from_secs(100)).kid("ins_other").forged().sign();
+    assert_ne!(world.get(&unknown).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g3_every_other_claim_must_be_good() {
+    let world = World::with(|builder| {
+        builder.grace(GracePolicy::balanced()).authorized_parties(["https://app.example.com"])
+    })
+    .await;
+    let session = world.sim.sign_in("user_1");
+    let expired = |party: &str| {
+        world.sim.token(&session).ago(Duration::from_secs(10)).authorized_party(party).sign()
+    };
+    let good = expired("https://app.example.com");
+    let wrong_party = expired("https://evil.example.com");
+    let issuer = world.sim.token(&session).claim("iss", "https://clerk.evil.example").sign();
+    assert_eq!(world.get(&good).await.status, StatusCode::OK);
+    let not_before = world.sim.token(&session).authorized_party("https://app.example.com");
+    let not_before = not_before.claim("nbf", world.now_secs() + 100_000).sign();
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.pass(70).await;
+    assert_eq!(world.get(&good).await.body, "user_1 outage");
+    for token in [wrong_party, issuer, not_before] {
+        assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g3_a_token_made_to_live_long_gets_no_grace() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let life = |secs| world.sim.token(&session).lifetime(Duration::from_secs(secs)).sign();
+    let (ten_minutes, longer) = (life(600), life(601));
+    world.get(&ten_minutes).await;
+    world.get(&longer).await;
+    world.break_clerk();
+    world.pass(700).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+    assert_eq!(world.get(&ten_minutes).await.status, StatusCode::OK);
+    refused(&world.get(&longer).await);
+}
+
+/// A session whose last token ended so many seconds before the outage began, and which was last
+/// seen valid `unseen` seconds before that end.
+async fn ended_before(world: &World, ended: u64, unseen: u64) -> String {
+    let session = world.sim.sign_in("user_1");
+    let early = world.sim.token(&session).lifetime(Duration::from_secs(600)).sign();
+    world.get(&early).await;
+    world.pass(unseen).await;
+    let last = world.sim.token(&session).lifetime(Duration::from_secs(60)).sign();
+    world.pass(60 + ended).await;
+    last
+}
+
+#[tokio::test(start_paused = true)]
+async fn g4_a_session_that_ended_before_the_outage_began_is_not_revived() {
+    for (ended, status) in [(45, StatusCode::OK), (90, StatusCode::SERVICE_UNAVAILABLE)] {
+        let world = World::new().await;
+        let token = ended_before(&world, ended, 700).await;
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+        assert_eq!(world.get(&token).await.status, status, "ended {ended} s before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g4_a_session_that_was_seen_valid_shortly_before_counts_as_alive() {
+    let world = World::new().await;
+    let token = ended_before(&world, 120, 0).await;
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK, "seen three minutes before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_grace_ends_an_hour_after_what_clerk_signed_however_much_it_is_used() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.get(&token).await;
+    world.break_clerk();
+    world.pass(60 * MINUTE + 59).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(2).await;
+    refused(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_the_outage_time_of_an_episode_and_of_a_day_is_limited() {
+    let minutes = |n| Duration::from_secs(n * MINUTE);
+    for policy in [
+        GracePolicy::balanced().episode_budget(minutes(5)),
+        GracePolicy::balanced().day_budget(minutes(5)),
+    ] {
+        let world = World::with(|builder| builder.grace(policy)).await;
+        let (_, token) = world.outage().await;
+        world.pass(3 * MINUTE).await;
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        world.pass(2 * MINUTE).await;
+        refused(&world.get(&token).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_a_bound_of_zero_is_no_grace() {
+    for policy in [
+        GracePolicy::balanced().max_grace(Duration::ZERO),
+        GracePolicy::balanced().episode_budget(Duration::ZERO),
+        GracePolicy::balanced().day_budget(Duration::ZERO),
+    ] {
+        let world = World::with(|builder| builder.grace(policy)).await;
+        let (_, token) = world.outage().await;
+        refused(&world.get(&token).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g6_a_session_that_this_application_never_saw_is_not_honoured() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_2");
+    let unseen = world.sim.mint(&session);
+    let (_, seen) = world.outage().await;
+    assert_eq!(world.get(&seen).await.status, StatusCode::OK);
+    refused(&world.get(&unseen).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g6_a_token_with_older_claims_never_replaces_one_with_newer() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let old = world.sim.mint(&session);
+    world.get(&old).await;
+    world.pass(40).await;
+    let new = world.sim.mint(&session);
+    world.get(&new).await;
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.pass(60).await;
+    assert_eq!(world.get(&new).await.status, StatusCode::OK);
+    refused(&world.get(&old).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
+    let world = World::new().await;
+    let (session, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.clerk.revoke_session(session.id.clone());
+    let answer = world.get(&token).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.json()["reason"], "session-revoked");
+
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.clerk.revoke_user("user_1");
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    world.pass(2).await;
+    let later = world.sim.mint(&session);
+    assert_eq!(world.get(&later).await.status, StatusCode::OK, "issued after the revocation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g10_an_impersonated_or_unfinished_session_gets_no_grace() {
+    let world = World::with(|builder| {
+        builder.grace(GracePolicy::balanced()).policy(RoutePolicy::required().accept_pending())
+    })
+    .await;
+    let session = world.sim.sign_in("user_1");
+    let plain = world.sim.mint(&session);
+    let actor = serde_json::json!({ "sub": "user_admin" });
+    let acting = world.sim.token(&session).claim("act", actor).sign();
+    let pending = world.sim.token(&session).claim("sts", "pending").sign();
+    for token in [&plain, &acting, &pending] {
+        assert_eq!(world.get(token).await.status, StatusCode::OK);
+    }
+    world.break_clerk();
+    world.pass(90).await;
+    assert_eq!(world.get(&plain).await.status, StatusCode::OK);
+    refused(&world.get(&acting).await);
+    refused(&world.get(&pending).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g11_the_route_decides_what_grace_may_do() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let app =
+        |access| routes().route_layer(world.clerk.policy(RoutePolicy::required().grace(access)));
+    let send = async |access, method| {
+        use tower::ServiceExt as _;
+        let response = app(access).oneshot(bearer(method, "/me", &token)).await;
+        response.expect("infallible").status()
+    };
+    let (ok, unavailable) = (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(GraceAccess::SafeMethods, "GET").await, ok);
+    assert_eq!(send(GraceAccess::SafeMethods, "POST").await, unavailable);
+    assert_eq!(send(GraceAccess::Never, "GET").await, unavailable);
+    assert_eq!(send(GraceAccess::Full, "GET").await, ok);
+    assert_eq!(send(GraceAccess::Full, "POST").await, unavailable, "not from the same origin");
+    for (site, status) in [("same-origin", ok), ("cross-site", unavailable), ("none", unavailable)]
+    {
+        use tower::ServiceExt as _;
+        let mut request = bearer("POST", "/me", &token);
+        request.headers_mut().insert("sec-fetch-site", site.parse().expect("a value"));
+        let response = app(GraceAccess::Full).oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), status, "{site}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_suspends_grace() {
+    for jump in [3_600_000, -3_600_000] {
+        let world = World::new().await;
+        let (_, token) = world.outage().await;
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        world.clock.jump(jump);
+        assert_ne!(world.get(&token).await.status, StatusCode::OK, "{jump}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_died_grants_nothing() {
+    let clock = clerk_resilience::sim::SimClock::starting_at(crate::support::start_of_time());
+    let sim = clerk_resilience::sim::SimClerk::builder().clock(clock.clone()).build();
+    let (clerk, driver) = clerk_resilience::ClerkResilience::builder(crate::support::config(&sim))
+        .clock(clock.clone())
+        .upstream(sim.upstream())
+        .grace(GracePolicy::balanced())
+        .pair()
+        .expect("a good configuration");
+    let driver = tokio::spawn(driver);
+    let app = routes().route_layer(clerk.clone());
+    let world = World { clock, sim, clerk, app };
+    world.clerk.ready(Duration::from_secs(5)).await.expect("ready");
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    driver.abort();
+    world.pass(50).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Unknown);
+    refused(&world.get(&token).await);
+}

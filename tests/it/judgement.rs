@@ -1,0 +1,345 @@
+//! The truth table of [`decide`], row by row.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clerk_resilience::clock::{Moment, Timestamp};
+use clerk_resilience::decide::{
+    Asking, Credential, Decision, Reader, Rules, Sighting, Unavailable, decide,
+};
+use clerk_resilience::health::{Outages, Verdict};
+use clerk_resilience::jwks::KeySet;
+use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
+use clerk_resilience::snapshot::Snapshot;
+use clerk_resilience::token::{Expectations, InvalidToken, Timing};
+use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
+use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
+
+use crate::support::start_of_time;
+
+const LEEWAY: Duration = Duration::from_secs(5);
+const API: Asking = Asking {
+    reader: Reader::Api,
+    safe: true,
+    same_origin: false,
+    preflight: false,
+    public: false,
+    may_sign_in: true,
+    settled: false,
+};
+const DOCUMENT: Asking = Asking { reader: Reader::Document, ..API };
+const ALL: [Verdict; 6] = [
+    Verdict::Unknown,
+    Verdict::Healthy,
+    Verdict::Suspect,
+    Verdict::Outage,
+    Verdict::Recovering,
+    Verdict::Isolated,
+];
+
+/// One Clerk for all rows, at a time that stands still.
+fn sim() -> &'static (SimClerk, SimSession) {
+    static SIM: OnceLock<(SimClerk, SimSession)> = OnceLock::new();
+    SIM.get_or_init(|| {
+        let sim = SimClerk::builder().clock(SimClock::starting_at(start_of_time())).build();
+        let session = sim.sign_in("user_1");
+        (sim, session)
+    })
+}
+
+fn keys() -> KeySet {
+    KeySet::parse(sim().0.jwks().to_string().as_bytes()).expect("a key set")
+}
+
+fn expectations() -> Expectations {
+    Expectations::session_tokens(sim().0.publishable_key().issuer())
+}
+
+fn verified(token: &str) -> Verified {
+    verify(token, &keys(), &expectations()).expect("a good token")
+}
+
+fn unknown() -> UnknownKey {
+    let (sim, session) = sim();
+    let token = sim.token(session).kid("ins_other").forged().sign();
+    match verify(&token, &keys(), &expectations()) {
+        Err(Unverified::UnknownKey(unknown)) => unknown,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The present: so many seconds after the tokens were made.
+fn at(secs: u64) -> Moment {
+    let wall = start_of_time().plus(Duration::from_secs(secs));
+    Moment { wall, mono: Duration::from_secs(1_000 + secs) }
+}
+
+fn known(verdict: Verdict, now: Moment) -> Snapshot {
+    let mut known = Snapshot::default();
+    known.keys.set = keys();
+    known.keys.confirmed = Some(start_of_time().minus(Duration::from_secs(30)));
+    known.health.verdict = verdict;
+    known.health.clock_sane = true;
+    known.renewed = (verdict != Verdict::Unknown).then_some(now);
+    let mut outages = Outages::default();
+    outages.begin(start_of_time(), now.wall);
+    known.health.outages = outages;
+    known
+}
+
+fn rules() -> Rules {
+    Rules { grace: GracePolicy::balanced(), ..Rules::default() }
+}
+
+fn ruling(credential: &Credential<'_>, asking: &Asking, verdict: Verdict, now: Moment) -> Decision {
+    decide(credential, asking, &RoutePolicy::required(), &rules(), &known(verdict, now), now)
+}
+
+fn rejection(decision: &Decision) -> Rejection {
+    match decision {
+        Decision::Reject(rejection) => *rejection,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn seen() -> Option<Sighting> {
+    Some(Sighting { last_valid: start_of_time(), claims_as_of: start_of_time() })
+}
+
+fn with(token: &Verified, now: Moment, sighting: Option<Sighting>) -> Credential<'_> {
+    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting }
+}
+
+#[test]
+fn row_1_a_preflight_passes_without_a_session_in_any_weather() {
+    for verdict in ALL {
+        let asking = Asking { preflight: true, ..API };
+        let credential = Credential::Invalid(InvalidToken::Signature);
+        let decision = ruling(&credential, &asking, verdict, at(0));
+        assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
+    }
+}
+
+#[test]
+fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session() {
+    let unknown = unknown();
+    let token = verified(&sim().0.mint(&sim().1));
+    for verdict in ALL {
+        let now = at(300);
+        let credentials = [
+            Credential::Absent,
+            Credential::Invalid(InvalidToken::Malformed),
+            Credential::UnknownKey { token: &unknown, timing: Timing::Current },
+            with(&token, now, None),
+        ];
+        for credential in credentials {
+            let known = known(verdict, now);
+            let optional = RoutePolicy::optional();
+            let decision = decide(&credential, &API, &optional, &rules(), &known, now);
+            assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
+            let public = Asking { public: true, ..API };
+            let decision = ruling(&credential, &public, verdict, now);
+            assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
+        }
+    }
+}
+
+#[test]
+fn row_3_an_invalid_token_is_401_in_any_weather() {
+    for verdict in ALL {
+        for reason in [InvalidToken::Malformed, InvalidToken::Signature, InvalidToken::Issuer] {
+            for asking in [API, DOCUMENT] {
+                let decision = ruling(&Credential::Invalid(reason), &asking, verdict, at(0));
+                assert_eq!(rejection(&decision), Rejection::Invalid(reason), "{verdict:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
+    let (sim, session) = sim();
+    let token = verified(&sim.mint(session));
+    for verdict in ALL {
+        for now in [at(10), at(300)] {
+            let mut known = known(verdict, now);
+            let until = now.wall.plus(Duration::from_secs(1));
+            known.revocations = known.revocations.with_session(session.id.clone(), until);
+            let credential = with(&token, now, seen());
+            let route = RoutePolicy::required();
+            let decision = decide(&credential, &API, &route, &rules(), &known, now);
+            assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
+    let (sim, session) = sim();
+    let future = start_of_time().as_secs() + 10_000;
+    let early = verified(&sim.token(session).claim("nbf", future).sign());
+    let issued = verified(&sim.token(session).claim("iat", future).sign());
+    for verdict in ALL {
+        for (token, now, reason) in [
+            (&early, at(10), InvalidToken::Claim),
+            (&issued, at(10), InvalidToken::Claim),
+            (&early, at(300), InvalidToken::Expired),
+            (&issued, at(300), InvalidToken::Expired),
+        ] {
+            let decision = ruling(&with(token, now, seen()), &API, verdict, now);
+            match (reason, rejection(&decision)) {
+                (InvalidToken::Expired, Rejection::Invalid(InvalidToken::Expired))
+                | (
+                    InvalidToken::Claim,
+                    Rejection::Invalid(InvalidToken::NotYet | InvalidToken::IssuedInFuture),
+                ) => {}
+                (_, other) => panic!("{verdict:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn row_6_a_good_token_passes_in_any_weather() {
+    let token = verified(&sim().0.mint(&sim().1));
+    for verdict in ALL {
+        let decision = ruling(&with(&token, at(10), None), &API, verdict, at(10));
+        let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
+        assert!(auth.grace().is_none());
+    }
+}
+
+#[test]
+fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
+    let (sim, session) = sim();
+    let pending = verified(&sim.token(session).claim("sts", "pending").sign());
+    let plain = verified(&sim.mint(session));
+    let now = at(10);
+    let ask = |token, route: &RoutePolicy| {
+        let known = known(Verdict::Healthy, now);
+        decide(&with(token, now, None), &API, route, &rules(), &known, now)
+    };
+    assert_eq!(rejection(&ask(&pending, &RoutePolicy::required())), Rejection::Pending);
+    let accepting = RoutePolicy::required().accept_pending();
+    assert!(matches!(ask(&pending, &accepting), Decision::Pass(_)));
+    for route in [
+        RoutePolicy::required().role("org:admin"),
+        RoutePolicy::required().permission("org:billing:manage"),
+    ] {
+        assert_eq!(rejection(&ask(&plain, &route)), Rejection::Forbidden);
+    }
+}
+
+#[test]
+fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
+    let token = verified(&sim().0.mint(&sim().1));
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    for (verdict, secs, expected) in [
+        (Verdict::Healthy, 80, Some(expired)),
+        (Verdict::Recovering, 80, Some(expired)),
+        (Verdict::Outage, 80, None),
+        (Verdict::Outage, 3_660, None),
+        (Verdict::Suspect, 80, None),
+        (Verdict::Suspect, 90, None),
+        (Verdict::Suspect, 91, Some(uncertain)),
+        (Verdict::Isolated, 80, Some(uncertain)),
+        (Verdict::Unknown, 80, Some(uncertain)),
+    ] {
+        let decision = ruling(&with(&token, at(secs), seen()), &API, verdict, at(secs));
+        match expected {
+            Some(expected) => assert_eq!(rejection(&decision), expected, "{verdict:?} {secs}"),
+            None => {
+                let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
+                assert!(auth.grace().is_some(), "{verdict:?}");
+            }
+        }
+    }
+    let late = ruling(&with(&token, at(3_661), seen()), &API, Verdict::Outage, at(3_661));
+    assert!(matches!(rejection(&late), Rejection::Unavailable(Unavailable::GraceDenied(_))));
+}
+
+#[test]
+fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
+    let unknown = unknown();
+    let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
+    for verdict in ALL {
+        let decision = ruling(&credential, &API, verdict, at(10));
+        assert!(matches!(decision, Decision::AwaitKeys), "{verdict:?}");
+        let settled = Asking { settled: true, ..API };
+        let decision = ruling(&credential, &settled, verdict, at(10));
+        let expected = Rejection::Unavailable(Unavailable::UnknownKey);
+        assert_eq!(rejection(&decision), expected, "{verdict:?}");
+    }
+}
+
+#[test]
+fn row_12_keys_confirmed_after_the_token_was_made_settle_it() {
+    let unknown = unknown();
+    let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
+    let mut known = known(Verdict::Healthy, at(10));
+    known.keys.confirmed = Some(at(5).wall);
+    let route = RoutePolicy::required();
+    let decision = decide(&credential, &API, &route, &rules(), &known, at(10));
+    assert_eq!(rejection(&decision), Rejection::Invalid(InvalidToken::UnknownKey));
+}
+
+#[test]
+fn row_12_within_the_cooldown_nobody_waits() {
+    let unknown = unknown();
+    let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
+    let mut known = known(Verdict::Healthy, at(10));
+    known.keys.refresh_after = Some(at(11).mono);
+    let route = RoutePolicy::required();
+    let decision = decide(&credential, &API, &route, &rules(), &known, at(10));
+    assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::UnknownKey));
+}
+
+#[test]
+fn row_12_keys_that_are_too_old_verify_nothing() {
+    let token = verified(&sim().0.mint(&sim().1));
+    let mut known = known(Verdict::Healthy, at(10));
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    let route = RoutePolicy::required();
+    let mut ask = |confirmed: Timestamp| {
+        known.keys.confirmed = Some(confirmed);
+        decide(&with(&token, at(10), None), &API, &route, &rules(), &known, at(10))
+    };
+    assert!(matches!(ask(at(10).wall.minus(week)), Decision::Pass(_)));
+    let decision = ask(at(9).wall.minus(week));
+    assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::NoKeys));
+}
+
+#[test]
+fn keys_older_than_a_day_give_no_grace() {
+    let token = verified(&sim().0.mint(&sim().1));
+    let mut known = known(Verdict::Outage, at(80));
+    let day = Duration::from_secs(24 * 60 * 60);
+    let route = RoutePolicy::required();
+    let mut ask = |confirmed: Timestamp| {
+        known.keys.confirmed = Some(confirmed);
+        decide(&with(&token, at(80), seen()), &API, &route, &rules(), &known, at(80))
+    };
+    assert!(matches!(ask(at(80).wall.minus(day)), Decision::Pass(_)));
+    assert!(matches!(ask(at(79).wall.minus(day)), Decision::Reject(_)));
+}
+
+#[test]
+fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    let outage = Rejection::Unavailable(Unavailable::Outage);
+    for (verdict, api, document, document_without_page) in [
+        (Verdict::Healthy, Rejection::Missing, Rejection::SignIn, Rejection::Missing),
+        (Verdict::Recovering, Rejection::Missing, Rejection::SignIn, Rejection::Missing),
+        (Verdict::Outage, outage, outage, outage),
+        (Verdict::Suspect, Rejection::Missing, uncertain, Rejection::Missing),
+        (Verdict::Isolated, Rejection::Missing, uncertain, Rejection::Missing),
+        (Verdict::Unknown, Rejection::Missing, uncertain, Rejection::Missing),
+    ] {
+        let ask = |asking| rejection(&ruling(&Credential::Absent, &asking, verdict, at(10)));
+        assert_eq!(ask(API), api, "{verdict:?}");
+        assert_eq!(ask(DOCUMENT), document, "{verdict:?}");
+        let stay = Asking { may_sign_in: false, ..DOCUMENT };
+        assert_eq!(ask(stay), document_without_page, "{verdict:?}");
+    }
+}

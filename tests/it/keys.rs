@@ -1,0 +1,165 @@
+//! Keys: refreshed ahead of time, kept when an answer is bad, dropped when Clerk drops them.
+
+use clerk_resilience::GracePolicy;
+use clerk_resilience::sim::{SimFault, SimSurface};
+use http::StatusCode;
+
+use crate::support::World;
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_refreshed_in_the_background_without_any_request() {
+    let world = World::new().await;
+    let before = world.sim.requests(SimSurface::Jwks);
+    world.pass(3_600).await;
+    let asked = world.sim.requests(SimSurface::Jwks) - before;
+    assert!((45..=80).contains(&asked), "{asked} in an hour");
+    let age = world.clerk.status().keys.age(world.now()).expect("confirmed");
+    assert!(age.as_secs() <= 75, "{age:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_keys_stay_whatever_the_answer_is() {
+    for fault in [
+        SimFault::status(500),
+        SimFault::status(404),
+        SimFault::EmptyKeys,
+        SimFault::InvalidJson,
+        SimFault::Html,
+        SimFault::Truncated,
+        SimFault::Huge,
+        SimFault::Garbage,
+        SimFault::Redirect("https://elsewhere.example/".parse().expect("an address")),
+    ] {
+        let world = World::new().await;
+        let session = world.sim.sign_in("user_1");
+        world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], fault.clone());
+        world.pass(2 * 3_600).await;
+        let answer = world.get(&world.sim.mint(&session)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{fault:?}: {}", answer.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_come_from_the_backend_api_when_the_frontend_api_has_none() {
+    let world = World::unready(|builder| builder.grace(GracePolicy::balanced()));
+    world.sim.break_with(SimSurface::Jwks, SimFault::status(503));
+    world.pass(3).await;
+    let session = world.sim.sign_in("user_1");
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+    assert!(world.sim.requests(SimSurface::BackendJwks) > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_new_key_waits_for_the_refresh_that_it_causes_and_passes() {
+    let world = World::new().await;
+    world.pass(40).await;
+    world.sim.rotate_key();
+    let session = world.sim.sign_in("user_1");
+    world.pass(1).await;
+    let answer = world.get(&world.sim.mint(&session)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_requests_with_an_unknown_key_share_one_refresh() {
+    let world = World::new().await;
+    world.pass(40).await;
+    world.sim.rotate_key();
+    world.pass(1).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    let before = world.sim.requests(SimSurface::Jwks);
+    let answers: Vec<_> = {
+        let sends = (0..50).map(|_| world.get(&token));
+        futures_join(sends).await
+    };
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    assert_eq!(world.sim.requests(SimSurface::Jwks) - before, 1);
+}
+
+/// Awaits all of them at once.
+async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.map(Box::pin).map(Some).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|cx| {
+        for slot in &mut pending {
+            if let Some(future) = slot
+                && let std::task::Poll::Ready(output) = future.as_mut().poll(cx)
+            {
+                done.push(output);
+                *slot = None;
+            }
+        }
+        if pending.iter().all(Option::is_none) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    done
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    world.pass(40).await;
+    let before = world.sim.requests(SimSurface::Jwks);
+    for n in 0..300 {
+        let token = world.sim.token(&session).kid(format!("ins_{n}")).forged().sign();
+        assert_ne!(world.get(&token).await.status, StatusCode::OK);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let asked = world.sim.requests(SimSurface::Jwks) - before;
+    assert!(asked <= 3, "{asked} in about thirty seconds, the regular one included");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_is_invalid_when_fresh_keys_lack_it_and_undetermined_when_they_cannot_be_had()
+ {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    world.pass(40).await;
+    let unknown = world.sim.token(&session).kid("ins_other").forged().sign();
+    world.pass(1).await;
+    assert_eq!(world.get(&unknown).await.status, StatusCode::UNAUTHORIZED);
+
+    world.pass(40).await;
+    world.break_clerk();
+    let unknown = world.sim.token(&session).kid("ins_other").forged().sign();
+    world.pass(1).await;
+    assert_eq!(world.get(&unknown).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dropped_key_verified_is_forgotten_although_the_token_was_known() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.token(&session).lifetime(std::time::Duration::from_secs(600)).sign();
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.sim.replace_key();
+    world.pass(80).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pem_verifies_when_clerk_was_never_reached() {
+    use clerk_resilience::ClerkResilience;
+    use clerk_resilience::sim::{SimClerk, SimClock};
+
+    let clock = SimClock::starting_at(crate::support::start_of_time());
+    let sim = SimClerk::builder().clock(clock.clone()).build();
+    sim.break_with(SimSurface::ALL, SimFault::Refused);
+    let config = crate::support::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
+    let clerk = ClerkResilience::builder(config)
+        .clock(clock.clone())
+        .upstream(sim.upstream())
+        .build()
+        .expect("a good configuration");
+    let app = crate::support::routes().route_layer(clerk.clone());
+    let world = World { clock, sim, clerk, app };
+    let session = world.sim.sign_in("user_1");
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+}

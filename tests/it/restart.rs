@@ -1,0 +1,171 @@
+//! What survives a restart, and what must not be believed of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clerk_resilience::{Builder, GracePolicy, Verdict};
+use http::StatusCode;
+
+use crate::support::World;
+
+fn with_state(dir: &Path) -> impl FnOnce(Builder) -> Builder + use<> {
+    let dir = dir.to_owned();
+    move |builder| builder.grace(GracePolicy::balanced()).state_dir(dir)
+}
+
+/// Ends the application as a crash does: what it wrote so far is all there is.
+async fn restart(world: World, dir: &Path) -> World {
+    let World { clock, sim, clerk, app } = world;
+    drop((clerk, app));
+    World::beside(clock, sim, with_state(dir))
+}
+
+/// Files are written on threads that virtual time does not wait for.
+async fn until_saved(dir: &Path, wanted: impl Fn(&serde_json::Value) -> bool) {
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let saved = fs::read(dir.join("outages.json")).ok();
+        let saved = saved.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if dir.join("keys.json").exists() && saved.is_some_and(|json| wanted(&json)) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("never saved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+
+    let world = restart(world, dir.path()).await;
+    for second in 0..120 {
+        let answer = world.get(&token).await;
+        assert_eq!(answer.status, StatusCode::OK, "second {second}: {}", answer.body);
+        world.pass(1).await;
+    }
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_extends_no_deadline() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    let before = world.clerk.status().health.outages.episode_start();
+    world.pass(50 * 60).await;
+    let world = restart(world, dir.path()).await;
+    assert_eq!(world.clerk.status().health.outages.episode_start(), before);
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(12 * 60).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without_them_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let session = world.sim.sign_in("user_1");
+    world.get(&world.sim.mint(&session)).await;
+    until_saved(dir.path(), |_| true).await;
+    world.break_clerk();
+
+    let world = restart(world, dir.path()).await;
+    let valid = world.sim.mint(&session);
+    assert_eq!(world.get(&valid).await.status, StatusCode::OK);
+
+    fs::remove_file(dir.path().join("keys.json")).expect("there");
+    let world = restart(world, dir.path()).await;
+    let answer = world.get(&valid).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let health = world.send(crate::support::anonymous("GET", "/auth/health", &[])).await;
+    assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(health.json()["status"], "fail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_record_makes_grace_stricter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    let path = dir.path().join("outages.json");
+    let world = {
+        let World { clock, sim, clerk, app } = world;
+        drop((clerk, app));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        fs::remove_file(&path).expect("there");
+        World::beside(clock, sim, with_state(dir.path()))
+    };
+    world.until(Verdict::Outage).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_survives_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (session, token) = world.outage().await;
+    world.clerk.revoke_session(session.id.clone());
+    let id = session.id.to_string();
+    until_saved(dir.path(), |json| json["revoked_sessions"].to_string().contains(&id)).await;
+    let world = restart(world, dir.path()).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_others_may_write_and_files_of_another_instance_decide_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let session = world.sim.sign_in("user_1");
+    world.get(&world.sim.mint(&session)).await;
+    until_saved(dir.path(), |_| true).await;
+    world.break_clerk();
+    let keys = dir.path().join("keys.json");
+
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o666)).expect("ours");
+    let world = restart(world, dir.path()).await;
+    assert!(world.clerk.status().keys.set.is_empty());
+    assert!(world.clerk.counts().state_failures > 0);
+
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("ours");
+    let text = fs::read_to_string(&keys).expect("there");
+    let other = text.replace("clerk.sim.example", "clerk.other.example");
+    assert_ne!(text, other);
+    fs::write(&keys, other).expect("ours");
+    let world = restart(world, dir.path()).await;
+    assert!(world.clerk.status().keys.set.is_empty());
+
+    fs::write(&keys, text).expect("ours");
+    let world = restart(world, dir.path()).await;
+    assert!(!world.clerk.status().keys.set.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_cannot_be_written_costs_a_warning_and_nothing_else() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let world = World::with(with_state(file.path())).await;
+    assert!(world.clerk.counts().state_failures > 0);
+    let session = world.sim.sign_in("user_1");
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_files_are_ignored_and_replaced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["keys.json", "outages.json"] {
+        fs::write(dir.path().join(name), "{ damaged").expect("ours");
+    }
+    let world = World::with(with_state(dir.path())).await;
+    let session = world.sim.sign_in("user_1");
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+    until_saved(dir.path(), |json| json["version"] == 1).await;
+}
