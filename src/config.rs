@@ -50,6 +50,7 @@ pub struct ClerkConfig {
 impl ClerkConfig {
     /// The instance of a publishable key, with Clerk's own addresses and nothing else.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the addresses are constants or were checked")]
     pub fn new(publishable_key: PublishableKey) -> Self {
         let parse = |url: &str| Url::parse(url).expect("a constant address");
         let frontend_api = Url::parse(&publishable_key.issuer()).expect("checked by the key");

@@ -141,6 +141,7 @@ pub struct Require<D> {
 
 impl<D> Require<D> {
     /// The session.
+    #[must_use]
     pub fn into_inner(self) -> Auth {
         self.auth
     }

@@ -1,4 +1,4 @@
-//! Keeps an application working while Clerk is down.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod clock;

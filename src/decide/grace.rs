@@ -83,7 +83,7 @@ impl GraceDenial {
 pub(super) struct Case<'a> {
     pub(super) session: &'a Session,
     pub(super) sighting: Option<Sighting>,
-    pub(super) asking: &'a Asking,
+    pub(super) asking: Asking,
     pub(super) route: &'a RoutePolicy,
     pub(super) rules: &'a Rules,
     pub(super) known: &'a Snapshot,

@@ -48,6 +48,7 @@ pub enum Credential<'a> {
 
 /// The facts of a request that matter to the judgement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Asking {
     /// Who reads the answer.
     pub reader: Reader,
@@ -135,7 +136,7 @@ pub enum Decision {
 #[must_use]
 pub fn decide(
     credential: &Credential<'_>,
-    asking: &Asking,
+    asking: Asking,
     route: &RoutePolicy,
     rules: &Rules,
     known: &Snapshot,
@@ -169,7 +170,7 @@ impl From<Rejection> for Obstacle {
 }
 
 struct Judgement<'a> {
-    asking: &'a Asking,
+    asking: Asking,
     route: &'a RoutePolicy,
     rules: &'a Rules,
     known: &'a Snapshot,

@@ -180,9 +180,10 @@ impl Task {
         };
         let Some(probe) = self.running.remove(&id) else { return };
         self.schedule.finish(probe, Instant::now());
-        match done {
-            Ok((_, finding)) => self.absorb(finding),
-            Err(_) => tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked"),
+        if let Ok((_, finding)) = done {
+            self.absorb(finding);
+        } else {
+            tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked");
         }
         if probe == Probe::Jwks {
             self.core.refreshes.send_modify(|count| *count += 1);

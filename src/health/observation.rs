@@ -251,6 +251,7 @@ mod tests {
         Reply { status, headers, body, latency: Duration::from_millis(50) }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it reads better in the rows below")]
     fn outcome(surface: Surface, result: Result<Reply, Fault>) -> Outcome {
         let url = Url::parse("https://clerk.example.com/v1/x").expect("a valid address");
         Observation::of(surface, &url, &result, Duration::ZERO, Moment::default()).outcome

@@ -240,10 +240,11 @@ mod tests {
 
     #[test]
     fn two_failures_bring_it_down_and_three_good_answers_up() {
+        use Status::{Degraded, Down, Up};
+
         let bad = seen(Outcome::Failed(Evidence::Authentic, Trouble::Status(429)), 0);
         let good = seen(Outcome::Good, 50);
         let run = [&good, &bad, &bad, &good, &good, &good].map(Clone::clone);
-        use Status::{Degraded, Down, Up};
         assert_eq!(statuses(&run), [Up, Degraded, Down, Degraded, Degraded, Up]);
     }
 

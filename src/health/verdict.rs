@@ -105,6 +105,7 @@ impl Verdict {
 
 /// What the verdict depends on, at one moment.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a signal of its own")]
 pub struct Signals {
     /// Failures of minting in a row.
     pub failures: u32,

@@ -48,7 +48,7 @@ impl Gate {
         let examined = self.shared.examine(token.token(), &known, now);
         let credential = self.shared.credential(&examined);
         let asking = self.asking(request, settled);
-        let passage = self.decide(&credential, &asking, &known, now);
+        let passage = self.decide(&credential, asking, &known, now);
         drop(known);
         self.account(&passage);
         passage
@@ -57,7 +57,7 @@ impl Gate {
     fn decide(
         &self,
         credential: &Credential<'_>,
-        asking: &Asking,
+        asking: Asking,
         known: &Snapshot,
         now: Moment,
     ) -> Passage {

@@ -96,7 +96,6 @@ impl ClerkResilience {
 
     /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, to be merged *beside* the
     /// protected routes. An application with state merges after its `.with_state(..)`.
-    #[must_use]
     pub fn routes(&self) -> Router {
         health_route::routes(&self.gate.shared, self.strict_health)
     }

@@ -151,13 +151,11 @@ fn denials<'a, K: 'a>(
 /// A file that does not parse counts as none: it is replaced by the next good one.
 fn load<T: DeserializeOwned>(dir: &StateDir, name: &str) -> Result<Option<T>, StateDirError> {
     let Some(bytes) = dir.read(name)? else { return Ok(None) };
-    match serde_json::from_slice(&bytes) {
-        Ok(record) => Ok(Some(record)),
-        Err(_) => {
-            tracing::warn!(event = "clerk.state.damaged", file = name, "ignored a damaged file");
-            Ok(None)
-        }
+    let record = serde_json::from_slice(&bytes).ok();
+    if record.is_none() {
+        tracing::warn!(event = "clerk.state.damaged", file = name, "ignored a damaged file");
     }
+    Ok(record)
 }
 
 fn save<T: Serialize>(dir: &StateDir, name: &str, record: &T) -> Result<(), StateDirError> {

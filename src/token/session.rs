@@ -199,6 +199,7 @@ fn factor_ages(fva: &Value) -> Option<[Option<u32>; 2]> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+#[expect(clippy::option_option, reason = "malformed, never, and an age")]
 fn factor_age(age: &Value) -> Option<Option<u32>> {
     match age.as_f64()? {
         never if never.to_bits() == (-1.0_f64).to_bits() => Some(None),

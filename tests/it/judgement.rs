@@ -91,7 +91,7 @@ fn rules() -> Rules {
     Rules { grace: GracePolicy::balanced(), ..Rules::default() }
 }
 
-fn ruling(credential: &Credential<'_>, asking: &Asking, verdict: Verdict, now: Moment) -> Decision {
+fn ruling(credential: &Credential<'_>, asking: Asking, verdict: Verdict, now: Moment) -> Decision {
     decide(credential, asking, &RoutePolicy::required(), &rules(), &known(verdict, now), now)
 }
 
@@ -102,6 +102,7 @@ fn rejection(decision: &Decision) -> Rejection {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the ledger answers")]
 fn seen() -> Option<Sighting> {
     Some(Sighting { last_valid: start_of_time(), claims_as_of: start_of_time() })
 }
@@ -115,7 +116,7 @@ fn row_1_a_preflight_passes_without_a_session_in_any_weather() {
     for verdict in ALL {
         let asking = Asking { preflight: true, ..API };
         let credential = Credential::Invalid(InvalidToken::Signature);
-        let decision = ruling(&credential, &asking, verdict, at(0));
+        let decision = ruling(&credential, asking, verdict, at(0));
         assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
     }
 }
@@ -135,10 +136,10 @@ fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session()
         for credential in credentials {
             let known = known(verdict, now);
             let optional = RoutePolicy::optional();
-            let decision = decide(&credential, &API, &optional, &rules(), &known, now);
+            let decision = decide(&credential, API, &optional, &rules(), &known, now);
             assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
             let public = Asking { public: true, ..API };
-            let decision = ruling(&credential, &public, verdict, now);
+            let decision = ruling(&credential, public, verdict, now);
             assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
         }
     }
@@ -149,7 +150,7 @@ fn row_3_an_invalid_token_is_401_in_any_weather() {
     for verdict in ALL {
         for reason in [InvalidToken::Malformed, InvalidToken::Signature, InvalidToken::Issuer] {
             for asking in [API, DOCUMENT] {
-                let decision = ruling(&Credential::Invalid(reason), &asking, verdict, at(0));
+                let decision = ruling(&Credential::Invalid(reason), asking, verdict, at(0));
                 assert_eq!(rejection(&decision), Rejection::Invalid(reason), "{verdict:?}");
             }
         }
@@ -167,7 +168,7 @@ fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
             known.revocations = known.revocations.with_session(session.id.clone(), until);
             let credential = with(&token, now, seen());
             let route = RoutePolicy::required();
-            let decision = decide(&credential, &API, &route, &rules(), &known, now);
+            let decision = decide(&credential, API, &route, &rules(), &known, now);
             assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
         }
     }
@@ -186,7 +187,7 @@ fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
             (&early, at(300), InvalidToken::Expired),
             (&issued, at(300), InvalidToken::Expired),
         ] {
-            let decision = ruling(&with(token, now, seen()), &API, verdict, now);
+            let decision = ruling(&with(token, now, seen()), API, verdict, now);
             match (reason, rejection(&decision)) {
                 (InvalidToken::Expired, Rejection::Invalid(InvalidToken::Expired))
                 | (
@@ -203,7 +204,7 @@ fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
 fn row_6_a_good_token_passes_in_any_weather() {
     let token = verified(&sim().0.mint(&sim().1));
     for verdict in ALL {
-        let decision = ruling(&with(&token, at(10), None), &API, verdict, at(10));
+        let decision = ruling(&with(&token, at(10), None), API, verdict, at(10));
         let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
         assert!(auth.grace().is_none());
     }
@@ -217,7 +218,7 @@ fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
     let now = at(10);
     let ask = |token, route: &RoutePolicy| {
         let known = known(Verdict::Healthy, now);
-        decide(&with(token, now, None), &API, route, &rules(), &known, now)
+        decide(&with(token, now, None), API, route, &rules(), &known, now)
     };
     assert_eq!(rejection(&ask(&pending, &RoutePolicy::required())), Rejection::Pending);
     let accepting = RoutePolicy::required().accept_pending();
@@ -246,16 +247,15 @@ fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
         (Verdict::Isolated, 80, Some(uncertain)),
         (Verdict::Unknown, 80, Some(uncertain)),
     ] {
-        let decision = ruling(&with(&token, at(secs), seen()), &API, verdict, at(secs));
-        match expected {
-            Some(expected) => assert_eq!(rejection(&decision), expected, "{verdict:?} {secs}"),
-            None => {
-                let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
-                assert!(auth.grace().is_some(), "{verdict:?}");
-            }
+        let decision = ruling(&with(&token, at(secs), seen()), API, verdict, at(secs));
+        if let Some(expected) = expected {
+            assert_eq!(rejection(&decision), expected, "{verdict:?} {secs}");
+            continue;
         }
+        let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
+        assert!(auth.grace().is_some(), "{verdict:?}");
     }
-    let late = ruling(&with(&token, at(3_661), seen()), &API, Verdict::Outage, at(3_661));
+    let late = ruling(&with(&token, at(3_661), seen()), API, Verdict::Outage, at(3_661));
     assert!(matches!(rejection(&late), Rejection::Unavailable(Unavailable::GraceDenied(_))));
 }
 
@@ -264,10 +264,10 @@ fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
     for verdict in ALL {
-        let decision = ruling(&credential, &API, verdict, at(10));
+        let decision = ruling(&credential, API, verdict, at(10));
         assert!(matches!(decision, Decision::AwaitKeys), "{verdict:?}");
         let settled = Asking { settled: true, ..API };
-        let decision = ruling(&credential, &settled, verdict, at(10));
+        let decision = ruling(&credential, settled, verdict, at(10));
         let expected = Rejection::Unavailable(Unavailable::UnknownKey);
         assert_eq!(rejection(&decision), expected, "{verdict:?}");
     }
@@ -280,7 +280,7 @@ fn row_12_keys_confirmed_after_the_token_was_made_settle_it() {
     let mut known = known(Verdict::Healthy, at(10));
     known.keys.confirmed = Some(at(5).wall);
     let route = RoutePolicy::required();
-    let decision = decide(&credential, &API, &route, &rules(), &known, at(10));
+    let decision = decide(&credential, API, &route, &rules(), &known, at(10));
     assert_eq!(rejection(&decision), Rejection::Invalid(InvalidToken::UnknownKey));
 }
 
@@ -291,7 +291,7 @@ fn row_12_within_the_cooldown_nobody_waits() {
     let mut known = known(Verdict::Healthy, at(10));
     known.keys.refresh_after = Some(at(11).mono);
     let route = RoutePolicy::required();
-    let decision = decide(&credential, &API, &route, &rules(), &known, at(10));
+    let decision = decide(&credential, API, &route, &rules(), &known, at(10));
     assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::UnknownKey));
 }
 
@@ -303,7 +303,7 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
     let route = RoutePolicy::required();
     let mut ask = |confirmed: Timestamp| {
         known.keys.confirmed = Some(confirmed);
-        decide(&with(&token, at(10), None), &API, &route, &rules(), &known, at(10))
+        decide(&with(&token, at(10), None), API, &route, &rules(), &known, at(10))
     };
     assert!(matches!(ask(at(10).wall.minus(week)), Decision::Pass(_)));
     let decision = ask(at(9).wall.minus(week));
@@ -318,7 +318,7 @@ fn keys_older_than_a_day_give_no_grace() {
     let route = RoutePolicy::required();
     let mut ask = |confirmed: Timestamp| {
         known.keys.confirmed = Some(confirmed);
-        decide(&with(&token, at(80), seen()), &API, &route, &rules(), &known, at(80))
+        decide(&with(&token, at(80), seen()), API, &route, &rules(), &known, at(80))
     };
     assert!(matches!(ask(at(80).wall.minus(day)), Decision::Pass(_)));
     assert!(matches!(ask(at(79).wall.minus(day)), Decision::Reject(_)));
@@ -336,7 +336,7 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
         (Verdict::Isolated, Rejection::Missing, uncertain, Rejection::Missing),
         (Verdict::Unknown, Rejection::Missing, uncertain, Rejection::Missing),
     ] {
-        let ask = |asking| rejection(&ruling(&Credential::Absent, &asking, verdict, at(10)));
+        let ask = |asking| rejection(&ruling(&Credential::Absent, asking, verdict, at(10)));
         assert_eq!(ask(API), api, "{verdict:?}");
         assert_eq!(ask(DOCUMENT), document, "{verdict:?}");
         let stay = Asking { may_sign_in: false, ..DOCUMENT };

@@ -16,7 +16,7 @@ fn with_state(dir: &Path) -> impl FnOnce(Builder) -> Builder + use<> {
 }
 
 /// Ends the application as a crash does: what it wrote so far is all there is.
-async fn restart(world: World, dir: &Path) -> World {
+fn restart(world: World, dir: &Path) -> World {
     let World { clock, sim, clerk, app } = world;
     drop((clerk, app));
     World::beside(clock, sim, with_state(dir))
@@ -45,7 +45,7 @@ async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_sessi
     until_saved(dir.path(), |json| json["in_outage"] == true).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
 
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     for second in 0..120 {
         let answer = world.get(&token).await;
         assert_eq!(answer.status, StatusCode::OK, "second {second}: {}", answer.body);
@@ -62,7 +62,7 @@ async fn a_restart_extends_no_deadline() {
     until_saved(dir.path(), |json| json["in_outage"] == true).await;
     let before = world.clerk.status().health.outages.episode_start();
     world.pass(50 * 60).await;
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     assert_eq!(world.clerk.status().health.outages.episode_start(), before);
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
     world.pass(12 * 60).await;
@@ -78,12 +78,12 @@ async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without
     until_saved(dir.path(), |_| true).await;
     world.break_clerk();
 
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     let valid = world.sim.mint(&session);
     assert_eq!(world.get(&valid).await.status, StatusCode::OK);
 
     fs::remove_file(dir.path().join("keys.json")).expect("there");
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     let answer = world.get(&valid).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     let health = world.send(crate::support::anonymous("GET", "/auth/health", &[])).await;
@@ -117,7 +117,7 @@ async fn a_revocation_survives_a_restart() {
     world.clerk.revoke_session(session.id.clone());
     let id = session.id.to_string();
     until_saved(dir.path(), |json| json["revoked_sessions"].to_string().contains(&id)).await;
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -132,7 +132,7 @@ async fn files_that_others_may_write_and_files_of_another_instance_decide_nothin
     let keys = dir.path().join("keys.json");
 
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o666)).expect("ours");
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     assert!(world.clerk.status().keys.set.is_empty());
     assert!(world.clerk.counts().state_failures > 0);
 
@@ -141,11 +141,11 @@ async fn files_that_others_may_write_and_files_of_another_instance_decide_nothin
     let other = text.replace("clerk.sim.example", "clerk.other.example");
     assert_ne!(text, other);
     fs::write(&keys, other).expect("ours");
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     assert!(world.clerk.status().keys.set.is_empty());
 
     fs::write(&keys, text).expect("ours");
-    let world = restart(world, dir.path()).await;
+    let world = restart(world, dir.path());
     assert!(!world.clerk.status().keys.set.is_empty());
 }
 
