@@ -150,6 +150,7 @@ impl Task {
 
     fn hear(&mut self, signal: &Signal) {
         let now = self.core.clock.now();
+        self.core.heard(signal);
         match signal {
             Signal::Minted { user, issued_at } => self.health.note_mint(*user, *issued_at),
             Signal::ProbeSoon => self.schedule.hasten(Probe::SessionMint, Instant::now()),
@@ -179,7 +180,8 @@ impl Task {
             Err(error) => error.id(),
         };
         let Some(probe) = self.running.remove(&id) else { return };
-        self.schedule.finish(probe, Instant::now());
+        let failed = !matches!(&done, Ok((_, finding)) if finding.succeeded());
+        self.schedule.finish(probe, failed, Instant::now());
         if let Ok((_, finding)) = done {
             self.absorb(finding);
         } else {

@@ -16,6 +16,8 @@ const JITTER: f64 = 0.2;
 const DOWN_FIRST: Duration = Duration::from_secs(5);
 const DOWN_LAST: Duration = Duration::from_secs(15);
 const DOWN_GROWTH: f64 = 1.25;
+/// Keys that could not be had are asked for again after 2 s, and ever more slowly.
+const KEYS_FIRST: Duration = Duration::from_secs(2);
 
 /// How things look, as far as the schedule is concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,12 +56,14 @@ struct Slot {
     due: Instant,
     last: Option<Instant>,
     running: bool,
+    /// Failures in a row.
+    failures: u32,
 }
 
 impl Schedule {
     /// Everything is due at once.
     pub(crate) fn new(now: Instant) -> Self {
-        let slot = Slot { due: now, last: None, running: false };
+        let slot = Slot { due: now, last: None, running: false, failures: 0 };
         let slots = [slot; Probe::ALL.len()];
         Self { slots, outlook: Outlook::Alert, down_interval: DOWN_FIRST }
     }
@@ -90,7 +94,9 @@ impl Schedule {
     }
 
     /// The question was answered, one way or another.
-    pub(crate) fn finish(&mut self, probe: Probe, now: Instant) {
+    pub(crate) fn finish(&mut self, probe: Probe, failed: bool, now: Instant) {
+        let slot = self.slot(probe);
+        slot.failures = if failed { slot.failures.saturating_add(1) } else { 0 };
         let interval = self.interval(probe);
         let slot = self.slot(probe);
         slot.running = false;
@@ -142,6 +148,10 @@ impl Schedule {
                 interval
             }
             (Probe::BackendApi, Outlook::Calm) => secs(30),
+            (Probe::Jwks, Outlook::Calm) if self.slot(Probe::Jwks).failures > 0 => {
+                let doublings = self.slot(Probe::Jwks).failures.min(6) - 1;
+                (KEYS_FIRST * 2_u32.pow(doublings)).min(secs(60))
+            }
             (_, Outlook::Calm) => secs(60),
             (Probe::Egress, Outlook::Alert) => secs(5),
             (_, Outlook::Alert) => secs(7),
@@ -168,7 +178,7 @@ mod tests {
             for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::Egress) {
                 if schedule.take(probe, now) {
                     count += 1;
-                    schedule.finish(probe, now);
+                    schedule.finish(probe, false, now);
                 }
             }
             schedule.slots[Probe::Egress as usize].due = start + span * 2;
@@ -193,12 +203,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_could_not_be_had_are_asked_for_soon_and_ever_more_slowly() {
+        let mut now = Instant::now();
+        let mut schedule = Schedule::new(now);
+        schedule.outlook = Outlook::Calm;
+        for expected in [2, 4, 8, 16, 32, 60, 60] {
+            assert!(schedule.take(Probe::Jwks, now));
+            schedule.finish(Probe::Jwks, true, now);
+            let wait = schedule.slots[Probe::Jwks as usize].due - now;
+            let range = f64::from(expected) * 0.8..=f64::from(expected) * 1.2;
+            assert!(range.contains(&wait.as_secs_f64()), "{expected}: {wait:?}");
+            now += wait;
+        }
+    }
+
+    #[test]
     fn a_question_is_never_asked_twice_at_a_time_nor_too_close_together() {
         let now = Instant::now();
         let mut schedule = Schedule::new(now);
         assert!(schedule.take(Probe::SessionMint, now));
         assert!(!schedule.take(Probe::SessionMint, now));
-        schedule.finish(Probe::SessionMint, now);
+        schedule.finish(Probe::SessionMint, false, now);
         schedule.hasten(Probe::SessionMint, now);
         assert!(!schedule.take(Probe::SessionMint, now + SPACING - Duration::from_millis(1)));
         assert!(schedule.take(Probe::SessionMint, now + SPACING));

@@ -1,6 +1,7 @@
 //! The read side: what every request holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -33,12 +34,30 @@ pub(crate) struct Core {
     pub(crate) refreshes: watch::Sender<u64>,
     /// Sends the verdict at each change.
     pub(crate) verdicts: watch::Sender<Verdict>,
+    probe_wished: AtomicBool,
+    refresh_wished: AtomicBool,
 }
 
 impl Core {
     /// Loads the snapshot. Once per request; never held across an await.
     pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// The same wish of many requests is one signal: a flood of them cannot crowd out the others.
+    fn wish(&self, signal: &Signal) -> Option<&AtomicBool> {
+        match signal {
+            Signal::ProbeSoon => Some(&self.probe_wished),
+            Signal::RefreshKeys => Some(&self.refresh_wished),
+            _ => None,
+        }
+    }
+
+    /// The driver has heard a signal.
+    pub(crate) fn heard(&self, signal: &Signal) {
+        if let Some(wish) = self.wish(signal) {
+            wish.store(false, Ordering::Release);
+        }
     }
 
     /// Publishes the snapshot that `change` makes of the present one.
@@ -104,6 +123,8 @@ impl Shared {
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
+            probe_wished: AtomicBool::new(false),
+            refresh_wished: AtomicBool::new(false),
         };
         let shared = Self {
             core: Arc::new(core),
@@ -189,7 +210,12 @@ impl Shared {
 
     /// Tells the driver something; never waits.
     pub(crate) fn tell(&self, signal: Signal) {
-        if self.signals.try_send(signal).is_err() {
+        let wish = self.core.wish(&signal);
+        if wish.is_some_and(|wish| wish.swap(true, Ordering::AcqRel)) {
+            return;
+        }
+        if let Err(error) = self.signals.try_send(signal) {
+            self.core.heard(&error.into_inner());
             self.core.counters.signal_dropped();
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::health::{Observation, Surface};
+use crate::health::{Observation, Outcome, Surface};
 use crate::jwks::KeySet;
 use crate::key::SecretKey;
 use crate::status_page::StatusReport;
@@ -87,6 +87,18 @@ impl Targets {
 pub(crate) struct Finding {
     pub(crate) observation: Option<Observation>,
     pub(crate) brought: Brought,
+}
+
+impl Finding {
+    /// The question was answered to some purpose.
+    pub(crate) fn succeeded(&self) -> bool {
+        let good = |seen: &Observation| seen.outcome == Outcome::Good;
+        match &self.brought {
+            Brought::Keys(_) | Brought::Page { .. } | Brought::Egress(true) => true,
+            Brought::Egress(false) => false,
+            Brought::Nothing => self.observation.as_ref().is_some_and(good),
+        }
+    }
 }
 
 #[derive(Debug)]
