@@ -75,7 +75,7 @@ impl PublishableKey {
             InstanceKind::Production => "pk_live_",
             InstanceKind::Development => "pk_test_",
         };
-        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{host}$"));
+        let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(format!("{host}$"));
         Self::parse(&format!("{prefix}{encoded}"))
     }
 
