@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod clock;
 mod config;
 pub mod decide;
@@ -28,6 +29,7 @@ pub mod token;
 pub mod upstream;
 pub mod verify;
 
+pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Grace, GraceReason, Rejection};
 pub use crate::engine::{Counts, Driver};

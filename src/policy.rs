@@ -1,7 +1,10 @@
 //! What a route demands, and what may be granted while Clerk is down.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::access::Access;
 
 /// The longest grace that any configuration can give, counted from a token's `exp`.
 pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -15,8 +18,7 @@ pub struct RoutePolicy {
     pub(crate) optional: bool,
     pub(crate) accepts_pending: bool,
     pub(crate) grace: GraceAccess,
-    pub(crate) role: Option<Arc<str>>,
-    pub(crate) permission: Option<Arc<str>>,
+    pub(crate) access: Option<Arc<Access>>,
 }
 
 impl RoutePolicy {
@@ -27,8 +29,7 @@ impl RoutePolicy {
             optional: false,
             accepts_pending: false,
             grace: GraceAccess::SafeMethods,
-            role: None,
-            permission: None,
+            access: None,
         }
     }
 
@@ -48,16 +49,27 @@ impl RoutePolicy {
 
     /// Requires a role in the active organisation, as `org:admin`; 403 without it.
     #[must_use]
-    pub fn role(mut self, role: impl Into<Arc<str>>) -> Self {
-        self.role = Some(role.into());
-        self
+    pub fn role(self, role: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_role(role);
+        self.access(access)
     }
 
     /// Requires a permission in the active organisation, as `org:billing:manage`; 403 without it.
     #[must_use]
-    pub fn permission(mut self, permission: impl Into<Arc<str>>) -> Self {
-        self.permission = Some(permission.into());
+    pub fn permission(self, permission: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_permission(permission);
+        self.access(access)
+    }
+
+    /// Requires all that the demand names, and nothing that was required before; 403 without it.
+    #[must_use]
+    pub fn access(mut self, demand: Access) -> Self {
+        self.access = Some(Arc::new(demand));
         self
+    }
+
+    fn demanded(&self) -> Access {
+        self.access.as_deref().cloned().unwrap_or_default()
     }
 
     /// Lets sessions pass that still have tasks to do (`sts: pending`), for the pages on which these

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::Access;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::token::{Organization, Session};
@@ -54,6 +55,21 @@ impl Auth {
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         self.session().has_permission(permission)
+    }
+
+    /// True when the session meets the whole demand: Clerk's `has()`. Verified factors are as old as
+    /// the token says; in grace, ask [`has_at`](Self::has_at).
+    #[must_use]
+    pub fn has(&self, demand: &Access) -> bool {
+        self.session().has(demand)
+    }
+
+    /// The same at a later time: verified factors have aged since the token was made.
+    #[must_use]
+    pub fn has_at(&self, demand: &Access, now: Timestamp) -> bool {
+        let made = self.session().issued_at.unwrap_or(now);
+        let minutes = u32::try_from(now.since(made).as_secs() / 60).unwrap_or(u32::MAX);
+        self.session().has_after(demand, minutes)
     }
 
     /// Everything that Clerk signed about the session.

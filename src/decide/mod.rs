@@ -123,7 +123,7 @@ pub enum Decision {
 /// | 4 | good, but its session is revoked | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
-/// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace |
+/// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401 |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown | required | 503, soon again |
@@ -290,10 +290,14 @@ impl Judgement<'_> {
         if session.status != SessionStatus::Active && !self.route.accepts_pending {
             return Err(Rejection::Pending);
         }
-        let role = self.route.role.as_deref().is_none_or(|role| session.has_role(role));
-        let permission =
-            self.route.permission.as_deref().is_none_or(|name| session.has_permission(name));
-        if role && permission { Ok(()) } else { Err(Rejection::Forbidden) }
+        match self.route.access.as_deref() {
+            None => Ok(()),
+            Some(demand) if !auth.has(demand) => Err(Rejection::Forbidden),
+            Some(demand) if auth.grace().is_some() && !auth.has_at(demand, self.now.wall) => {
+                Err(Rejection::FreshRequired)
+            }
+            Some(_) => Ok(()),
+        }
     }
 }
 

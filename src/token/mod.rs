@@ -6,6 +6,7 @@
 //! present. The parts are kept apart because the first two have the same result for
 //! as long as the token lives, so they are done once, and only the third is done for each request.
 
+mod authorization;
 mod claims;
 mod cookie;
 mod expectations;

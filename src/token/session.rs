@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::jws::Header;
-use super::organization::{Organization, same_name};
+use super::organization::Organization;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 
@@ -48,6 +48,10 @@ pub struct Session {
     /// `fva`: minutes since the first and the second factor were verified, when the token was made;
     /// `None` in a place means never. `None` as a whole when the claim is absent or malformed.
     pub factor_ages: Option<[Option<u32>; 2]>,
+    /// `fea`: the features of the plans, with their scopes.
+    pub(super) features: String,
+    /// `pla`: the plans, with their scopes.
+    pub(super) plans: String,
     payload: Box<str>,
 }
 
@@ -75,6 +79,8 @@ impl Session {
             actor: Actor::parse(&claims.act),
             organization,
             factor_ages: factor_ages(&claims.fva),
+            features: claims.fea.into_text().unwrap_or_default(),
+            plans: claims.pla.into_text().unwrap_or_default(),
             user_id: UserId::from(claims.sub.into_text().unwrap_or_default()),
             payload: payload.into_boxed_str(),
         }
@@ -84,22 +90,6 @@ impl Session {
     #[must_use]
     pub fn lifetime(&self) -> Option<std::time::Duration> {
         self.issued_at.map(|issued| self.expires_at.since(issued))
-    }
-
-    /// True when the user has this role in the active organisation; `admin` and `org:admin` mean the
-    /// same.
-    #[must_use]
-    pub fn has_role(&self, role: &str) -> bool {
-        let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
-        !role.is_empty() && held.is_some_and(|held| same_name(held, role))
-    }
-
-    /// True when the user has this permission in the active organisation, as `org:teams:manage`.
-    #[must_use]
-    pub fn has_permission(&self, permission: &str) -> bool {
-        let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
-        !permission.is_empty()
-            && held.unwrap_or_default().iter().any(|held| same_name(held, permission))
     }
 
     /// A claim by its name, of the application's own or any other. `None` when it is absent or of

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Who may import whom: a module sees the rows above its own row in this table.
 const FLOORS: [&[&str]; 10] = [
-    &["clock", "config_error", "error", "id", "key", "upstream"],
+    &["access", "clock", "config_error", "error", "id", "key", "upstream"],
     &["health", "jwks", "policy", "proof", "revocation", "status_page", "token"],
     &["snapshot", "verify"],
     &["decide"],

@@ -362,3 +362,24 @@ async fn a_driver_that_died_grants_nothing() {
     assert_eq!(world.clerk.verdict(), Verdict::Unknown);
     refused(&world.get(&token).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g12_a_verification_ages_in_grace_and_is_asked_for_when_it_can_be_renewed() {
+    use clerk_resilience::{Access, Reverification};
+
+    let demand = Access::reverification(Reverification::STRICT);
+    let route = RoutePolicy::required().access(demand);
+    let world = World::with(|builder| builder.grace(GracePolicy::balanced()).policy(route)).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.token(&session).claim("fva", serde_json::json!([3, -1])).sign();
+    let never = world.sim.token(&session).claim("fva", serde_json::json!([-1, -1])).sign();
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    assert_eq!(world.get(&never).await.status, StatusCode::FORBIDDEN);
+    world.break_clerk();
+    world.pass(6 * MINUTE + 50).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(20).await;
+    let answer = world.get(&token).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["code"], "step_up_unavailable");
+}

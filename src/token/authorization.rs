@@ -1,0 +1,96 @@
+//! What a session may do: Clerk's `has()`.
+
+use super::Session;
+use super::organization::same_name;
+use crate::access::{Access, Factor, Reverification};
+
+impl Session {
+    /// True when the session meets the whole demand, judged at the time the token was made.
+    #[must_use]
+    pub fn has(&self, demand: &Access) -> bool {
+        self.has_after(demand, 0)
+    }
+
+    /// The same, when `minutes` have passed since: verified factors have aged by as much.
+    #[must_use]
+    pub fn has_after(&self, demand: &Access, minutes: u32) -> bool {
+        let asked = *demand != Access::default();
+        let met =
+            |name: &Option<_>, check: &dyn Fn(&str) -> bool| name.as_deref().is_none_or(check);
+        asked
+            && met(&demand.role, &|role| self.has_role(role))
+            && met(&demand.permission, &|name| self.has_permission(name))
+            && met(&demand.feature, &|name| listed(&self.features, name))
+            && met(&demand.plan, &|name| listed(&self.plans, name))
+            && demand.reverification.is_none_or(|demand| self.is_verified(demand, minutes))
+    }
+
+    /// True when the user has this role in the active organisation; `admin` and `org:admin` mean the
+    /// same.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
+        !role.is_empty() && held.is_some_and(|held| same_name(held, role))
+    }
+
+    /// True when the user has this permission in the active organisation, as `org:teams:manage`.
+    #[must_use]
+    pub fn has_permission(&self, permission: &str) -> bool {
+        let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
+        !permission.is_empty()
+            && held.unwrap_or_default().iter().any(|held| same_name(held, permission))
+    }
+
+    fn is_verified(&self, demand: Reverification, minutes: u32) -> bool {
+        let Some([first, second]) = self.factor_ages else { return false };
+        let recent = |age: Option<u32>| {
+            age.is_some_and(|age| age.saturating_add(minutes) < demand.within_minutes)
+        };
+        match (demand.level, second) {
+            (Factor::First, _) | (Factor::Second | Factor::Multi, None) => recent(first),
+            (Factor::Second, second) => recent(second),
+            (Factor::Multi, second) => recent(first) && recent(second),
+        }
+    }
+}
+
+/// True when `name`, with or without its scope, is in a list such as `o:teams,u:basic,ou:both`.
+fn listed(list: &str, name: &str) -> bool {
+    let (scope, slug) = match name.split_once(':') {
+        None => (None, name),
+        Some(("o" | "org" | "organization", slug)) => (Some('o'), slug),
+        Some(("u" | "user", slug)) => (Some('u'), slug),
+        Some(_) => return false,
+    };
+    let entries = list.split(',').map(str::trim).filter_map(|entry| entry.split_once(':'));
+    !slug.is_empty()
+        && entries.filter(|(_, held)| *held == slug).any(|(scopes, _)| {
+            matches!(scopes, "o" | "u" | "ou" | "uo") && scope.is_none_or(|s| scopes.contains(s))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_and_plans_are_found_with_and_without_their_scope() {
+        let list = "o:teams,u:basic, ou:both,x:odd,bare";
+        for name in [
+            "teams",
+            "o:teams",
+            "org:teams",
+            "organization:teams",
+            "u:basic",
+            "user:basic",
+            "o:both",
+            "u:both",
+            "both",
+        ] {
+            assert!(listed(list, name), "{name}");
+        }
+        for name in ["u:teams", "o:basic", "x:odd", "odd", "bare", "", "o:", "team", "a:b:c"] {
+            assert!(!listed(list, name), "{name}");
+        }
+    }
+}
