@@ -5,6 +5,7 @@ mod access;
 pub mod clock;
 mod config;
 pub mod decide;
+pub mod doctor;
 mod engine;
 mod extract;
 pub mod fetch;

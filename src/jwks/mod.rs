@@ -82,6 +82,12 @@ impl KeySet {
         Self { keys: self.keys.iter().chain(other.keys.iter()).map(Arc::clone).collect() }
     }
 
+    /// True when some key of one set is, by its numbers, a key of the other.
+    #[must_use]
+    pub fn shares_a_key_with(&self, other: &Self) -> bool {
+        self.keys.iter().any(|key| other.keys.iter().any(|held| held.is_same_material(key)))
+    }
+
     /// True when no token can be verified.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
@@ -85,6 +86,12 @@ impl VerifyingKey {
                 (Some(ours), Some(theirs)) => ours == theirs,
                 _ => self.verifier.0.as_ref() == other.verifier.0.as_ref(),
             }
+    }
+
+    /// True when the numbers are the same, whatever the names and the form they came in.
+    pub(super) fn is_same_material(&self, other: &Self) -> bool {
+        let der = |key: &Self| key.verifier.0.as_der().ok();
+        der(self).zip(der(other)).is_some_and(|(ours, theirs)| ours.as_ref() == theirs.as_ref())
     }
 
     /// True when this key made the signature over the message.

@@ -134,6 +134,11 @@ impl Prober {
         }
     }
 
+    /// The keys as the Backend API publishes them to the secret key's instance.
+    pub(crate) async fn backend_keys(self) -> Option<KeySet> {
+        jwks::second_source(&self).await
+    }
+
     async fn plain(&self, probe: Probe, call: Call) -> Finding {
         let (observation, _) = self.observe(probe, call).await;
         Finding { observation, brought: Brought::Nothing }

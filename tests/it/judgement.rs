@@ -47,6 +47,13 @@ fn sim() -> &'static (SimClerk, SimSession) {
     })
 }
 
+/// A token made at the start of time, however long the tests before it took.
+fn token(claims: &[(&str, serde_json::Value)]) -> String {
+    let (sim, session) = sim();
+    let token = sim.token(session).issued(start_of_time());
+    claims.iter().fold(token, |token, (name, value)| token.claim(*name, value.clone())).sign()
+}
+
 fn keys() -> KeySet {
     KeySet::parse(sim().0.jwks().to_string().as_bytes()).expect("a key set")
 }
@@ -61,7 +68,7 @@ fn verified(token: &str) -> Verified {
 
 fn unknown() -> UnknownKey {
     let (sim, session) = sim();
-    let token = sim.token(session).kid("ins_other").forged().sign();
+    let token = sim.token(session).issued(start_of_time()).kid("ins_other").forged().sign();
     match verify(&token, &keys(), &expectations()) {
         Err(Unverified::UnknownKey(unknown)) => unknown,
         other => panic!("{other:?}"),
@@ -124,7 +131,7 @@ fn row_1_a_preflight_passes_without_a_session_in_any_weather() {
 #[test]
 fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session() {
     let unknown = unknown();
-    let token = verified(&sim().0.mint(&sim().1));
+    let token = verified(&token(&[]));
     for verdict in ALL {
         let now = at(300);
         let credentials = [
@@ -159,8 +166,8 @@ fn row_3_an_invalid_token_is_401_in_any_weather() {
 
 #[test]
 fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
-    let (sim, session) = sim();
-    let token = verified(&sim.mint(session));
+    let session = &sim().1;
+    let token = verified(&token(&[]));
     for verdict in ALL {
         for now in [at(10), at(300)] {
             let mut known = known(verdict, now);
@@ -176,10 +183,9 @@ fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
 
 #[test]
 fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
-    let (sim, session) = sim();
     let future = start_of_time().as_secs() + 10_000;
-    let early = verified(&sim.token(session).claim("nbf", future).sign());
-    let issued = verified(&sim.token(session).claim("iat", future).sign());
+    let early = verified(&token(&[("nbf", future.into())]));
+    let issued = verified(&token(&[("iat", future.into())]));
     for verdict in ALL {
         for (token, now, reason) in [
             (&early, at(10), InvalidToken::Claim),
@@ -202,7 +208,7 @@ fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
 
 #[test]
 fn row_6_a_good_token_passes_in_any_weather() {
-    let token = verified(&sim().0.mint(&sim().1));
+    let token = verified(&token(&[]));
     for verdict in ALL {
         let decision = ruling(&with(&token, at(10), None), API, verdict, at(10));
         let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
@@ -212,9 +218,8 @@ fn row_6_a_good_token_passes_in_any_weather() {
 
 #[test]
 fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
-    let (sim, session) = sim();
-    let pending = verified(&sim.token(session).claim("sts", "pending").sign());
-    let plain = verified(&sim.mint(session));
+    let pending = verified(&token(&[("sts", "pending".into())]));
+    let plain = verified(&token(&[]));
     let now = at(10);
     let ask = |token, route: &RoutePolicy| {
         let known = known(Verdict::Healthy, now);
@@ -233,7 +238,7 @@ fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
 
 #[test]
 fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
-    let token = verified(&sim().0.mint(&sim().1));
+    let token = verified(&token(&[]));
     let expired = Rejection::Invalid(InvalidToken::Expired);
     let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
     for (verdict, secs, expected) in [
@@ -297,7 +302,7 @@ fn row_12_within_the_cooldown_nobody_waits() {
 
 #[test]
 fn row_12_keys_that_are_too_old_verify_nothing() {
-    let token = verified(&sim().0.mint(&sim().1));
+    let token = verified(&token(&[]));
     let mut known = known(Verdict::Healthy, at(10));
     let week = Duration::from_secs(7 * 24 * 60 * 60);
     let route = RoutePolicy::required();
@@ -312,7 +317,7 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
 
 #[test]
 fn keys_older_than_a_day_give_no_grace() {
-    let token = verified(&sim().0.mint(&sim().1));
+    let token = verified(&token(&[]));
     let mut known = known(Verdict::Outage, at(80));
     let day = Duration::from_secs(24 * 60 * 60);
     let route = RoutePolicy::required();

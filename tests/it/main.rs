@@ -1,6 +1,7 @@
 //! Behaviour through the public face.
 
 mod architecture;
+mod doctor;
 mod grace;
 mod judgement;
 mod keys;

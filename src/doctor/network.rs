@@ -1,0 +1,190 @@
+//! What shows only by asking: is it Clerk, is it the configuration, or is it us?
+
+use std::sync::Arc;
+
+use super::finding::Finding;
+use crate::clock::Clock;
+use crate::config::ClerkConfig;
+use crate::health::{Evidence, Outcome, OwnFault, Trouble};
+use crate::jwks::KeySet;
+use crate::probe::{Brought, Finding as Found, Probe, Prober, Targets};
+use crate::upstream::{Fault, Upstream};
+
+/// A host may wait longer than a layer that has requests behind it.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Beyond this, good tokens are refused.
+const SKEW_LIMIT_MILLIS: i64 = 5_000;
+/// Beyond this, they soon will be.
+const SKEW_WARNING_MILLIS: i64 = 2_000;
+
+pub(super) async fn examine(
+    config: &ClerkConfig,
+    upstream: Arc<dyn Upstream>,
+    clock: Arc<dyn Clock>,
+) -> Vec<Finding> {
+    let targets = Targets {
+        frontend_api: config.frontend_api.clone(),
+        backend_api: config.backend_api.clone(),
+        secret_key: config.secret_key.clone(),
+        status_page: config.status_page.clone(),
+        canaries: config.canaries.clone(),
+        deadline: DEADLINE,
+    };
+    let prober = Prober { upstream, clock, targets: Arc::new(targets) };
+    let mut found = Vec::new();
+    for probe in Probe::ALL {
+        if prober.targets.can_ask(probe) {
+            found.push((probe, prober.clone().ask(probe, None).await));
+        }
+    }
+    let backend_keys = prober.clone().backend_keys().await;
+    let mut findings: Vec<Finding> =
+        found.iter().filter_map(|(probe, found)| surface(*probe, found)).collect();
+    findings.extend(is_it_us(&found));
+    findings.extend(clock_skew(&found));
+    let published = found.iter().find_map(|(_, found)| match &found.brought {
+        Brought::Keys(keys) => Some(keys),
+        _ => None,
+    });
+    findings.extend(keys(config, published, backend_keys.as_ref()));
+    findings
+}
+
+fn surface(probe: Probe, found: &Found) -> Option<Finding> {
+    let (code, name) = match probe {
+        Probe::SessionMint => ("session-mint", "The Frontend API's minting of session tokens"),
+        Probe::Handshake => ("handshake", "The Frontend API's handshake"),
+        Probe::BackendApi => ("backend-api", "The Backend API"),
+        Probe::Jwks => ("jwks", "The published signing keys"),
+        Probe::StatusPage => ("status-page", "Clerk's status page"),
+        Probe::Egress => return None,
+    };
+    let seen = found.observation.as_ref()?;
+    Some(match seen.outcome {
+        Outcome::Good => {
+            Finding::fine(code, format!("{name} answers in {} ms.", seen.latency.as_millis()))
+        }
+        Outcome::OwnFault(OwnFault::SecretKey) => Finding::error(
+            "secret-key-refused",
+            format!("{name} refuses CLERK_SECRET_KEY."),
+            "Copy the secret key again from the API keys page of the Clerk dashboard; it may have been rotated.",
+        ),
+        Outcome::OwnFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
+        Outcome::Failed(Evidence::Hostile, trouble) => Finding::error(
+            "stranger",
+            format!("{name}: somebody else than Clerk answers ({trouble})."),
+            "Look for a proxy or captive portal that intercepts this host's traffic, and at CLERK_FRONTEND_API_URL and CLERK_API_URL.",
+        ),
+        Outcome::Failed(_, trouble) if probe == Probe::StatusPage => Finding::note(
+            code,
+            format!("{name} {trouble}."),
+            "It is only a hint; nothing depends on it.",
+        ),
+        Outcome::Failed(_, trouble) => {
+            Finding::error(code, format!("{name} fails: {trouble}."), "")
+        }
+    })
+}
+
+/// Told apart by who else is silent, and how.
+fn is_it_us(found: &[(Probe, Found)]) -> Option<Finding> {
+    let troubles: Vec<Trouble> = found
+        .iter()
+        .filter(|(probe, _)| matches!(probe, Probe::SessionMint | Probe::BackendApi | Probe::Jwks))
+        .filter_map(|(_, found)| match found.observation.as_ref()?.outcome {
+            Outcome::Failed(_, trouble) => Some(trouble),
+            _ => None,
+        })
+        .collect();
+    let silent = |trouble: &Trouble| matches!(trouble, Trouble::Fault(_));
+    if troubles.is_empty() {
+        return None;
+    }
+    let canary = found.iter().find_map(|(_, found)| match found.brought {
+        Brought::Egress(alive) => Some(alive),
+        _ => None,
+    });
+    let proxied = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]
+        .into_iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    Some(match canary {
+        _ if !troubles.iter().all(silent) => Finding::note(
+            "it-is-clerk",
+            "Clerk answers, with errors: the trouble is Clerk's.",
+            "See https://status.clerk.com. There is nothing to repair here.",
+        ),
+        Some(true) => Finding::note(
+            "it-is-clerk",
+            "Clerk does not answer, but other hosts do: the trouble is Clerk's, or between here and Clerk.",
+            "See https://status.clerk.com.",
+        ),
+        Some(false) => Finding::error(
+            "it-is-us",
+            "Neither Clerk nor the canaries answer: this host is cut off.",
+            "Look at its network, DNS, firewall and proxy.",
+        ),
+        None if troubles.iter().all(|t| *t == Trouble::Fault(Fault::Dns)) => Finding::error(
+            "dns",
+            "No host name of Clerk's resolves here.",
+            "Look at this host's DNS; if other names resolve, the trouble is Clerk's.",
+        ),
+        None if proxied => Finding::warning(
+            "proxy",
+            "Clerk does not answer, and HTTPS_PROXY is set.",
+            "Look whether the proxy lets Clerk's hosts pass; NO_PROXY exempts hosts from it.",
+        ),
+        None => Finding::warning(
+            "silence",
+            "Clerk does not answer, and it cannot be told whose trouble it is.",
+            "Name hosts that always answer in CLERK_RESILIENCE_EGRESS_CANARIES, and look at firewalls and proxies.",
+        ),
+    })
+}
+
+fn clock_skew(found: &[(Probe, Found)]) -> Option<Finding> {
+    let skew = |found: &Found| found.observation.as_ref()?.clock_skew_millis;
+    let clerk = found.iter().filter(|(probe, _)| *probe != Probe::StatusPage);
+    let skew: i64 = clerk.filter_map(|(_, found)| skew(found)).min_by_key(|skew| skew.abs())?;
+    let what =
+        format!("This host's clock and Clerk's differ by {:.1} s", skew.abs() as f64 / 1000.0);
+    let advice = "Synchronise this host's clock (NTP).";
+    Some(match skew.abs() {
+        s if s > SKEW_LIMIT_MILLIS => {
+            Finding::error("clock-skew", format!("{what}, so good tokens are refused."), advice)
+        }
+        s if s > SKEW_WARNING_MILLIS => Finding::warning("clock-skew", format!("{what}."), advice),
+        _ => Finding::fine("clock-skew", format!("{what}.")),
+    })
+}
+
+fn keys(
+    config: &ClerkConfig,
+    published: Option<&KeySet>,
+    backend: Option<&KeySet>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let (Some(published), Some(backend)) = (published, backend) {
+        let shared = published.key_ids().any(|id| backend.key_ids().any(|other| other == id));
+        findings.push(if shared {
+            Finding::fine("one-instance", "The publishable key and the secret key belong together.")
+        } else {
+            Finding::error(
+                "two-instances",
+                "The publishable key and the secret key belong to different instances: their signing keys differ.",
+                "Copy both from the same page of the Clerk dashboard.",
+            )
+        });
+    }
+    if let (false, Some(published)) = (config.pinned.is_empty(), published) {
+        findings.push(if config.pinned.shares_a_key_with(published) {
+            Finding::fine("jwt-key", "CLERK_JWT_KEY is this instance's key.")
+        } else {
+            Finding::error(
+                "jwt-key-mismatch",
+                "CLERK_JWT_KEY is not among this instance's keys: tokens would be verified with a key that Clerk does not sign with.",
+                "Copy the JWKS public key again from the API keys page of the Clerk dashboard, or unset the variable.",
+            )
+        });
+    }
+    findings
+}
