@@ -145,8 +145,8 @@ fn clock_skew(found: &[(Probe, Found)]) -> Option<Finding> {
     let skew = |found: &Found| found.observation.as_ref()?.clock_skew_millis;
     let clerk = found.iter().filter(|(probe, _)| *probe != Probe::StatusPage);
     let skew: i64 = clerk.filter_map(|(_, found)| skew(found)).min_by_key(|skew| skew.abs())?;
-    let what =
-        format!("This host's clock and Clerk's differ by {:.1} s", skew.abs() as f64 / 1000.0);
+    let (secs, tenths) = (skew.abs() / 1000, skew.abs() % 1000 / 100);
+    let what = format!("This host's clock and Clerk's differ by {secs}.{tenths} s");
     let advice = "Synchronise this host's clock (NTP).";
     Some(match skew.abs() {
         s if s > SKEW_LIMIT_MILLIS => {
