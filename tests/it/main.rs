@@ -3,3 +3,4 @@
 mod architecture;
 mod outage;
 mod support;
+mod vectors;

@@ -14,23 +14,23 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 /// A Clerk, an application behind the layer, and the time of both.
-pub struct World {
-    pub clock: SimClock,
-    pub sim: SimClerk,
-    pub clerk: ClerkResilience,
-    pub app: Router,
+pub(crate) struct World {
+    pub(crate) clock: SimClock,
+    pub(crate) sim: SimClerk,
+    pub(crate) clerk: ClerkResilience,
+    pub(crate) app: Router,
 }
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub async fn of(response: Response) -> Self {
+    pub(crate) async fn of(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         Self {
@@ -40,20 +40,20 @@ impl Answer {
         }
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 }
 
-pub fn start_of_time() -> Timestamp {
+pub(crate) fn start_of_time() -> Timestamp {
     Timestamp::from_secs(1_780_000_000)
 }
 
-pub fn config(sim: &SimClerk) -> ClerkConfig {
+pub(crate) fn config(sim: &SimClerk) -> ClerkConfig {
     ClerkConfig::new(sim.publishable_key().clone())
         .secret_key(sim.secret_key().clone())
         .frontend_api(sim.frontend_api_url())
@@ -62,7 +62,7 @@ pub fn config(sim: &SimClerk) -> ClerkConfig {
 }
 
 /// `GET` answers who asks, `POST` too.
-pub fn routes() -> Router {
+pub(crate) fn routes() -> Router {
     async fn me(auth: Auth) -> String {
         let grace = auth.grace().map_or("fresh", |grace| grace.reason.name());
         format!("{} {grace}", auth.user_id())
@@ -72,26 +72,30 @@ pub fn routes() -> Router {
 
 impl World {
     /// Healthy, with balanced grace.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|builder| builder.grace(GracePolicy::balanced())).await
     }
 
     /// Healthy, with choices.
-    pub async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let world = Self::unready(choose);
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         world
     }
 
     /// As it starts, before anything is known.
-    pub fn unready(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) fn unready(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = SimClock::starting_at(start_of_time());
         let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
         Self::beside(clock, sim, choose)
     }
 
     /// An application beside a Clerk that is there already: a restart.
-    pub fn beside(clock: SimClock, sim: SimClerk, choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) fn beside(
+        clock: SimClock,
+        sim: SimClerk,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let builder =
             ClerkResilience::builder(config(&sim)).clock(clock.clone()).upstream(sim.upstream());
         let clerk = choose(builder).build().expect("a good configuration");
@@ -99,26 +103,26 @@ impl World {
         Self { clock, sim, clerk, app }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         Answer::of(self.app.clone().oneshot(request).await.expect("infallible")).await
     }
 
     /// `GET /me` with a bearer token.
-    pub async fn get(&self, token: &str) -> Answer {
+    pub(crate) async fn get(&self, token: &str) -> Answer {
         self.send(bearer("GET", "/me", token)).await
     }
 
     /// All of Clerk's API answers 429, as in the recorded outages.
-    pub fn break_clerk(&self) {
+    pub(crate) fn break_clerk(&self) {
         self.sim.break_with(SimSurface::CLERK, SimFault::status(429));
     }
 
-    pub async fn pass(&self, secs: u64) {
+    pub(crate) async fn pass(&self, secs: u64) {
         tokio::time::sleep(Duration::from_secs(secs)).await;
     }
 
     /// Passes time until the verdict is this one, and returns how many seconds it took.
-    pub async fn until(&self, verdict: Verdict) -> u64 {
+    pub(crate) async fn until(&self, verdict: Verdict) -> u64 {
         for second in 0..600 {
             if self.clerk.verdict() == verdict {
                 return second;
@@ -129,7 +133,7 @@ impl World {
     }
 
     /// A user who was seen, and a proven outage: the session and its token, expired by now.
-    pub async fn outage(&self) -> (SimSession, String) {
+    pub(crate) async fn outage(&self) -> (SimSession, String) {
         let session = self.sim.sign_in("user_1");
         let token = self.sim.mint(&session);
         assert_eq!(self.get(&token).await.status, StatusCode::OK);
@@ -140,7 +144,7 @@ impl World {
     }
 }
 
-pub fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
+pub(crate) fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
     Request::builder()
         .method(method)
         .uri(path)
@@ -149,7 +153,7 @@ pub fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
         .expect("a request")
 }
 
-pub fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let request = Request::builder().method(method).uri(path);
     let request =
         fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -157,8 +161,96 @@ pub fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<B
 }
 
 /// The fields of a browser's page navigation.
-pub const NAVIGATION: [(&str, &str); 3] = [
+pub(crate) const NAVIGATION: [(&str, &str); 3] = [
     ("sec-fetch-dest", "document"),
     ("sec-fetch-mode", "navigate"),
     ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
 ];
+
+/// What Clerk is like, as the layer sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Weather {
+    Healthy,
+    Unknown,
+    Suspect,
+    Isolated,
+    Outage,
+    Recovering,
+}
+
+impl Weather {
+    /// In an order in which one world can go through them all.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Healthy,
+        Self::Unknown,
+        Self::Suspect,
+        Self::Isolated,
+        Self::Outage,
+        Self::Recovering,
+    ];
+}
+
+impl World {
+    /// Healthy, and able to tell when it is cut off, for [`Weather::Isolated`].
+    pub(crate) async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
+        let canary = "https://canary.sim.example/".parse().expect("an address");
+        Self::with(|builder| choose(builder).egress_canary(canary)).await
+    }
+
+    /// Makes the weather; for one world with a canary, in the order of [`Weather::ALL`].
+    pub(crate) async fn make(&self, weather: Weather) {
+        self.sim.heal_all();
+        match weather {
+            Weather::Healthy => {
+                self.until(Verdict::Healthy).await;
+            }
+            // Until the driver has looked at the clock again.
+            Weather::Unknown => self.clock.jump(3_000),
+            Weather::Suspect => {
+                self.sim.break_with(SimSurface::SessionMint, SimFault::status(429));
+                self.until(Verdict::Suspect).await;
+                self.pass(60).await;
+            }
+            Weather::Isolated => {
+                self.sim.break_with(SimSurface::CLERK, SimFault::Refused);
+                self.until(Verdict::Isolated).await;
+            }
+            Weather::Outage => {
+                self.until(Verdict::Healthy).await;
+                self.pass(65).await;
+                self.break_clerk();
+                self.until(Verdict::Outage).await;
+            }
+            Weather::Recovering => {
+                self.until(Verdict::Recovering).await;
+            }
+        }
+        let expected = match weather {
+            Weather::Healthy => Verdict::Healthy,
+            Weather::Unknown => Verdict::Unknown,
+            Weather::Suspect => Verdict::Suspect,
+            Weather::Isolated => Verdict::Isolated,
+            Weather::Outage => Verdict::Outage,
+            Weather::Recovering => Verdict::Recovering,
+        };
+        assert_eq!(self.clerk.verdict(), expected, "the weather was not made");
+    }
+
+    /// Lets requests to an application of the test's own through.
+    pub(crate) async fn ask(app: &Router, request: Request<Body>) -> Answer {
+        Answer::of(app.clone().oneshot(request).await.expect("infallible")).await
+    }
+}
+
+/// A request with a bearer token and further fields.
+pub(crate) fn signed(
+    method: &str,
+    path: &str,
+    token: &str,
+    fields: &[(&str, &str)],
+) -> Request<Body> {
+    let authorization = format!("Bearer {token}");
+    let mut all = vec![("authorization", authorization.as_str())];
+    all.extend_from_slice(fields);
+    anonymous(method, path, &all)
+}
