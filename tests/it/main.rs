@@ -1,5 +1,6 @@
 //! Behaviour through the public face.
 
+mod answers;
 mod architecture;
 mod outage;
 mod support;

@@ -212,12 +212,15 @@ impl World {
                 self.pass(60).await;
             }
             Weather::Isolated => {
+                self.until(Verdict::Healthy).await;
+                // Until every surface was seen well again.
+                self.pass(75).await;
                 self.sim.break_with(SimSurface::CLERK, SimFault::Refused);
                 self.until(Verdict::Isolated).await;
             }
             Weather::Outage => {
                 self.until(Verdict::Healthy).await;
-                self.pass(65).await;
+                self.pass(75).await;
                 self.break_clerk();
                 self.until(Verdict::Outage).await;
             }
