@@ -51,7 +51,7 @@ pub enum Credential<'a> {
 pub struct Asking {
     /// Who reads the answer.
     pub reader: Reader,
-    /// `GET`, `HEAD` or `OPTIONS`.
+    /// `GET`, `HEAD` or `OPTIONS`, and no upgrade: a WebSocket is no mere reading.
     pub safe: bool,
     /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
     pub same_origin: bool,
