@@ -2,6 +2,7 @@
 
 mod answers;
 mod architecture;
+mod contract;
 mod layer;
 mod outage;
 mod support;
