@@ -3,6 +3,7 @@
 mod answers;
 mod architecture;
 mod contract;
+mod health;
 mod layer;
 mod outage;
 mod support;
