@@ -93,10 +93,11 @@ impl Default for RoutePolicy {
 pub enum GraceAccess {
     /// None: administration, billing, credentials.
     Never,
-    /// `GET`, `HEAD` and `OPTIONS`. The default: reading goes on, changing waits.
+    /// `GET`, `HEAD` and `OPTIONS`, but no upgrades. The default: reading goes on, changing waits.
     #[default]
     SafeMethods,
-    /// All methods. For unsafe ones the request must come from the same origin.
+    /// All methods, and upgrades such as WebSockets. For unsafe methods and upgrades the request
+    /// must come from the same origin.
     Full,
 }
 

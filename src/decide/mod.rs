@@ -52,7 +52,7 @@ pub enum Credential<'a> {
 pub struct Asking {
     /// Who reads the answer.
     pub reader: Reader,
-    /// `GET`, `HEAD` or `OPTIONS`.
+    /// `GET`, `HEAD` or `OPTIONS`, and no upgrade: a WebSocket is no mere reading.
     pub safe: bool,
     /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
     pub same_origin: bool,
@@ -96,6 +96,12 @@ impl Default for Rules {
         }
     }
 }
+
+/// `iat` counts whole seconds by Clerk's clock, and a key set may come from a cache: only keys that
+/// were confirmed so long after a token was made are certainly newer.
+const KEY_LEAD: Duration = Duration::from_secs(10);
+/// Keys that were refreshed because a request waited for them are no older than this.
+const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -201,15 +207,16 @@ impl Judgement<'_> {
         }
     }
 
-    /// Keys confirmed after the token claims to have been made would hold its key if it were real.
-    /// An expired token is not worth a refresh: with or without its key it does not pass.
+    /// Keys confirmed well after the token claims to have been made would hold its key if it were
+    /// real; so would keys that were refreshed for this very request. An expired token is not worth
+    /// a refresh: with or without its key it does not pass.
     fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Obstacle {
         let invalid = Rejection::Invalid(InvalidToken::UnknownKey).into();
-        let would_be_known = match (self.known.keys.confirmed, token.issued_at) {
-            (Some(confirmed), Some(issued)) => issued <= confirmed,
-            (Some(_), None) => self.asking.settled,
-            (None, _) => false,
-        };
+        let would_be_known = self.known.keys.confirmed.is_some_and(|confirmed| {
+            let refreshed = self.asking.settled && self.now.wall.since(confirmed) <= JUST_NOW;
+            let lead = if refreshed { Duration::ZERO } else { KEY_LEAD };
+            token.issued_at.map_or(refreshed, |issued| issued.plus(lead) <= confirmed)
+        });
         let in_health = matches!(self.verdict, Verdict::Healthy | Verdict::Recovering);
         match timing {
             _ if would_be_known && self.keys_usable() => return invalid,

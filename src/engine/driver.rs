@@ -163,13 +163,14 @@ impl Task {
         }
     }
 
-    /// For an unknown key, once per cooldown.
+    /// For an unknown key, once per cooldown. Who asks while a refresh is under way waits for that;
+    /// who asks in vain is told at once.
     fn refresh_keys(&mut self, now: Moment) {
         if self.keys.may_refresh(now) {
             self.keys.refresh_after = Some(now.mono + UNKNOWN_KEY_COOLDOWN);
             self.schedule.hasten(Probe::Jwks, Instant::now());
             self.changed = true;
-        } else if !self.running.values().any(|probe| *probe == Probe::Jwks) {
+        } else if !self.schedule.is_under_way(Probe::Jwks, Instant::now()) {
             self.core.refreshes.send_modify(|count| *count += 1);
         }
     }

@@ -115,6 +115,12 @@ impl Schedule {
         slot.due = slot.due.min(soonest.max(now));
     }
 
+    /// True when a question is being asked, or waits for nothing but the spacing.
+    pub(crate) fn is_under_way(&self, probe: Probe, now: Instant) -> bool {
+        let slot = &self.slots[probe as usize];
+        slot.running || slot.due <= now + SPACING
+    }
+
     /// Adapts to a new outlook. When things get worse, everything is asked anew.
     pub(crate) fn adapt(&mut self, outlook: Outlook, now: Instant) {
         if outlook == self.outlook {

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::get_service;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
@@ -65,13 +65,17 @@ impl HealthService {
             Question::Ready => (usable, document::ready(usable)),
             Question::Health => document::health(&known, &self.shared, usable, strict, now),
         };
-        let mut response = Response::new(Body::from(json.to_string()));
+        let json = json.to_string();
+        let length = json.len();
+        let head = method == Method::HEAD;
+        let mut response = Response::new(if head { Body::empty() } else { Body::from(json) });
         if !healthy {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/health+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONTENT_LENGTH, length.into());
         response
     }
 }

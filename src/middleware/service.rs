@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Request};
 use tower::Service;
 
@@ -82,7 +82,8 @@ impl Gate {
         let (method, headers) = (request.method(), request.headers());
         Asking {
             reader: reader(method, headers),
-            safe: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS),
+            safe: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+                && !headers.contains_key(UPGRADE),
             same_origin: is_same_origin(headers),
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)

@@ -16,7 +16,7 @@ use crate::engine::{Counts, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
 use crate::id::{SessionId, UserId};
-use crate::middleware::{Authenticate, Gate};
+use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::{MAX_GRACE, RoutePolicy};
 use crate::snapshot::Snapshot;
 
@@ -65,7 +65,8 @@ impl ClerkResilience {
         Builder::new(config)
     }
 
-    /// The same layer with another policy, for one route or router.
+    /// The same layer with another policy, for one route or router. Paths that were named
+    /// [public](Builder::public) are public to the whole application's layer, not to this one.
     ///
     /// ```no_run
     /// # use axum::{Router, routing::{get, post}};
@@ -88,7 +89,7 @@ impl ClerkResilience {
         let gate = Gate {
             shared: Arc::clone(&self.gate.shared),
             answers: Arc::clone(&self.gate.answers),
-            public: self.gate.public.clone(),
+            public: PublicPaths::default(),
             route,
         };
         Self { gate: Arc::new(gate), strict_health: self.strict_health }

@@ -121,6 +121,9 @@ impl<'a> Page<'a> {
                 (&text.unavailable, body)
             }
             StatusCode::FORBIDDEN => (&text.forbidden, paragraph("", self.rejection.sentence())),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                (&text.unavailable, paragraph("", self.rejection.sentence()))
+            }
             _ => (&text.sign_in, paragraph("", self.rejection.sentence())),
         }
     }

@@ -279,14 +279,21 @@ fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
 }
 
 #[test]
-fn row_12_keys_confirmed_after_the_token_was_made_settle_it() {
+fn row_12_keys_confirmed_well_after_the_token_was_made_or_for_it_settle_it() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
-    let mut known = known(Verdict::Healthy, at(10));
-    known.keys.confirmed = Some(at(5).wall);
     let route = RoutePolicy::required();
-    let decision = decide(&credential, API, &route, &rules(), &known, at(10));
-    assert_eq!(rejection(&decision), Rejection::Invalid(InvalidToken::UnknownKey));
+    let ask = |confirmed: u64, settled| {
+        let mut known = known(Verdict::Healthy, at(12));
+        known.keys.confirmed = Some(at(confirmed).wall);
+        decide(&credential, Asking { settled, ..API }, &route, &rules(), &known, at(12))
+    };
+    let invalid = Rejection::Invalid(InvalidToken::UnknownKey);
+    assert_eq!(rejection(&ask(10, false)), invalid);
+    assert!(matches!(ask(9, false), Decision::AwaitKeys));
+    assert_eq!(rejection(&ask(12, true)), invalid, "refreshed for this very request");
+    let unsettled = Rejection::Unavailable(Unavailable::UnknownKey);
+    assert_eq!(rejection(&ask(9, true)), unsettled, "the refresh failed");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Behaviour through the public face.
 
+mod answers;
 mod architecture;
+mod contract;
 mod doctor;
 mod grace;
+mod health;
 mod judgement;
 mod keys;
+mod layer;
 mod outage;
 mod restart;
 mod support;
+mod vectors;

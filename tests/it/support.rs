@@ -180,3 +180,94 @@ pub(crate) const NAVIGATION: [(&str, &str); 3] = [
     ("sec-fetch-mode", "navigate"),
     ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
 ];
+
+/// What Clerk is like, as the layer sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Weather {
+    Healthy,
+    Unknown,
+    Suspect,
+    Isolated,
+    Outage,
+    Recovering,
+}
+
+impl Weather {
+    /// In an order in which one world can go through them all.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Healthy,
+        Self::Unknown,
+        Self::Suspect,
+        Self::Isolated,
+        Self::Outage,
+        Self::Recovering,
+    ];
+}
+
+impl World {
+    /// Healthy, and able to tell when it is cut off, for [`Weather::Isolated`].
+    pub(crate) async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
+        let canary = "https://canary.sim.example/".parse().expect("an address");
+        Self::with(|builder| choose(builder).egress_canary(canary)).await
+    }
+
+    /// Makes the weather; for one world with a canary, in the order of [`Weather::ALL`].
+    pub(crate) async fn make(&self, weather: Weather) {
+        self.sim.heal_all();
+        match weather {
+            Weather::Healthy => {
+                self.until(Verdict::Healthy).await;
+            }
+            // Until the driver has looked at the clock again.
+            Weather::Unknown => self.clock.jump(3_000),
+            Weather::Suspect => {
+                self.sim.break_with(SimSurface::SessionMint, SimFault::status(429));
+                self.until(Verdict::Suspect).await;
+                self.pass(60).await;
+            }
+            Weather::Isolated => {
+                self.until(Verdict::Healthy).await;
+                // Until every surface was seen well again.
+                self.pass(75).await;
+                self.sim.break_with(SimSurface::CLERK, SimFault::Refused);
+                self.until(Verdict::Isolated).await;
+            }
+            Weather::Outage => {
+                self.until(Verdict::Healthy).await;
+                self.pass(75).await;
+                self.break_clerk();
+                self.until(Verdict::Outage).await;
+            }
+            Weather::Recovering => {
+                self.until(Verdict::Recovering).await;
+            }
+        }
+        let expected = match weather {
+            Weather::Healthy => Verdict::Healthy,
+            Weather::Unknown => Verdict::Unknown,
+            Weather::Suspect => Verdict::Suspect,
+            Weather::Isolated => Verdict::Isolated,
+            Weather::Outage => Verdict::Outage,
+            Weather::Recovering => Verdict::Recovering,
+        };
+        assert_eq!(self.clerk.verdict(), expected, "the weather was not made");
+    }
+
+    /// Lets requests to an application of the test's own through.
+    pub(crate) async fn ask(app: &Router, request: Request<Body>) -> Answer {
+        Answer::of(app.clone().oneshot(request).await.expect("infallible")).await
+    }
+}
+
+/// A request with a bearer token and further fields.
+pub(crate) fn signed(
+    method: &str,
+    path: &str,
+    token: &str,
+    fields: &[(&str, &str)],
+) -> Request<Body> {
+    let authorization = format!("Bearer {token}");
+    let mut all = vec![("authorization", authorization.as_str())];
+    all.extend_from_slice(fields);
+    anonymous(method, path, &all)
+}

@@ -1,0 +1,468 @@
+//! The layer as a tower service among others.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::{
+    Auth, Authenticate, ClerkResilience, Driver, FreshAuth, HealthService, Rejection,
+};
+use http::{Request, StatusCode};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt as _, Empty, Full};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tower::buffer::Buffer;
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt};
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::support::{World, anonymous, bearer};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+fn is_thread_safe<T: Send + Sync + 'static>() {}
+fn is_cloneable<T: Clone>() {}
+fn is_sendable<T: Send>(_: &T) {}
+
+/// A service that is strict about tower's contract: whoever calls it must have found it ready, and
+/// a clone of it is not ready. It can have only so many calls prepared.
+#[derive(Debug)]
+struct Strict {
+    ready: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Strict {
+    fn new() -> (Self, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        (Self { ready: false, calls: calls.clone() }, calls)
+    }
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self { ready: false, calls: self.calls.clone() }
+    }
+}
+
+impl<B> Service<Request<B>> for Strict {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called without having been found ready");
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        ready(Ok(Response::new(Body::from("reached"))))
+    }
+}
+
+/// A world, and requests that take each of the three ways through the layer.
+struct Ways {
+    world: World,
+    known: String,
+    forged: String,
+}
+
+impl Ways {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let session = world.sim.sign_in("user_1");
+        let (known, forged) = (world.sim.mint(&session), world.sim.forge(&session));
+        assert_eq!(world.get(&known).await.status, StatusCode::OK);
+        Self { world, known, forged }
+    }
+
+    /// A token whose key the layer does not know yet.
+    fn unknown(&self) -> String {
+        self.world.sim.rotate_key();
+        self.world.sim.mint(&self.world.sim.sign_in("user_2"))
+    }
+
+    /// Drives a service through every way, twice, in an order in which one disturbs the next.
+    async fn drive<S>(&self, mut service: S, calls: &AtomicUsize)
+    where
+        S: Service<Request<Body>, Response = Response>,
+        S::Error: std::fmt::Debug,
+    {
+        for round in 0..2 {
+            let unknown = self.unknown();
+            for (way, token, status) in [
+                ("rejected", &self.forged, 401),
+                ("known", &self.known, 200),
+                ("unknown", &unknown, 200),
+                ("rejected", &self.forged, 401),
+                ("rejected", &self.forged, 401),
+                ("known now", &unknown, 200),
+                ("known", &self.known, 200),
+            ] {
+                let before = calls.load(Ordering::Relaxed);
+                let ready = service.ready().await.expect("ready");
+                let response = ready.call(bearer("GET", "/", token)).await.expect("an answer");
+                assert_eq!(response.status().as_u16(), status, "{way}, round {round}");
+                let reached = calls.load(Ordering::Relaxed) - before;
+                assert_eq!(reached, usize::from(status == 200), "{way}, round {round}");
+            }
+            // Once per cooldown an unknown key is asked for, and the known token must not expire.
+            self.world.sim.heal_all();
+            tokio::time::sleep(Duration::from_secs(if round == 0 { 31 } else { 0 })).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_layers_and_futures_go_anywhere() {
+    is_thread_safe::<ClerkResilience>();
+    is_cloneable::<ClerkResilience>();
+    is_thread_safe::<Authenticate<Router>>();
+    is_cloneable::<Authenticate<Router>>();
+    is_thread_safe::<HealthService>();
+    is_thread_safe::<Auth>();
+    is_thread_safe::<FreshAuth>();
+    is_thread_safe::<Rejection>();
+    fn is_sendable_type<T: Send + 'static>() {}
+    is_sendable_type::<Driver>();
+
+    let world = World::new().await;
+    let mut service = world.clerk.layer(Strict::new().0);
+    let ready = ServiceExt::<Request<Body>>::ready(&mut service).await.expect("ready");
+    let future = ready.call(anonymous("GET", "/", &[]));
+    is_sendable(&future);
+    drop(future);
+    // Not only Send services can be wrapped.
+    let local = std::rc::Rc::new(());
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let local = local.clone();
+        async move {
+            drop(local);
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let answer = world.clerk.layer(inner).oneshot(anonymous("GET", "/", &[])).await;
+    assert_eq!(answer.expect("infallible").status(), StatusCode::UNAUTHORIZED);
+}
+
+/// Other tests allocate at the same time, so only the best of many attempts counts.
+fn fewest_allocations(mut attempt: impl FnMut()) -> usize {
+    let measure = |_| {
+        let region = Region::new(ALLOCATOR);
+        attempt();
+        region.change().allocations
+    };
+    (0..20_000).map(measure).min().expect("attempts")
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrapping_a_service_allocates_nothing() {
+    let world = World::new().await;
+    assert_eq!(fewest_allocations(|| drop(world.clerk.layer(()))), 0);
+    assert_eq!(fewest_allocations(|| drop(world.clerk.clone())), 0);
+    assert_eq!(fewest_allocations(|| drop(Box::new(1))), 1, "the measurement works");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_inside_is_called_only_when_it_was_found_ready() {
+    let ways = Ways::new().await;
+    let (strict, calls) = Strict::new();
+    ways.drive(ways.world.clerk.layer(strict), &calls).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_concurrency_limit_of_one_inside_is_kept_and_given_back_on_every_way() {
+    let ways = Ways::new().await;
+    let (strict, calls) = Strict::new();
+    let service =
+        ServiceBuilder::new().layer(ways.world.clerk.clone()).concurrency_limit(1).service(strict);
+    let others = service.clone();
+    tokio::time::timeout(Duration::from_secs(120), ways.drive(service, &calls))
+        .await
+        .expect("no permit is lost");
+    let after = others.oneshot(bearer("GET", "/", &ways.known)).await.expect("infallible");
+    assert_eq!(after.status().as_u16(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_concurrency_limit_of_one_outside_is_given_back_on_every_way() {
+    let ways = Ways::new().await;
+    let (strict, calls) = Strict::new();
+    let service =
+        ServiceBuilder::new().concurrency_limit(1).layer(ways.world.clerk.clone()).service(strict);
+    tokio::time::timeout(Duration::from_secs(120), ways.drive(service, &calls))
+        .await
+        .expect("no permit is lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_buffer_works_inside_and_outside_on_every_way() {
+    let ways = Ways::new().await;
+    let (strict, calls) = Strict::new();
+    ways.drive(Buffer::new(ways.world.clerk.layer(strict), 4), &calls).await;
+    let ways = Ways::new().await;
+    let (strict, calls) = Strict::new();
+    ways.drive(ways.world.clerk.layer(Buffer::new(strict, 4)), &calls).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_wait_for_one_new_key_share_one_refresh_and_all_pass() {
+    let ways = Ways::new().await;
+    let unknown = ways.unknown();
+    ways.world.sim.forget_requests();
+    let (strict, calls) = Strict::new();
+    let service = ways.world.clerk.layer(strict);
+    let ask = |_| {
+        let (service, token) = (service.clone(), unknown.clone());
+        tokio::spawn(async move { service.oneshot(bearer("GET", "/", &token)).await })
+    };
+    let asked: Vec<_> = (0..200).map(ask).collect();
+    for answer in asked {
+        let answer = answer.await.expect("no panic").expect("infallible");
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 200);
+    assert_eq!(ways.world.sim.requests(SimSurface::Jwks), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_key_waits_no_longer_than_the_probe_s_deadline_and_a_half_second() {
+    let ways = Ways::new().await;
+    ways.world.pass(20).await;
+    ways.world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::Hang);
+    let unknown = ways.unknown();
+    let started = tokio::time::Instant::now();
+    let answer = ways.world.get(&unknown).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(started.elapsed() <= Duration::from_millis(3_010), "{:?}", started.elapsed());
+    let started = tokio::time::Instant::now();
+    assert_eq!(ways.world.get(&unknown).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(started.elapsed(), Duration::ZERO, "the second does not wait: it was tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_while_it_waits_does_no_harm() {
+    let ways = Ways::new().await;
+    ways.world.pass(20).await;
+    ways.world.sim.break_with(SimSurface::Jwks, SimFault::Latency(Duration::from_secs(1)));
+    let unknown = ways.unknown();
+    let waiting = ways.world.get(&unknown);
+    assert!(tokio::time::timeout(Duration::from_millis(300), waiting).await.is_err());
+    assert_eq!(ways.world.get(&ways.known).await.status, StatusCode::OK);
+    ways.world.pass(3).await;
+    assert_eq!(ways.world.get(&unknown).await.status, StatusCode::OK, "the refresh went on");
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("broken")]
+struct Broken;
+
+#[derive(Clone)]
+struct Failing {
+    ready: bool,
+}
+
+impl<B> Service<Request<B>> for Failing {
+    type Response = Response;
+    type Error = Broken;
+    type Future = Ready<Result<Response, Broken>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        Poll::Ready(if self.ready { Ok(()) } else { Err(Broken) })
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Err(Broken))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inner_service_s_error_type_passes_through_on_every_way() {
+    let ways = Ways::new().await;
+    let unknown = ways.unknown();
+    for (token, error) in
+        [(&ways.known, Some(Broken)), (&unknown, Some(Broken)), (&ways.forged, None)]
+    {
+        let service = ways.world.clerk.layer(Failing { ready: true });
+        assert_eq!(service.oneshot(bearer("GET", "/", token)).await.err(), error);
+    }
+    let mut unready = ways.world.clerk.layer(Failing { ready: false });
+    let error = ServiceExt::<Request<Body>>::ready(&mut unready).await.err();
+    assert_eq!(error, Some(Broken));
+}
+
+/// A request body that is not axum's and cannot be shared between threads' caches: any type will do.
+struct Odd(Option<&'static [u8]>);
+
+impl HttpBody for Odd {
+    type Data = Bytes;
+    type Error = std::fmt::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::fmt::Error>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(Bytes::from_static(bytes)))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_need_not_be_axum_s() {
+    let ways = Ways::new().await;
+    let unknown = ways.unknown();
+    let echo = tower::service_fn(async |request: Request<Odd>| {
+        let bytes = request.into_body().collect().await.expect("bytes").to_bytes();
+        Ok::<_, Infallible>(http::Response::new(Full::new(bytes).map_err(|never| match never {})))
+    });
+    let echo = echo.map_response(|response: http::Response<_>| response.map(Body::new));
+    for (token, status, body) in
+        [(&ways.known, 200, "odd"), (&unknown, 200, "odd"), (&ways.forged, 401, "")]
+    {
+        let (parts, _) = bearer("POST", "/", token).into_parts();
+        let request = Request::from_parts(parts, Odd(Some(b"odd")));
+        let answer =
+            ways.world.clerk.layer(echo.clone()).oneshot(request).await.expect("infallible");
+        assert_eq!(answer.status().as_u16(), status);
+        let bytes = answer.into_body().collect().await.expect("bytes").to_bytes();
+        assert!(status == 401 || bytes == body);
+    }
+    let empty = tower::service_fn(async |_: Request<Empty<Bytes>>| {
+        Ok::<_, Infallible>((StatusCode::ACCEPTED, "done"))
+    });
+    let (parts, _) = bearer("GET", "/", &ways.known).into_parts();
+    let request = Request::from_parts(parts, Empty::new());
+    let answer = ways.world.clerk.layer(empty).oneshot(request).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::ACCEPTED, "anything that becomes a response will do");
+}
+
+/// A body that never ends, and counts how much of it was asked for.
+struct Endless(Arc<AtomicUsize>);
+
+impl HttpBody for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streaming_bodies_are_not_read_ahead_in_either_direction() {
+    let ways = Ways::new().await;
+    let polled = Arc::new(AtomicUsize::new(0));
+    let out = Arc::new(AtomicUsize::new(0));
+    let stream = out.clone();
+    let app = Router::new()
+        .route(
+            "/",
+            post(move |body: Body| async move {
+                let mut body = body;
+                let first = body.frame().await.expect("a frame").expect("no error");
+                assert_eq!(first.into_data().expect("data"), "more");
+                Body::new(Endless(stream))
+            }),
+        )
+        .layer(ways.world.clerk.clone());
+    for (token, read) in [(&ways.known, 1), (&ways.forged, 1), (&ways.unknown(), 2)] {
+        let (parts, _) = bearer("POST", "/", token).into_parts();
+        let request = Request::from_parts(parts, Body::new(Endless(polled.clone())));
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(polled.load(Ordering::Relaxed), read, "only the handler read");
+        if response.status() == StatusCode::OK {
+            let before = out.load(Ordering::Relaxed);
+            let mut body = response.into_body();
+            for _ in 0..3 {
+                body.frame().await.expect("a frame").expect("no error");
+            }
+            assert_eq!(out.load(Ordering::Relaxed) - before, 3, "only what was asked for");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_goes_with_compression_tracing_and_limits_in_any_order() {
+    let ways = Ways::new().await;
+    let clerk = || ways.world.clerk.clone();
+    let app = || {
+        let long = || async { "long ".repeat(200) };
+        Router::new().route("/", get(long).post(async |body: Bytes| body.len().to_string()))
+    };
+    let apps = [
+        ("compression outside", app().layer(clerk()).layer(CompressionLayer::new())),
+        ("compression inside", app().layer(CompressionLayer::new()).layer(clerk())),
+        ("tracing outside", app().layer(clerk()).layer(TraceLayer::new_for_http())),
+        ("tracing inside", app().layer(TraceLayer::new_for_http()).layer(clerk())),
+        ("a limit outside", app().layer(clerk()).layer(RequestBodyLimitLayer::new(10))),
+        ("a limit inside", app().layer(RequestBodyLimitLayer::new(10)).layer(clerk())),
+        (
+            "all at once",
+            app().layer(
+                ServiceBuilder::new()
+                    .layer(TraceLayer::new_for_http())
+                    .layer(CompressionLayer::new())
+                    .layer(clerk())
+                    .layer(RequestBodyLimitLayer::new(10))
+                    .layer(CompressionLayer::new()),
+            ),
+        ),
+    ];
+    for (name, app) in apps {
+        let mut request = bearer("GET", "/", &ways.known);
+        request.headers_mut().insert("accept-encoding", "gzip".parse().expect("a value"));
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK, "{name}");
+        let gzip = response.headers().get("content-encoding").is_some_and(|value| value == "gzip");
+        assert_eq!(gzip, name.contains("compression") || name == "all at once", "{name}");
+
+        let rejected = World::ask(&app, bearer("GET", "/", &ways.forged)).await;
+        assert_eq!(rejected.status, StatusCode::UNAUTHORIZED, "{name}");
+        assert_eq!(rejected.json()["code"], "invalid_token", "{name}");
+
+        let (parts, _) = bearer("POST", "/", &ways.known).into_parts();
+        let long = Request::from_parts(parts, Body::from("x".repeat(100)));
+        let answer = World::ask(&app, long).await;
+        let limited = name.contains("limit") || name == "all at once";
+        let status = if limited { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::OK };
+        assert_eq!(answer.status, status, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_driver_ends_when_the_last_handle_and_layer_are_gone() {
+    let world = World::new().await;
+    let (sim, clock) = (world.sim.clone(), world.clock.clone());
+    let builder = ClerkResilience::builder(crate::support::config(&sim));
+    let (clerk, driver) = builder.clock(clock).upstream(sim.upstream()).pair().expect("good");
+    let driver = tokio::spawn(driver);
+    let wrapped = clerk.layer(Strict::new().0);
+    let health = clerk.health_service();
+    drop(clerk);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!driver.is_finished());
+    drop(wrapped);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!driver.is_finished(), "the health endpoint still needs it");
+    drop(health);
+    let ended: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(tokio::time::timeout(Duration::from_secs(5), driver));
+    ended.await.expect("it ends").expect("in order");
+}
