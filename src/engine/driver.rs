@@ -17,7 +17,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::State;
 use crate::clock::Moment;
-use crate::health::{Health, Surface, Verdict};
+use crate::health::{Evidence, Health, Observation, Outcome, Surface, Tracker, Verdict};
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
@@ -198,6 +198,7 @@ impl Task {
         if let Some(observation) = &finding.observation {
             tracing::debug!(event = "clerk.probe", surface = %observation.surface, outcome = ?observation.outcome, latency = ?observation.latency);
             self.health.observe(observation);
+            warn_of_stranger(observation, self.health.tracker(observation.surface));
         }
         match finding.brought {
             Brought::Nothing => {}
@@ -275,5 +276,14 @@ impl Task {
         let now = self.core.clock.now();
         self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
         self.state.settle().await;
+    }
+}
+
+/// Once for each run of failures: somebody who is not Clerk answers in its place.
+fn warn_of_stranger(seen: &Observation, tracker: &Tracker) {
+    if let Outcome::Failed(Evidence::Hostile, trouble) = &seen.outcome
+        && tracker.failures() == 1
+    {
+        tracing::warn!(event = "clerk.stranger", surface = %seen.surface, %trouble, "somebody who is not Clerk answers in its place; no outage is concluded from it");
     }
 }
