@@ -69,3 +69,32 @@ impl VerifiedTokens {
         self.hasher.hash_one(&bytes[bytes.len().saturating_sub(DIGESTED)..])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimClerk;
+    use crate::token::Expectations;
+    use crate::verify::verify;
+
+    #[test]
+    fn a_token_is_known_byte_for_byte_and_only_while_its_key_is_in_the_set() {
+        let sim = SimClerk::in_memory();
+        let keys =
+            |sim: &SimClerk| KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");
+        let (token, held) = (sim.mint(&sim.sign_in("user_1")), keys(&sim));
+        let verified = verify(&token, &held, &Expectations::any()).expect("a good token");
+        let tokens = VerifiedTokens::new(16);
+        tokens.insert(Arc::new(Known::new(&token, verified)));
+        assert!(tokens.find(&token, &held).is_some());
+
+        let mut other = token.clone().into_bytes();
+        other[0] ^= 1;
+        let other = String::from_utf8(other).expect("still text");
+        assert!(tokens.find(&other, &held).is_none(), "the signature alone is not enough");
+        assert!(tokens.find(&token, &keys(&sim)).is_none(), "an equal key is not the same key");
+        assert!(tokens.find(&token, &held.replaced_by(&keys(&sim))).is_some());
+        tokens.keep_only(&KeySet::default());
+        assert!(tokens.find(&token, &held).is_none());
+    }
+}
