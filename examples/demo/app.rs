@@ -87,9 +87,9 @@ async fn me(visitor: Visitor) -> Response {
 }
 
 async fn page(visitor: Visitor, State(notes): State<Notes>) -> Response {
-    let items: String = notes.with(&visitor.user, |notes| {
-        notes.iter().rev().map(|note| format!("<li>{}</li>", escape(note))).collect()
-    });
+    let item = |note: &String| format!("<li>{}</li>", escape(note));
+    let items = notes
+        .with(&visitor.user, |notes| notes.iter().rev().map(item).collect::<Vec<_>>().concat());
     let list =
         if items.is_empty() { "<li class=\"none\">No notes yet.</li>".into() } else { items };
     let notice = match visitor.grace {
@@ -113,7 +113,7 @@ struct NewNote {
 async fn add(visitor: Visitor, State(notes): State<Notes>, Form(new): Form<NewNote>) -> Response {
     let text: String = new.note.trim().chars().take(200).collect();
     notes.with(&visitor.user, |notes| {
-        if !text.is_empty() {
+        if !text.is_empty() && !notes.contains(&text) {
             notes.push(text);
         }
         let excess = notes.len().saturating_sub(KEPT);

@@ -22,7 +22,8 @@ clerk-resilience and the same one behind plain verification.
   -h, --help           print this
 
 With CLERK_PUBLISHABLE_KEY set, or with --clerk-url, there is no simulated Clerk: the application
-alone is served, configured by the CLERK_* variables.";
+alone is served, configured by the CLERK_* variables. --clerk-url stands for the Frontend API, and
+for the Backend API too unless CLERK_API_URL is set.";
 
 /// Everything that was asked for.
 #[derive(Debug, Eq, PartialEq)]
@@ -49,6 +50,7 @@ pub(crate) enum Mode {
 
 /// The options as they stand.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct Given {
     port: Option<u16>,
     serve_for: Option<Duration>,

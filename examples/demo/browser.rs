@@ -140,7 +140,7 @@ pub(crate) fn request(kind: Kind, token: Option<&str>) -> Request {
     if kind == Kind::Form {
         request = request.header("content-type", "application/x-www-form-urlencoded");
     }
-    let body = if kind == Kind::Form { Body::from("note=milk") } else { Body::empty() };
+    let body = if kind == Kind::Form { Body::from("note=Water+the+plants") } else { Body::empty() };
     request.body(body).expect("every part is well-formed")
 }
 

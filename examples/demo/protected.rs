@@ -1,5 +1,7 @@
 //! The application behind the layer, as a process that can be killed and started anew.
 
+use std::time::Duration;
+
 use axum::Router;
 use clerk_resilience::{Builder, ClerkResilience, ConfigError};
 use tokio::task::JoinHandle;
@@ -26,5 +28,13 @@ impl Protected {
         self.driver.abort();
         // An aborted task ends in an error by design.
         let _ = (&mut self.driver).await;
+    }
+
+    /// Ends it in good order: with the last handle gone, the driver writes what it knows and stops.
+    pub(crate) async fn end(self) {
+        let Self { clerk, router, driver } = self;
+        drop((clerk, router));
+        // A request that is still under way holds a handle; there is no point in waiting for it.
+        let _ = tokio::time::timeout(Duration::from_secs(3), driver).await;
     }
 }
