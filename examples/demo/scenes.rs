@@ -39,10 +39,11 @@ const WHOLE: [Scene; 6] = [
     Scene {
         id: "storm",
         label: "429 storm",
-        hint: "As in February 2026: over 95 % of requests are answered 429, the rest very slowly.",
+        hint: "As in February 2026: over 95 % of requests are answered 429, the rest very slowly. Ada is not among the lucky ones.",
         set: |sim| {
             let slow = SimFault::Latency(Duration::from_secs(6));
-            sim.set_faults(SimSurface::CLERK, [(0.98, SimFault::status(429)), (0.02, slow)]);
+            sim.set_faults(SimSurface::CLERK, [(0.95, SimFault::status(429)), (0.05, slow)]);
+            sim.break_with(SimSurface::SessionMint, SimFault::status(429));
         },
     },
     Scene {
