@@ -18,6 +18,7 @@ mod stage;
 mod table;
 mod tally;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use args::{Args, Mode};
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn block_on(log: LevelFilter, run: impl Future<Output = Result<(), Trouble>>) -> ExitCode {
-    tracing_subscriber::fmt().with_max_level(log).with_writer(std::io::stderr).init();
+    let (out, colours) = (std::io::stderr, std::io::stderr().is_terminal());
+    tracing_subscriber::fmt().with_max_level(log).with_writer(out).with_ansi(colours).init();
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run),
         Err(error) => Err(error.into()),

@@ -33,7 +33,7 @@ pub(crate) fn heal(sim: &SimClerk) {
 
 /// All of them, in groups.
 pub(crate) const ALL: [(&str, &[Scene]); 3] =
-    [("All of Clerk", &WHOLE), ("One part of it", &PARTS), ("Somebody else", &STRANGERS)];
+    [("All of Clerk", &WHOLE), ("Only", &PARTS), ("Somebody else", &STRANGERS)];
 
 const WHOLE: [Scene; 6] = [
     Scene {
@@ -48,7 +48,7 @@ const WHOLE: [Scene; 6] = [
     },
     Scene {
         id: "down",
-        label: "503 everywhere",
+        label: "All 503",
         hint: "Every request is answered 503 by the network in front of Clerk.",
         set: |sim| sim.break_with(SimSurface::CLERK, SimFault::cdn(503)),
     },
@@ -83,7 +83,7 @@ const WHOLE: [Scene; 6] = [
 const PARTS: [Scene; 5] = [
     Scene {
         id: "jwks",
-        label: "Keys only",
+        label: "Keys",
         hint: "The signing keys cannot be fetched. Plain verification drops its own within 5 minutes; the layer keeps the last good ones.",
         set: |sim| {
             let keys = [SimSurface::Jwks, SimSurface::BackendJwks];
@@ -92,7 +92,7 @@ const PARTS: [Scene; 5] = [
     },
     Scene {
         id: "mint",
-        label: "Sessions only",
+        label: "Sessions",
         hint: "Keys still come from a cache, but no token is renewed and no page gets through a handshake.",
         set: |sim| {
             let sessions = [
@@ -106,13 +106,13 @@ const PARTS: [Scene; 5] = [
     },
     Scene {
         id: "handshake",
-        label: "Handshake only",
+        label: "Handshake",
         hint: "As in April 2026: only the redirect for expired pages fails. Tokens are renewed in time, so nobody notices.",
         set: |sim| sim.break_with(SimSurface::Handshake, SimFault::status(500)),
     },
     Scene {
         id: "backend",
-        label: "Backend API only",
+        label: "Backend API",
         hint: "As in autumn 2025. Sessions go on; plain verification fetches its keys there and fails within 5 minutes.",
         set: |sim| sim.break_with(SimSurface::BACKEND, SimFault::status(503)),
     },

@@ -55,8 +55,11 @@ pub(crate) fn run(all_seconds: bool) -> ExitCode {
         Ok(tally) => {
             table::print(&tally, all_seconds);
             let broken = tally.broken_promises();
-            for promise in &broken {
+            for promise in broken.iter().take(20) {
                 eprintln!("BROKEN: {promise}");
+            }
+            if broken.len() > 20 {
+                eprintln!("and {} times more", broken.len() - 20);
             }
             if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

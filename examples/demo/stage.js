@@ -9,7 +9,7 @@ const verdicts = {
   recovering: 'Clerk is back. Grace ends session by session.',
   isolated: 'Our own network seems to be cut off.',
 };
-const now = { '200': 'Ada is served', '200g': 'Ada is served, in grace', '503': 'Ada is told to wait', '401': 'Ada is signed out', '307': 'Ada is sent away to Clerk', '···': 'Ada gets no answer' };
+const now = { '200': 'served', '200g': 'served, in grace', '503': 'told to wait', '401': 'signed out', '307': 'sent away to Clerk', '···': 'left without an answer' };
 const lanes = [...document.querySelectorAll('.lane')];
 const buttons = [...document.querySelectorAll('[data-scene]')];
 const times = n => n === 1 ? 'once' : n + ' times';
@@ -59,7 +59,7 @@ function show(report) {
   put('verdict-detail', verdicts[report.verdict] || '');
   const left = report.tokenLeft;
   put('token', left >= 0 ? 'expires in ' + left + ' s' : 'expired ' + span(-left) + ' ago');
-  put('token-detail', left >= 0 ? (left > 17 ? 'Her browser renews it in ' + (left - 17) + ' s.' : 'Her browser tries to renew it.') : 'Her browser keeps it and goes on trying.');
+  put('token-detail', left >= 0 ? (left > 17 ? 'Her browser renews it in ' + (left - 17) + ' s.' : 'Her browser tries to renew it.') : 'Her browser keeps trying.');
   lanes.forEach((at, place) => lane(at, report, place));
   for (const b of buttons) b.setAttribute('aria-pressed', b === button);
   $('#heal').className = scene ? 'wanted' : '';
