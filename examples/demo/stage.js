@@ -37,7 +37,7 @@ function surfaces(checks) {
     const check = (checks['clerk:' + key] || [{}])[0], state = check.state || 'unknown';
     const row = document.createElement('tr');
     row.className = state;
-    const latency = check.observedValue == null ? '' : check.observedValue + ' ms';
+    const latency = check.observedValue == null || state === 'down' ? '' : check.observedValue + ' ms';
     for (const [text, cls] of [[name], [state], [latency, 'latency'], [check.output || '']]) {
       const cell = row.insertCell();
       cell.textContent = text;
