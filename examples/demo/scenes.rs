@@ -130,7 +130,7 @@ const PARTS: [Scene; 5] = [
 const STRANGERS: [Scene; 1] = [Scene {
     id: "portal",
     label: "Captive portal",
-    hint: "A stranger answers in Clerk's place. That proves no outage, so nothing is granted: expired sessions get an honest 503.",
+    hint: "A stranger answers in Clerk's place. That proves no outage: half a minute after their expiry, tokens get an honest 503.",
     set: |sim| sim.break_with(SimSurface::CLERK, SimFault::Html),
 }];
 
