@@ -179,14 +179,15 @@ const STYLE: &str = "\
 :root{--ink:#1c2024;--soft:#5b6470;--paper:#f6f7f9;--card:#fff;--line:#e1e4e8;--accent:#2f5bd3;--on:#fff}\
 @media(prefers-color-scheme:dark){:root{--ink:#e9ecf0;--soft:#a2abb7;--paper:#101317;--card:#181c22;--line:#2a3038;--accent:#8fb0ff;--on:#10131a}}\
 *{box-sizing:border-box}\
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--paper);color:var(--ink);font:1rem/1.6 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}\
+body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:1.5rem;background:var(--paper);color:var(--ink);font:1rem/1.6 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}\
 main{width:100%;max-width:34rem;padding:2.5rem;background:var(--card);border:1px solid var(--line);border-radius:.875rem}\
 h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;text-wrap:balance}\
-p{margin:0 0 1rem}\
+p{margin:0 0 1rem;text-wrap:pretty}\
 .app{margin:0 0 .5rem;color:var(--soft);font-size:.875rem;font-weight:600}\
 .note{color:var(--soft);font-size:.875rem}\
 .actions{margin:1.5rem 0 0}\
 .button{display:inline-block;padding:.625rem 1.25rem;border-radius:.5rem;background:var(--accent);color:var(--on);font-weight:600;text-decoration:none}\
+.button:hover{filter:brightness(1.1)}\
 .button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}\
 ul{margin:1.5rem 0 0;padding:1rem 0 0;border-top:1px solid var(--line);list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;font-size:.875rem}\
 ul a{color:var(--soft)}\

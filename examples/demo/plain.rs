@@ -1,0 +1,134 @@
+//! Plain verification, as Clerk's own server libraries do it: no request to Clerk while the token is
+//! good and the keys are cached, and no mercy when not. The keys are dropped after five minutes,
+//! *before* new ones are fetched; an expired token is a 401, or for a page a redirect to Clerk.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{OriginalUri, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use clerk_resilience::clock::{Clock, Moment};
+use clerk_resilience::id::UserId;
+use clerk_resilience::jwks::KeySet;
+use clerk_resilience::key::{PublishableKey, SecretKey};
+use clerk_resilience::token::{CookieNames, Expectations, Timing, locate};
+use clerk_resilience::upstream::{Call, Upstream};
+use clerk_resilience::verify::verify;
+use http::{HeaderMap, Method, StatusCode};
+use url::Url;
+
+use crate::browser::Address;
+
+const KEYS_LIVE: Duration = Duration::from_secs(300);
+const LEEWAY: Duration = Duration::from_secs(5);
+/// They set no timeout; this is where the runtime gives up.
+const PATIENCE: Duration = Duration::from_secs(300);
+const ATTEMPTS: u32 = 5;
+
+/// Who passed plain verification.
+#[derive(Clone, Debug)]
+pub(crate) struct PlainUser(pub(crate) UserId);
+
+/// What it needs to know.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) address: Address,
+    pub(crate) publishable: PublishableKey,
+    pub(crate) secret: SecretKey,
+    pub(crate) cache: Mutex<Option<(KeySet, Moment)>>,
+}
+
+enum Failure {
+    Unauthorized,
+    /// All that is wrong is its time.
+    Expired(String),
+}
+
+/// The middleware.
+pub(crate) async fn verify_session(
+    State(plain): State<Arc<Plain>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let document = request.headers().get("sec-fetch-dest").is_some_and(|to| to == "document");
+    let navigates = document && request.method() == Method::GET;
+    match plain.user(request.headers()).await {
+        Ok(user) => {
+            request.extensions_mut().insert(user);
+            next.run(request).await
+        }
+        Err(Failure::Expired(token)) if navigates => {
+            plain.handshake(&request, &token).into_response()
+        }
+        Err(_) => (StatusCode::UNAUTHORIZED, "Unauthenticated\n").into_response(),
+    }
+}
+
+impl Plain {
+    async fn user(&self, headers: &HeaderMap) -> Result<PlainUser, Failure> {
+        let names = CookieNames::of(&self.publishable);
+        let located = locate(headers, &names, &self.publishable);
+        let token = located.token().ok_or(Failure::Unauthorized)?;
+        let keys = self.keys().await.ok_or(Failure::Unauthorized)?;
+        let expect = Expectations::session_tokens(self.publishable.issuer());
+        let verified = verify(token, &keys, &expect).map_err(|_| Failure::Unauthorized)?;
+        match verified.timing(self.clock.now().wall, LEEWAY) {
+            Timing::Current => Ok(PlainUser(verified.session().user_id.clone())),
+            Timing::Expired { .. } => Err(Failure::Expired(token.to_owned())),
+            _ => Err(Failure::Unauthorized),
+        }
+    }
+
+    async fn keys(&self) -> Option<KeySet> {
+        if let Some(keys) = self.cached() {
+            return Some(keys);
+        }
+        for attempt in 0..ATTEMPTS {
+            if let Some(keys) = self.fetch().await {
+                let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+                *cache = Some((keys.clone(), self.clock.now()));
+                return Some(keys);
+            }
+            tokio::time::sleep(Duration::from_millis(125 << attempt)).await;
+        }
+        None
+    }
+
+    /// Old keys are thrown away whether or not there are new ones.
+    fn cached(&self) -> Option<KeySet> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        cache.take_if(|(_, fetched)| now.since(*fetched) >= KEYS_LIVE);
+        cache.as_ref().map(|(keys, _)| keys.clone())
+    }
+
+    async fn fetch(&self) -> Option<KeySet> {
+        let url = self.address.backend_api.join("v1/jwks").ok()?;
+        let call = Call::get(url).bearer(self.secret.expose()).deadline(PATIENCE);
+        let reply = self.upstream.call(call).await.ok()?;
+        if reply.status.is_success() { KeySet::parse(&reply.body).ok() } else { None }
+    }
+
+    /// Sends a page to Clerk, which is to send it back with a fresh token.
+    fn handshake(&self, request: &Request, token: &str) -> Redirect {
+        let mut url = self.address.at("v1/client/handshake");
+        let back = here(request).unwrap_or_else(|| self.address.frontend_api.clone());
+        url.query_pairs_mut()
+            .append_pair("redirect_url", back.as_str())
+            .append_pair("__session", token);
+        Redirect::temporary(url.as_str())
+    }
+}
+
+/// The address of the page, as the browser knows it: a TLS edge in front says what it was asked for.
+fn here(request: &Request) -> Option<Url> {
+    let field = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = field("x-forwarded-host").or_else(|| field("host"))?;
+    let scheme = field("x-forwarded-proto").unwrap_or("http");
+    let original = request.extensions().get::<OriginalUri>();
+    let path = original.map_or(request.uri(), |OriginalUri(uri)| uri).path();
+    Url::parse(&format!("{scheme}://{host}{path}")).ok()
+}
