@@ -16,6 +16,8 @@ const JITTER: f64 = 0.2;
 const DOWN_FIRST: Duration = Duration::from_secs(5);
 const DOWN_LAST: Duration = Duration::from_secs(15);
 const DOWN_GROWTH: f64 = 1.25;
+/// The status page is polled no more often than this.
+const PAGE_SPACING: Duration = Duration::from_secs(60);
 /// Keys that could not be had are asked for again after 2 s, and ever more slowly.
 const KEYS_FIRST: Duration = Duration::from_secs(2);
 
@@ -110,8 +112,9 @@ impl Schedule {
 
     /// Somebody needs to know: asks as soon as the spacing allows.
     pub(crate) fn hasten(&mut self, probe: Probe, now: Instant) {
+        let spacing = if probe == Probe::StatusPage { PAGE_SPACING } else { SPACING };
         let slot = self.slot(probe);
-        let soonest = slot.last.map_or(now, |last| last + SPACING);
+        let soonest = slot.last.map_or(now, |last| last + spacing);
         slot.due = slot.due.min(soonest.max(now));
     }
 
@@ -130,12 +133,7 @@ impl Schedule {
         self.down_interval = DOWN_FIRST;
         if matches!(outlook, Outlook::Alert | Outlook::Mending) {
             for probe in Probe::ALL {
-                if probe != Probe::StatusPage {
-                    let within = now + self.interval(probe);
-                    let slot = self.slot(probe);
-                    slot.due = slot.due.min(within);
-                    self.hasten(probe, now);
-                }
+                self.hasten(probe, now);
             }
         }
     }

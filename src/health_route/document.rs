@@ -100,7 +100,7 @@ fn surface_check(tracker: &Tracker) -> Value {
         "since": tracker.since().map(|at| at.to_string()),
         "time": tracker.checked().map(|at| at.to_string()),
     });
-    if let Some(latency) = millis(tracker.latency()) {
+    if let Some(latency) = millis(tracker.latency().filter(|_| tracker.failures() == 0)) {
         check["observedValue"] = latency.into();
         check["observedUnit"] = "ms".into();
         check["p50"] = json!(millis(tracker.percentile(50)));
