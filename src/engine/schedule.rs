@@ -102,7 +102,7 @@ impl Schedule {
         let interval = self.interval(probe);
         let slot = self.slot(probe);
         slot.running = false;
-        slot.due = now + jittered(interval);
+        slot.due = (now + jittered(interval)).max(slot.last.unwrap_or(now) + SPACING);
     }
 
     /// Never again.

@@ -116,6 +116,23 @@ async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_does_a_flood_on_a_route_where_the_session_is_optional() {
+    use clerk_resilience::RoutePolicy;
+
+    let world = World::with(|builder| builder.policy(RoutePolicy::optional())).await;
+    let session = world.sim.sign_in("user_1");
+    world.pass(40).await;
+    let before = world.sim.requests(SimSurface::Jwks);
+    for n in 0..300 {
+        let token = world.sim.token(&session).kid(format!("ins_{n}")).forged().sign();
+        assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let asked = world.sim.requests(SimSurface::Jwks) - before;
+    assert!((1..=3).contains(&asked), "{asked} in about thirty seconds, the regular one included");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_key_is_invalid_when_fresh_keys_lack_it_and_undetermined_when_they_cannot_be_had()
  {
     let world = World::new().await;
