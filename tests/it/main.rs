@@ -4,6 +4,7 @@ mod answers;
 mod architecture;
 mod contract;
 mod health;
+mod hostile;
 mod layer;
 mod outage;
 mod support;
