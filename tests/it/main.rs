@@ -9,3 +9,4 @@ mod layer;
 mod outage;
 mod support;
 mod vectors;
+mod wire;
