@@ -88,9 +88,18 @@ fn fault(error: &reqwest::Error) -> Fault {
         if let Some(known) = known_fault(this) {
             return known;
         }
-        cause = this.source();
+        cause = inside(this);
     }
     if error.is_connect() { Fault::Reset } else { Fault::Protocol }
+}
+
+/// What an error wraps. The source of an `io::Error` is the source of the error in it, so following
+/// sources alone would pass that one over.
+fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 fn known_fault(error: &(dyn Error + 'static)) -> Option<Fault> {
@@ -98,9 +107,6 @@ fn known_fault(error: &(dyn Error + 'static)) -> Option<Fault> {
         return Some(tls_fault(tls));
     }
     if let Some(io) = error.downcast_ref::<io::Error>() {
-        if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls_fault(tls));
-        }
         return match io.kind() {
             io::ErrorKind::ConnectionRefused => Some(Fault::Refused),
             io::ErrorKind::ConnectionReset

@@ -35,6 +35,7 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 fn is_thread_safe<T: Send + Sync + 'static>() {}
 fn is_cloneable<T: Clone>() {}
 fn is_sendable<T: Send>(_: &T) {}
+fn is_task<T: Future + Send + 'static>() {}
 
 /// A service that is strict about tower's contract: whoever calls it must have found it ready, and
 /// a clone of it is not ready. It can have only so many calls prepared.
@@ -137,8 +138,7 @@ async fn handles_layers_and_futures_go_anywhere() {
     is_thread_safe::<Auth>();
     is_thread_safe::<FreshAuth>();
     is_thread_safe::<Rejection>();
-    fn is_sendable_type<T: Send + 'static>() {}
-    is_sendable_type::<Driver>();
+    is_task::<Driver>();
 
     let world = World::new().await;
     let mut service = world.clerk.layer(Strict::new().0);

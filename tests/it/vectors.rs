@@ -88,7 +88,7 @@ fn judge(all: &Value, row: &Value) -> Result<Value, String> {
         Err(Unverified::Invalid(reason)) => return code(reason),
         // The layer refreshes the keys and then calls it what the reference calls it.
         Err(Unverified::UnknownKey(_)) => return code(InvalidToken::UnknownKey),
-        Err(_) => panic!("another way not to be verified"),
+        Err(other) => panic!("another way not to be verified: {other:?}"),
     };
     match verified.timing(now, expect.leeway) {
         Timing::Current => Ok(verified.session().claims().expect("an object")),
