@@ -45,3 +45,40 @@ struct Payload {
     #[serde(default)]
     handshake: Value,
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sim::{SimClerk, TokenBuilder};
+
+    fn verified(
+        clerk: &SimClerk,
+        change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>,
+    ) -> Result<Handshake, InvalidToken> {
+        let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
+        let token = clerk.token(&clerk.sign_in("user_1")).claim("handshake", json!(["a=b"]));
+        verify(&change(token).sign(), &keys)
+    }
+
+    #[test]
+    fn the_cookies_of_a_signed_handshake_are_handed_out() {
+        let handshake = verified(&SimClerk::in_memory(), |token| token).expect("signed");
+        assert_eq!(handshake.directives, ["a=b"]);
+    }
+
+    #[test]
+    fn a_handshake_that_clerk_did_not_sign_as_one_sets_no_cookies() {
+        let clerk = SimClerk::in_memory();
+        let refused = |change| verified(&clerk, change).expect_err("refused");
+        let template = |token: TokenBuilder<'_>| token.header("cat", "cl_B7d4PD222AAA");
+        assert_eq!(refused(template), InvalidToken::Malformed);
+        assert_eq!(refused(TokenBuilder::forged), InvalidToken::Signature);
+        assert_eq!(refused(|token| token.kid("ins_other")), InvalidToken::UnknownKey);
+        assert_eq!(refused(|token| token.header("alg", "none")), InvalidToken::Algorithm);
+        assert_eq!(refused(|token| token.header("typ", "at+jwt")), InvalidToken::Malformed);
+        assert_eq!(refused(|token| token.claim("handshake", "a=b")), InvalidToken::Claim);
+        assert_eq!(refused(|token| token.without_claim("handshake")), InvalidToken::Claim);
+    }
+}

@@ -134,3 +134,74 @@ fn first_list(claims: &Map<String, Value>, names: [&str; 2]) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sim::{SimClerk, TokenBuilder};
+
+    fn verified(
+        change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>,
+        expect: &Expectations,
+    ) -> Result<MachineToken, MachineError> {
+        let clerk = SimClerk::in_memory();
+        let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
+        let token = clerk.token(&clerk.sign_in("user_1")).without_claim("azp");
+        verify(&change(token).sign(), &keys, expect, clerk.clock().now().wall)
+    }
+
+    fn machine(token: TokenBuilder<'_>) -> TokenBuilder<'_> {
+        token.claim("sub", "mch_1").header("cat", CATEGORY_MACHINE)
+    }
+
+    fn oauth(token: TokenBuilder<'_>) -> TokenBuilder<'_> {
+        token.header("typ", "at+jwt").claim("scope", "read write").claim("client_id", "client_1")
+    }
+
+    #[test]
+    fn a_machine_and_an_application_are_told_apart_and_described() {
+        let found = verified(machine, &Expectations::any()).expect("a machine");
+        assert_eq!((found.kind, &*found.subject), (TokenKind::MachineToMachine, "mch_1"));
+        assert!(found.is_active());
+        let found = verified(oauth, &Expectations::any()).expect("an application");
+        assert_eq!(found.kind, TokenKind::OAuth);
+        assert_eq!(found.scopes, ["read", "write"]);
+        assert_eq!(found.client_id.as_deref(), Some("client_1"));
+    }
+
+    #[test]
+    fn a_token_of_another_category_is_no_machines() {
+        let category = |token| machine(token).header("cat", "cl_B7d4PD111AAA");
+        assert_eq!(verified(category, &Expectations::any()), Err(MachineError::Invalid));
+        let session = verified(|token| token, &Expectations::any());
+        assert_eq!(session, Err(MachineError::Unverified(InvalidToken::Malformed)));
+    }
+
+    #[test]
+    fn an_expected_audience_must_be_named_by_an_access_token() {
+        let mut expect = Expectations::any();
+        expect.audiences = vec!["api".to_owned()];
+        expect.authorized_parties = vec!["https://app.example.com".to_owned()];
+        assert!(verified(machine, &expect).is_ok(), "a machine's token may be for anybody");
+        let refused = Err(MachineError::Unverified(InvalidToken::Claim));
+        assert_eq!(verified(oauth, &expect), refused);
+        assert_eq!(
+            verified(|token| oauth(token).claim("aud", json!(["api", ""])), &expect),
+            refused
+        );
+        assert!(verified(|token| oauth(token).claim("aud", json!(["x", "api"])), &expect).is_ok());
+    }
+
+    #[test]
+    fn signature_and_time_count_for_machines_too() {
+        let code = |change| verified(change, &Expectations::any()).expect_err("refused");
+        let forged = code(|token| machine(token).forged());
+        assert_eq!(forged, MachineError::Unverified(InvalidToken::Signature));
+        let expired = code(|token| machine(token).ago(Duration::from_secs(100)));
+        assert_eq!(expired, MachineError::Unverified(InvalidToken::Expired));
+    }
+}

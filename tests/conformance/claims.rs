@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::SessionId;
 use clerk_resilience::token::{Expectations, Scoped, Session, SessionStatus};
 use clerk_resilience::verify::verify;
 use clerk_resilience::{Access, Factor, Reverification};
@@ -76,13 +77,12 @@ fn described(session: &Session) -> Map<String, Value> {
     let organization = session.organization.as_ref();
     let minutes = |age: Option<u32>| age.map_or(json!(-1), |minutes| json!(minutes));
     let status = match session.status {
-        SessionStatus::Active => session.claim::<Value>("sts"),
         SessionStatus::Pending => Some(json!("pending")),
         _ => session.claim::<Value>("sts"),
     };
     let mut found = Map::new();
     let mut put = |name: &str, value: Value| found.insert(name.to_owned(), value);
-    put("sessionId", json!(session.session_id.as_ref().map(|id| id.as_str())));
+    put("sessionId", json!(session.session_id.as_ref().map(SessionId::as_str)));
     put("userId", json!(session.user_id.as_str()));
     put("sessionStatus", json!(status));
     put("orgId", json!(organization.map(|org| org.id.as_str())));

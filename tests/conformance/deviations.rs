@@ -1,6 +1,8 @@
 //! Where this library differs from the reference on purpose. Each rule is a predicate over a row, so
 //! that it holds for rows not seen before, and each has its reason in `docs/conformance.md`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::token::{MAX_TOKEN_BYTES, decode};
 use clerk_resilience::verify::signer;
@@ -23,7 +25,7 @@ pub(crate) struct Deviation {
 
 const REFUSED: &[Aspect] = &[Aspect::Outcome, Aspect::Reason];
 
-pub(crate) const DEVIATIONS: [Deviation; 15] = [
+pub(crate) const DEVIATIONS: [Deviation; 16] = [
     rule("only-rs256", REFUSED, |_, row| {
         let asserted = row["input"]["assertion"] == "assertHeaderAlgorithm";
         let named = if asserted { row["input"]["args"][0].clone() } else { header(row, "alg") };
@@ -73,6 +75,10 @@ pub(crate) const DEVIATIONS: [Deviation; 15] = [
     rule("pem-refused-at-start", &[Aspect::Reason], |_, row| {
         let pem = ["key_pem", "jwt_key"].iter().find_map(|name| row["input"][*name].as_str());
         pem.is_some_and(|pem| KeySet::from_pem(pem).is_err())
+    }),
+    rule("damaged-pem", REFUSED, |group, row| {
+        let modulus = row["expected"]["jwk"]["n"].as_str().unwrap_or_default();
+        group == "pem_to_jwk" && URL_SAFE_NO_PAD.decode(modulus).is_err()
     }),
     Deviation {
         name: "keys-outlive-failures",

@@ -1,6 +1,7 @@
 //! Verification keys: from PEM, from Clerk, and over time.
 
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::KeyId;
 use clerk_resilience::jwks::{KeySet, PemError};
 use clerk_resilience::token::{InvalidToken, decode};
 use serde_json::{Value, json};
@@ -109,7 +110,7 @@ fn refresh(
 ) -> bool {
     let token = decode(step["token"].as_str().unwrap_or_default());
     let kid = token.ok().and_then(|token| token.header["kid"].as_str().map(str::to_owned));
-    let known = keys.keys().any(|key| key.id().map(|id| id.as_str()) == kid.as_deref());
+    let known = keys.keys().any(|key| key.id().map(KeyId::as_str) == kid.as_deref());
     let fresh = asked_at.is_some_and(|at| now.as_secs() - at.as_secs() < REFRESH);
     if known && fresh {
         return false;

@@ -2,7 +2,7 @@
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::machine::{self, MachineError, MachineToken, Question};
-use clerk_resilience::token::{TokenKind, TokenKinds, is_jwt_shaped};
+use clerk_resilience::token::{InvalidToken, TokenKind, TokenKinds, is_jwt_shaped};
 use clerk_resilience::upstream::Reply;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -63,7 +63,7 @@ pub(crate) fn verify(row: &Value) -> Verdict {
     let found = expectations(&input["options"]).and_then(|expect| {
         with_keys(row, |keys| {
             machine::verify(token, keys, &expect, now(row)).map_err(|error| match error {
-                MachineError::Unverified(_) if no_key(&error) => "jwk-kid-mismatch".to_owned(),
+                MachineError::Unverified(InvalidToken::UnknownKey) => "jwk-kid-mismatch".to_owned(),
                 other => other.code().to_owned(),
             })
         })
@@ -73,10 +73,6 @@ pub(crate) fn verify(row: &Value) -> Verdict {
         if code.starts_with("jwk-") { "token-verification-failed".to_owned() } else { code }
     });
     Verdict::outcome(found.map(|token| content(&token, expected)), expected, "code")
-}
-
-fn no_key(error: &MachineError) -> bool {
-    *error == MachineError::Unverified(clerk_resilience::token::InvalidToken::UnknownKey)
 }
 
 /// Puts the recorded answer to the question, and looks at where it would have been sent.
