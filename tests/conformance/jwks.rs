@@ -13,6 +13,9 @@ use crate::verdict::{Verdict, same};
 /// How old a set of keys may be before the driver asks again, in seconds, as in `engine::schedule`.
 const REFRESH: i64 = 60;
 
+/// The reason when Clerk did not hand out keys.
+pub(crate) const NOT_LOADED: &str = "jwk-remote-failed-to-load";
+
 /// `loadClerkJwkFromPem`. The `kid` in the recorded key is a name in the reference's cache and is not
 /// compared.
 pub(crate) fn pem_to_jwk(row: &Value) -> Verdict {
@@ -60,7 +63,7 @@ fn by_name(row: &Value) -> Verdict {
         }
         Some(answer) => match reply(answer) {
             Some(reply) => KeySet::from_reply(&reply).map_err(|error| error.code().to_owned()),
-            None => Err("jwk-remote-failed-to-load".to_owned()),
+            None => Err(NOT_LOADED.to_owned()),
         },
     };
     let found = keys.and_then(|keys| {
@@ -81,25 +84,33 @@ fn by_name(row: &Value) -> Verdict {
 /// none, when they are old, and when one is not known; an answer without keys replaces nothing.
 fn sequence(row: &Value) -> Verdict {
     let (mut keys, mut asked_at) = (KeySet::default(), None);
-    let mut differing_calls = Verdict::Pass;
+    let mut found = Verdict::Pass;
     for step in row["steps"].as_array().into_iter().flatten() {
         let now = moment(row, step);
         let asked = refresh(step, now, &mut keys, &mut asked_at);
-        let token = step["token"].as_str().unwrap_or_default();
-        let found = expectations(&step["options"])
-            .and_then(|expect| judge(token, &keys, &expect, now))
-            .map(|_| None);
-        let verdict = Verdict::outcome(found, &step["expected"], "reason");
-        if let Verdict::Differs(mut how) = verdict {
-            how.detail = format!("at {} s: {}", step["at_s"], how.detail);
-            return Verdict::Differs(how);
-        }
-        let verdict = calls(u64::from(asked), &step["expected"]["jwks_fetches"]);
-        if !matches!(verdict, Verdict::Pass) {
-            differing_calls = verdict;
+        match judge_step(step, now, &keys) {
+            Verdict::Pass if matches!(found, Verdict::Pass) => {
+                found = calls(u64::from(asked), &step["expected"]["jwks_fetches"]);
+            }
+            Verdict::Pass => {}
+            // No rule speaks of any other difference in a sequence.
+            other if step["expected"]["reason"] != NOT_LOADED => return other,
+            other => found = other,
         }
     }
-    differing_calls
+    found
+}
+
+fn judge_step(step: &Value, now: Timestamp, keys: &KeySet) -> Verdict {
+    let token = step["token"].as_str().unwrap_or_default();
+    let found = expectations(&step["options"]).and_then(|expect| judge(token, keys, &expect, now));
+    match Verdict::outcome(found.map(|_| None), &step["expected"], "reason") {
+        Verdict::Differs(mut how) => {
+            how.detail = format!("at {} s: {}", step["at_s"], how.detail);
+            Verdict::Differs(how)
+        }
+        other => other,
+    }
 }
 
 fn refresh(
