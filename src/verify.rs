@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::KeyId;
-use crate::jwks::{KeySet, VerifyingKey};
+use crate::jwks::{KeySet, NoSigner, VerifyingKey};
 use crate::token::{
     Claims, Expectations, Header, InvalidToken, Jws, Session, Timing, check_category, check_claims,
     check_header, object, timing,
@@ -97,17 +97,31 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
     let jws = Jws::parse(token)?;
     let claims: Claims = object(&jws.payload)?;
     check_category(&jws.header, &claims, expect)?;
-    let mut candidates = keys.candidates(jws.header.kid()).peekable();
-    if candidates.peek().is_none() {
+    if !keys.knows(jws.header.kid()) {
         return Err(without_key(&jws.header, &claims, expect));
     }
     check_header(&jws.header, expect)?;
-    let key = candidates
-        .find(|key| key.verifies(jws.signed.as_bytes(), &jws.signature))
-        .ok_or(InvalidToken::Signature)?;
+    let key = keys.signer(jws.header.kid(), jws.signed, &jws.signature).map_err(invalid)?;
     let times = check_claims(&claims, expect)?;
     let session = Session::new(claims, &jws.header, jws.payload, times);
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
+}
+
+/// The key that signed a token, whatever else the token says and whether or not it is still good.
+///
+/// # Errors
+///
+/// [`InvalidToken`], when the token has no form, or none of the keys signed it with RS256.
+pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidToken> {
+    let jws = Jws::parse(token)?;
+    keys.signer(jws.header.kid(), jws.signed, &jws.signature).cloned().map_err(invalid)
+}
+
+fn invalid(no_signer: NoSigner) -> InvalidToken {
+    match no_signer {
+        NoSigner::UnknownKey => InvalidToken::UnknownKey,
+        NoSigner::Forged => InvalidToken::Signature,
+    }
 }
 
 /// A token that no key can help is invalid; one that a key might verify is undetermined.

@@ -1,5 +1,7 @@
 //! The keys that tokens are verified with: a JWK Set (RFC 7517) or a PEM, parsed once.
 
+mod der;
+mod error;
 mod pem;
 mod verifier;
 
@@ -7,10 +9,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use error::JwksError;
 pub use pem::PemError;
 pub use verifier::VerifyingKey;
 
+#[cfg(feature = "sim")]
+pub(crate) use der::modulus_and_exponent;
+
 use crate::id::KeyId;
+use crate::upstream::Reply;
 
 /// More keys than any instance has; the rest of a longer set is not read.
 const MAX_KEYS: usize = 32;
@@ -32,7 +39,7 @@ impl KeySet {
     pub fn parse(document: &[u8]) -> Result<Self, JwksError> {
         let document: Value = serde_json::from_slice(document).map_err(|_| JwksError::NotJson)?;
         let entries = document.get("keys").and_then(Value::as_array).ok_or(JwksError::NotJwks)?;
-        let usable = entries.iter().filter_map(VerifyingKey::from_jwk).take(MAX_KEYS);
+        let usable = entries.iter().filter_map(VerifyingKey::from_entry).take(MAX_KEYS);
         let keys: Arc<[_]> = usable.map(Arc::new).collect();
         if keys.is_empty() { Err(JwksError::NoUsableKey) } else { Ok(Self { keys }) }
     }
@@ -46,6 +53,54 @@ impl KeySet {
     pub fn from_pem(text: &str) -> Result<Self, PemError> {
         let key = pem::parse(text)?;
         Ok(Self { keys: Arc::new([Arc::new(key)]) })
+    }
+
+    /// A set of one key, read from a single JWK. The key verifies any `kid`.
+    ///
+    /// # Errors
+    ///
+    /// [`JwksError`] when the text is not JSON, or the key cannot verify RS256.
+    pub fn from_jwk(text: &str) -> Result<Self, JwksError> {
+        let jwk: Value = serde_json::from_str(text).map_err(|_| JwksError::NotJson)?;
+        let key = VerifyingKey::from_jwk(&jwk).ok_or(JwksError::NoUsableKey)?;
+        Ok(Self { keys: Arc::new([Arc::new(key)]) })
+    }
+
+    /// Reads the answer of one of Clerk's two addresses for keys, `/.well-known/jwks.json` of the
+    /// Frontend API or `/v1/jwks` of the Backend API.
+    ///
+    /// # Errors
+    ///
+    /// [`JwksError`], for an answer that must not replace a good set.
+    pub fn from_reply(reply: &Reply) -> Result<Self, JwksError> {
+        if reply.status.is_success() {
+            return Self::parse(&reply.body);
+        }
+        Err(JwksError::refusal(reply.status, &reply.body))
+    }
+
+    /// True when there is a key to try for a token with this `kid`.
+    pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
+        self.candidates(kid).next().is_some()
+    }
+
+    /// The key that made a signature: among those with this `kid`, or else the one that came
+    /// without a name.
+    pub(crate) fn signer(
+        &self,
+        kid: Option<&str>,
+        message: &str,
+        signature: &Vec<u8>,
+    ) -> Result<&Arc<VerifyingKey>, NoSigner> {
+        let mut candidates = self.candidates(kid).peekable();
+        candidates.peek().ok_or(NoSigner::UnknownKey)?;
+        let mut made = candidates.filter(|key| key.verifies(message.as_bytes(), signature));
+        made.next().ok_or(NoSigner::Forged)
+    }
+
+    /// The keys, in the order of the document.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<VerifyingKey>> {
+        self.keys.iter()
     }
 
     /// The keys to try for a token with this `kid`: those that have it, or else the one that came
@@ -109,155 +164,20 @@ impl KeySet {
     /// out: they come with the configuration.
     #[must_use]
     pub fn to_jwks(&self) -> Value {
-        let keys: Vec<Value> = self.keys.iter().filter_map(|key| key.to_jwk()).collect();
+        let keys: Vec<Value> =
+            self.keys.iter().filter(|key| key.id().is_some()).map(|key| key.to_jwk()).collect();
         serde_json::json!({ "keys": keys })
     }
 }
 
-/// Why a document is not a key set worth having.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum JwksError {
-    /// Not JSON: an HTML page, a cut-off document.
-    #[error("the answer is not JSON")]
-    NotJson,
-    /// JSON without an array `keys`.
-    #[error("the answer has no array \"keys\"")]
-    NotJwks,
-    /// No key, or none that can verify RS256.
-    #[error("the key set has no key that can verify RS256 signatures")]
-    NoUsableKey,
+/// Why no key of a set made a signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NoSigner {
+    /// There is no key of that name.
+    UnknownKey,
+    /// There is, and it did not make this signature.
+    Forged,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The modulus of the RSA-2048 key in the test fixtures of Clerk's JavaScript SDK.
-    const N: &str = "qYy3MY8fOneEyzNDu9lp6iGXKkNUF-u_dUnrlkadZYyB35efzKFJEr9fftmWv5PUj1uRHTQ3bh6X1cceOYsIjy008dHWZJsKhGOxgdTjeK91rjaklxt7tyFXEiKHIOr1LSgKzopClOfCIjxK_oPUOf38pVh7WnekcSBQmU5fqA-EzKMi6k9VwvbzqKlZM4XQsiFyn28d9VubJWjTU8nNot0n1NE-9k6TxM8nglM4RwkBH4Ni4B0LhKKOOV-AG8tBNiZVil415dpBldmJ_j0wk7Ad4VFi9en3Z17oCKr-K-zuT7vKMKSb1548dk0vnmi0vj2QGXSo-61wM5yQWpk6sQ";
-
-    fn jwk(kid: &str) -> Value {
-        serde_json::json!({"use":"sig","kty":"RSA","kid":kid,"alg":"RS256","n":N,"e":"AQAB"})
-    }
-
-    fn set(keys: &[Value]) -> Result<KeySet, JwksError> {
-        KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes())
-    }
-
-    #[test]
-    fn answers_that_are_no_key_set_are_told_apart() {
-        for (document, error) in [
-            ("<!DOCTYPE html><html></html>", JwksError::NotJson),
-            ("{\"keys\":[{\"kty\"", JwksError::NotJson),
-            ("{}", JwksError::NotJwks),
-            ("[]", JwksError::NotJwks),
-            ("{\"keys\":[]}", JwksError::NoUsableKey),
-            ("{\"keys\":[null,1,\"x\",{}]}", JwksError::NoUsableKey),
-        ] {
-            assert_eq!(KeySet::parse(document.as_bytes()).expect_err(document), error);
-        }
-    }
-
-    #[test]
-    fn unusable_entries_are_skipped_and_do_not_spoil_the_set() {
-        let change = |name: &str, value: Value| {
-            let mut jwk = jwk("odd");
-            jwk[name] = value;
-            jwk
-        };
-        let odd = [
-            change("use", "enc".into()),
-            change("alg", "RS512".into()),
-            change("kty", "oct".into()),
-            change("kty", "EC".into()),
-            change("n", "AQAB".into()),
-            change("n", "!!".into()),
-            change("kid", Value::Null),
-            change("kid", "".into()),
-            change("kid", "k".repeat(300).into()),
-            change("key_ops", serde_json::json!(["sign"])),
-        ];
-        for entry in &odd {
-            let one = std::slice::from_ref(entry);
-            assert_eq!(set(one).expect_err("unusable"), JwksError::NoUsableKey, "{entry}");
-        }
-        let mut all = odd.to_vec();
-        all.push(jwk("good"));
-        assert_eq!(set(&all).expect("one good key").len(), 1);
-    }
-
-    #[test]
-    fn a_key_is_found_by_its_name_only() {
-        let keys = set(&[jwk("a"), jwk("b")]).expect("two keys");
-        assert_eq!(keys.candidates(Some("a")).count(), 1);
-        assert_eq!(keys.candidates(Some("c")).count(), 0);
-        assert_eq!(keys.candidates(None).count(), 0);
-    }
-
-    #[test]
-    fn an_unchanged_key_keeps_its_identity_over_a_refresh_and_a_dropped_one_is_gone() {
-        let old = set(&[jwk("a"), jwk("b")]).expect("two keys");
-        let a = Arc::clone(old.candidates(Some("a")).next().expect("there"));
-        let b = Arc::clone(old.candidates(Some("b")).next().expect("there"));
-        let new = old.replaced_by(&set(&[jwk("a"), jwk("c")]).expect("two keys"));
-        assert!(new.holds(&a));
-        assert!(!new.holds(&b));
-    }
-
-    /// The public keys of the conformance vectors, by name.
-    fn pem(name: &str) -> String {
-        let vectors = include_str!("../../tests/data/clerk-vectors.json");
-        let vectors: Value = serde_json::from_str(vectors).expect("JSON");
-        vectors["keys"][name].as_str().expect("a PEM").to_owned()
-    }
-
-    #[test]
-    fn a_pem_is_read_in_every_form_in_which_people_paste_it() {
-        let plain = pem("oracleA_pem");
-        let one_line = plain.replace('\n', "");
-        let body: String = plain.lines().filter(|line| !line.starts_with('-')).collect();
-        for text in [
-            plain.clone(),
-            plain.replace('\n', "\r\n"),
-            plain.replace('\n', "\\n"),
-            format!("\"{plain}\""),
-            format!("'{}'", plain.replace('\n', "\\n")),
-            plain.replace('\n', "\n    "),
-            one_line,
-            body.clone(),
-            body.replace('+', "-").replace('/', "_"),
-            pem("oracleA_pem_pkcs1"),
-            pem("oracleC_pem_4096"),
-        ] {
-            let keys = KeySet::from_pem(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-            assert_eq!(keys.candidates(Some("any")).count(), 1);
-            assert_eq!(keys.candidates(None).count(), 1);
-        }
-    }
-
-    #[test]
-    fn a_text_that_is_no_public_key_is_named_for_what_it_is() {
-        let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
-        let private = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----";
-        let cut = &pem("oracleA_pem")[..200];
-        for (text, error) in [
-            (" ", PemError::Empty),
-            ("\"\"", PemError::Empty),
-            (private, PemError::PrivateKey),
-            (certificate, PemError::Certificate),
-            ("!!!", PemError::Damaged),
-            (cut, PemError::Damaged),
-            ("AQAB", PemError::NotRsa),
-        ] {
-            assert_eq!(KeySet::from_pem(text).expect_err(text), error, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_set_survives_being_written_and_read() {
-        let keys = set(&[jwk("a")]).expect("a key");
-        let again = KeySet::parse(keys.to_jwks().to_string().as_bytes()).expect("the same");
-        assert_eq!(again.key_ids().map(KeyId::as_str).collect::<Vec<_>>(), ["a"]);
-        assert!(keys.replaced_by(&again).holds(keys.candidates(Some("a")).next().expect("there")));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, P
 use serde_json::Value;
 use signature::Verifier as _;
 
+use super::der::modulus_and_exponent;
 use crate::id::KeyId;
 
 /// The longest `kid` that is kept.
@@ -24,15 +25,24 @@ const MODULUS_BYTES: RangeInclusive<usize> = 256..=1024;
 /// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
 pub struct VerifyingKey {
     id: Option<KeyId>,
-    /// Modulus and exponent in base64url, for those that came from a JWK.
-    components: Option<(String, String)>,
+    /// Modulus and exponent in base64url.
+    components: (String, String),
     verifier: Rs256,
 }
 
 impl VerifyingKey {
     /// Reads one entry of a JWK Set; `None` when it cannot serve here.
-    pub(super) fn from_jwk(entry: &Value) -> Option<Self> {
-        let jwk: Jwk = serde_json::from_value(entry.clone()).ok()?;
+    pub(super) fn from_entry(entry: &Value) -> Option<Self> {
+        let kid = entry.get("kid")?.as_str()?;
+        if kid.is_empty() || kid.len() > MAX_KID_BYTES {
+            return None;
+        }
+        Some(Self { id: Some(KeyId::from(kid)), ..Self::from_jwk(entry)? })
+    }
+
+    /// Reads a JWK and leaves it without a name; `None` when it cannot serve here.
+    pub(super) fn from_jwk(jwk: &Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
         let AlgorithmParameters::RSA(rsa) = &jwk.algorithm else { return None };
         let common = &jwk.common;
         let for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
@@ -41,7 +51,6 @@ impl VerifyingKey {
             .key_operations
             .as_ref()
             .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        let kid = common.key_id.as_deref().filter(|k| !k.is_empty() && k.len() <= MAX_KID_BYTES)?;
         if !(for_signatures && for_rs256 && may_verify) {
             return None;
         }
@@ -52,11 +61,8 @@ impl VerifyingKey {
             return None;
         }
         let parsed = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
-        Some(Self {
-            id: Some(KeyId::from(kid)),
-            components: Some((rsa.n.clone(), rsa.e.clone())),
-            verifier: Rs256(parsed),
-        })
+        let components = (rsa.n.clone(), rsa.e.clone());
+        Some(Self { id: None, components, verifier: Rs256(parsed) })
     }
 
     /// Reads a public key in DER, SPKI or PKCS#1.
@@ -66,7 +72,9 @@ impl VerifyingKey {
             return None;
         }
         let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
-        Some(Self { id: None, components: None, verifier: Rs256(parsed) })
+        let (n, e) = modulus_and_exponent(der)?;
+        let components = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
+        Some(Self { id: None, components, verifier: Rs256(parsed) })
     }
 
     /// The key's name; `None` for one that came from PEM.
@@ -81,11 +89,7 @@ impl VerifyingKey {
 
     /// True when name and key material are the same.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        self.id == other.id
-            && match (&self.components, &other.components) {
-                (Some(ours), Some(theirs)) => ours == theirs,
-                _ => self.verifier.0.as_ref() == other.verifier.0.as_ref(),
-            }
+        self.id == other.id && self.components == other.components
     }
 
     /// True when the numbers are the same, whatever the names and the form they came in.
@@ -99,12 +103,16 @@ impl VerifyingKey {
         self.verifier.verify(message, signature).is_ok()
     }
 
-    pub(super) fn to_jwk(&self) -> Option<Value> {
-        let (n, e) = self.components.as_ref()?;
-        let kid = self.id.as_ref()?.as_str();
-        Some(serde_json::json!({
-            "use": "sig", "kty": "RSA", "alg": "RS256", "kid": kid, "n": n, "e": e,
-        }))
+    /// The key as a JWK, with its `kid` if it has a name.
+    #[must_use]
+    pub fn to_jwk(&self) -> Value {
+        let (n, e) = &self.components;
+        let mut jwk =
+            serde_json::json!({ "use": "sig", "kty": "RSA", "alg": "RS256", "n": n, "e": e });
+        if let Some(id) = &self.id {
+            jwk["kid"] = id.as_str().into();
+        }
+        jwk
     }
 }
 

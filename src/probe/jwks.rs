@@ -1,7 +1,7 @@
 //! The verification keys: from the Frontend API, and from the Backend API when that fails.
 
 use super::{Brought, Finding, Probe, Prober, backend_api, join};
-use crate::jwks::KeySet;
+use crate::jwks::{JwksError, KeySet};
 use crate::upstream::{Call, Reply};
 
 pub(super) async fn ask(prober: &Prober) -> Finding {
@@ -25,11 +25,9 @@ pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {
 }
 
 fn keys_in(reply: &Reply) -> Option<KeySet> {
-    if !reply.status.is_success() {
-        return None;
-    }
-    match KeySet::parse(&reply.body) {
+    match KeySet::from_reply(reply) {
         Ok(keys) => Some(keys),
+        Err(JwksError::Status(_)) => None,
         Err(reason) => {
             tracing::warn!(event = "clerk.jwks.unusable", %reason, "kept the last good keys");
             None

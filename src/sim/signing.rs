@@ -91,31 +91,7 @@ impl fmt::Debug for SigningKey {
 
 /// `n` and `e`, big-endian without leading zeros, out of a DER `RSAPublicKey`.
 fn modulus_and_exponent(der: &[u8]) -> (&[u8], &[u8]) {
-    read_public_key(der).expect("an RSAPublicKey is a sequence of two integers")
-}
-
-fn read_public_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (members, _) = read_element(der, 0x30)?;
-    let (n, rest) = read_element(members, 0x02)?;
-    let (e, _) = read_element(rest, 0x02)?;
-    Some((without_sign(n), without_sign(e)))
-}
-
-/// The content of a DER element with that tag, and what follows it.
-fn read_element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        (digits.iter().fold(0, |sum: usize, digit| (sum << 8) | usize::from(*digit)), rest)
-    };
-    (found == tag).then(|| rest.split_at_checked(length)).flatten()
-}
-
-fn without_sign(integer: &[u8]) -> &[u8] {
-    integer.strip_prefix(&[0]).unwrap_or(integer)
+    crate::jwks::modulus_and_exponent(der).expect("an RSAPublicKey is a sequence of two integers")
 }
 
 #[cfg(test)]

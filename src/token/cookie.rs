@@ -33,6 +33,12 @@ impl CookieNames {
         }
     }
 
+    /// What the suffixed names end in, as `QvfNY2dr`.
+    #[must_use]
+    pub fn suffix(&self) -> &str {
+        &self.session["__session_".len()..]
+    }
+
     /// The name of the suffixed session cookie, as `__session_QvfNY2dr`.
     #[must_use]
     pub fn session(&self) -> &str {

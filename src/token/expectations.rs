@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::InvalidToken;
 use super::claims::Claims;
 use super::jws::Header;
+use super::kind::OAUTH_TYPES;
 use super::scalar::Scalar;
 use super::session::Times;
 use crate::clock::Timestamp;
@@ -12,7 +15,7 @@ use crate::clock::Timestamp;
 /// Values of the `cat` header parameter, Clerk's mark for what a token is for. They are constants of
 /// the protocol, not secrets.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
-const CATEGORY_MACHINE: &str = "cl_B7d4PD333AAA";
+pub(crate) const CATEGORY_MACHINE: &str = "cl_B7d4PD333AAA";
 /// Stamped on every kind of token by instances that opted out of categories.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
@@ -20,9 +23,9 @@ const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Expectations {
-    /// The `iss` that is accepted; `None` accepts any. Signing keys are looked up by `kid` alone, so
-    /// leave it set: it is what keeps another instance's tokens out.
-    pub issuer: Option<String>,
+    /// The `iss` values that are accepted; empty accepts any. Signing keys are looked up by `kid`
+    /// alone, so name one: it is what keeps another instance's tokens out.
+    pub issuers: Vec<String>,
     /// The origins in `azp` that are accepted; empty accepts any.
     pub authorized_parties: Vec<String>,
     /// What to do with a token that has no `azp`, when `authorized_parties` is not empty.
@@ -42,14 +45,14 @@ impl Expectations {
     /// Session tokens of the instance with this issuer, with Clerk's 5 s of leeway.
     #[must_use]
     pub fn session_tokens(issuer: impl Into<String>) -> Self {
-        Self { issuer: Some(issuer.into()), session_tokens_only: true, ..Self::any() }
+        Self { issuers: vec![issuer.into()], session_tokens_only: true, ..Self::any() }
     }
 
     /// Any token that the keys verify, with Clerk's 5 s of leeway. Name at least an issuer.
     #[must_use]
     pub fn any() -> Self {
         Self {
-            issuer: None,
+            issuers: Vec::new(),
             authorized_parties: Vec::new(),
             azp: AzpPolicy::Required,
             audiences: Vec::new(),
@@ -116,17 +119,24 @@ pub(crate) fn check_category(
     claims: &Claims,
     expect: &Expectations,
 ) -> Result<(), InvalidToken> {
-    let category = header.category.text();
-    if category == Some(CATEGORY_MACHINE) {
+    if header.category.text() == Some(CATEGORY_MACHINE) {
         return Err(InvalidToken::Malformed);
     }
     if !expect.session_tokens_only {
         return Ok(());
     }
-    let session = matches!(category, None | Some(CATEGORY_SESSION | CATEGORY_IGNORE));
     let machine = claims.sub.text().is_some_and(|sub| sub.starts_with("mch_"));
-    let oauth = matches!(header.media_type.text(), Some("at+jwt" | "application/at+jwt"));
-    if session && !machine && !oauth { Ok(()) } else { Err(InvalidToken::Kind) }
+    let oauth = header.media_type.text().is_some_and(|typ| OAUTH_TYPES.contains(&typ));
+    if machine || oauth { Err(InvalidToken::Kind) } else { check_session_category(header) }
+}
+
+/// A token for browsers has the category of sessions, or the one that says nothing, or none, as
+/// before categories were introduced.
+pub(crate) fn check_session_category(header: &Header) -> Result<(), InvalidToken> {
+    match header.category.text() {
+        None | Some(CATEGORY_SESSION | CATEGORY_IGNORE) => Ok(()),
+        Some(_) => Err(InvalidToken::Kind),
+    }
 }
 
 pub(crate) fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidToken> {
@@ -151,9 +161,8 @@ pub(crate) fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Tim
     }
     check_audience(&claims.aud, &expect.audiences)?;
     check_party(&claims.azp, expect)?;
-    if let Some(issuer) = &expect.issuer
-        && claims.iss.text() != Some(issuer)
-    {
+    let issued_here = |iss| expect.issuers.iter().any(|issuer| issuer == iss);
+    if !expect.issuers.is_empty() && !claims.iss.text().is_some_and(issued_here) {
         return Err(InvalidToken::Issuer);
     }
     Ok(Times {
@@ -163,20 +172,28 @@ pub(crate) fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Tim
     })
 }
 
-/// An `aud` of any form passes when none is expected. When one is, an `aud` that is there must name
-/// it; Clerk's SDK lets an `aud` that is neither text nor a list of texts pass, this one does not.
-fn check_audience(aud: &serde_json::Value, expected: &[String]) -> Result<(), InvalidToken> {
-    let accepted = |value: &serde_json::Value| {
-        value.as_str().is_some_and(|aud| expected.iter().any(|expected| expected == aud))
-    };
-    let passes = match aud {
-        _ if expected.is_empty() => true,
-        serde_json::Value::Null => true,
-        serde_json::Value::String(text) if text.is_empty() => true,
-        serde_json::Value::Array(list) => list.is_empty() || list.iter().any(accepted),
-        other => accepted(other),
-    };
+/// An `aud` of any form passes when none is expected, and so does one that names nobody. When one is
+/// expected, an `aud` that names somebody must name it; Clerk's SDK lets one that is neither text
+/// nor a list of texts pass, this one does not.
+fn check_audience(aud: &Value, expected: &[String]) -> Result<(), InvalidToken> {
+    let mut named = std::slice::from_ref(aud);
+    if let Value::Array(list) = aud {
+        named = list;
+    }
+    let mut named = named.iter().filter(|value| !is_nobody(value)).peekable();
+    let accepted = |value: &Value| expected.iter().any(|expected| value == expected);
+    let passes = expected.is_empty() || named.peek().is_none() || named.any(accepted);
     if passes { Ok(()) } else { Err(InvalidToken::Claim) }
+}
+
+/// What JavaScript takes for nothing, and Clerk's SDK for no audience.
+fn is_nobody(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
+    }
 }
 
 fn check_party(azp: &Scalar, expect: &Expectations) -> Result<(), InvalidToken> {
@@ -199,6 +216,8 @@ fn date(claim: &Scalar) -> Result<Option<Timestamp>, InvalidToken> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const EXP: Timestamp = Timestamp::from_secs(1_000);
@@ -222,6 +241,20 @@ mod tests {
         assert_eq!(timing(EXP, start, None, at(895_000), leeway), Timing::Current);
         assert_eq!(timing(EXP, start, None, at(894_999), leeway), Timing::NotYet);
         assert_eq!(timing(EXP, None, start, at(894_999), leeway), Timing::IssuedInFuture);
+    }
+
+    #[test]
+    fn an_audience_that_names_somebody_must_name_us() {
+        let check = |aud: Value| check_audience(&aud, &["api".to_owned()]).is_ok();
+        for aud in
+            [json!(null), json!(""), json!([]), json!([null, "", false, 0]), json!(["x", "api"])]
+        {
+            assert!(check(aud.clone()), "{aud}");
+        }
+        for aud in [json!("x"), json!(["x"]), json!(7), json!({}), json!([7]), json!(true)] {
+            assert!(!check(aud.clone()), "{aud}");
+            assert!(check_audience(&aud, &[]).is_ok(), "{aud}");
+        }
     }
 
     #[test]

@@ -26,6 +26,26 @@ pub(crate) struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
+        let parts = Parts::of(token)?;
+        Ok(Self {
+            header: object(&parts.header)?,
+            signed: parts.signed,
+            payload: parts.payload,
+            signature: parts.signature,
+        })
+    }
+}
+
+/// The same three parts, the first two still as text.
+pub(super) struct Parts<'a> {
+    pub(super) header: String,
+    pub(super) payload: String,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(token: &'a str) -> Result<Self, InvalidToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::Malformed);
         }
@@ -36,7 +56,7 @@ impl<'a> Jws<'a> {
             return Err(InvalidToken::Malformed);
         };
         Ok(Self {
-            header: object(&json(header)?)?,
+            header: json(header)?,
             signed: &token[..header.len() + 1 + payload.len()],
             payload: json(payload)?,
             signature: decode(signature)?,

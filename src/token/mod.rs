@@ -9,24 +9,34 @@
 mod authorization;
 mod claims;
 mod cookie;
+mod decode;
 mod expectations;
 mod jws;
+mod kind;
 mod locate;
 mod organization;
 mod scalar;
+mod scope;
 mod session;
 
 pub use cookie::CookieNames;
+pub use decode::{Decoded, decode};
 pub use expectations::{AzpPolicy, Expectations, Timing};
 pub use jws::MAX_TOKEN_BYTES;
+pub use kind::{TokenKind, TokenKinds, is_jwt_shaped};
 pub use locate::{Located, locate};
 pub use organization::Organization;
+pub use scope::Scoped;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
 
 pub(crate) use claims::Claims;
 pub(crate) use cookie::cookie;
-pub(crate) use expectations::{check_category, check_claims, check_header, timing};
+pub(crate) use expectations::{
+    CATEGORY_MACHINE, check_category, check_claims, check_header, check_session_category, timing,
+};
 pub(crate) use jws::{Header, Jws, object};
+pub(crate) use kind::OAUTH_TYPES;
+pub(crate) use session::Times;
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.

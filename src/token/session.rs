@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::claims::Claims;
 use super::jws::Header;
 use super::organization::Organization;
+use super::scope::Scoped;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, TokenId, UserId};
 
@@ -90,6 +91,18 @@ impl Session {
     #[must_use]
     pub fn lifetime(&self) -> Option<std::time::Duration> {
         self.issued_at.map(|issued| self.expires_at.since(issued))
+    }
+
+    /// `fea`: the features of the user's and the organisation's plans.
+    #[must_use]
+    pub fn features(&self) -> Scoped {
+        Scoped::parse(&self.features)
+    }
+
+    /// `pla`: the plans of the user and the organisation.
+    #[must_use]
+    pub fn plans(&self) -> Scoped {
+        Scoped::parse(&self.plans)
     }
 
     /// A claim by its name, of the application's own or any other. `None` when it is absent or of

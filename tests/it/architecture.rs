@@ -9,8 +9,18 @@ use std::path::Path;
 /// Who may import whom: a module sees the rows above its own row in this table.
 const FLOORS: [&[&str]; 10] = [
     &["access", "clock", "config_error", "error", "id", "key", "upstream"],
-    &["health", "jwks", "policy", "proof", "revocation", "status_page", "token"],
-    &["snapshot", "verify"],
+    &[
+        "health",
+        "jwks",
+        "policy",
+        "proof",
+        "revocation",
+        "status_page",
+        "token",
+        "webhook_event",
+        "webhook_signature",
+    ],
+    &["handshake", "machine", "snapshot", "verify"],
     &["decide"],
     &["fetch", "probe", "respond", "store"],
     &["engine", "outcome"],

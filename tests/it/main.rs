@@ -13,5 +13,4 @@ mod layer;
 mod outage;
 mod restart;
 mod support;
-mod vectors;
 mod wire;

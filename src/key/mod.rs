@@ -1,5 +1,7 @@
 //! Clerk's keys, parsed once: a value of these types is well-formed, and none of them prints itself.
 
+mod host;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -7,6 +9,8 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use url::Url;
+
+pub use host::Hosting;
 
 /// Standard alphabet, padding optional: what a browser's `atob` accepts.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

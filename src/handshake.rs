@@ -1,0 +1,88 @@
+//! The token that Clerk's handshake hands back in `__clerk_handshake`: cookies to set, signed.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::jwks::{KeySet, NoSigner};
+use crate::token::{Expectations, InvalidToken, Jws, check_header, check_session_category, object};
+
+/// The cookies of a handshake whose signature is good.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Handshake {
+    /// Values for `Set-Cookie`, in Clerk's order. One of them may carry a session token, which is yet
+    /// to be verified.
+    pub directives: Vec<String>,
+}
+
+/// Checks a handshake token: form, `typ`, `alg`, category, key and signature. It has no time, no
+/// issuer and no subject of its own.
+///
+/// The category counts: a JWT template's claims are the application's to write, and a template with
+/// a claim `handshake` must not be able to set cookies.
+///
+/// # Errors
+///
+/// [`InvalidToken`] with the first check that fails.
+pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
+    let jws = Jws::parse(token)?;
+    if !keys.knows(jws.header.kid()) {
+        return Err(InvalidToken::UnknownKey);
+    }
+    check_header(&jws.header, &Expectations::any())?;
+    check_session_category(&jws.header).map_err(|_| InvalidToken::Malformed)?;
+    keys.signer(jws.header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
+        NoSigner::UnknownKey => InvalidToken::UnknownKey,
+        NoSigner::Forged => InvalidToken::Signature,
+    })?;
+    let payload: Payload = object(&jws.payload)?;
+    let directives = serde_json::from_value(payload.handshake).map_err(|_| InvalidToken::Claim)?;
+    Ok(Handshake { directives })
+}
+
+#[derive(Default, Deserialize)]
+struct Payload {
+    #[serde(default)]
+    handshake: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sim::{SimClerk, TokenBuilder};
+
+    fn verified(
+        clerk: &SimClerk,
+        change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>,
+    ) -> Result<Handshake, InvalidToken> {
+        let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
+        let token = clerk.token(&clerk.sign_in("user_1")).claim("handshake", json!(["a=b"]));
+        verify(&change(token).sign(), &keys)
+    }
+
+    #[test]
+    fn the_cookies_of_a_signed_handshake_are_handed_out() {
+        let handshake = verified(&SimClerk::in_memory(), |token| token).expect("signed");
+        assert_eq!(handshake.directives, ["a=b"]);
+    }
+
+    #[test]
+    fn a_handshake_that_clerk_did_not_sign_as_one_sets_no_cookies() {
+        let clerk = SimClerk::in_memory();
+        let refused = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| {
+            verified(&clerk, change).expect_err("refused")
+        };
+        assert_eq!(
+            refused(|token| token.header("cat", "cl_B7d4PD222AAA")),
+            InvalidToken::Malformed
+        );
+        assert_eq!(refused(|token| token.header("oiat", 1).forged()), InvalidToken::Signature);
+        assert_eq!(refused(|token| token.kid("ins_other")), InvalidToken::UnknownKey);
+        assert_eq!(refused(|token| token.header("alg", "none")), InvalidToken::Algorithm);
+        assert_eq!(refused(|token| token.header("typ", "at+jwt")), InvalidToken::Malformed);
+        assert_eq!(refused(|token| token.claim("handshake", "a=b")), InvalidToken::Claim);
+        assert_eq!(refused(|token| token.without_claim("handshake")), InvalidToken::Claim);
+    }
+}

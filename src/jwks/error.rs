@@ -1,0 +1,50 @@
+//! Why a document, or an answer, is not a key set worth having.
+
+use http::StatusCode;
+use serde_json::Value;
+
+/// Why a document is not a key set worth having.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwksError {
+    /// Not JSON: an HTML page, a cut-off document.
+    #[error("the answer is not JSON")]
+    NotJson,
+    /// JSON without an array `keys`.
+    #[error("the answer has no array \"keys\"")]
+    NotJwks,
+    /// No key, or none that can verify RS256.
+    #[error("the key set has no key that can verify RS256 signatures")]
+    NoUsableKey,
+    /// The Backend API does not know the secret key.
+    #[error("Clerk refuses the secret key; copy it again from the API keys page of the dashboard")]
+    SecretKey,
+    /// Another refusal.
+    #[error("the answer has the status {0}")]
+    Status(StatusCode),
+}
+
+impl JwksError {
+    /// A stable name, equal to the reason that Clerk's own SDK gives.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::SecretKey => "secret-key-invalid",
+            Self::NotJson | Self::NotJwks | Self::NoUsableKey | Self::Status(_) => {
+                "jwk-remote-failed-to-load"
+            }
+        }
+    }
+
+    pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Self {
+        let unknown = status == StatusCode::UNAUTHORIZED && has_code(body, "clerk_key_invalid");
+        if unknown { Self::SecretKey } else { Self::Status(status) }
+    }
+}
+
+/// True when the body is one of Clerk's error documents and names this code.
+fn has_code(body: &[u8], code: &str) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors = body.get("errors").and_then(Value::as_array).map(Vec::as_slice);
+    errors.unwrap_or_default().iter().any(|error| error.get("code").is_some_and(|c| c == code))
+}

@@ -1,0 +1,48 @@
+//! What Clerk's webhooks say.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// An event, out of the body of a webhook whose
+/// [signature](crate::webhook_signature::WebhookVerifier::verify) is good.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[non_exhaustive]
+pub struct WebhookEvent {
+    /// What happened, as `session.revoked`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// To what: the session, the user, the organisation.
+    #[serde(default)]
+    pub data: Value,
+    /// When, in Unix milliseconds.
+    pub timestamp: Option<i64>,
+    /// The instance it happened in.
+    pub instance_id: Option<String>,
+    /// The request that made it happen.
+    pub event_attributes: Option<Value>,
+}
+
+impl WebhookEvent {
+    /// Reads the body of a webhook.
+    ///
+    /// # Errors
+    ///
+    /// When it is not JSON with a `type`.
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_needs_a_type_and_no_more() {
+        let event = WebhookEvent::parse(br#"{"type":"user.created"}"#).expect("an event");
+        assert_eq!(event.kind, "user.created");
+        for body in ["", "hello", "{}", "[]", r#"{"data":{}}"#] {
+            assert!(WebhookEvent::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is accepted, and every way to be refused.
+
+use super::*;
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const BODY: &[u8] = br#"{"type":"user.created"}"#;
+const SENT: i64 = 1_750_000_000;
+
+fn secret(text: &str) -> WebhookSecret {
+    WebhookSecret::parse(text).expect("a secret")
+}
+
+fn check(signature: &str, timestamp: &str, now: i64) -> Result<(), InvalidWebhook> {
+    let verifier = WebhookVerifier::new([secret(SECRET)]).expect("one secret");
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(ID, "msg_1"), (TIMESTAMP, timestamp), (SIGNATURE, signature)] {
+        headers.insert(name, value.parse().expect("a field"));
+    }
+    verifier.verify(&headers, BODY, Timestamp::from_secs(now)).map(drop)
+}
+
+#[test]
+fn a_message_is_good_for_five_minutes_in_both_directions() {
+    let signature = secret(SECRET).sign("msg_1", SENT, BODY);
+    let at = |now| check(&signature, "1750000000", now);
+    for now in [SENT - 300, SENT, SENT + 300] {
+        assert_eq!(at(now), Ok(()), "{now}");
+    }
+    assert_eq!(at(SENT + 301), Err(InvalidWebhook::TooOld));
+    assert_eq!(at(SENT - 301), Err(InvalidWebhook::TooNew));
+}
+
+#[test]
+fn one_good_signature_of_version_1_in_the_list_is_enough() {
+    let good = secret(SECRET).sign("msg_1", SENT, BODY);
+    let other = secret("whsec_AAAA").sign("msg_1", SENT, BODY);
+    let of_version_2 = good.replace("v1", "v2");
+    for (list, outcome) in [
+        (format!("{other} {good}"), Ok(())),
+        (other.clone(), Err(InvalidWebhook::Signature)),
+        (of_version_2, Err(InvalidWebhook::Signature)),
+        (format!("{other},{good}"), Err(InvalidWebhook::Signature)),
+        ("v1".to_owned(), Err(InvalidWebhook::Signature)),
+    ] {
+        assert_eq!(check(&list, "1750000000", SENT), outcome, "{list}");
+    }
+}
+
+#[test]
+fn the_whole_seconds_of_a_time_are_what_is_signed() {
+    let good = secret(SECRET).sign("msg_1", SENT, BODY);
+    assert_eq!(check(&good, "1750000000.75", SENT), Ok(()));
+    for (time, error) in [
+        ("soon", InvalidWebhook::Timestamp),
+        ("99999999999999999999", InvalidWebhook::Timestamp),
+        ("-1", InvalidWebhook::TooOld),
+        (" ", InvalidWebhook::MissingHeader),
+    ] {
+        assert_eq!(check(&good, time, SENT), Err(error), "{time}");
+    }
+}
+
+#[test]
+fn any_of_several_secrets_will_do_while_they_are_replaced() {
+    let old = secret("whsec_AAAA");
+    let verifier = WebhookVerifier::new([secret(SECRET), old.clone()]).expect("two secrets");
+    let mut headers = HeaderMap::new();
+    headers.insert(ID, "msg_1".parse().expect("a field"));
+    headers.insert(TIMESTAMP, "1750000000".parse().expect("a field"));
+    headers.insert(SIGNATURE, old.sign("msg_1", SENT, BODY).parse().expect("a field"));
+    let delivery = verifier.verify(&headers, BODY, Timestamp::from_secs(SENT)).expect("good");
+    assert_eq!((delivery.id, delivery.sent_at), ("msg_1", Timestamp::from_secs(SENT)));
+    let other = verifier.verify(&headers, b"{}", Timestamp::from_secs(SENT));
+    assert_eq!(other, Err(InvalidWebhook::Signature));
+}
+
+#[test]
+fn an_empty_secret_or_another_key_is_refused_before_anything_is_checked() {
+    for (text, error) in [
+        ("", WebhookSecretError::Empty),
+        ("whsec_", WebhookSecretError::Empty),
+        ("sk_test_abc", WebhookSecretError::OtherKey),
+        ("pk_live_abc", WebhookSecretError::OtherKey),
+        ("whsec_!!", WebhookSecretError::Damaged),
+    ] {
+        assert_eq!(WebhookSecret::parse(text).err(), Some(error), "{text}");
+    }
+    assert_eq!(WebhookVerifier::new([]).err(), Some(WebhookSecretError::Empty));
+    assert!(!format!("{:?}", secret(SECRET)).contains("C2FV"));
+}

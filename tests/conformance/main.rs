@@ -1,0 +1,39 @@
+//! Conformance with Clerk's own backend SDK, row by row over recorded vectors.
+//!
+//! `cargo test --test conformance` checks every row of `tests/data/clerk-vectors.json`; with
+//! `CLERK_VECTORS=file` those of another file of the same form. A row passes, or it differs under one
+//! of the rules in [`deviations`], or it fails. The figures in `docs/conformance.md` are written by
+//! `CONFORMANCE_WRITE=1` and checked otherwise.
+
+mod claims;
+mod deviations;
+mod docs;
+mod groups;
+mod jwks;
+mod keys;
+mod machine;
+mod minted;
+mod options;
+mod report;
+mod tokens;
+mod vectors;
+mod verdict;
+mod webhooks;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use report::Report;
+
+fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clerk-vectors.json");
+    let other = std::env::var_os("CLERK_VECTORS").map(PathBuf::from);
+    let rows = vectors::load(other.as_deref().unwrap_or(&own));
+    let report = Report::of(&rows);
+    let documented = other.is_some() || docs::agrees(&report);
+    report.print();
+    if report.failures() == 0 && documented { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
