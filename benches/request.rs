@@ -123,14 +123,14 @@ impl Row {
                     let response = app.clone().oneshot(request).await.expect("infallible");
                     assert_eq!(response.status(), *expected, "{}", self.name);
                 }
-                cost(cpu_time() - start, &region.change())
+                cost(cpu_time().saturating_sub(start), &region.change())
             }
             Work::Tokens { tokens, check } => {
                 let region = Region::new(ALLOCATOR);
                 let start = cpu_time();
                 let good = tokens.iter().cycle().take(BLOCK).filter(|token| check(token)).count();
                 assert_eq!(good, BLOCK, "{}", self.name);
-                cost(cpu_time() - start, &region.change())
+                cost(cpu_time().saturating_sub(start), &region.change())
             }
         }
     }
@@ -227,18 +227,17 @@ fn token_of(
     choose(builder).sign()
 }
 
-fn bearer(token: &str) -> Credential {
-    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a field");
-    Some((AUTHORIZATION, value))
+fn bearer(token: &str) -> (HeaderName, HeaderValue) {
+    (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).expect("a field"))
 }
 
 fn bearers(tokens: &[String]) -> Vec<Credential> {
-    tokens.iter().map(|token| bearer(token)).collect()
+    tokens.iter().map(|token| Some(bearer(token))).collect()
 }
 
-fn cookie(token: &str) -> Credential {
+fn cookie(token: &str) -> (HeaderName, HeaderValue) {
     let text = format!("theme=dark; __client_uat=1780000000; __session={token}; locale=en");
-    Some((COOKIE, HeaderValue::try_from(text).expect("a field")))
+    (COOKIE, HeaderValue::try_from(text).expect("a field"))
 }
 
 async fn layer(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) -> ClerkResilience {
@@ -260,8 +259,8 @@ fn route() -> Router {
 
 async fn rows(sim: &SimClerk, known: &[String], fresh: &[String]) -> Vec<Row> {
     const OK: StatusCode = StatusCode::OK;
-    let good = || vec![bearer(&known[0])];
-    let forged = vec![bearer(&token(sim, |token| token.lifetime(LONG).forged()))];
+    let good = || vec![Some(bearer(&known[0]))];
+    let forged = vec![Some(bearer(&token(sim, |token| token.lifetime(LONG).forged())))];
 
     // Two tokens of one session: it was seen with the first, and the second has expired.
     let session = sim.sign_in("user_2NNEqL2nrIRdJ194ndJqAHwEfxC");
@@ -287,7 +286,7 @@ async fn rows(sim: &SimClerk, known: &[String], fresh: &[String]) -> Vec<Row> {
 
     let clerk = layer(sim, |builder| builder).await;
     let outage = route().route_layer(clerk.clone());
-    warm(Row::requests("", &outage, vec![bearer(&seen)], OK), 1).await;
+    warm(Row::requests("", &outage, vec![Some(bearer(&seen))], OK), 1).await;
     clerk.force_outage(LONG);
     while clerk.verdict() != Verdict::Outage {
         drain().await;
@@ -308,7 +307,7 @@ async fn rows(sim: &SimClerk, known: &[String], fresh: &[String]) -> Vec<Row> {
             OK,
         ),
         Row::requests(KNOWN_TOKEN, &healthy, good(), OK),
-        Row::requests("known token, in a cookie", &healthy, vec![cookie(&known[0])], OK),
+        Row::requests("known token, in a cookie", &healthy, vec![Some(cookie(&known[0]))], OK),
         Row::requests("known token, handler takes `Auth`", &taking, good(), OK),
         Row { name: KNOWN_IN_TURN, ..roomy },
         Row::requests(FIRST_SEEN, &full, bearers(fresh), OK),
@@ -320,7 +319,7 @@ async fn rows(sim: &SimClerk, known: &[String], fresh: &[String]) -> Vec<Row> {
             vec![None],
             StatusCode::SERVICE_UNAVAILABLE,
         ),
-        Row::requests("outage, expired token in grace", &outage, vec![bearer(&expired)], OK),
+        Row::requests("outage, expired token in grace", &outage, vec![Some(bearer(&expired))], OK),
         Row::requests("optional route, no token", &optional, vec![None], OK),
         Row::requests("optional route, known token", &optional, good(), OK),
         Row::tokens(RAW, fresh, parsed),

@@ -95,23 +95,24 @@ impl UnknownKey {
 /// is no key to check with and the claims, taken at their word, would pass.
 pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
     let jws = Jws::parse(token)?;
-    let claims: Claims = object(&jws.payload)?;
-    check_category(&jws.header, &claims, expect)?;
-    let mut candidates = keys.candidates(jws.header.kid()).peekable();
+    let header = jws.header()?;
+    let claims: Claims<'_> = object(&jws.payload)?;
+    check_category(&header, &claims, expect)?;
+    let mut candidates = keys.candidates(header.kid()).peekable();
     if candidates.peek().is_none() {
-        return Err(without_key(&jws.header, &claims, expect));
+        return Err(without_key(&header, &claims, expect));
     }
-    check_header(&jws.header, expect)?;
+    check_header(&header, expect)?;
     let key = candidates
         .find(|key| key.verifies(jws.signed.as_bytes(), &jws.signature))
         .ok_or(InvalidToken::Signature)?;
     let times = check_claims(&claims, expect)?;
-    let session = Session::new(claims, &jws.header, jws.payload, times);
+    let session = Session::new(&claims, &header, &jws.payload, times);
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
 }
 
 /// A token that no key can help is invalid; one that a key might verify is undetermined.
-fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unverified {
+fn without_key(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
     let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
     match judged {
         Ok(times) => Unverified::UnknownKey(UnknownKey {

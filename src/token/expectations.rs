@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::InvalidToken;
 use super::claims::Claims;
+use super::json::Json;
 use super::jws::Header;
-use super::scalar::Scalar;
 use super::session::Times;
 use crate::clock::Timestamp;
 
@@ -112,8 +112,8 @@ pub(crate) fn timing(
 }
 
 pub(crate) fn check_category(
-    header: &Header,
-    claims: &Claims,
+    header: &Header<'_>,
+    claims: &Claims<'_>,
     expect: &Expectations,
 ) -> Result<(), InvalidToken> {
     let category = header.category.text();
@@ -129,11 +129,11 @@ pub(crate) fn check_category(
     if session && !machine && !oauth { Ok(()) } else { Err(InvalidToken::Kind) }
 }
 
-pub(crate) fn check_header(header: &Header, expect: &Expectations) -> Result<(), InvalidToken> {
+pub(crate) fn check_header(header: &Header<'_>, expect: &Expectations) -> Result<(), InvalidToken> {
     let typed = match (&header.media_type, expect.header_types.as_slice()) {
-        (Scalar::Absent, []) => true,
-        (Scalar::Text(typ), []) => typ == "JWT",
-        (Scalar::Text(typ), accepted) => accepted.contains(typ),
+        (Json::Absent, []) => true,
+        (Json::Text(typ), []) => typ == "JWT",
+        (Json::Text(typ), accepted) => accepted.iter().any(|accepted| accepted == typ),
         _ => false,
     };
     if !typed {
@@ -145,7 +145,10 @@ pub(crate) fn check_header(header: &Header, expect: &Expectations) -> Result<(),
     Ok(())
 }
 
-pub(crate) fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Times, InvalidToken> {
+pub(crate) fn check_claims(
+    claims: &Claims<'_>,
+    expect: &Expectations,
+) -> Result<Times, InvalidToken> {
     if claims.sub.text().is_none() {
         return Err(InvalidToken::Claim);
     }
@@ -165,21 +168,21 @@ pub(crate) fn check_claims(claims: &Claims, expect: &Expectations) -> Result<Tim
 
 /// An `aud` of any form passes when none is expected. When one is, an `aud` that is there must name
 /// it; Clerk's SDK lets an `aud` that is neither text nor a list of texts pass, this one does not.
-fn check_audience(aud: &serde_json::Value, expected: &[String]) -> Result<(), InvalidToken> {
-    let accepted = |value: &serde_json::Value| {
-        value.as_str().is_some_and(|aud| expected.iter().any(|expected| expected == aud))
+fn check_audience(aud: &Json<'_>, expected: &[String]) -> Result<(), InvalidToken> {
+    let accepted = |value: &Json<'_>| {
+        value.text().is_some_and(|aud| expected.iter().any(|expected| expected == aud))
     };
     let passes = match aud {
         _ if expected.is_empty() => true,
-        serde_json::Value::Null => true,
-        serde_json::Value::String(text) if text.is_empty() => true,
-        serde_json::Value::Array(list) => list.is_empty() || list.iter().any(accepted),
+        Json::Absent | Json::Null => true,
+        Json::Text(text) if text.is_empty() => true,
+        Json::List(list) => list.is_empty() || list.iter().any(accepted),
         other => accepted(other),
     };
     if passes { Ok(()) } else { Err(InvalidToken::Claim) }
 }
 
-fn check_party(azp: &Scalar, expect: &Expectations) -> Result<(), InvalidToken> {
+fn check_party(azp: &Json<'_>, expect: &Expectations) -> Result<(), InvalidToken> {
     if expect.authorized_parties.is_empty() || expect.azp == AzpPolicy::Off {
         return Ok(());
     }
@@ -190,9 +193,9 @@ fn check_party(azp: &Scalar, expect: &Expectations) -> Result<(), InvalidToken> 
     if authorized { Ok(()) } else { Err(InvalidToken::AuthorizedParty) }
 }
 
-fn date(claim: &Scalar) -> Result<Option<Timestamp>, InvalidToken> {
+fn date(claim: &Json<'_>) -> Result<Option<Timestamp>, InvalidToken> {
     match claim {
-        Scalar::Absent => Ok(None),
+        Json::Absent => Ok(None),
         other => other.seconds().map(Timestamp::from_secs).map(Some).ok_or(InvalidToken::Claim),
     }
 }

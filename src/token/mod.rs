@@ -10,10 +10,10 @@ mod authorization;
 mod claims;
 mod cookie;
 mod expectations;
+mod json;
 mod jws;
 mod locate;
 mod organization;
-mod scalar;
 mod session;
 
 pub use cookie::CookieNames;
