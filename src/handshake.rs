@@ -26,12 +26,13 @@ pub struct Handshake {
 /// [`InvalidToken`] with the first check that fails.
 pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
     let jws = Jws::parse(token)?;
-    if !keys.knows(jws.header.kid()) {
+    let header = jws.header()?;
+    if !keys.knows(header.kid()) {
         return Err(InvalidToken::UnknownKey);
     }
-    check_header(&jws.header, &Expectations::any())?;
-    check_session_category(&jws.header).map_err(|_| InvalidToken::Malformed)?;
-    keys.signer(jws.header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
+    check_header(&header, &Expectations::any())?;
+    check_session_category(&header).map_err(|_| InvalidToken::Malformed)?;
+    keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
         NoSigner::UnknownKey => InvalidToken::UnknownKey,
         NoSigner::Forged => InvalidToken::Signature,
     })?;

@@ -96,7 +96,7 @@ pub enum GraceAccess {
     /// `GET`, `HEAD` and `OPTIONS`, but no upgrades. The default: reading goes on, changing waits.
     #[default]
     SafeMethods,
-    /// All methods, and upgrades such as WebSockets. For unsafe methods and upgrades the request
+    /// All methods, and upgrades such as `WebSocket`. For unsafe methods and upgrades the request
     /// must come from the same origin.
     Full,
 }

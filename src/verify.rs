@@ -95,15 +95,16 @@ impl UnknownKey {
 /// is no key to check with and the claims, taken at their word, would pass.
 pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
     let jws = Jws::parse(token)?;
-    let claims: Claims = object(&jws.payload)?;
-    check_category(&jws.header, &claims, expect)?;
-    if !keys.knows(jws.header.kid()) {
-        return Err(without_key(&jws.header, &claims, expect));
+    let header = jws.header()?;
+    let claims: Claims<'_> = object(&jws.payload)?;
+    check_category(&header, &claims, expect)?;
+    if !keys.knows(header.kid()) {
+        return Err(without_key(&header, &claims, expect));
     }
-    check_header(&jws.header, expect)?;
-    let key = keys.signer(jws.header.kid(), jws.signed, &jws.signature).map_err(invalid)?;
+    check_header(&header, expect)?;
+    let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(invalid)?;
     let times = check_claims(&claims, expect)?;
-    let session = Session::new(claims, &jws.header, jws.payload, times);
+    let session = Session::new(&claims, &header, &jws.payload, times);
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
 }
 
@@ -114,7 +115,7 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
 /// [`InvalidToken`], when the token has no form, or none of the keys signed it with RS256.
 pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidToken> {
     let jws = Jws::parse(token)?;
-    keys.signer(jws.header.kid(), jws.signed, &jws.signature).cloned().map_err(invalid)
+    keys.signer(jws.header()?.kid(), jws.signed, &jws.signature).cloned().map_err(invalid)
 }
 
 fn invalid(no_signer: NoSigner) -> InvalidToken {
@@ -125,7 +126,7 @@ fn invalid(no_signer: NoSigner) -> InvalidToken {
 }
 
 /// A token that no key can help is invalid; one that a key might verify is undetermined.
-fn without_key(header: &Header, claims: &Claims, expect: &Expectations) -> Unverified {
+fn without_key(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
     let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
     match judged {
         Ok(times) => Unverified::UnknownKey(UnknownKey {

@@ -151,10 +151,10 @@ impl Shared {
     /// Checks a token, unless this very token was checked before with a key that is still good.
     pub(crate) fn examine(&self, token: Option<&str>, known: &Snapshot, now: Moment) -> Examined {
         let Some(token) = token else { return Examined::Absent };
-        let found = self.core.tokens.find(token, &known.keys.set);
-        let examined = match found {
+        let digest = self.core.tokens.digest(token);
+        let examined = match self.core.tokens.find(digest, token, &known.keys.set) {
             Some(known) => Ok(known),
-            None => self.verify(token, known),
+            None => self.verify(digest, token, known),
         };
         match examined {
             Ok(known) => {
@@ -172,9 +172,9 @@ impl Shared {
         }
     }
 
-    fn verify(&self, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
+    fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
-        let known = Arc::new(Known::new(token, verified));
+        let known = Arc::new(Known::new(digest, token, verified));
         self.core.tokens.insert(Arc::clone(&known));
         Ok(known)
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cache::Cache;
 use super::ledger::SessionDigest;
+use crate::clock::Timestamp;
 use crate::jwks::KeySet;
 use crate::verify::Verified;
 
@@ -23,6 +24,8 @@ pub(crate) struct VerifiedTokens {
 /// A token that was verified, and what was worked out then.
 #[derive(Debug)]
 pub(crate) struct Known {
+    digest: u64,
+    expires_at: Timestamp,
     token: Box<str>,
     pub(crate) verified: Verified,
     /// The ledger's name for the session, if it has one.
@@ -31,9 +34,20 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn new(token: &str, verified: Verified) -> Self {
-        let session = SessionDigest::of(verified.session());
-        Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
+    pub(crate) fn new(digest: u64, token: &str, verified: Verified) -> Self {
+        Self {
+            digest,
+            expires_at: verified.session().expires_at,
+            token: token.into(),
+            session: SessionDigest::of(verified.session()),
+            verified,
+            witnessed: AtomicBool::new(false),
+        }
+    }
+
+    /// Tokens of other digests are not even looked at: that would be memory not touched for long.
+    fn is(&self, digest: u64, token: &str) -> bool {
+        self.digest == digest && *self.token == *token
     }
 
     /// True once: for the first request in which the token was within its time.
@@ -47,16 +61,16 @@ impl VerifiedTokens {
         Self { cache: Cache::new(capacity), hasher: RandomState::new() }
     }
 
-    pub(crate) fn find(&self, token: &str, keys: &KeySet) -> Option<Arc<Known>> {
-        let same = |known: &Known| *known.token == *token && keys.holds(known.verified.key());
-        self.cache.find(self.digest(token), same)
+    pub(crate) fn find(&self, digest: u64, token: &str, keys: &KeySet) -> Option<Arc<Known>> {
+        let same = |held: &Known| held.is(digest, token) && keys.holds(held.verified.key());
+        self.cache.find(digest, same)
     }
 
     pub(crate) fn insert(&self, known: Arc<Known>) {
-        let digest = self.digest(&known.token);
-        let token = known.token.clone();
-        let expiry = |held: &Known| held.verified.session().expires_at;
-        self.cache.insert(digest, known, |held| held.token == token, expiry);
+        let digest = known.digest;
+        let new = Arc::clone(&known);
+        let same = |held: &Known| held.is(digest, &new.token);
+        self.cache.insert(digest, known, same, |held| held.expires_at);
     }
 
     /// Forgets what was verified with keys that are gone.
@@ -64,7 +78,8 @@ impl VerifiedTokens {
         self.cache.retain(|known| keys.holds(known.verified.key()));
     }
 
-    fn digest(&self, token: &str) -> u64 {
+    /// What a token is filed under.
+    pub(crate) fn digest(&self, token: &str) -> u64 {
         let bytes = token.as_bytes();
         self.hasher.hash_one(&bytes[bytes.len().saturating_sub(DIGESTED)..])
     }
@@ -85,16 +100,17 @@ mod tests {
         let (token, held) = (sim.mint(&sim.sign_in("user_1")), keys(&sim));
         let verified = verify(&token, &held, &Expectations::any()).expect("a good token");
         let tokens = VerifiedTokens::new(16);
-        tokens.insert(Arc::new(Known::new(&token, verified)));
-        assert!(tokens.find(&token, &held).is_some());
+        tokens.insert(Arc::new(Known::new(tokens.digest(&token), &token, verified)));
+        let find = |token: &str, keys: &KeySet| tokens.find(tokens.digest(token), token, keys);
+        assert!(find(&token, &held).is_some());
 
         let mut other = token.clone().into_bytes();
         other[0] ^= 1;
         let other = String::from_utf8(other).expect("still text");
-        assert!(tokens.find(&other, &held).is_none(), "the signature alone is not enough");
-        assert!(tokens.find(&token, &keys(&sim)).is_none(), "an equal key is not the same key");
-        assert!(tokens.find(&token, &held.replaced_by(&keys(&sim))).is_some());
+        assert!(find(&other, &held).is_none(), "the signature alone is not enough");
+        assert!(find(&token, &keys(&sim)).is_none(), "an equal key is not the same key");
+        assert!(find(&token, &held.replaced_by(&keys(&sim))).is_some());
         tokens.keep_only(&KeySet::default());
-        assert!(tokens.find(&token, &held).is_none());
+        assert!(find(&token, &held).is_none());
     }
 }

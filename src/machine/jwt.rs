@@ -31,10 +31,11 @@ pub fn verify(
 ) -> Result<MachineToken, MachineError> {
     let decoded = decode(token).map_err(|_| MachineError::Invalid)?;
     let jws = Jws::parse(token).map_err(|_| MachineError::Invalid)?;
+    let header = jws.header().map_err(|_| MachineError::Invalid)?;
     // Neither a machine's subject nor an access token's type.
     let kind =
         TokenKind::claimed(&decoded).ok_or(MachineError::Unverified(InvalidToken::Malformed))?;
-    if kind == TokenKind::MachineToMachine && !is_for_machines(&jws.header) {
+    if kind == TokenKind::MachineToMachine && !is_for_machines(&header) {
         return Err(MachineError::Invalid);
     }
     let times = check(&jws, keys, &expect_of(kind, expect), now)
@@ -44,7 +45,7 @@ pub fn verify(
 }
 
 /// True when the token has the category of machines, or none, as before categories were introduced.
-fn is_for_machines(header: &Header) -> bool {
+fn is_for_machines(header: &Header<'_>) -> bool {
     header.category.is_absent() || header.category.text() == Some(CATEGORY_MACHINE)
 }
 
@@ -64,12 +65,13 @@ fn check(
     expect: &Expectations,
     now: Timestamp,
 ) -> Result<Times, InvalidToken> {
-    check_header(&jws.header, expect)?;
-    keys.signer(jws.header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
+    let header = jws.header()?;
+    check_header(&header, expect)?;
+    keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
         NoSigner::UnknownKey => InvalidToken::UnknownKey,
         NoSigner::Forged => InvalidToken::Signature,
     })?;
-    let claims: Claims = object(&jws.payload)?;
+    let claims: Claims<'_> = object(&jws.payload)?;
     let times = check_claims(&claims, expect)?;
     match timing(times.expires_at, times.not_before, times.issued_at, now, expect.leeway) {
         Timing::Current => Ok(times),

@@ -12,13 +12,14 @@ use super::future::ResponseFuture;
 use super::public::PublicPaths;
 use crate::clock::Moment;
 use crate::decide::{
-    Asking, Auth, Credential, Decision, GraceDenial, Rejection, Unavailable, decide,
+    Asking, Auth, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
 use crate::engine::{Shared, Signal};
 use crate::outcome::Outcome;
 use crate::policy::RoutePolicy;
 use crate::respond::{Answers, Shape, reader};
 use crate::snapshot::Snapshot;
+use crate::token::Timing;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -47,7 +48,7 @@ impl Gate {
         let token = self.shared.locate(request.headers());
         let examined = self.shared.examine(token.token(), &known, now);
         let credential = self.shared.credential(&examined);
-        let asking = self.asking(request, settled);
+        let asking = self.asking(request, &credential, settled);
         let passage = self.decide(&credential, asking, &known, now);
         drop(known);
         self.account(&passage);
@@ -78,18 +79,27 @@ impl Gate {
         Passage::Open(Outcome { auth, otherwise, answers: Arc::clone(&self.answers) })
     }
 
-    fn asking<B>(&self, request: &Request<B>, settled: bool) -> Asking {
+    /// A token within its time is judged by itself: what matters to grace and to those without a
+    /// session is then not looked for, and stands at its strictest.
+    fn asking<B>(
+        &self,
+        request: &Request<B>,
+        credential: &Credential<'_>,
+        settled: bool,
+    ) -> Asking {
         let (method, headers) = (request.method(), request.headers());
+        let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         Asking {
-            reader: reader(method, headers),
-            safe: matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+            reader: if timely { Reader::Api } else { reader(method, headers) },
+            safe: !timely
+                && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !headers.contains_key(UPGRADE),
-            same_origin: is_same_origin(headers),
+            same_origin: !timely && is_same_origin(headers),
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             public: self.public.contains(request.uri().path()),
-            may_sign_in: self.answers.may_sign_in(request.uri().path(), headers),
+            may_sign_in: !timely && self.answers.may_sign_in(request.uri().path(), headers),
             settled,
         }
     }

@@ -4,26 +4,37 @@ use axum::body::Body;
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use serde::Serialize;
 
 use crate::decide::Rejection;
 
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+}
+
 pub(super) fn respond(rejection: Rejection, wait: Option<u32>) -> Response {
     let status = rejection.status();
-    let mut problem = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "code": rejection.code(),
-        "detail": rejection.sentence(),
-    });
-    if rejection.status().is_client_error() {
-        problem["reason"] = rejection.reason().into();
-    }
-    if let Some(wait) = wait {
-        problem["retry_after"] = wait.into();
-    }
-    let mut response = Response::new(Body::from(problem.to_string()));
-    let json = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    let problem = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        code: rejection.code(),
+        detail: rejection.sentence(),
+        reason: status.is_client_error().then(|| rejection.reason()),
+        retry_after: wait,
+    };
+    let json = serde_json::to_string(&problem).expect("texts and numbers");
+    let mut response = Response::new(Body::from(json));
+    let media_type = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }

@@ -3,36 +3,35 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 
-use super::scalar::Scalar;
+use super::json::{Json, Name};
 
 /// Every claim that is judged or kept. The last of equal names wins.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
-    pub(crate) sub: Scalar,
-    pub(crate) sid: Scalar,
-    pub(crate) iss: Scalar,
-    pub(crate) azp: Scalar,
-    pub(crate) jti: Scalar,
-    pub(crate) exp: Scalar,
-    pub(crate) nbf: Scalar,
-    pub(crate) iat: Scalar,
-    pub(crate) v: Scalar,
-    pub(crate) sts: Scalar,
-    pub(crate) fea: Scalar,
-    pub(crate) pla: Scalar,
-    pub(crate) org_id: Scalar,
-    pub(crate) org_slug: Scalar,
-    pub(crate) org_role: Scalar,
-    pub(crate) org_permissions: Value,
-    pub(crate) aud: Value,
-    pub(crate) fva: Value,
-    pub(crate) o: Value,
-    pub(crate) act: Value,
+pub(crate) struct Claims<'a> {
+    pub(crate) sub: Json<'a>,
+    pub(crate) sid: Json<'a>,
+    pub(crate) iss: Json<'a>,
+    pub(crate) azp: Json<'a>,
+    pub(crate) jti: Json<'a>,
+    pub(crate) exp: Json<'a>,
+    pub(crate) nbf: Json<'a>,
+    pub(crate) iat: Json<'a>,
+    pub(crate) v: Json<'a>,
+    pub(crate) sts: Json<'a>,
+    pub(crate) fea: Json<'a>,
+    pub(crate) pla: Json<'a>,
+    pub(crate) org_id: Json<'a>,
+    pub(crate) org_slug: Json<'a>,
+    pub(crate) org_role: Json<'a>,
+    pub(crate) org_permissions: Json<'a>,
+    pub(crate) aud: Json<'a>,
+    pub(crate) fva: Json<'a>,
+    pub(crate) o: Json<'a>,
+    pub(crate) act: Json<'a>,
 }
 
-impl<'de> Deserialize<'de> for Claims {
+impl<'de: 'a, 'a> Deserialize<'de> for Claims<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ClaimsVisitor)
     }
@@ -41,15 +40,15 @@ impl<'de> Deserialize<'de> for Claims {
 struct ClaimsVisitor;
 
 impl<'de> Visitor<'de> for ClaimsVisitor {
-    type Value = Claims;
+    type Value = Claims<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a claims object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims<'de>, A::Error> {
         let mut claims = Claims::default();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Name(name)) = map.next_key()? {
             match &*name {
                 "sub" => claims.sub = map.next_value()?,
                 "sid" => claims.sid = map.next_value()?,

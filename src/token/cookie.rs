@@ -49,8 +49,8 @@ impl CookieNames {
 /// All `name=value` pairs of all `Cookie` fields, in order. HTTP/2 clients send several fields.
 pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|field| {
-        field.as_bytes().split(|b| *b == b';').filter_map(|pair| {
-            let split = pair.iter().position(|b| *b == b'=')?;
+        split(field.as_bytes()).filter_map(|pair| {
+            let split = memchr::memchr(b'=', pair)?;
             Some((pair[..split].trim_ascii(), pair[split + 1..].trim_ascii()))
         })
     })
@@ -61,10 +61,20 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]>
     pairs(headers).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
+/// The parts between semicolons.
+fn split(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b';', field).chain([field.len()]).map(move |end| {
+        let part = &field[start..end];
+        start = end + 1;
+        part
+    })
+}
+
 /// A cookie's value as text, percent-decoded. `None` when it is not text.
 pub(crate) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(value).ok()?;
-    if !text.contains('%') {
+    if memchr::memchr(b'%', value).is_none() {
         return Some(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(text.len());

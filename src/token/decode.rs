@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::InvalidToken;
-use super::jws::Parts;
+use super::jws::Jws;
 
 /// What an unverified token says. Anybody can have written it.
 ///
@@ -24,9 +24,9 @@ pub struct Decoded {
 ///
 /// [`InvalidToken::Malformed`] when it has another form.
 pub fn decode(token: &str) -> Result<Decoded, InvalidToken> {
-    let parts = Parts::of(token)?;
+    let jws = Jws::parse(token)?;
     let json = |text: &str| serde_json::from_str(text).map_err(|_| InvalidToken::Malformed);
-    Ok(Decoded { header: json(&parts.header)?, claims: json(&parts.payload)? })
+    Ok(Decoded { header: json(&jws.header)?, claims: json(&jws.payload)? })
 }
 
 #[cfg(test)]

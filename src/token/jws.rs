@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::InvalidToken;
-use super::scalar::Scalar;
+use super::json::{Json, Name};
 
 /// Longer tokens are refused unread. Clerk keeps its tokens below 4 KiB, the limit of a cookie.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -16,7 +16,8 @@ const MAX_KID_BYTES: usize = 256;
 
 /// The three parts of a token, decoded but not verified. It does not print.
 pub(crate) struct Jws<'a> {
-    pub(crate) header: Header,
+    /// The header's JSON text.
+    pub(crate) header: String,
     /// What the signature is over: the first two parts with the dot between them.
     pub(crate) signed: &'a str,
     /// The payload's JSON text.
@@ -26,26 +27,6 @@ pub(crate) struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
-        let parts = Parts::of(token)?;
-        Ok(Self {
-            header: object(&parts.header)?,
-            signed: parts.signed,
-            payload: parts.payload,
-            signature: parts.signature,
-        })
-    }
-}
-
-/// The same three parts, the first two still as text.
-pub(super) struct Parts<'a> {
-    pub(super) header: String,
-    pub(super) payload: String,
-    signed: &'a str,
-    signature: Vec<u8>,
-}
-
-impl<'a> Parts<'a> {
-    pub(super) fn of(token: &'a str) -> Result<Self, InvalidToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::Malformed);
         }
@@ -62,6 +43,10 @@ impl<'a> Parts<'a> {
             signature: decode(signature)?,
         })
     }
+
+    pub(crate) fn header(&self) -> Result<Header<'_>, InvalidToken> {
+        object(&self.header)
+    }
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
@@ -70,7 +55,7 @@ fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
 
 /// Reads a JSON object, the last of equal names winning. Any other JSON value but `null` counts as an
 /// object without members, so that the check which misses one names it.
-pub(crate) fn object<T: Default + DeserializeOwned>(json: &str) -> Result<T, InvalidToken> {
+pub(crate) fn object<'a, T: Default + Deserialize<'a>>(json: &'a str) -> Result<T, InvalidToken> {
     if json.trim_start().starts_with('{') {
         return serde_json::from_str(json).map_err(|_| InvalidToken::Malformed);
     }
@@ -96,23 +81,23 @@ fn json(part: &str) -> Result<String, InvalidToken> {
 /// The JOSE header parameters that matter. All others, `crit`, `jku` and `jwk` among them, are not
 /// acted upon: a key never comes from the token.
 #[derive(Debug, Default)]
-pub(crate) struct Header {
-    pub(crate) algorithm: Scalar,
-    pub(crate) key_id: Scalar,
-    pub(crate) media_type: Scalar,
-    pub(crate) category: Scalar,
+pub(crate) struct Header<'a> {
+    pub(crate) algorithm: Json<'a>,
+    pub(crate) key_id: Json<'a>,
+    pub(crate) media_type: Json<'a>,
+    pub(crate) category: Json<'a>,
     /// When the claims were last read from Clerk's database, in Unix seconds.
-    pub(crate) original_issued_at: Scalar,
+    pub(crate) original_issued_at: Json<'a>,
 }
 
-impl Header {
+impl Header<'_> {
     /// The `kid`, when it is text of a reasonable length.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.key_id.text().filter(|kid| kid.len() <= MAX_KID_BYTES)
     }
 }
 
-impl<'de> Deserialize<'de> for Header {
+impl<'de: 'a, 'a> Deserialize<'de> for Header<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(HeaderVisitor)
     }
@@ -121,15 +106,15 @@ impl<'de> Deserialize<'de> for Header {
 struct HeaderVisitor;
 
 impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = Header;
+    type Value = Header<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JOSE header")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header<'de>, A::Error> {
         let mut header = Header::default();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Name(name)) = map.next_key()? {
             let slot = match &*name {
                 "alg" => &mut header.algorithm,
                 "kid" => &mut header.key_id,
@@ -158,7 +143,8 @@ mod tests {
     #[test]
     fn exactly_three_parts_make_a_token() {
         for token in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "....."] {
-            assert_eq!(Jws::parse(token).err(), Some(InvalidToken::Malformed), "{token}");
+            let refused = Jws::parse(token).and_then(|jws| jws.header().map(drop)).err();
+            assert_eq!(refused, Some(InvalidToken::Malformed), "{token}");
         }
     }
 
@@ -167,7 +153,8 @@ mod tests {
         let header = encode(r#"{"alg":"none","alg":"RS256"}"#);
         let token = format!("{header}.{}.AAAA", encode("{}"));
         let Ok(jws) = Jws::parse(&token) else { panic!("well-formed") };
-        assert_eq!(jws.header.algorithm.text(), Some("RS256"));
+        let header = jws.header().expect("an object");
+        assert_eq!(header.algorithm.text(), Some("RS256"));
     }
 
     #[test]
@@ -179,10 +166,8 @@ mod tests {
             [nested.clone(), format!("{{\"alg\":{nested}}}"), format!("{{\"x\":{nested}}}")]
         {
             let token = format!("{}.{}.AAAA", encode(&header), encode("{}"));
-            assert_ne!(
-                Jws::parse(&token).ok().and_then(|jws| jws.header.kid().map(drop)),
-                Some(())
-            );
+            let Ok(jws) = Jws::parse(&token) else { panic!("well-formed") };
+            assert!(jws.header().ok().is_none_or(|header| header.kid().is_none()));
         }
     }
 
@@ -191,6 +176,6 @@ mod tests {
         let header = encode(&format!(r#"{{"kid":"{}"}}"#, "k".repeat(4_000)));
         let token = format!("{header}.{}.AAAA", encode("{}"));
         let Ok(jws) = Jws::parse(&token) else { panic!("well-formed") };
-        assert_eq!(jws.header.kid(), None);
+        assert_eq!(jws.header().expect("an object").kid(), None);
     }
 }

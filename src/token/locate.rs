@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use serde_json::Value;
 
+use super::claims::Claims;
 use super::cookie::{CookieNames, pairs, text};
 use super::jws::{Jws, object};
-use super::scalar::Scalar;
 use crate::key::PublishableKey;
 
 /// A token and the place where it was found.
@@ -67,10 +66,10 @@ fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     match value.split_once(' ') {
         None if value.is_empty() => None,
         None => Some(Cow::Borrowed(value)),
-        Some(("Bearer", rest)) => match rest.split(' ').next() {
-            Some(token) if !token.is_empty() => Some(Cow::Borrowed(token)),
-            _ => Some(UNREADABLE),
-        },
+        Some(("Bearer", rest)) => {
+            let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
+            Some(if end > 0 { Cow::Borrowed(&rest[..end]) } else { UNREADABLE })
+        }
         Some(_) => None,
     }
 }
@@ -140,14 +139,13 @@ struct Peek {
 
 impl Peek {
     fn of(value: &[u8]) -> Self {
-        let claims = text(value)
-            .and_then(|token| Jws::parse(&token).ok().map(|jws| jws.payload))
-            .and_then(|payload| object::<serde_json::Map<String, Value>>(&payload).ok())
-            .unwrap_or_default();
-        let iat = claims.get("iat").and_then(Value::as_f64).map_or(Scalar::Absent, Scalar::Number);
+        let token = text(value).unwrap_or_default();
+        let jws = Jws::parse(&token).ok().filter(|jws| jws.header().is_ok());
+        let claims = jws.as_ref().and_then(|jws| object::<Claims<'_>>(&jws.payload).ok());
+        let claims = claims.unwrap_or_default();
         Self {
-            issuer: claims.get("iss").and_then(Value::as_str).map(str::to_owned),
-            issued_at: iat.seconds().unwrap_or(0),
+            issuer: claims.iss.text().map(str::to_owned),
+            issued_at: claims.iat.seconds().unwrap_or(0),
         }
     }
 }

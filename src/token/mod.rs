@@ -11,11 +11,11 @@ mod claims;
 mod cookie;
 mod decode;
 mod expectations;
+mod json;
 mod jws;
 mod kind;
 mod locate;
 mod organization;
-mod scalar;
 mod scope;
 mod session;
 

@@ -6,9 +6,8 @@
 //! and other SDKs by the position in the whole list. The two readings differ when a user feature
 //! comes first; only what both grant is granted here.
 
-use serde_json::Value;
-
 use super::claims::Claims;
+use super::json::Json;
 use crate::id::OrgId;
 
 /// The organisation that is active in a session, and what the user may do in it.
@@ -26,18 +25,18 @@ pub struct Organization {
 }
 
 impl Organization {
-    pub(crate) fn version_1(claims: &Claims) -> Option<Self> {
-        let permissions = claims.org_permissions.as_array().map(Vec::as_slice).unwrap_or_default();
+    pub(crate) fn version_1(claims: &Claims<'_>) -> Option<Self> {
+        let permissions = claims.org_permissions.list();
         Some(Self {
             id: OrgId::from(claims.org_id.text().filter(|id| !id.is_empty())?),
             slug: claims.org_slug.text().map(str::to_owned),
             role: claims.org_role.text().map(str::to_owned),
-            permissions: permissions.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            permissions: permissions.iter().filter_map(Json::text).map(str::to_owned).collect(),
         })
     }
 
-    pub(crate) fn version_2(claims: &Claims) -> Option<Self> {
-        let text = |name| claims.o.get(name).and_then(Value::as_str).filter(|t| !t.is_empty());
+    pub(crate) fn version_2(claims: &Claims<'_>) -> Option<Self> {
+        let text = |name| claims.o.get(name).and_then(Json::text).filter(|t| !t.is_empty());
         Some(Self {
             id: OrgId::from(text("id")?),
             slug: text("slg").map(str::to_owned),

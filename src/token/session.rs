@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::claims::Claims;
+use super::json::Json;
 use super::jws::Header;
 use super::organization::Organization;
 use super::scope::Scoped;
@@ -57,20 +58,25 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(claims: Claims, header: &Header, payload: String, times: Times) -> Self {
+    pub(crate) fn new(
+        claims: &Claims<'_>,
+        header: &Header<'_>,
+        payload: &str,
+        times: Times,
+    ) -> Self {
         let version = match claims.v {
-            super::scalar::Scalar::Number(2.0) => ClaimsVersion::V2,
+            Json::Number(2.0) => ClaimsVersion::V2,
             _ => ClaimsVersion::V1,
         };
         let organization = match version {
-            ClaimsVersion::V1 => Organization::version_1(&claims),
-            ClaimsVersion::V2 => Organization::version_2(&claims),
+            ClaimsVersion::V1 => Organization::version_1(claims),
+            ClaimsVersion::V2 => Organization::version_2(claims),
         };
         Self {
             session_id: claims.sid.text().filter(|id| !id.is_empty()).map(SessionId::from),
             token_id: claims.jti.text().filter(|id| !id.is_empty()).map(TokenId::from),
-            issuer: claims.iss.into_text(),
-            authorized_party: claims.azp.into_text(),
+            issuer: claims.iss.text().map(str::to_owned),
+            authorized_party: claims.azp.text().map(str::to_owned),
             issued_at: times.issued_at,
             not_before: times.not_before,
             expires_at: times.expires_at,
@@ -80,10 +86,10 @@ impl Session {
             actor: Actor::parse(&claims.act),
             organization,
             factor_ages: factor_ages(&claims.fva),
-            features: claims.fea.into_text().unwrap_or_default(),
-            plans: claims.pla.into_text().unwrap_or_default(),
-            user_id: UserId::from(claims.sub.into_text().unwrap_or_default()),
-            payload: payload.into_boxed_str(),
+            features: claims.fea.text().unwrap_or_default().to_owned(),
+            plans: claims.pla.text().unwrap_or_default().to_owned(),
+            user_id: UserId::from(claims.sub.text().unwrap_or_default()),
+            payload: payload.into(),
         }
     }
 
@@ -187,24 +193,24 @@ pub struct Actor {
 
 impl Actor {
     /// Any `act` claim but `null` makes an actor: what looks like an impersonation is one.
-    fn parse(act: &Value) -> Option<Self> {
-        if act.is_null() {
+    fn parse(act: &Json<'_>) -> Option<Self> {
+        if matches!(act, Json::Absent | Json::Null) {
             return None;
         }
-        let sub = act.get("sub").and_then(Value::as_str).unwrap_or_default();
+        let sub = act.get("sub").and_then(Json::text).unwrap_or_default();
         Some(Self { user_id: UserId::from(sub) })
     }
 }
 
-fn factor_ages(fva: &Value) -> Option<[Option<u32>; 2]> {
-    let [first, second] = fva.as_array()?.as_slice() else { return None };
+fn factor_ages(fva: &Json<'_>) -> Option<[Option<u32>; 2]> {
+    let [first, second] = fva.list() else { return None };
     Some([factor_age(first)?, factor_age(second)?])
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
 #[expect(clippy::option_option, reason = "malformed, never, and an age")]
-fn factor_age(age: &Value) -> Option<Option<u32>> {
-    match age.as_f64()? {
+fn factor_age(age: &Json<'_>) -> Option<Option<u32>> {
+    match age.number()? {
         never if never.to_bits() == (-1.0_f64).to_bits() => Some(None),
         minutes if (0.0..=f64::from(u32::MAX)).contains(&minutes) => Some(Some(minutes as u32)),
         _ => None,
