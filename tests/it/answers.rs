@@ -6,7 +6,7 @@ use axum::routing::{get, options};
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{Auth, GraceAccess, GracePolicy, PageText, Rejection, RoutePolicy, Verdict};
 use http::{Request, StatusCode};
-use tower::ServiceExt as _;
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::support::{Answer, NAVIGATION, Weather, World, anonymous, bearer, signed};
 
@@ -559,6 +559,13 @@ async fn the_length_of_an_answer_to_head_is_the_length_of_the_answer_to_get() {
         let with = get.ask(&world, "/me", None).await;
         assert_eq!(without.header("content-length"), with.body.len().to_string());
         assert_eq!(without.headers, with.headers);
+        // The router cuts bodies off, too; a plain service does not.
+        let inner = tower::service_fn(async |_: Request<Body>| {
+            Ok::<_, std::convert::Infallible>(StatusCode::OK)
+        });
+        let request = anonymous("HEAD", "/", head.fields());
+        let plain = world.clerk.layer(inner).oneshot(request).await.expect("infallible");
+        assert_eq!(Answer::of(plain).await.body, "");
     }
 }
 
