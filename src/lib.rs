@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod authenticate;
 pub mod clock;
 mod config;
 pub mod decide;

@@ -38,6 +38,11 @@ impl CookieNames {
     pub fn session(&self) -> &str {
         &self.session
     }
+
+    /// What distinguishes this instance's cookies, as `QvfNY2dr`.
+    pub(crate) fn suffix(&self) -> &str {
+        self.session.strip_prefix("__session_").unwrap_or_default()
+    }
 }
 
 /// All `name=value` pairs of all `Cookie` fields, in order. HTTP/2 clients send several fields.

@@ -24,9 +24,10 @@ pub use organization::Organization;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
 
 pub(crate) use claims::Claims;
-pub(crate) use cookie::cookie;
+pub(crate) use cookie::{cookie, pairs};
 pub(crate) use expectations::{check_category, check_claims, check_header, timing};
 pub(crate) use jws::{Header, Jws, object};
+pub(crate) use locate::bearer;
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 10] = [
     &["access", "clock", "config_error", "error", "id", "key", "upstream"],
     &["health", "jwks", "policy", "proof", "revocation", "status_page", "token"],
     &["snapshot", "verify"],
-    &["decide"],
+    &["authenticate", "decide"],
     &["fetch", "probe", "respond", "store"],
     &["engine", "outcome"],
     &["extract", "guard", "health_route", "middleware"],
