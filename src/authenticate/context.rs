@@ -5,10 +5,10 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use super::address::{param, public_address};
-use super::cookies::{Cookies, leading_number, uses_suffixed};
+use super::cookies::{Cookies, uses_suffixed};
 use super::site::Site;
 use crate::clock::Timestamp;
-use crate::token::bearer;
+use crate::token::{bearer, leading_number};
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -107,6 +107,30 @@ impl<'a> Context<'a> {
         self.fetch_dest == Some("document")
     }
 
+    /// The address without what a handshake left in it.
+    #[must_use]
+    pub fn clean_address(&self) -> Url {
+        super::address::without(&self.address, &super::resolve::MARKS)
+    }
+
+    /// The request comes back from a handshake: by its address, or by a cookie.
+    #[must_use]
+    pub fn returns(&self) -> Option<Carrier> {
+        let marked = |name: &str| param(&self.address, name).is_some();
+        if marked("__clerk_handshake") || marked("__clerk_handshake_nonce") {
+            return Some(Carrier::Address);
+        }
+        let cookie = self.handshake_token.is_some() || self.handshake_nonce.is_some();
+        cookie.then_some(Carrier::Cookie)
+    }
+
+    /// Looks at the request as if it did not come back from a handshake.
+    pub fn forget_return(&mut self) {
+        self.address = self.clean_address();
+        self.handshake_token = None;
+        self.handshake_nonce = None;
+    }
+
     /// Whether a redirect to Clerk would be followed by a browser that shows the result.
     pub(super) fn is_navigation(&self) -> bool {
         let html = || self.accept.is_some_and(|accept| accept.starts_with("text/html"));
@@ -130,6 +154,16 @@ impl<'a> Context<'a> {
         let referrer = self.referrer.and_then(|text| Url::parse(text).ok());
         referrer.is_some_and(|url| super::referrer::is_clerk(&url, &self.address, self.site))
     }
+}
+
+/// How the result of a handshake is carried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// In the address.
+    Address,
+    /// In a cookie.
+    Cookie,
 }
 
 /// A count, zero when it is none.

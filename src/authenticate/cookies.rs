@@ -113,22 +113,6 @@ fn bare(issuer: &str) -> &str {
     &issuer[scheme.map_or(0, str::len)..]
 }
 
-/// The beginning of a value as a whole number, as browsers read one; zero when there is none.
-pub(super) fn leading_number(value: &str) -> f64 {
-    let value = value.trim_start();
-    let (sign, digits) = match value.as_bytes().first() {
-        Some(b'-') => (-1.0, &value[1..]),
-        Some(b'+') => (1.0, &value[1..]),
-        _ => (1.0, value),
-    };
-    let (radix, digits) = match digits.get(..2) {
-        Some("0x" | "0X") => (16, &digits[2..]),
-        _ => (10, digits),
-    };
-    let fold = |sum: f64, digit: u32| sum * f64::from(radix) + f64::from(digit);
-    sign * digits.chars().map_while(|c| c.to_digit(radix)).fold(0.0, fold)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,21 +123,6 @@ mod tests {
             [("a%2Eb", "a.b"), ("100%", "100%"), ("%2e%zz", "%2e%zz"), ("%ff", "%ff"), ("%", "%")]
         {
             assert_eq!(decoded(value), text);
-        }
-    }
-
-    #[test]
-    fn a_number_is_read_as_far_as_it_goes() {
-        for (value, number) in [
-            ("12", 12.0),
-            (" 12abc", 12.0),
-            ("1.9", 1.0),
-            ("-3", -3.0),
-            ("0x10", 16.0),
-            ("abc", 0.0),
-            ("", 0.0),
-        ] {
-            assert!((leading_number(value) - number).abs() < f64::EPSILON, "{value}");
         }
     }
 }

@@ -9,8 +9,8 @@ use super::peek::Peek;
 use super::reason::{Reason, RefreshDenial};
 use super::redirect::{MAX_REDIRECTS, handshake, redirect};
 use super::refresh::refresh;
-use super::resolve::resolve;
-use super::{Answer, Answers, Need, State, referrer};
+use super::resolve::{Return, resolve};
+use super::{Answer, Answers, Arrival, Need, State, referrer};
 use crate::token::{InvalidToken, SessionStatus};
 use crate::verify::Verified;
 
@@ -42,9 +42,15 @@ impl Flow<'_> {
     }
 
     fn with_cookies(&self) -> Result<Answer, Need> {
-        if let Some(answer) = resolve(self.context, self.evidence, self.answers)? {
-            return Ok(answer);
-        }
+        let arrival = match resolve(self.context, self.evidence, self.answers)? {
+            Return::Settled(answer) => return Ok(*answer),
+            Return::Failed(reason) => Arrival::Failed(reason),
+            Return::None => Arrival::None,
+        };
+        Ok(Answer { arrival, ..self.without_handshake()? })
+    }
+
+    fn without_handshake(&self) -> Result<Answer, Need> {
         if let Some(answer) = self.satellite().or_else(|| self.development()) {
             return Ok(answer);
         }

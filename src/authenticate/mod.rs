@@ -45,11 +45,12 @@ use http::HeaderMap;
 use url::Url;
 
 pub use address::public_address;
-pub use context::{Context, Head};
+pub use context::{Carrier, Context, Head};
 pub use cookies::Cookies;
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;
 pub use reason::{KeyFailure, Reason, RefreshDenial};
+pub(crate) use redirect::FORGET_COUNT;
 pub use refresh::RefreshCall;
 pub use site::{Proxy, Site, SiteError};
 
@@ -111,11 +112,34 @@ pub struct Answer {
     /// The address without the marks of a handshake, to which a browser of a development instance
     /// is to be redirected.
     pub clean: Option<Url>,
+    /// What became of a handshake that the request came back from.
+    pub arrival: Arrival,
+    /// Only the number of earlier redirects keeps the browser from being sent to Clerk.
+    pub exhausted: bool,
+}
+
+/// A request that comes back from a handshake, or does not.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Arrival {
+    /// It does not.
+    #[default]
+    None,
+    /// What it brought decided the state; the cookies are among the header fields.
+    Resolved,
+    /// What it brought was not believed.
+    Failed(Reason),
 }
 
 impl From<State> for Answer {
     fn from(state: State) -> Self {
-        Self { state, headers: HeaderMap::new(), clean: None }
+        Self {
+            state,
+            headers: HeaderMap::new(),
+            clean: None,
+            arrival: Arrival::None,
+            exhausted: false,
+        }
     }
 }
 
@@ -151,6 +175,16 @@ pub fn authenticate(
     evidence: &Evidence<'_>,
     answers: &Answers,
 ) -> Result<Answer, Need> {
-    let context = Context::new(site, head, evidence.now);
-    flow::run(&context, evidence, answers)
+    Context::new(site, head, evidence.now).authenticate(evidence, answers)
+}
+
+impl Context<'_> {
+    /// Judges a request that was read before.
+    ///
+    /// # Errors
+    ///
+    /// As [`authenticate`].
+    pub fn authenticate(&self, evidence: &Evidence<'_>, answers: &Answers) -> Result<Answer, Need> {
+        flow::run(self, evidence, answers)
+    }
 }

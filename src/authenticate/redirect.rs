@@ -15,6 +15,9 @@ const API_VERSION: &str = "2026-05-12";
 pub(crate) const COUNT_COOKIE: &str = "__clerk_redirect_count";
 /// A browser that was sent to Clerk this often and still has no session is not sent again.
 pub(crate) const MAX_REDIRECTS: f64 = 3.0;
+/// The count, taken back.
+pub(crate) const FORGET_COUNT: HeaderValue =
+    HeaderValue::from_static("__clerk_redirect_count=; Path=/; SameSite=Lax; HttpOnly; Max-Age=0");
 /// How long the count is kept. Clerk's SDK keeps it for 2 s, so that it is lost when the hops are
 /// slow; this holds however slow they are, and is taken back by the first success.
 const COUNT_SECONDS: u32 = 300;
@@ -34,6 +37,9 @@ pub(super) fn redirect(context: &Context<'_>, reason: Reason, location: Option<U
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.append(SET_COOKIE, counted(context.redirects));
             Answer { headers, ..State::Handshake { reason, location }.into() }
+        }
+        Some(_) if context.is_navigation() => {
+            Answer { exhausted: true, ..State::SignedOut { reason }.into() }
         }
         _ => State::SignedOut { reason }.into(),
     }
@@ -60,8 +66,10 @@ fn frontend_redirect(context: &Context<'_>, reason: &Reason) -> Option<Url> {
         .append_pair("redirect_url", back.as_str())
         .append_pair("__clerk_api_version", API_VERSION)
         .append_pair("suffixed_cookies", if context.suffixed { "true" } else { "false" })
-        .append_pair("__clerk_hs_reason", &reason.code())
-        .append_pair("format", "nonce");
+        .append_pair("__clerk_hs_reason", &reason.code());
+    if context.site.takes_nonces() {
+        query.append_pair("format", "nonce");
+    }
     if let Some(token) = context.token() {
         query.append_pair("__session", token);
     }

@@ -8,41 +8,51 @@ use http::header::{
     SET_COOKIE,
 };
 
-use super::address::without;
 use super::context::Context;
 use super::evidence::{Evidence, Refusal};
 use super::reason::Reason;
-use super::{Answer, Answers, Need, State};
+use super::{Answer, Answers, Arrival, Need, State};
 use crate::verify::Verified;
 
 /// What the Frontend API leaves in the address.
-const MARKS: [&str; 4] =
+pub(super) const MARKS: [&str; 4] =
     ["__clerk_handshake", "__clerk_help", "__clerk_db_jwt", "__clerk_handshake_nonce"];
 
 /// How wrong the clock of a developer's machine may be.
 const DEVELOPMENT_LEEWAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The result of a handshake, when the request brings one that can be resolved. `None` when it
-/// brings none, or one that is not this application's: several applications of one domain can share
-/// the handshake cookie.
+/// The result of a handshake. One that cannot be resolved may be another application's: several on
+/// one domain can share the handshake cookie.
 pub(super) fn resolve(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
     answers: &Answers,
-) -> Result<Option<Answer>, Need> {
+) -> Result<Return, Need> {
     let lines = match (&context.handshake_nonce, &context.handshake_token) {
         (Some(nonce), _) => payload(nonce, answers)?,
         (None, Some(token)) => match evidence.handshake(token) {
             Ok(lines) => lines,
             // Clerk's SDK throws here; a developer who changed keys must hear of it.
             Err(Refusal::Token(reason)) if context.site.is_development() => {
-                return Ok(Some(State::SignedOut { reason: Reason::Token(reason) }.into()));
+                let reason = Reason::Token(reason);
+                return Ok(Return::Settled(Box::new(State::SignedOut { reason }.into())));
             }
-            Err(_) => return Ok(None),
+            Err(refusal) => return Ok(Return::Failed(refusal.into())),
         },
-        (None, None) => return Ok(None),
+        (None, None) => return Ok(Return::None),
     };
-    Ok(settle(context, evidence, &lines))
+    Ok(match settle(context, evidence, &lines) {
+        Ok(answer) => Return::Settled(Box::new(answer)),
+        Err(refusal) => Return::Failed(refusal.into()),
+    })
+}
+
+/// What came of it.
+pub(super) enum Return {
+    /// There was no handshake.
+    None,
+    Settled(Box<Answer>),
+    Failed(Reason),
 }
 
 /// The lines behind a nonce. An unreachable Backend API leaves the browser without a session.
@@ -54,22 +64,26 @@ fn payload(nonce: &str, answers: &Answers) -> Result<Vec<String>, Need> {
     }
 }
 
-fn settle(context: &Context<'_>, evidence: &Evidence<'_>, lines: &[String]) -> Option<Answer> {
+fn settle(
+    context: &Context<'_>,
+    evidence: &Evidence<'_>,
+    lines: &[String],
+) -> Result<Answer, Refusal> {
     let state = match session_token(lines) {
         None => State::SignedOut { reason: Reason::TokenMissing },
         Some(token) => {
-            let verified = fresh(context, evidence, token).ok()?;
+            let verified = fresh(context, evidence, token)?;
             State::SignedIn { token: token.to_owned(), verified: Box::new(verified) }
         }
     };
     let mut headers = cookies(lines);
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("null"));
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    let clean = context.site.is_development().then(|| clean_address(context));
+    let clean = context.site.is_development().then(|| context.clean_address());
     if clean.is_some() {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Some(Answer { state, headers, clean })
+    Ok(Answer { headers, clean, arrival: Arrival::Resolved, ..state.into() })
 }
 
 /// A developer's clock may be a day off; then the handshake tells it apart from a stale token.
@@ -80,11 +94,6 @@ fn fresh(context: &Context<'_>, evidence: &Evidence<'_>, token: &str) -> Result<
         }
         Err(refusal)
     })
-}
-
-/// The address without what the Frontend API left in it.
-pub(crate) fn clean_address(context: &Context<'_>) -> url::Url {
-    without(&context.address, &MARKS)
 }
 
 /// The value of the last line for a session cookie, whatever its suffix, unless it is empty.

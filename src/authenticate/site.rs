@@ -19,6 +19,7 @@ pub struct Site {
     satellite: bool,
     auto_sync: bool,
     auto_proxy: bool,
+    nonces: bool,
     proxy: Option<Proxy>,
     sign_in: Option<Url>,
     organizations: OrganizationSync,
@@ -78,6 +79,7 @@ impl Site {
             satellite: false,
             auto_sync: false,
             auto_proxy: false,
+            nonces: true,
             proxy: None,
             sign_in: None,
             organizations: OrganizationSync::default(),
@@ -110,6 +112,14 @@ impl Site {
     #[must_use]
     pub fn auto_proxy(mut self, auto_proxy: bool) -> Self {
         self.auto_proxy = auto_proxy;
+        self
+    }
+
+    /// Ask for the result of a handshake by a nonce, which takes a secret key to look up, and not as
+    /// a token in the address. Default: yes, as in Clerk's SDK.
+    #[must_use]
+    pub fn nonces(mut self, nonces: bool) -> Self {
+        self.nonces = nonces;
         self
     }
 
@@ -159,6 +169,10 @@ impl Site {
 
     pub(super) fn is_satellite(&self) -> bool {
         self.satellite
+    }
+
+    pub(super) fn takes_nonces(&self) -> bool {
+        self.nonces
     }
 
     pub(super) fn syncs_at_first(&self) -> bool {

@@ -15,6 +15,7 @@ mod locate;
 mod organization;
 mod scalar;
 mod session;
+mod uat;
 
 pub use cookie::CookieNames;
 pub use expectations::{AzpPolicy, Expectations, Timing};
@@ -28,6 +29,7 @@ pub(crate) use cookie::{cookie, pairs};
 pub(crate) use expectations::{check_category, check_claims, check_header, timing};
 pub(crate) use jws::{Header, Jws, object};
 pub(crate) use locate::bearer;
+pub(crate) use uat::{client_uat, leading_number};
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.
