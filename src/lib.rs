@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod authenticate;
 pub mod clock;
 mod config;
 pub mod decide;
@@ -42,7 +43,7 @@ pub use crate::extract::{AuthRejection, Demand, FreshAuth, Require};
 pub use crate::health::Verdict;
 pub use crate::health_route::HealthService;
 pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, ResponseFuture};
-pub use crate::policy::{GraceAccess, GraceMode, GracePolicy, RoutePolicy};
+pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
 pub use crate::token::{Organization, Session};

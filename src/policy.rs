@@ -87,6 +87,25 @@ impl Default for RoutePolicy {
     }
 }
 
+/// What `__client_uat` means for a session cookie. Clerk sets it beside the session, for all
+/// subdomains: when the client last changed, or zero when nobody is signed in any more.
+///
+/// The cookie is not signed. It keeps nobody out who wants in; it ends a session on one subdomain
+/// soon after a sign-out on another.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ClientUat {
+    /// As in Clerk's SDK: a session cookie counts only with a `__client_uat` that is not zero and not
+    /// later than the token.
+    Required,
+    /// The same for pages. Other requests may lack the cookie altogether, as those of programs that
+    /// present a session cookie do; one that is there must agree.
+    #[default]
+    RequiredForPages,
+    /// A session cookie counts by itself.
+    Ignored,
+}
+
 /// Which requests to a route grace may let pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

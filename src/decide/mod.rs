@@ -9,7 +9,7 @@ use std::time::Duration;
 pub use auth::{Auth, Grace, GraceReason};
 pub(crate) use grace::claims_as_of;
 pub use grace::{GraceDenial, Sighting};
-pub use rejection::{Rejection, Unavailable};
+pub use rejection::{Rejection, Snag, Unavailable};
 
 use crate::clock::Moment;
 use crate::health::{Status, Surface, Verdict};
@@ -120,6 +120,10 @@ pub enum Decision {
 /// Judges a request.
 ///
 /// The first row that fits decides. *Invalid is never 503; what cannot be told is never 401.*
+///
+/// The judgement is of the credential alone. Around it the layer sends a browser that shows a page
+/// to Clerk where the table says 401 or sign-in page while Clerk is healthy, and treats a session
+/// cookie that `__client_uat` contradicts as none.
 ///
 /// | # | credential | Clerk | route | answer |
 /// |---|---|---|---|---|

@@ -28,8 +28,22 @@ pub enum Rejection {
     Unavailable(Unavailable),
     /// The handler wants a session that was renewed, and Clerk cannot renew it now.
     FreshRequired,
+    /// The visitor came back from Clerk again and again without a session.
+    Stuck(Snag),
     /// The route is not behind the layer: a fault of the application.
     LayerMissing,
+}
+
+/// What keeps a browser from coming back from Clerk with a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Snag {
+    /// Fresh tokens are out of their time here.
+    Clock,
+    /// What Clerk sends was not signed for this instance.
+    Keys,
+    /// The cookies that Clerk sets do not come back.
+    Cookies,
 }
 
 /// Why it cannot be told whether a request should pass.
@@ -53,7 +67,7 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Missing | Self::Invalid(_) | Self::Revoked | Self::Pending => {
+            Self::Missing | Self::Invalid(_) | Self::Revoked | Self::Pending | Self::Stuck(_) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
@@ -69,6 +83,7 @@ impl Rejection {
         match self {
             Self::Missing | Self::SignIn => "authentication_required",
             Self::Invalid(_) | Self::Revoked | Self::Pending => "invalid_token",
+            Self::Stuck(_) => "sign_in_loop",
             Self::Forbidden => "insufficient_permission",
             Self::Unavailable(_) => "authentication_unavailable",
             Self::FreshRequired => "step_up_unavailable",
@@ -91,6 +106,9 @@ impl Rejection {
             Self::Unavailable(Unavailable::UnknownKey) => "unknown-key",
             Self::Unavailable(Unavailable::NoKeys) => "no-keys",
             Self::FreshRequired => "fresh-required",
+            Self::Stuck(Snag::Clock) => "handshake-loop-clock",
+            Self::Stuck(Snag::Keys) => "handshake-loop-keys",
+            Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
             Self::LayerMissing => "layer-missing",
         }
     }
@@ -110,6 +128,15 @@ impl Rejection {
             }
             Self::FreshRequired => {
                 "This needs a freshly renewed session, which is currently unavailable. You are not signed out; try again shortly."
+            }
+            Self::Stuck(Snag::Clock) => {
+                "Signing in did not work, several times in a row: the clock of this server does not agree with that of the sign-in service."
+            }
+            Self::Stuck(Snag::Keys) => {
+                "Signing in did not work, several times in a row: this server is configured with keys of another instance than the one that signs visitors in."
+            }
+            Self::Stuck(Snag::Cookies) => {
+                "Signing in did not work, several times in a row: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."
             }
             Self::LayerMissing => {
                 "The server is misconfigured: this route is not behind its authentication layer."

@@ -12,6 +12,7 @@ pub(crate) struct Counters {
     unauthorized: AtomicU64,
     forbidden: AtomicU64,
     unavailable: AtomicU64,
+    handshakes: AtomicU64,
     upstream_calls: AtomicU64,
     state_failures: AtomicU64,
     signals_dropped: AtomicU64,
@@ -35,6 +36,8 @@ pub struct Counts {
     pub forbidden: u64,
     /// Requests answered 503.
     pub unavailable: u64,
+    /// Browsers sent to Clerk for a fresh session.
+    pub handshakes: u64,
     /// Questions asked of Clerk and its status page.
     pub upstream_calls: u64,
     /// Times the state directory could not be read or written.
@@ -61,6 +64,7 @@ counted! {
     answered_unauthorized => unauthorized,
     answered_forbidden => forbidden,
     answered_unavailable => unavailable,
+    sent_to_clerk => handshakes,
     asked_upstream => upstream_calls,
     state_failed => state_failures,
     signal_dropped => signals_dropped,
@@ -77,6 +81,7 @@ impl Counters {
             unauthorized: read(&self.unauthorized),
             forbidden: read(&self.forbidden),
             unavailable: read(&self.unavailable),
+            handshakes: read(&self.handshakes),
             upstream_calls: read(&self.upstream_calls),
             state_failures: read(&self.state_failures),
             signals_dropped: read(&self.signals_dropped),

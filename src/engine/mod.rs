@@ -12,6 +12,7 @@
 mod cache;
 mod counters;
 mod driver;
+mod exchange;
 mod ledger;
 mod schedule;
 mod shared;
@@ -22,5 +23,6 @@ pub use counters::Counts;
 pub use driver::Driver;
 
 pub(crate) use driver::Work;
-pub(crate) use shared::{Fixed, Shared, Signal};
+pub(crate) use exchange::{Exchange, Payload};
+pub(crate) use shared::{Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderValue, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::service::{Gate, Passage, is_grace};
+use super::service::{Gate, Heard, Judged, Passage, is_grace};
 use crate::decide::{Rejection, Unavailable};
-use crate::respond::Shape;
+use crate::engine::Payload;
+use crate::respond::{Shape, detour};
 
 pin_project! {
     /// The future of [`Authenticate`](super::Authenticate).
@@ -30,15 +31,46 @@ pin_project! {
     #[project = KindProj]
     enum Kind<S, B, F> {
         /// The application answers.
-        Inner { #[pin] future: F, in_grace: bool },
+        Inner { #[pin] future: F, after: After },
         /// The layer has answered.
-        Rejected { response: Option<Response> },
-        /// Keys are being refreshed; then the request is judged again.
-        AwaitingKeys {
-            refreshed: Pin<Box<dyn Future<Output = ()> + Send>>,
+        Answered { response: Option<Response> },
+        /// Something is being asked; then the request is judged again.
+        Waiting {
+            hearing: Pin<Box<dyn Future<Output = Heard> + Send>>,
             gate: Arc<Gate>,
             held: Option<(S, Request<B>)>,
         },
+    }
+}
+
+/// What the application's response still gets.
+pub(super) struct After {
+    pub(super) in_grace: bool,
+    pub(super) cookies: Vec<HeaderValue>,
+}
+
+/// What a request waits for.
+pub(super) enum Wait {
+    Keys,
+    Payload(String),
+}
+
+impl Wait {
+    fn begin(self, gate: &Arc<Gate>) -> Pin<Box<dyn Future<Output = Heard> + Send>> {
+        let gate = Arc::clone(gate);
+        match self {
+            Self::Keys => Box::pin(async move {
+                gate.shared.keys_refreshed().await;
+                Heard { settled: true, payload: None }
+            }),
+            Self::Payload(nonce) => Box::pin(async move {
+                let payload = match &gate.visits.exchange {
+                    Some(exchange) => exchange.payload(&nonce).await,
+                    None => Payload::Unknown,
+                };
+                Heard { settled: true, payload: Some(payload) }
+            }),
+        }
     }
 }
 
@@ -46,18 +78,17 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn inner(future: S::Future, in_grace: bool) -> Self {
-        Self { kind: Kind::Inner { future, in_grace } }
+    pub(super) fn inner(future: S::Future, after: After) -> Self {
+        Self { kind: Kind::Inner { future, after } }
     }
 
-    pub(super) fn rejected(response: Response) -> Self {
-        Self { kind: Kind::Rejected { response: Some(response) } }
+    pub(super) fn answered(response: Response, cookies: Vec<HeaderValue>) -> Self {
+        Self { kind: Kind::Answered { response: Some(with_cookies(response, cookies)) } }
     }
 
-    pub(super) fn awaiting_keys(gate: Arc<Gate>, service: S, request: Request<B>) -> Self {
-        let shared = Arc::clone(&gate.shared);
-        let refreshed = Box::pin(async move { shared.keys_refreshed().await });
-        Self { kind: Kind::AwaitingKeys { refreshed, gate, held: Some((service, request)) } }
+    pub(super) fn waiting(gate: &Arc<Gate>, wait: Wait, service: S, request: Request<B>) -> Self {
+        let (hearing, gate) = (wait.begin(gate), Arc::clone(gate));
+        Self { kind: Kind::Waiting { hearing, gate, held: Some((service, request)) } }
     }
 }
 
@@ -81,17 +112,17 @@ where
         let mut kind = self.project().kind;
         loop {
             let next = match kind.as_mut().project() {
-                KindProj::Inner { future, in_grace } => {
+                KindProj::Inner { future, after } => {
                     let response = ready!(future.poll(cx))?.into_response();
-                    return Poll::Ready(Ok(if *in_grace { mark(response) } else { response }));
+                    return Poll::Ready(Ok(after.dress(response)));
                 }
-                KindProj::Rejected { response } => {
+                KindProj::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }
-                KindProj::AwaitingKeys { refreshed, gate, held } => {
-                    ready!(refreshed.as_mut().poll(cx));
+                KindProj::Waiting { hearing, gate, held } => {
+                    let heard = ready!(hearing.as_mut().poll(cx));
                     let (service, request) = held.take().expect("polled after completion");
-                    judge_again(gate, service, request)
+                    judge_again(gate, &heard, service, request)
                 }
             };
             kind.set(next);
@@ -99,21 +130,44 @@ where
     }
 }
 
-fn judge_again<S, B>(gate: &Gate, mut service: S, mut request: Request<B>) -> Kind<S, B, S::Future>
+/// What was waited for once is not waited for again.
+fn judge_again<S, B>(
+    gate: &Gate,
+    heard: &Heard,
+    mut service: S,
+    mut request: Request<B>,
+) -> Kind<S, B, S::Future>
 where
     S: Service<Request<B>>,
 {
-    let rejection = match gate.judge(&request, true) {
-        Passage::Open(outcome) => {
-            let in_grace = is_grace(outcome.auth.as_ref());
-            request.extensions_mut().insert(outcome);
-            return Kind::Inner { future: service.call(request), in_grace };
-        }
-        Passage::Closed(rejection) => rejection,
-        Passage::AwaitKeys => Rejection::Unavailable(Unavailable::UnknownKey),
-    };
+    let Judged { passage, cookies } = gate.judge(&request, heard);
     let shape = Shape::of(request.method(), request.headers());
-    Kind::Rejected { response: Some(gate.reject(rejection, shape)) }
+    let response = match passage {
+        Passage::Open(outcome) => {
+            let after = After { in_grace: is_grace(outcome.auth.as_ref()), cookies };
+            request.extensions_mut().insert(outcome);
+            return Kind::Inner { future: service.call(request), after };
+        }
+        Passage::Closed(rejection) => gate.reject(rejection, shape),
+        Passage::Detour(location) => detour(location),
+        Passage::AwaitKeys => gate.reject(Rejection::Unavailable(Unavailable::UnknownKey), shape),
+        Passage::Exchange(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), shape),
+    };
+    Kind::Answered { response: Some(with_cookies(response, cookies)) }
+}
+
+impl After {
+    fn dress(&mut self, response: Response) -> Response {
+        let response = with_cookies(response, std::mem::take(&mut self.cookies));
+        if self.in_grace { mark(response) } else { response }
+    }
+}
+
+fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// What was shown in grace is for this user's eyes and this moment only.

@@ -6,17 +6,22 @@
 //! 4. [`decide`](crate::decide::decide) judges.
 //! 5. The request passes, with the outcome in its extensions for the extractors; or it is answered
 //!    here. In grace, the response is marked `Cache-Control: private, no-store`.
-//! 6. Only a token whose key is not known may wait, a few seconds at most, for a refresh that all
-//!    such requests share.
+//! 6. A page that this would refuse, and whose browser could have a fresh session, is redirected to
+//!    Clerk's handshake while Clerk is healthy; see `visit`.
+//! 7. Two kinds of requests may wait, a few seconds at most: a token whose key is not known, for a
+//!    refresh that all such requests share; and a browser that comes back from a handshake with a
+//!    nonce, for one call to the Backend API.
 //!
-//! Steps 2 to 5 do no I/O, take no lock and allocate no future.
+//! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
 mod future;
 mod public;
 mod service;
+mod visit;
 
 pub use future::ResponseFuture;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
 pub(crate) use service::Gate;
+pub(crate) use visit::Visits;

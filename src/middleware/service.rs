@@ -5,21 +5,22 @@ use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use tower::Service;
 
-use super::future::ResponseFuture;
+use super::future::{After, ResponseFuture, Wait};
 use super::public::PublicPaths;
+use super::visit::{Scene, Visits, is_fresh};
 use crate::clock::Moment;
 use crate::decide::{
     Asking, Auth, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
-use crate::engine::{Shared, Signal};
+use crate::engine::{Examined, Payload, Shared, Signal};
 use crate::outcome::Outcome;
-use crate::policy::RoutePolicy;
-use crate::respond::{Answers, Shape, reader};
+use crate::policy::{ClientUat, RoutePolicy};
+use crate::respond::{Answers, Shape, detour, reader};
 use crate::snapshot::Snapshot;
-use crate::token::Timing;
+use crate::token::{Located, Timing};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -30,29 +31,104 @@ pub(crate) struct Gate {
     pub(crate) answers: Arc<Answers>,
     pub(crate) route: RoutePolicy,
     pub(crate) public: PublicPaths,
+    pub(crate) visits: Arc<Visits>,
+}
+
+/// What a request waited for, and heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Keys were refreshed; waiting for them is no longer an option.
+    pub(super) settled: bool,
+    /// What the nonce of a handshake stands for.
+    pub(super) payload: Option<Payload>,
+}
+
+/// The result of the gate, and the cookies that go with whatever answer it leads to.
+pub(super) struct Judged {
+    pub(super) passage: Passage,
+    pub(super) cookies: Vec<HeaderValue>,
+}
+
+impl From<Passage> for Judged {
+    fn from(passage: Passage) -> Self {
+        Self { passage, cookies: Vec::new() }
+    }
+}
+
+impl Judged {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.passage, Passage::Open(_))
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth.as_ref()))
+    }
 }
 
 /// The result of the gate.
 pub(super) enum Passage {
     Open(Outcome),
     Closed(Rejection),
+    /// Go elsewhere, and come back.
+    Detour(HeaderValue),
     /// Wait for keys and ask again.
     AwaitKeys,
+    /// Wait for what this nonce stands for and ask again.
+    Exchange(String),
 }
 
 impl Gate {
     /// Judges a request by its head.
-    pub(super) fn judge<B>(&self, request: &Request<B>, settled: bool) -> Passage {
+    pub(super) fn judge<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
         let now = self.shared.now();
         let known = self.shared.core.load();
+        let scene = Scene { known: &known, now, heard };
         let token = self.shared.locate(request.headers());
         let examined = self.shared.examine(token.token(), &known, now);
-        let credential = self.shared.credential(&examined);
-        let asking = self.asking(request, &credential, settled);
-        let passage = self.decide(&credential, asking, &known, now);
+        let contradicted = self.is_contradicted(&token, &examined, request.headers());
+        let examined = if contradicted { Examined::Absent } else { examined };
+        let mut judged = Judged::from(self.weigh(request, &examined, scene));
+        if !matches!(judged.passage, Passage::AwaitKeys) && self.is_visit(request) {
+            judged = self.visit(request, judged, scene);
+        }
         drop(known);
-        self.account(&passage);
-        passage
+        self.account(&judged.passage);
+        judged
+    }
+
+    /// Judges a request by an examined token.
+    pub(super) fn weigh<B>(
+        &self,
+        request: &Request<B>,
+        examined: &Examined,
+        scene: Scene<'_>,
+    ) -> Passage {
+        let credential = self.shared.credential(examined);
+        let asking = self.asking(request, &credential, scene.heard.settled);
+        self.decide(&credential, asking, scene.known, scene.now)
+    }
+
+    /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact")]
+    fn is_contradicted(
+        &self,
+        token: &Located<'_>,
+        examined: &Examined,
+        headers: &HeaderMap,
+    ) -> bool {
+        let policy = self.visits.client_uat;
+        let Located::Cookie(token) = token else { return false };
+        if policy == ClientUat::Ignored {
+            return false;
+        }
+        let issued = match examined {
+            Examined::Verified(known, _) => known.verified.session().issued_at,
+            _ => None,
+        };
+        match self.shared.client_uat(headers, token) {
+            None => policy == ClientUat::Required,
+            Some(uat) => uat == 0.0 || issued.is_some_and(|issued| (issued.as_secs() as f64) < uat),
+        }
     }
 
     fn decide(
@@ -116,7 +192,7 @@ impl Gate {
             },
             Passage::Open(_) => counters.passed_anonymous(),
             Passage::Closed(rejection) => self.account_rejection(*rejection),
-            Passage::AwaitKeys => {}
+            Passage::Detour(_) | Passage::AwaitKeys | Passage::Exchange(_) => {}
         }
     }
 
@@ -196,24 +272,30 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.gate.judge(&request, false) {
+        let judged = self.gate.judge(&request, &Heard::default());
+        let wait = match judged.passage {
             Passage::Open(outcome) => {
-                let in_grace = is_grace(outcome.auth.as_ref());
+                let after =
+                    After { in_grace: is_grace(outcome.auth.as_ref()), cookies: judged.cookies };
                 request.extensions_mut().insert(outcome);
-                ResponseFuture::inner(self.inner.call(request), in_grace)
+                return ResponseFuture::inner(self.inner.call(request), after);
             }
             Passage::Closed(rejection) => {
                 let shape = Shape::of(request.method(), request.headers());
-                ResponseFuture::rejected(self.gate.reject(rejection, shape))
+                let response = self.gate.reject(rejection, shape);
+                return ResponseFuture::answered(response, judged.cookies);
             }
-            Passage::AwaitKeys => {
-                // The clone is not ready; the service that is goes with the request.
-                // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
-                let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::awaiting_keys(Arc::clone(&self.gate), ready, request)
+            Passage::Detour(location) => {
+                return ResponseFuture::answered(detour(location), judged.cookies);
             }
-        }
+            Passage::AwaitKeys => Wait::Keys,
+            Passage::Exchange(nonce) => Wait::Payload(nonce),
+        };
+        // The clone is not ready; the service that is goes with the request.
+        // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        ResponseFuture::waiting(&self.gate, wait, ready, request)
     }
 }
 

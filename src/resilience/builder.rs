@@ -7,14 +7,16 @@ use http::HeaderValue;
 use url::Url;
 
 use super::ClerkResilience;
+use crate::authenticate::{Proxy, Site};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Driver, Fixed, Inherited, Shared, State, Work};
+use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
-use crate::middleware::{Gate, PublicPathError, PublicPaths};
-use crate::policy::{GracePolicy, MAX_GRACE, RoutePolicy};
+use crate::key::{InstanceKind, PublishableKey};
+use crate::middleware::{Gate, PublicPathError, PublicPaths, Visits};
+use crate::policy::{ClientUat, GracePolicy, MAX_GRACE, RoutePolicy};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::revocation::Revocations;
@@ -46,6 +48,9 @@ pub struct Builder {
     ledger_capacity: usize,
     probe_deadline: Duration,
     strict_health: bool,
+    handshakes: bool,
+    client_uat: ClientUat,
+    site: Option<Site>,
 }
 
 impl Builder {
@@ -65,6 +70,9 @@ impl Builder {
             ledger_capacity: 64 * 1024,
             probe_deadline: PROBE_DEADLINE,
             strict_health: false,
+            handshakes: true,
+            client_uat: ClientUat::default(),
+            site: None,
         }
     }
 
@@ -141,6 +149,27 @@ impl Builder {
     /// Default: 200 as long as tokens can be verified.
     pub fn strict_health(mut self, strict: bool) -> Self {
         self.strict_health = strict;
+        self
+    }
+
+    /// Whether a browser whose session token has expired, or is missing though somebody is signed in,
+    /// is sent to Clerk for a fresh one. Default: yes, while Clerk is healthy. Only page visits to
+    /// routes that demand a session are sent.
+    pub fn handshakes(mut self, handshakes: bool) -> Self {
+        self.handshakes = handshakes;
+        self
+    }
+
+    /// What `__client_uat` means for session cookies. Default: [`ClientUat::RequiredForPages`].
+    pub fn client_uat(mut self, policy: ClientUat) -> Self {
+        self.client_uat = policy;
+        self
+    }
+
+    /// How the application is set up at Clerk: satellite domains, a proxy, organisations in
+    /// addresses. Default: the instance's primary application, with the proxy of the configuration.
+    pub fn site(mut self, site: Site) -> Self {
+        self.site = Some(site);
         self
     }
 
@@ -243,6 +272,19 @@ impl Builder {
         if let Some(record) = &inherited.outages {
             shared.core.ledger.restore(record.sightings(), now.wall);
         }
+        let production = shared.key.kind() == InstanceKind::Production;
+        let site = self.site.unwrap_or_else(|| own_site(&shared.key, &config.frontend_api));
+        let exchange = config.secret_key.clone().map(|secret| {
+            let upstream = Arc::clone(&upstream);
+            Exchange::new(upstream, config.backend_api.clone(), secret, self.probe_deadline)
+        });
+        let visits = Visits {
+            site: site.nonces(exchange.is_some()),
+            scheme: if production { "https" } else { "http" },
+            handshakes: self.handshakes,
+            client_uat: self.client_uat,
+            exchange,
+        };
         let targets = Targets {
             frontend_api: config.frontend_api,
             backend_api: config.backend_api,
@@ -264,6 +306,7 @@ impl Builder {
             answers: Arc::new(Answers { sign_in, ..self.answers }),
             route: self.route,
             public,
+            visits: Arc::new(visits),
         };
         let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: self.strict_health };
         Ok((clerk, Driver::new(work, signals)))
@@ -290,6 +333,9 @@ impl Builder {
                 "tokens live for 60 s, more leeway than that would double their life; synchronise the clock instead",
             ));
         }
+        if let Some(Err(error)) = self.site.as_ref().map(Site::check) {
+            return Err(invalid("site", &error.to_string()));
+        }
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
         if !deadlines.contains(&self.probe_deadline) {
             return Err(invalid("probe_deadline", "choose from 100 ms to 30 s"));
@@ -303,6 +349,15 @@ impl Builder {
             );
         }
         Ok(())
+    }
+}
+
+/// The instance's primary application; a Frontend API at another address is a proxy.
+fn own_site(key: &PublishableKey, frontend_api: &Url) -> Site {
+    let site = Site::new(key.clone());
+    match Url::parse(&key.issuer()) {
+        Ok(own) if own == *frontend_api => site,
+        _ => site.proxy(Proxy::Address(frontend_api.clone())),
     }
 }
 

@@ -90,6 +90,7 @@ impl ClerkResilience {
             shared: Arc::clone(&self.gate.shared),
             answers: Arc::clone(&self.gate.answers),
             public: PublicPaths::default(),
+            visits: Arc::clone(&self.gate.visits),
             route,
         };
         Self { gate: Arc::new(gate), strict_health: self.strict_health }

@@ -152,17 +152,27 @@ impl Answers {
     }
 }
 
+/// Sends a browser elsewhere, for this one time.
+pub(crate) fn detour(location: HeaderValue) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static(VARIES));
+    headers.insert(CONTENT_LENGTH, 0.into());
+    response
+}
+
+/// What an answer depends on.
+const VARIES: &str = "Accept, Authorization, Cookie, HX-Request, Origin, Sec-Fetch-Dest";
+
 fn dress(response: &mut Response, rejection: Rejection, shape: Shape, wait: Option<u32>) {
     let length = axum::body::HttpBody::size_hint(response.body()).exact();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        VARY,
-        HeaderValue::from_static(
-            "Accept, Authorization, Cookie, HX-Request, Origin, Sec-Fetch-Dest",
-        ),
-    );
+    headers.insert(VARY, HeaderValue::from_static(VARIES));
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, length.into());
     }

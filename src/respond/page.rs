@@ -24,6 +24,8 @@ pub struct PageText {
     pub explanation: Vec<String>,
     /// The heading when the visitor must sign in.
     pub sign_in: String,
+    /// The heading when the visitor came back from signing in again and again without a session.
+    pub stuck: String,
     /// The heading when the visitor lacks a permission.
     pub forbidden: String,
     /// The label of the link that tries again.
@@ -52,6 +54,7 @@ impl Default for PageText {
                 ),
             ],
             sign_in: text("Please sign in"),
+            stuck: text("Signing in does not work"),
             forbidden: text("You do not have access to this page"),
             retry: text("Try again"),
             sign_in_link: text("Sign in"),
@@ -124,6 +127,9 @@ impl<'a> Page<'a> {
             StatusCode::INTERNAL_SERVER_ERROR => {
                 (&text.unavailable, paragraph("", self.rejection.sentence()))
             }
+            _ if matches!(self.rejection, Rejection::Stuck(_)) => {
+                (&text.stuck, paragraph("", self.rejection.sentence()))
+            }
             _ => (&text.sign_in, paragraph("", self.rejection.sentence())),
         }
     }
@@ -133,6 +139,9 @@ impl<'a> Page<'a> {
         let retry = format!("<a class=\"button\" href=\"\">{}</a>", escape(&self.text.retry));
         match (self.rejection.status(), self.sign_in) {
             (StatusCode::FORBIDDEN, _) => String::new(),
+            _ if matches!(self.rejection, Rejection::Stuck(_)) => {
+                format!("<p class=\"actions\">{retry}</p>")
+            }
             (StatusCode::UNAUTHORIZED, Some(address)) => format!(
                 "<p class=\"actions\"><a class=\"button\" href=\"{}\">{}</a></p>",
                 escape(address),

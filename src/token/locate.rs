@@ -59,7 +59,7 @@ const UNREADABLE: Cow<'static, str> = Cow::Borrowed("unreadable");
 
 /// The value is split at single spaces. One part alone is the token; of two or more, the first must
 /// be exactly `Bearer`, and the second is the token.
-fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let field = headers.get(AUTHORIZATION)?;
     let Ok(value) = std::str::from_utf8(field.as_bytes()) else { return Some(UNREADABLE) };
     let value = value.trim();

@@ -18,6 +18,7 @@ mod locate;
 mod organization;
 mod scope;
 mod session;
+mod uat;
 
 pub use cookie::CookieNames;
 pub use decode::{Decoded, decode};
@@ -30,13 +31,15 @@ pub use scope::Scoped;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
 
 pub(crate) use claims::Claims;
-pub(crate) use cookie::cookie;
+pub(crate) use cookie::{cookie, pairs};
 pub(crate) use expectations::{
     CATEGORY_MACHINE, check_category, check_claims, check_header, check_session_category, timing,
 };
 pub(crate) use jws::{Header, Jws, object};
 pub(crate) use kind::OAUTH_TYPES;
+pub(crate) use locate::bearer;
 pub(crate) use session::Times;
+pub(crate) use uat::{client_uat, leading_number};
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.

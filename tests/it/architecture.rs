@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 10] = [
         "webhook_signature",
     ],
     &["handshake", "machine", "snapshot", "verify"],
-    &["decide"],
+    &["authenticate", "decide"],
     &["fetch", "probe", "respond", "store"],
     &["engine", "outcome"],
     &["extract", "guard", "health_route", "middleware"],

@@ -1,0 +1,70 @@
+//! What an unverified token says about itself. It may send a browser to Clerk or sign it out; it
+//! never signs anybody in.
+
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::token::{Header, Jws, OAUTH_TYPES, check_session_category, object};
+
+#[derive(Debug)]
+pub(super) struct Peek {
+    /// `iss` when it is there and not empty; one that is not text belongs to nobody.
+    pub(super) issuer: Option<String>,
+    pub(super) session_id: Option<String>,
+    /// `iat`, as far as it is a number.
+    issued_at: Option<f64>,
+    expires_at: Option<f64>,
+    session: bool,
+}
+
+impl Peek {
+    /// `None` when the token cannot be decoded.
+    pub(super) fn of(token: &str) -> Option<Self> {
+        let jws = Jws::parse(token).ok()?;
+        let claims: serde_json::Map<String, Value> = object(&jws.payload).ok()?;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|s| !s.is_empty());
+        let issuer = match claims.get("iss") {
+            None | Some(Value::Null | Value::Bool(false)) => None,
+            Some(Value::String(issuer)) => Some(issuer.clone()).filter(|issuer| !issuer.is_empty()),
+            Some(_) => Some(String::from("\0")),
+        };
+        Some(Self {
+            issuer,
+            session_id: text("sid").map(str::to_owned),
+            issued_at: claims.get("iat").and_then(number),
+            expires_at: claims.get("exp").and_then(number),
+            session: is_session(&jws.header().ok()?, text("sub")),
+        })
+    }
+
+    pub(super) fn issued_or_zero(&self) -> f64 {
+        self.issued_at.unwrap_or(0.0)
+    }
+
+    /// Issued before a time in Unix seconds. A token without `iat` is not.
+    pub(super) fn issued_before(&self, seconds: f64) -> bool {
+        self.issued_at.is_some_and(|issued| issued < seconds)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact")]
+    pub(super) fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires| expires <= now.as_secs() as f64)
+    }
+
+    /// Whether it is a session token.
+    pub(super) fn is_session(&self) -> bool {
+        self.session
+    }
+}
+
+/// Not a machine's, not an OAuth access token, not made from a JWT template.
+fn is_session(header: &Header<'_>, subject: Option<&str>) -> bool {
+    let machine = subject.is_some_and(|sub| sub.starts_with("mch_"));
+    let oauth = header.media_type.text().is_some_and(|typ| OAUTH_TYPES.contains(&typ));
+    !machine && !oauth && check_session_category(header).is_ok()
+}
+
+/// A number, or text that is one.
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+}

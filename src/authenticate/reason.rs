@@ -1,0 +1,164 @@
+//! Why a request is signed out or must go through a handshake.
+
+use std::borrow::Cow;
+
+use crate::token::InvalidToken;
+
+/// Why a request is not, or not yet, signed in. [`code`](Self::code) is the string that Clerk's own
+/// SDK gives for the same case.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// `__client_uat` says that somebody is signed in, but there is no session token.
+    ClientUatWithoutToken,
+    /// A development instance, and the browser has no development token yet.
+    DevBrowserMissing,
+    /// A development instance, and the address carries a development token.
+    DevBrowserSync,
+    /// A primary application of a development instance answers a satellite.
+    PrimaryRespondsToSyncing,
+    /// A page of another origin led to this primary application.
+    CrossOriginSync,
+    /// A satellite that has not asked its primary application yet.
+    SatelliteNeedsSyncing,
+    /// Neither a session token nor a sign of a signed-in client.
+    NoTokenAndNoUat,
+    /// A handshake brought no session token.
+    TokenMissing,
+    /// The session token has expired, and was not renewed for this reason.
+    TokenExpired(RefreshDenial),
+    /// The session token is older than the client's last change.
+    TokenBeforeClientUat,
+    /// The session token is not valid yet.
+    TokenNotYet,
+    /// The session token claims to be issued in the future.
+    TokenFromFuture,
+    /// There is a session token, but `__client_uat` says that nobody is signed in.
+    TokenWithoutClientUat,
+    /// The address names another organisation than the session's.
+    OrganizationMismatch,
+    /// The token is bad.
+    Token(InvalidToken),
+    /// The token could not be checked for want of keys.
+    Keys(KeyFailure),
+}
+
+impl Reason {
+    /// The reason as Clerk's SDK spells it.
+    #[must_use]
+    pub fn code(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::ClientUatWithoutToken => "client-uat-but-no-session-token",
+            Self::DevBrowserMissing => "dev-browser-missing",
+            Self::DevBrowserSync => "dev-browser-sync",
+            Self::PrimaryRespondsToSyncing => "primary-responds-to-syncing",
+            Self::CrossOriginSync => "primary-domain-cross-origin-sync",
+            Self::SatelliteNeedsSyncing => "satellite-needs-syncing",
+            Self::NoTokenAndNoUat => "session-token-and-uat-missing",
+            Self::TokenMissing => "session-token-missing",
+            Self::TokenExpired(denial) => {
+                return Cow::Owned(format!("session-token-expired-refresh-{}", denial.code()));
+            }
+            Self::TokenBeforeClientUat => "session-token-iat-before-client-uat",
+            Self::TokenNotYet => "session-token-nbf",
+            Self::TokenFromFuture => "session-token-iat-in-the-future",
+            Self::TokenWithoutClientUat => "session-token-but-no-client-uat",
+            Self::OrganizationMismatch => "active-organization-mismatch",
+            Self::Token(reason) => reason.code(),
+            Self::Keys(failure) => failure.code(),
+        })
+    }
+}
+
+/// Why the keys to check a token with are not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum KeyFailure {
+    /// Clerk answered, but not with keys.
+    NotLoaded,
+    /// Clerk refused the secret key.
+    SecretKeyInvalid,
+    /// Clerk could not be reached, or its answer could not be read.
+    Unreachable,
+}
+
+impl KeyFailure {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NotLoaded => "jwk-remote-failed-to-load",
+            Self::SecretKeyInvalid => "secret-key-invalid",
+            Self::Unreachable => "unexpected-error",
+        }
+    }
+}
+
+/// Why an expired session token was not renewed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RefreshDenial {
+    /// Only `GET` requests are renewed.
+    NotGet,
+    /// There is no refresh cookie.
+    NoCookie,
+    /// The Backend API is not configured.
+    NoBackendApi,
+    /// The expired token does not name its session.
+    NoSessionId,
+    /// The Backend API could not be reached.
+    Unreachable,
+    /// The Backend API refused with this error code.
+    Refused(String),
+    /// The Backend API answered with neither cookies nor an error code.
+    Unexpected,
+    /// The answer held no cookies.
+    Empty,
+    /// The new token does not verify.
+    InvalidToken,
+}
+
+impl RefreshDenial {
+    /// The longest error code that is passed on.
+    const MAX_CODE: usize = 64;
+
+    /// The denial for an error of the Backend API. Its code ends up in an address, so that one that
+    /// does not look like a code is not passed on.
+    #[must_use]
+    pub fn of_api_error(code: &str) -> Self {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        match code {
+            "unexpected_error" => Self::Unreachable,
+            _ if code.is_empty() || code.len() > Self::MAX_CODE => Self::Unexpected,
+            _ if code.bytes().all(plain) => Self::Refused(code.to_owned()),
+            _ => Self::Unexpected,
+        }
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::NotGet => "non-eligible-non-get",
+            Self::NoCookie => "non-eligible-no-refresh-cookie",
+            Self::NoBackendApi => "missing-api-client",
+            Self::NoSessionId => "expired-session-token-missing-sid-claim",
+            Self::Unreachable => "fetch-error",
+            Self::Refused(code) => code,
+            Self::Unexpected => "unexpected-bapi-error",
+            Self::Empty => "unexpected-sdk-error",
+            Self::InvalidToken => "invalid-session-token",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_an_error_code_is_passed_on() {
+        let code = |code: &str| Reason::TokenExpired(RefreshDenial::of_api_error(code)).code();
+        assert_eq!(code("a_b"), "session-token-expired-refresh-a_b");
+        let other = "session-token-expired-refresh-unexpected-bapi-error";
+        for odd in ["", "a b", "a\r\nb", "\u{e9}", &"a".repeat(65)] {
+            assert_eq!(code(odd), other, "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A browser that comes back from Clerk.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue,
+    SET_COOKIE,
+};
+
+use super::context::Context;
+use super::evidence::{Evidence, Refusal};
+use super::reason::Reason;
+use super::{Answer, Answers, Arrival, Need, State};
+use crate::verify::Verified;
+
+/// What the Frontend API leaves in the address.
+pub(super) const MARKS: [&str; 4] =
+    ["__clerk_handshake", "__clerk_help", "__clerk_db_jwt", "__clerk_handshake_nonce"];
+
+/// How wrong the clock of a developer's machine may be.
+const DEVELOPMENT_LEEWAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The result of a handshake. One that cannot be resolved may be another application's: several on
+/// one domain can share the handshake cookie.
+pub(super) fn resolve(
+    context: &Context<'_>,
+    evidence: &Evidence<'_>,
+    answers: &Answers,
+) -> Result<Return, Need> {
+    let lines = match (&context.handshake_nonce, &context.handshake_token) {
+        (Some(nonce), _) => payload(nonce, answers)?,
+        (None, Some(token)) => match evidence.handshake(token) {
+            Ok(lines) => lines,
+            // Clerk's SDK throws here; a developer who changed keys must hear of it.
+            Err(Refusal::Token(reason)) if context.site.is_development() => {
+                let reason = Reason::Token(reason);
+                return Ok(Return::Settled(Box::new(State::SignedOut { reason }.into())));
+            }
+            Err(refusal) => return Ok(Return::Failed(refusal.into())),
+        },
+        (None, None) => return Ok(Return::None),
+    };
+    Ok(match settle(context, evidence, &lines) {
+        Ok(answer) => Return::Settled(Box::new(answer)),
+        Err(refusal) => Return::Failed(refusal.into()),
+    })
+}
+
+/// What came of it.
+pub(super) enum Return {
+    /// There was no handshake.
+    None,
+    Settled(Box<Answer>),
+    Failed(Reason),
+}
+
+/// The lines behind a nonce. An unreachable Backend API leaves the browser without a session.
+fn payload(nonce: &str, answers: &Answers) -> Result<Vec<String>, Need> {
+    match &answers.payload {
+        Some(lines) => Ok(lines.clone().unwrap_or_default()),
+        None if answers.backend_api => Err(Need::Payload(nonce.to_owned())),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn settle(
+    context: &Context<'_>,
+    evidence: &Evidence<'_>,
+    lines: &[String],
+) -> Result<Answer, Refusal> {
+    let state = match session_token(lines) {
+        None => State::SignedOut { reason: Reason::TokenMissing },
+        Some(token) => {
+            let verified = fresh(context, evidence, token)?;
+            State::SignedIn { token: token.to_owned(), verified: Box::new(verified) }
+        }
+    };
+    let mut headers = cookies(lines);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("null"));
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    let clean = context.site.is_development().then(|| context.clean_address());
+    if clean.is_some() {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(Answer { headers, clean, arrival: Arrival::Resolved, ..state.into() })
+}
+
+/// A developer's clock may be a day off; then the handshake tells it apart from a stale token.
+fn fresh(context: &Context<'_>, evidence: &Evidence<'_>, token: &str) -> Result<Verified, Refusal> {
+    evidence.session(token).or_else(|refusal| {
+        if context.site.is_development() && refusal.is_of_time() {
+            return evidence.session_within(token, DEVELOPMENT_LEEWAY);
+        }
+        Err(refusal)
+    })
+}
+
+/// The value of the last line for a session cookie, whatever its suffix, unless it is empty.
+pub(super) fn session_token(lines: &[String]) -> Option<&str> {
+    let pair = |line: &'_ str| -> Option<(usize, usize)> {
+        let pair = line.split(';').next().unwrap_or_default();
+        let name = pair.split('=').next().unwrap_or_default();
+        name.starts_with("__session").then_some((name.len(), pair.len()))
+    };
+    let (line, (name, end)) = lines.iter().rev().find_map(|line| Some((line, pair(line)?)))?;
+    let value = line[name..end].strip_prefix('=').and_then(|rest| rest.split('=').next())?;
+    (!value.is_empty()).then_some(value)
+}
+
+/// `Set-Cookie` fields; a line that cannot be one is left out.
+pub(super) fn cookies(lines: &[String]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines.iter().filter_map(|line| HeaderValue::try_from(line).ok()) {
+        headers.append(SET_COOKIE, line);
+    }
+    headers
+}

@@ -1,0 +1,241 @@
+//! Pages: a browser that could have a fresh session is sent to Clerk for it, and taken back.
+//!
+//! Only a `GET` that shows a page is sent, only to a route that demands a session, and only while
+//! Clerk is healthy, its handshake and its minting included: a redirect to a Clerk that is down is a
+//! dead end on somebody else's error page.
+//!
+//! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
+//! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
+//! that it is never sent in circles.
+
+use http::header::{AUTHORIZATION, HOST, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use url::Url;
+
+use super::service::{Gate, Heard, Judged, Passage};
+use crate::authenticate::{
+    Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, Head, KeyFailure, Need,
+    Reason, RefreshDenial, Site, State,
+};
+use crate::clock::Moment;
+use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
+use crate::engine::{Exchange, Payload};
+use crate::health::{Status, Surface, Verdict};
+use crate::policy::ClientUat;
+use crate::respond::reader;
+use crate::snapshot::Snapshot;
+use crate::token::InvalidToken;
+
+/// How browsers are sent to Clerk and taken back.
+#[derive(Debug)]
+pub(crate) struct Visits {
+    pub(crate) site: Site,
+    /// `https` where the instance is for production: nothing else tells this process.
+    pub(crate) scheme: &'static str,
+    pub(crate) handshakes: bool,
+    pub(crate) client_uat: ClientUat,
+    pub(crate) exchange: Option<Exchange>,
+}
+
+/// What is at hand while a page is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) known: &'a Snapshot,
+    pub(super) now: Moment,
+    pub(super) heard: &'a Heard,
+}
+
+impl Gate {
+    /// Whether the request shows a page, and may be sent to Clerk.
+    pub(super) fn is_visit<B>(&self, request: &Request<B>) -> bool {
+        self.visits.handshakes
+            && *request.method() == Method::GET
+            && !request.headers().contains_key(AUTHORIZATION)
+            && reader(request.method(), request.headers()) == Reader::Document
+    }
+
+    /// Judges a page, after the judgement of its credential.
+    pub(super) fn visit<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
+        let Some(address) = self.address(request) else { return plain };
+        let head = Head { method: request.method(), address: &address, headers: request.headers() };
+        let mut context = Context::new(&self.visits.site, head, scene.now.wall);
+        let returned = context.returns();
+        let stale = scene.heard.payload == Some(Payload::Gone);
+        if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
+            context.forget_return();
+        }
+        match self.answer(&context, scene) {
+            Ok(answer) if answer.arrival == Arrival::Resolved => {
+                self.arrived(request, &context, answer, scene)
+            }
+            Ok(answer) => self.stay_or_go(&context, answer, plain, scene),
+            Err(_) if plain.is_open() => plain,
+            Err(Waiting::Nonce(nonce)) => Passage::Exchange(nonce).into(),
+            Err(Waiting::InVain) => {
+                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+            }
+        }
+    }
+
+    fn answer(&self, context: &Context<'_>, scene: Scene<'_>) -> Result<Answer, Waiting> {
+        let keys = &scene.known.keys;
+        let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
+        let evidence = Evidence {
+            keys: if usable { Ok(&keys.set) } else { Err(KeyFailure::NotLoaded) },
+            expect: self.shared.expectations(),
+            now: scene.now.wall,
+        };
+        let mut answers = Answers {
+            backend_api: self.visits.exchange.is_some(),
+            // Renewal by refresh token is not among the things that a request waits for.
+            refreshed: Some(Err(RefreshDenial::NoBackendApi)),
+            payload: None,
+        };
+        match &scene.heard.payload {
+            Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
+            Some(Payload::Unknown) if context.returns().is_some() => return Err(Waiting::InVain),
+            _ => {}
+        }
+        context.authenticate(&evidence, &answers).map_err(|need| match need {
+            Need::Payload(nonce) if can_exchange(scene) => Waiting::Nonce(nonce),
+            _ => Waiting::InVain,
+        })
+    }
+
+    /// Clerk has told who it is.
+    fn arrived<B>(
+        &self,
+        request: &Request<B>,
+        context: &Context<'_>,
+        answer: Answer,
+        scene: Scene<'_>,
+    ) -> Judged {
+        let cookies = set_cookies(&answer.headers);
+        let keeps_cookies = context.redirects > 0.0;
+        let clean = context.clean_address();
+        if keeps_cookies && clean != context.address {
+            return Judged { cookies, ..detour(&clean) };
+        }
+        let token = match &answer.state {
+            State::SignedIn { token, .. } => Some(token.as_str()),
+            _ => None,
+        };
+        let examined = self.shared.examine(token, scene.known, scene.now);
+        let passage = self.weigh(request, &examined, scene);
+        Judged { passage, cookies }
+    }
+
+    fn stay_or_go(
+        &self,
+        context: &Context<'_>,
+        answer: Answer,
+        plain: Judged,
+        scene: Scene<'_>,
+    ) -> Judged {
+        let demands = !self.route.optional && !self.public.contains(context.address.path());
+        let reason = answer.state.reason();
+        let worth =
+            demands && reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason));
+        match &answer.state {
+            State::Handshake { location, .. } if worth && is_well(scene) => {
+                self.shared.core.counters.sent_to_clerk();
+                Judged { cookies: set_cookies(&answer.headers), ..detour(location) }
+            }
+            _ if worth && answer.exhausted => {
+                Passage::Closed(Rejection::Stuck(snag(&answer))).into()
+            }
+            _ if plain.is_fresh() && context.redirects > 0.0 => {
+                Judged { cookies: vec![FORGET_COUNT], ..plain }
+            }
+            _ => plain,
+        }
+    }
+
+    /// A session that is good as it is goes to Clerk only for another organisation, or for want of
+    /// `__client_uat`. A refusal that Clerk cannot change is not taken there.
+    fn is_worth_it(&self, plain: &Passage, reason: &Reason) -> bool {
+        use InvalidToken::{Expired, IssuedInFuture, NotYet};
+        match plain {
+            Passage::Open(outcome) => match reason {
+                _ if outcome.auth.as_ref().is_none_or(|auth| auth.grace().is_some()) => false,
+                Reason::OrganizationMismatch => true,
+                Reason::TokenWithoutClientUat => self.visits.client_uat != ClientUat::Ignored,
+                _ => false,
+            },
+            Passage::Closed(rejection) => matches!(
+                rejection,
+                Rejection::Missing
+                    | Rejection::SignIn
+                    | Rejection::Invalid(Expired | NotYet | IssuedInFuture)
+            ),
+            _ => false,
+        }
+    }
+
+    /// The address that was asked for, before routers took their part of it.
+    fn address<B>(&self, request: &Request<B>) -> Option<Url> {
+        let original = request.extensions().get::<axum::extract::OriginalUri>();
+        let uri = original.map_or(request.uri(), |original| &original.0);
+        let scheme = uri.scheme_str().unwrap_or(self.visits.scheme);
+        let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = uri.authority().map(http::uri::Authority::as_str).or(named)?;
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Url::parse(&format!("{scheme}://{host}{path}")).ok()
+    }
+}
+
+/// What stands between a request and its answer.
+enum Waiting {
+    /// What a nonce stands for.
+    Nonce(String),
+    /// Something that cannot be had now.
+    InVain,
+}
+
+/// Whether a browser that is sent to Clerk will come back.
+fn is_well(scene: Scene<'_>) -> bool {
+    let up = |surface| {
+        let tracker = scene.known.health.surface(surface);
+        tracker.status() == Status::Up && tracker.failures() == 0
+    };
+    let healthy = scene.known.verdict(scene.now) == Verdict::Healthy;
+    healthy && up(Surface::Handshake) && up(Surface::SessionMint)
+}
+
+fn can_exchange(scene: Scene<'_>) -> bool {
+    let status = scene.known.health.surface(Surface::BackendApi).status();
+    let verdict = scene.known.verdict(scene.now);
+    matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
+}
+
+/// What keeps the browser from coming back with a session, as far as this request shows.
+fn snag(answer: &Answer) -> Snag {
+    use InvalidToken::{Expired, IssuedInFuture, NotYet};
+    match &answer.arrival {
+        Arrival::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => return Snag::Clock,
+        Arrival::Failed(_) => return Snag::Keys,
+        _ => {}
+    }
+    match answer.state.reason() {
+        Some(Reason::TokenExpired(_) | Reason::TokenNotYet | Reason::TokenFromFuture) => {
+            Snag::Clock
+        }
+        _ => Snag::Cookies,
+    }
+}
+
+fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
+    headers.get_all(SET_COOKIE).iter().cloned().collect()
+}
+
+fn detour(address: &Url) -> Judged {
+    match HeaderValue::try_from(address.as_str()) {
+        Ok(location) => Passage::Detour(location).into(),
+        Err(_) => Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into(),
+    }
+}
+
+/// True for a session within its time.
+pub(super) fn is_fresh(auth: Option<&Auth>) -> bool {
+    auth.is_some_and(|auth| auth.grace().is_none())
+}
