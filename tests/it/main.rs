@@ -2,6 +2,7 @@
 
 mod architecture;
 mod grace;
+mod handshake;
 mod judgement;
 mod keys;
 mod outage;
