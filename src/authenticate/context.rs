@@ -58,9 +58,8 @@ impl<'a> Context<'a> {
         let cookies = Cookies::read(head.headers);
         let host = site.issuing_host();
         let suffixed = uses_suffixed(&cookies, site.suffix(), &host, site.kind(), now);
-        let chosen = |name: &str| match suffixed {
-            true => cookies.suffixed(name, site.suffix()),
-            false => cookies.get(name),
+        let chosen = |name: &str| {
+            if suffixed { cookies.suffixed(name, site.suffix()) } else { cookies.get(name) }
         };
         let field = |name: HeaderName| {
             head.headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())

@@ -98,7 +98,7 @@ impl Flow<'_> {
         let back = param(&context.address, "__clerk_redirect_url");
         let back = back.filter(|_| !context.site.is_satellite());
         if let Some(back) = back.and_then(|back| web_address(&back)) {
-            let location = back_to_satellite(back, context.dev_browser.as_deref());
+            let location = back_to_satellite(&back, context.dev_browser.as_deref());
             return Some(redirect(context, Reason::PrimaryRespondsToSyncing, Some(location)));
         }
         if context.address.query_pairs().any(|(name, _)| name == "__clerk_db_jwt") {
@@ -182,8 +182,8 @@ fn web_address(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
-fn back_to_satellite(back: Url, dev_browser: Option<&str>) -> Url {
-    let back = super::address::without(&back, &["__clerk_db_jwt", "__clerk_synced"]);
+fn back_to_satellite(back: &Url, dev_browser: Option<&str>) -> Url {
+    let back = super::address::without(back, &["__clerk_db_jwt", "__clerk_synced"]);
     let back = match dev_browser {
         Some(token) => with_param(back, "__clerk_db_jwt", token),
         None => back,

@@ -53,12 +53,13 @@ fn counted(before: f64) -> HeaderValue {
     HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static("__clerk_redirect_count=3"))
 }
 
-/// The address of the handshake. A proxy that is reached over plain `http` is not believed to be:
-/// the token in the address is only ever sent over TLS.
+/// The address of the handshake. It holds a token, so that it is `https` whatever a proxy says, on
+/// all but this very machine.
 fn frontend_redirect(context: &Context<'_>, reason: &Reason) -> Option<Url> {
     let api = context.frontend_api();
     let host = api.strip_prefix("https://").or(api.strip_prefix("http://")).unwrap_or(&api);
-    let base = format!("https://{}/v1/client/handshake", host.trim_end_matches('/'));
+    let scheme = if context.site.is_local_proxy() { "http" } else { "https" };
+    let base = format!("{scheme}://{}/v1/client/handshake", host.trim_end_matches('/'));
     let mut url = Url::parse(&base).ok()?;
     let back = without(&context.address, &["__clerk_db_jwt", "__dev_session"]);
     let mut query = url.query_pairs_mut();

@@ -7,6 +7,7 @@ use super::site::Site;
 /// Ends of the hosts of account portals of development instances; the older kind begins with
 /// `accounts.` too.
 const OLDER_PORTALS: [&str; 3] = [".lcl.dev", ".lclstage.dev", ".lclclerk.com"];
+const NOT_A_PORTAL: &str = ".clerk";
 const PORTALS: [&str; 3] = [".accounts.dev", ".accountsstage.dev", ".accounts.lclclerk.com"];
 
 /// True when a page of another origin led here that is not Clerk's own.
@@ -38,7 +39,7 @@ fn is_development_portal(host: &str) -> bool {
     older
         || PORTALS
             .iter()
-            .any(|end| host.strip_suffix(end).is_some_and(|name| !name.ends_with(".clerk")))
+            .any(|end| host.strip_suffix(end).is_some_and(|name| !name.ends_with(NOT_A_PORTAL)))
 }
 
 /// The account portal of a Frontend API.

@@ -12,6 +12,7 @@ const AUTO_PROXY_PATH: &str = "/__clerk";
 
 /// How an application is set up at Clerk.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Site {
     key: PublishableKey,
     suffix: String,
@@ -173,6 +174,18 @@ impl Site {
 
     pub(super) fn takes_nonces(&self) -> bool {
         self.nonces
+    }
+
+    /// The proxy is on this machine, and speaks plain `http`.
+    pub(super) fn is_local_proxy(&self) -> bool {
+        let Some(Proxy::Address(address)) = &self.proxy else { return false };
+        let local = match address.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        local && address.scheme() == "http"
     }
 
     pub(super) fn syncs_at_first(&self) -> bool {

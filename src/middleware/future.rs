@@ -130,9 +130,9 @@ where
     }
 }
 
-/// What was waited for once is not waited for again.
+/// What was waited for once is not waited for again; after keys, a nonce may be asked about.
 fn judge_again<S, B>(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     heard: &Heard,
     mut service: S,
     mut request: Request<B>,
@@ -151,6 +151,14 @@ where
         Passage::Closed(rejection) => gate.reject(rejection, shape),
         Passage::Detour(location) => detour(location),
         Passage::AwaitKeys => gate.reject(Rejection::Unavailable(Unavailable::UnknownKey), shape),
+        Passage::Exchange(nonce) if heard.payload.is_none() => {
+            let hearing = Wait::Payload(nonce).begin(gate);
+            return Kind::Waiting {
+                hearing,
+                gate: Arc::clone(gate),
+                held: Some((service, request)),
+            };
+        }
         Passage::Exchange(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), shape),
     };
     Kind::Answered { response: Some(with_cookies(response, cookies)) }

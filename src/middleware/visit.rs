@@ -6,7 +6,8 @@
 //!
 //! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
 //! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
-//! that it is never sent in circles.
+//! that it is never sent in circles; and no cookies are set for one that was not sent, or a link with
+//! a handshake of the sender's own would leave the reader in the sender's session.
 
 use http::header::{AUTHORIZATION, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
@@ -66,11 +67,12 @@ impl Gate {
         }
         match self.answer(&context, scene) {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
-                self.arrived(request, &context, answer, scene)
+                self.arrived(request, &context, &answer, scene)
             }
-            Ok(answer) => self.stay_or_go(&context, answer, plain, scene),
-            Err(_) if plain.is_open() => plain,
+            Ok(answer) if self.demands(request) => self.stay_or_go(&context, &answer, plain, scene),
+            Ok(_) => plain,
             Err(Waiting::Nonce(nonce)) => Passage::Exchange(nonce).into(),
+            Err(Waiting::InVain) if plain.is_open() => plain,
             Err(Waiting::InVain) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
@@ -102,18 +104,25 @@ impl Gate {
         })
     }
 
+    fn demands<B>(&self, request: &Request<B>) -> bool {
+        !self.route.optional && !self.public.contains(request.uri().path())
+    }
+
     /// Clerk has told who it is.
     fn arrived<B>(
         &self,
         request: &Request<B>,
         context: &Context<'_>,
-        answer: Answer,
+        answer: &Answer,
         scene: Scene<'_>,
     ) -> Judged {
-        let cookies = set_cookies(&answer.headers);
-        let keeps_cookies = context.redirects > 0.0;
+        let sent = context.redirects > 0.0;
+        let by_address = context.returns() == Some(Carrier::Address);
+        // Whoever was not sent may have followed somebody else's link into somebody else's session.
+        let keep = sent || !by_address;
+        let cookies = if keep { set_cookies(&answer.headers) } else { Vec::new() };
         let clean = context.clean_address();
-        if keeps_cookies && clean != context.address {
+        if sent && clean != context.address {
             return Judged { cookies, ..detour(&clean) };
         }
         let token = match &answer.state {
@@ -128,21 +137,19 @@ impl Gate {
     fn stay_or_go(
         &self,
         context: &Context<'_>,
-        answer: Answer,
+        answer: &Answer,
         plain: Judged,
         scene: Scene<'_>,
     ) -> Judged {
-        let demands = !self.route.optional && !self.public.contains(context.address.path());
         let reason = answer.state.reason();
-        let worth =
-            demands && reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason));
+        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason));
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
                 Judged { cookies: set_cookies(&answer.headers), ..detour(location) }
             }
             _ if worth && answer.exhausted => {
-                Passage::Closed(Rejection::Stuck(snag(&answer))).into()
+                Passage::Closed(Rejection::Stuck(snag(answer))).into()
             }
             _ if plain.is_fresh() && context.redirects > 0.0 => {
                 Judged { cookies: vec![FORGET_COUNT], ..plain }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::verdict::Verdict;
-use crate::{claims, jwks, keys, machine, tokens, webhooks};
+use crate::{authenticate, claims, jwks, keys, machine, tokens, webhooks};
 
 pub(crate) type Check = fn(&Value) -> Verdict;
 
-/// One function for each group. To implement one of the last four, put its function in their place.
+/// One function for each group.
 pub(crate) const GROUPS: [(&str, Check); 23] = [
     ("verify_token", tokens::verify_token),
     ("decode_jwt", tokens::decode_jwt),
@@ -28,10 +28,10 @@ pub(crate) const GROUPS: [(&str, Check); 23] = [
     ("has_authorization", claims::authorization),
     ("webhook", webhooks::verify),
     ("webhook_sign", webhooks::sign),
-    ("authenticate_request", not_implemented),
-    ("authenticate_context", not_implemented),
-    ("request_url_and_cookies", not_implemented),
-    ("suffixed_cookie_selection", not_implemented),
+    ("authenticate_request", authenticate::request),
+    ("authenticate_context", authenticate::context),
+    ("request_url_and_cookies", authenticate::url_and_cookies),
+    ("suffixed_cookie_selection", authenticate::suffix_selection),
 ];
 
 fn not_implemented(_row: &Value) -> Verdict {

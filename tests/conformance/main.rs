@@ -5,6 +5,7 @@
 //! of the rules in [`deviations`], or it fails. The figures in `docs/conformance.md` are written by
 //! `CONFORMANCE_WRITE=1` and checked otherwise.
 
+mod authenticate;
 mod claims;
 mod deviations;
 mod docs;

@@ -1,0 +1,381 @@
+//! Browsers that are sent to Clerk for a fresh session, and come back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use clerk_resilience::clock::Timestamp;
+use clerk_resilience::key::{InstanceKind, PublishableKey};
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSession, SimSurface};
+use clerk_resilience::upstream::{Call, Upstream as _};
+use clerk_resilience::{Builder, ClientUat, GracePolicy, PageText, Verdict};
+use http::{HeaderMap, Request, StatusCode};
+use url::Url;
+
+use crate::support::{Answer, NAVIGATION, World, anonymous, start_of_time};
+
+const APP: &str = "https://app.example.com";
+
+/// A production or development instance beside an application.
+async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
+    skewed(kind, 0, choose).await
+}
+
+/// The same, with the clock of Clerk behind that of the application.
+async fn skewed(kind: InstanceKind, behind: i64, choose: impl FnOnce(Builder) -> Builder) -> World {
+    let clock = SimClock::starting_at(start_of_time());
+    let theirs = SimClock::starting_at(Timestamp::from_secs(start_of_time().as_secs() - behind));
+    let key = PublishableKey::for_host("clerk.sim.example", kind).expect("a host");
+    let sim = SimClerk::builder().clock(theirs).publishable_key(key).seed(7).build();
+    let world = World::beside(clock, sim, |builder| choose(builder.grace(GracePolicy::balanced())));
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    world.pass(5).await;
+    world
+}
+
+/// A browser: it follows redirects between the application and Clerk, and keeps cookies, or not.
+struct Browser<'a> {
+    world: &'a World,
+    jar: BTreeMap<String, (String, i64)>,
+    keeps: bool,
+    /// How long each hop takes.
+    hop: Duration,
+    /// Where it has been.
+    trail: Vec<String>,
+}
+
+impl<'a> Browser<'a> {
+    fn new(world: &'a World) -> Self {
+        let (jar, trail) = (BTreeMap::new(), Vec::new());
+        Self { world, jar, keeps: true, hop: Duration::from_millis(100), trail }
+    }
+
+    /// Signed in with this session; its token is as old as it is.
+    fn signed_in(world: &'a World, token: &str, uat: &str) -> Self {
+        let mut browser = Self::new(world);
+        browser.set(&format!("__session={token}; Path=/"));
+        browser.set(&format!("__client_uat={uat}; Path=/"));
+        browser
+    }
+
+    fn set(&mut self, line: &str) {
+        let (pair, rest) = line.split_once(';').unwrap_or((line, ""));
+        let (name, value) = pair.split_once('=').expect("a pair");
+        let age = rest.split(';').find_map(|part| part.trim().strip_prefix("Max-Age="));
+        let age: i64 = age.map_or(i64::from(i32::MAX), |age| age.parse().expect("a number"));
+        self.jar.insert(name.to_owned(), (value.to_owned(), self.world.now_secs() + age));
+    }
+
+    fn keep(&mut self, headers: &HeaderMap) {
+        for line in headers.get_all("set-cookie") {
+            let line = line.to_str().expect("text").to_owned();
+            if self.keeps {
+                self.set(&line);
+            }
+        }
+    }
+
+    fn cookies(&self) -> String {
+        let now = self.world.now_secs();
+        let live = self.jar.iter().filter(|(_, (_, until))| *until > now);
+        live.map(|(name, (value, _))| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn page(&self, path: &str) -> Request<Body> {
+        let cookies = self.cookies();
+        let mut fields = NAVIGATION.to_vec();
+        fields.push(("host", "app.example.com"));
+        fields.push(("x-forwarded-proto", "https"));
+        if !cookies.is_empty() {
+            fields.push(("cookie", &cookies));
+        }
+        anonymous("GET", path, &fields)
+    }
+
+    /// Goes to a page, and wherever it is sent, until there is something to read.
+    async fn visit(&mut self, path: &str) -> Answer {
+        let mut address = Url::parse(APP).and_then(|app| app.join(path)).expect("an address");
+        for _ in 0..40 {
+            tokio::time::sleep(self.hop).await;
+            let (status, location, answer) = self.go(&address).await;
+            match location {
+                Some(location) if status.is_redirection() => {
+                    address = address.join(&location).expect("an address");
+                }
+                _ => return answer.expect("the application's answer"),
+            }
+        }
+        panic!("a loop: {:#?}", self.trail);
+    }
+
+    async fn go(&mut self, address: &Url) -> (StatusCode, Option<String>, Option<Answer>) {
+        let location = |headers: &HeaderMap| {
+            headers.get("location").map(|location| location.to_str().expect("text").to_owned())
+        };
+        if address.host_str() == Some("app.example.com") {
+            self.trail.push(format!("app {}", address.path()));
+            let path = &address.as_str()[APP.len()..];
+            let answer = self.world.send(self.page(path)).await;
+            self.keep(&answer.headers);
+            return (answer.status, location(&answer.headers), Some(answer));
+        }
+        self.trail.push(format!("clerk {}", address.path()));
+        let reply = self.world.sim.upstream().call(Call::get(address.clone())).await;
+        let reply = reply.expect("an answer of Clerk's");
+        (reply.status, location(&reply.headers), None)
+    }
+
+    fn handshakes(&self) -> usize {
+        self.trail.iter().filter(|hop| *hop == "clerk /v1/client/handshake").count()
+    }
+}
+
+/// Somebody who signed in, and whose token has expired since.
+async fn expired(world: &World) -> (SimSession, String) {
+    let session = world.sim.sign_in("user_1");
+    world.sim.set_browser_session(Some(&session));
+    let token = world.sim.mint(&session);
+    world.pass(90).await;
+    (session, token)
+}
+
+fn uat(session: &SimSession) -> String {
+    session.since.as_secs().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_session_is_renewed_on_the_way_to_the_page() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me?x=1").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "user_1 fresh"));
+    let trail = ["app /me", "clerk /v1/client/handshake", "app /me", "app /me"];
+    assert_eq!(browser.trail, trail);
+    assert!(!browser.cookies().contains("__clerk_redirect_count"), "{}", browser.cookies());
+    assert_eq!(world.clerk.counts().handshakes, 1);
+    browser.trail.clear();
+    assert_eq!(browser.visit("/me").await.status, StatusCode::OK);
+    assert_eq!(browser.trail, ["app /me"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_signed_out_elsewhere_is_signed_out_here() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    world.sim.revoke(&session);
+    world.sim.set_browser_session(None);
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(browser.handshakes(), 1);
+    browser.trail.clear();
+    assert_eq!(browser.visit("/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(browser.trail, ["app /me"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_and_forms_are_not_sent_anywhere() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let cookies = format!("__session={token}; __client_uat={}", uat(&session));
+    for (method, fields) in [
+        ("GET", vec![("sec-fetch-dest", "empty"), ("cookie", &*cookies)]),
+        ("GET", vec![("accept", "application/json"), ("cookie", &*cookies)]),
+        ("POST", vec![("sec-fetch-dest", "document"), ("cookie", &*cookies)]),
+    ] {
+        let answer = world.send(anonymous(method, "/me", &fields)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {fields:?}");
+    }
+    assert_eq!(world.clerk.counts().handshakes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_to_a_handshake_or_a_mint_that_is_not_well() {
+    for surface in [SimSurface::Handshake, SimSurface::SessionMint] {
+        let world = world(InstanceKind::Production, |builder| builder).await;
+        let (session, token) = expired(&world).await;
+        world.sim.break_with(surface, SimFault::status(500));
+        world.pass(120).await;
+        let browser = Browser::signed_in(&world, &token, &uat(&session));
+        let answer = world.send(browser.page("/me")).await;
+        assert!(!answer.status.is_redirection(), "{surface:?} {:?}", answer.header("location"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_to_clerk_unless_clerk_is_healthy() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    world.break_clerk();
+    let browser = Browser::signed_in(&world, &token, &uat(&session));
+    for verdict in [Verdict::Suspect, Verdict::Outage] {
+        world.until(verdict).await;
+        let answer = world.send(browser.page("/me")).await;
+        assert!(!answer.status.is_redirection(), "{verdict:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_secret_key_the_result_comes_in_the_address() {
+    let clock = SimClock::starting_at(start_of_time());
+    let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
+    let sim = SimClerk::builder().clock(clock.clone()).publishable_key(key.expect("a host"));
+    let sim = sim.seed(7).build();
+    let config = clerk_resilience::ClerkConfig::new(sim.publishable_key().clone())
+        .frontend_api(sim.frontend_api_url())
+        .status_page(None);
+    let builder = clerk_resilience::ClerkResilience::builder(config);
+    let clerk = builder.clock(clock.clone()).upstream(sim.upstream()).build().expect("good");
+    let app = crate::support::routes().route_layer(clerk.clone());
+    let world = World { clock, sim, clerk, app };
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    world.pass(5).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    assert_eq!(browser.visit("/me").await.status, StatusCode::OK);
+    assert_eq!(browser.handshakes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_ends_on_a_page_that_names_it_however_slow_the_hops_are() {
+    for kind in [InstanceKind::Production, InstanceKind::Development] {
+        for hop in [100, 20_000] {
+            let world = skewed(kind, 600, |builder| builder).await;
+            let (session, token) = expired(&world).await;
+            let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+            browser.hop = Duration::from_millis(hop);
+            let answer = browser.visit("/me").await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{hop}");
+            assert!(answer.body.contains("clock"), "{kind:?} {hop} {}", answer.body);
+            assert!(answer.body.contains(&PageText::default().stuck));
+            assert_eq!(browser.handshakes(), 3, "{kind:?} {hop} {:#?}", browser.trail);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_another_instance_end_on_a_page_that_names_them() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    world.sim.replace_key();
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.body.contains("keys of another instance"), "{}", answer.body);
+    assert_eq!(browser.handshakes(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_browser_without_cookies_is_not_sent_in_circles() {
+    let world = world(InstanceKind::Development, |builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    world.sim.set_browser_session(Some(&session));
+    let mut browser = Browser::new(&world);
+    browser.keeps = false;
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::OK, "{:#?}", browser.trail);
+    assert_eq!(browser.handshakes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let slow = SimFault::Latency(Duration::from_millis(300));
+    let back = returning(&mut browser).await;
+    world.sim.break_with(SimSurface::BackendApi, slow);
+    let before = world.sim.requests(SimSurface::BackendApi);
+    let (one, two) = tokio::join!(world.send(browser.page(&back)), world.send(browser.page(&back)));
+    assert_eq!((one.status, two.status), (StatusCode::TEMPORARY_REDIRECT, one.status));
+    assert!(one.header("location").ends_with("/me"), "{}", one.header("location"));
+    assert_eq!(world.sim.requests(SimSurface::BackendApi) - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_api_that_hangs_holds_nobody_longer_than_the_deadline() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let back = returning(&mut browser).await;
+    world.sim.break_with(SimSurface::BackendApi, SimFault::Hang);
+    let started = tokio::time::Instant::now();
+    let answer = world.send(browser.page(&back)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonce_that_was_used_up_is_no_obstacle() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me?__clerk_handshake_nonce=used").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(browser.handshakes(), 1, "{:#?}", browser.trail);
+}
+
+/// The address at which Clerk sends a browser back.
+async fn returning(browser: &mut Browser<'_>) -> String {
+    let app = Url::parse(APP).expect("an address").join("/me").expect("an address");
+    let (_, out, _) = browser.go(&app).await;
+    let (_, back, _) = browser.go(&Url::parse(&out.expect("sent away")).expect("address")).await;
+    back.expect("sent back")[APP.len()..].to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_cookie_that_client_uat_contradicts_is_none() {
+    for (policy, rows) in [
+        (ClientUat::RequiredForPages, [(None, 200), (Some("0"), 401), (Some("x"), 401)]),
+        (ClientUat::Required, [(None, 401), (Some("0"), 401), (Some("x"), 401)]),
+        (ClientUat::Ignored, [(None, 200), (Some("0"), 200), (Some("x"), 200)]),
+    ] {
+        let world = world(InstanceKind::Production, |builder| builder.client_uat(policy)).await;
+        let session = world.sim.sign_in("user_1");
+        let token = world.sim.mint(&session);
+        for (uat, status) in rows {
+            let uat = uat.map_or(String::new(), |uat| format!("; __client_uat={uat}"));
+            let cookies = format!("__session={token}{uat}");
+            let fields = [("sec-fetch-dest", "empty"), ("cookie", &*cookies)];
+            let answer = world.send(anonymous("GET", "/me", &fields)).await;
+            assert_eq!(answer.status, status, "{policy:?} {uat}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_from_before_the_clients_last_change_is_none() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    let now = world.now_secs();
+    for (uat, status) in [(now - 5, 200), (now, 200), (now + 1, 401)] {
+        let cookies = format!("__session={token}; __client_uat={uat}");
+        let fields = [("sec-fetch-dest", "empty"), ("cookie", &*cookies)];
+        let answer = world.send(anonymous("GET", "/me", &fields)).await;
+        assert_eq!(answer.status, status, "{uat}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_without_client_uat_is_shown_after_a_handshake() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    let mut browser = Browser::new(&world);
+    browser.set(&format!("__session={}; Path=/", world.sim.mint(&session)));
+    assert_eq!(browser.visit("/me").await.status, StatusCode::OK);
+    assert_eq!(browser.handshakes(), 1);
+    assert!(browser.cookies().contains("__client_uat="));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_with_somebody_elses_handshake_leaves_no_session_behind() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut sender = Browser::signed_in(&world, &token, &uat(&session));
+    let link = returning(&mut sender).await;
+    let mut reader = Browser::new(&world);
+    reader.visit(&link).await;
+    assert_eq!(reader.cookies(), "");
+}
