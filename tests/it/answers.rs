@@ -367,6 +367,10 @@ async fn nobody_is_sent_to_sign_in_while_minting_alone_is_down() {
         "authentication_unavailable",
         "a suspected outage",
     );
+    world.clerk.force_healthy(std::time::Duration::from_secs(600));
+    world.until(Verdict::Healthy).await;
+    let answer = Form::Document.ask(&world, "/me", None).await;
+    check(&answer, Form::Document, 503, "authentication_unavailable", "an operator's word");
 }
 
 #[tokio::test(start_paused = true)]

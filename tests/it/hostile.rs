@@ -88,6 +88,11 @@ async fn tokens_of_a_monstrous_form_are_refused() {
         let refused = ["token-invalid", "token-invalid-signature", "jwk-kid-mismatch"];
         assert!(refused.contains(&&*reason), "{reason}: {shown}");
     }
+    let session = world.sim.sign_in("user_2");
+    for (size, status) in [(8 * 1024, 200), (16 * 1024, 401)] {
+        let token = world.sim.token(&session).claim("long", "x".repeat(size)).sign();
+        assert_eq!(world.get(&token).await.status.as_u16(), status, "well signed, {size} bytes");
+    }
     for bytes in [&b"Bearer \xff\xfe\xfd"[..], b"\xff", b"Bearer \xc3\x28.\xa0.\xf0"] {
         let request = raw("authorization", bytes).expect("a field value");
         assert_eq!(world.send(request).await.status, StatusCode::UNAUTHORIZED, "{bytes:?}");
@@ -366,12 +371,24 @@ async fn expired_tokens_with_unknown_keys_cause_no_refresh() {
     let world = World::new().await;
     world.pass(20).await;
     let session = world.sim.sign_in("user_1");
+    // Made after the keys were confirmed, and over already.
+    let expired = |n: u32| {
+        let token = world.sim.token(&session).ago(Duration::from_secs(8));
+        token.lifetime(Duration::from_secs(1)).kid(format!("k{n}")).sign()
+    };
     world.sim.forget_requests();
     for n in 0..200 {
-        let token = world.sim.token(&session).ago(Duration::from_secs(90)).kid(format!("k{n}"));
-        assert_eq!(world.get(&token.sign()).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(world.get(&expired(n)).await.status, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(world.sim.requests(SimSurface::Jwks), 0);
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.pass(60).await;
+    world.sim.forget_requests();
+    for n in 0..200 {
+        assert_eq!(world.get(&expired(n)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(world.sim.requests(SimSurface::Jwks), 0, "in an outage");
 }
 
 #[tokio::test(start_paused = true)]
