@@ -5,7 +5,10 @@
 
 use std::panic;
 
-use clerk_resilience as _;
+use clerk_resilience::jwks::KeySet;
+use clerk_resilience::sim::SimClerk;
+use clerk_resilience::token::Expectations;
+use clerk_resilience::verify::verify;
 use jsonwebtoken::crypto::{CryptoProvider, aws_lc, rust_crypto};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
@@ -22,6 +25,17 @@ fn both_backends_are_compiled_in_and_neither_is_the_default() {
         jsonwebtoken::decode::<Claims>(token, &key, &Validation::new(Algorithm::HS256)).is_ok()
     });
     assert!(decoded.is_err(), "the stock decode works here, so this build proves nothing");
+}
+
+#[test]
+fn tokens_are_verified_all_the_same() {
+    let sim = SimClerk::in_memory();
+    let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");
+    let expect = Expectations::session_tokens(sim.publishable_key().issuer());
+    let session = sim.sign_in("user_1");
+    let verified = verify(&sim.mint(&session), &keys, &expect).expect("a good token");
+    assert_eq!(verified.session().user_id.as_str(), "user_1");
+    assert!(verify(&sim.forge(&session), &keys, &expect).is_err());
 }
 
 #[derive(Clone, serde::Deserialize)]
