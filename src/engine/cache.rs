@@ -6,67 +6,92 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 const WAYS: usize = 4;
 
 pub(crate) struct Cache<T> {
-    slots: Box<[ArcSwapOption<T>]>,
+    slots: Box<[Slot<T>]>,
     sets: usize,
+}
+
+/// An entry, and beside it what tells whether it is worth a look: the memory behind the pointer was
+/// perhaps not touched for long. Digest and worth are hints; a race may leave those of another entry.
+struct Slot<T> {
+    digest: AtomicU64,
+    worth: AtomicI64,
+    entry: ArcSwapOption<T>,
+}
+
+impl<T> Slot<T> {
+    fn empty() -> Self {
+        Self { digest: AtomicU64::new(0), worth: AtomicI64::new(0), entry: ArcSwapOption::empty() }
+    }
+
+    fn find(&self, digest: u64, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        if self.digest.load(Ordering::Relaxed) != digest {
+            return None;
+        }
+        self.entry.load().as_ref().filter(|held| is(held)).map(Arc::clone)
+    }
 }
 
 impl<T> Cache<T> {
     /// A cache of about `capacity` entries, rounded up to a power of two.
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = (capacity.max(1) / WAYS).max(1).next_power_of_two();
-        Self { slots: (0..sets * WAYS).map(|_| ArcSwapOption::empty()).collect(), sets }
+        Self { slots: (0..sets * WAYS).map(|_| Slot::empty()).collect(), sets }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the digest will do")]
-    fn set(&self, digest: u64) -> &[ArcSwapOption<T>] {
+    fn set(&self, digest: u64) -> &[Slot<T>] {
         let set = digest as usize & (self.sets - 1);
         &self.slots[set * WAYS..][..WAYS]
     }
 
     /// The entry of this digest that `is` the one.
     pub(crate) fn find(&self, digest: u64, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.set(digest).iter().find_map(|slot| {
-            let held = slot.load();
-            held.as_ref().filter(|held| is(held)).map(Arc::clone)
-        })
+        self.set(digest).iter().find_map(|slot| slot.find(digest, &is))
     }
 
     /// Puts an entry in the place of the one that it `replaces`, of none, or of the least worthy.
-    pub(crate) fn insert<W: Ord>(
+    pub(crate) fn insert(
         &self,
         digest: u64,
         entry: Arc<T>,
+        worth: i64,
         replaces: impl Fn(&T) -> bool,
-        worth: impl Fn(&T) -> W,
     ) {
-        let rank = |slot: &&ArcSwapOption<T>| match &*slot.load() {
-            Some(held) if replaces(held) => (0, None),
-            None => (1, None),
-            Some(held) => (2, Some(worth(held))),
+        let rank = |slot: &&Slot<T>| {
+            if slot.find(digest, &replaces).is_some() {
+                (0, 0)
+            } else if slot.entry.load().is_none() {
+                (1, 0)
+            } else {
+                (2, slot.worth.load(Ordering::Relaxed))
+            }
         };
         if let Some(slot) = self.set(digest).iter().min_by_key(rank) {
-            slot.store(Some(entry));
+            slot.entry.store(Some(entry));
+            slot.digest.store(digest, Ordering::Relaxed);
+            slot.worth.store(worth, Ordering::Relaxed);
         }
     }
 
     /// Drops the entries that are not worth keeping.
     pub(crate) fn retain(&self, keep: impl Fn(&T) -> bool) {
         for slot in &self.slots {
-            if slot.load().as_ref().is_some_and(|held| !keep(held)) {
-                slot.store(None);
+            if slot.entry.load().as_ref().is_some_and(|held| !keep(held)) {
+                slot.entry.store(None);
             }
         }
     }
 
     /// All entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Arc<T>> {
-        self.slots.iter().filter_map(ArcSwapOption::load_full)
+        self.slots.iter().filter_map(|slot| slot.entry.load_full())
     }
 }
 
@@ -80,9 +105,9 @@ impl<T> fmt::Debug for Cache<T> {
 mod tests {
     use super::*;
 
-    fn insert(cache: &Cache<(u64, u32)>, digest: u64, worth: u32) {
-        let same = |held: &(u64, u32)| held.0 == digest;
-        cache.insert(digest, Arc::new((digest, worth)), same, |held| held.1);
+    fn insert(cache: &Cache<(u64, i64)>, digest: u64, worth: i64) {
+        let same = |held: &(u64, i64)| held.0 == digest;
+        cache.insert(digest, Arc::new((digest, worth)), worth, same);
     }
 
     #[test]

@@ -18,12 +18,10 @@ impl SessionDigest {
     /// `None` for a token without a session.
     pub(crate) fn of(session: &Session) -> Option<Self> {
         let id = session.session_id.as_ref()?;
-        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        for part in [session.user_id.as_str(), id.as_str()] {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        let digest = context.finish();
+        let parts = [session.user_id.as_str(), id.as_str()].map(str::as_bytes);
+        let lengths = parts.map(|part| (part.len() as u64).to_be_bytes());
+        let named = [&lengths[0], parts[0], &lengths[1], parts[1]].concat();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &named);
         let (half, _) = digest.as_ref().split_first_chunk().expect("SHA-256 has 32 bytes");
         Some(Self(*half))
     }
@@ -82,7 +80,8 @@ impl Ledger {
         };
         let entry = Arc::new(Entry { session: digest, sighting });
         let same = |held: &Entry| held.session == digest;
-        self.cache.insert(digest.index(), entry, same, |held| held.sighting.last_valid);
+        let worth = sighting.last_valid.as_millis();
+        self.cache.insert(digest.index(), entry, worth, same);
     }
 
     /// True when something was noted since the last time this was asked.

@@ -183,8 +183,8 @@ impl Shared {
 
     fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
-        let known = Arc::new(Known::new(digest, token, verified));
-        self.core.tokens.insert(Arc::clone(&known));
+        let known = Arc::new(Known::new(token, verified));
+        self.core.tokens.insert(digest, &known);
         Ok(known)
     }
 

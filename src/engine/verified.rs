@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cache::Cache;
 use super::ledger::SessionDigest;
-use crate::clock::Timestamp;
 use crate::jwks::KeySet;
 use crate::verify::Verified;
 
@@ -24,8 +23,6 @@ pub(crate) struct VerifiedTokens {
 /// A token that was verified, and what was worked out then.
 #[derive(Debug)]
 pub(crate) struct Known {
-    digest: u64,
-    expires_at: Timestamp,
     token: Box<str>,
     pub(crate) verified: Verified,
     /// The ledger's name for the session, if it has one.
@@ -34,20 +31,9 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn new(digest: u64, token: &str, verified: Verified) -> Self {
-        Self {
-            digest,
-            expires_at: verified.session().expires_at,
-            token: token.into(),
-            session: SessionDigest::of(verified.session()),
-            verified,
-            witnessed: AtomicBool::new(false),
-        }
-    }
-
-    /// Tokens of other digests are not even looked at: that would be memory not touched for long.
-    fn is(&self, digest: u64, token: &str) -> bool {
-        self.digest == digest && *self.token == *token
+    pub(crate) fn new(token: &str, verified: Verified) -> Self {
+        let session = SessionDigest::of(verified.session());
+        Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
     }
 
     /// True once: for the first request in which the token was within its time.
@@ -62,15 +48,14 @@ impl VerifiedTokens {
     }
 
     pub(crate) fn find(&self, digest: u64, token: &str, keys: &KeySet) -> Option<Arc<Known>> {
-        let same = |held: &Known| held.is(digest, token) && keys.holds(held.verified.key());
+        let same = |held: &Known| *held.token == *token && keys.holds(held.verified.key());
         self.cache.find(digest, same)
     }
 
-    pub(crate) fn insert(&self, known: Arc<Known>) {
-        let digest = known.digest;
-        let new = Arc::clone(&known);
-        let same = |held: &Known| held.is(digest, &new.token);
-        self.cache.insert(digest, known, same, |held| held.expires_at);
+    pub(crate) fn insert(&self, digest: u64, known: &Arc<Known>) {
+        let worth = known.verified.session().expires_at.as_millis();
+        let same = |held: &Known| held.token == known.token;
+        self.cache.insert(digest, Arc::clone(known), worth, same);
     }
 
     /// Forgets what was verified with keys that are gone.
@@ -100,7 +85,7 @@ mod tests {
         let (token, held) = (sim.mint(&sim.sign_in("user_1")), keys(&sim));
         let verified = verify(&token, &held, &Expectations::any()).expect("a good token");
         let tokens = VerifiedTokens::new(16);
-        tokens.insert(Arc::new(Known::new(tokens.digest(&token), &token, verified)));
+        tokens.insert(tokens.digest(&token), &Arc::new(Known::new(&token, verified)));
         let find = |token: &str, keys: &KeySet| tokens.find(tokens.digest(token), token, keys);
         assert!(find(&token, &held).is_some());
 

@@ -30,17 +30,15 @@ impl<'a> Jws<'a> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::Malformed);
         }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(InvalidToken::Malformed);
         };
         Ok(Self {
-            header: json(header)?,
-            signed: &token[..header.len() + 1 + payload.len()],
-            payload: json(payload)?,
-            signature: decode(signature)?,
+            header: json(&token[..first])?,
+            signed: &token[..second],
+            payload: json(&token[first + 1..second])?,
+            signature: decode(&token[second + 1..])?,
         })
     }
 

@@ -76,15 +76,15 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
 
 /// The cookies that decide which session token counts. The first of equal names wins.
 #[derive(Default)]
-struct SessionCookies<'a> {
+pub(super) struct SessionCookies<'a> {
     session: Option<&'a [u8]>,
-    suffixed_session: Option<&'a [u8]>,
-    client_uat: Option<&'a [u8]>,
-    suffixed_client_uat: Option<&'a [u8]>,
+    pub(super) suffixed_session: Option<&'a [u8]>,
+    pub(super) client_uat: Option<&'a [u8]>,
+    pub(super) suffixed_client_uat: Option<&'a [u8]>,
 }
 
 impl<'a> SessionCookies<'a> {
-    fn find(headers: &'a HeaderMap, names: &CookieNames) -> Self {
+    pub(super) fn find(headers: &'a HeaderMap, names: &CookieNames) -> Self {
         let mut found = Self::default();
         for (name, value) in pairs(headers) {
             let slot = match name {

@@ -40,7 +40,7 @@ impl Organization {
         Some(Self {
             id: OrgId::from(text("id")?),
             slug: text("slg").map(str::to_owned),
-            role: text("rol").map(|role| format!("org:{role}")),
+            role: text("rol").map(|role| ["org:", role].concat()),
             permissions: permissions(
                 claims.fea.text().unwrap_or_default(),
                 text("per").unwrap_or_default(),
@@ -80,7 +80,7 @@ fn permissions(fea: &str, per: &str, fpm: &str) -> Vec<String> {
         let Some((one, other)) = both else { continue };
         let bits = one.iter().zip(other).map(|(a, b)| *a && *b);
         let names = names.iter().zip(bits).filter(|(_, set)| *set);
-        granted.extend(names.map(|(name, _)| format!("org:{slug}:{name}")));
+        granted.extend(names.map(|(name, _)| ["org:", slug, ":", name].concat()));
     }
     granted
 }

@@ -2,17 +2,19 @@
 
 use http::HeaderMap;
 
-use super::cookie::{CookieNames, cookie};
+use super::cookie::CookieNames;
+use super::locate::SessionCookies;
 
 /// The `__client_uat` that belongs to a session cookie: of the same kind, with or without a suffix,
 /// or else the other. `None` when there is neither.
 pub(crate) fn client_uat(headers: &HeaderMap, names: &CookieNames, token: &str) -> Option<f64> {
-    let value = |name: &str| {
-        let value = std::str::from_utf8(cookie(headers, name)?).unwrap_or_default();
+    let cookies = SessionCookies::find(headers, names);
+    let number = |value: Option<&[u8]>| {
+        let value = std::str::from_utf8(value?).unwrap_or_default();
         (!value.is_empty()).then(|| leading_number(value))
     };
-    let (own, plain) = (value(&names.client_uat), value("__client_uat"));
-    let suffixed = cookie(headers, &names.session).is_some_and(|own| own == token.as_bytes());
+    let (own, plain) = (number(cookies.suffixed_client_uat), number(cookies.client_uat));
+    let suffixed = cookies.suffixed_session == Some(token.as_bytes());
     if suffixed { own.or(plain) } else { plain.or(own) }
 }
 
