@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub page: Option<Arc<StatusReport>>,
     /// What this application has taken back.
     pub revocations: Revocations,
+    /// When the driver started; from then on the wall clock cannot lie about how late it is.
+    pub started: Option<Moment>,
     /// When the driver last gave a sign of life; `None` before its first.
     pub renewed: Option<Moment>,
     /// Counts publications.
@@ -42,6 +44,8 @@ pub struct Keys {
     pub confirmed: Option<Timestamp>,
     /// After this, on the monotonic clock, an unknown key may cause another refresh.
     pub refresh_after: Option<Duration>,
+    /// A refresh for an unknown key is under way; others may wait for it.
+    pub refreshing: bool,
     /// The set includes a key from the configuration, which never grows old.
     pub pinned: bool,
 }
@@ -68,6 +72,13 @@ impl Keys {
 }
 
 impl Snapshot {
+    /// The time as deadlines see it: a wall clock that is set back gives no time back.
+    #[must_use]
+    pub fn latest(&self, now: Moment) -> Timestamp {
+        let lived = self.started.map(|started| started.wall.plus(now.since(started)));
+        lived.map_or(now.wall, |lived| lived.max(now.wall))
+    }
+
     /// The verdict as it can be believed now: `Unknown` when the driver is silent or the clock
     /// jumped since its last sign of life.
     #[must_use]

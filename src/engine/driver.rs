@@ -17,7 +17,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::State;
 use crate::clock::Moment;
-use crate::health::{Evidence, Health, Observation, Outcome, Surface, Tracker, Verdict};
+use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
@@ -101,6 +101,7 @@ struct Task {
     running: HashMap<Id, Probe>,
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
+    started: Option<Moment>,
     published: Option<Moment>,
     changed: bool,
 }
@@ -108,6 +109,7 @@ struct Task {
 impl Task {
     fn new(work: Work) -> Self {
         let mut schedule = Schedule::new(Instant::now());
+        let started = work.core.clock.now();
         for probe in Probe::ALL {
             if !work.prober.targets.can_ask(probe) {
                 schedule.strike(probe);
@@ -125,6 +127,7 @@ impl Task {
             running: HashMap::new(),
             page: None,
             page_tag: None,
+            started: Some(started),
             published: None,
             changed: true,
         }
@@ -168,6 +171,7 @@ impl Task {
     fn refresh_keys(&mut self, now: Moment) {
         if self.keys.may_refresh(now) {
             self.keys.refresh_after = Some(now.mono + UNKNOWN_KEY_COOLDOWN);
+            self.keys.refreshing = true;
             self.schedule.hasten(Probe::Jwks, Instant::now());
             self.changed = true;
         } else if !self.schedule.is_under_way(Probe::Jwks, Instant::now()) {
@@ -189,6 +193,8 @@ impl Task {
             tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked");
         }
         if probe == Probe::Jwks {
+            self.keys.refreshing = false;
+            self.publish(self.core.clock.now());
             self.core.refreshes.send_modify(|count| *count += 1);
         }
         self.changed = true;
@@ -197,13 +203,14 @@ impl Task {
     fn absorb(&mut self, finding: Finding) {
         if let Some(observation) = &finding.observation {
             tracing::debug!(event = "clerk.probe", surface = %observation.surface, outcome = ?observation.outcome, latency = ?observation.latency);
+            warn_of_stranger(observation, self.health.tracker(observation.surface).last_hostile());
             self.health.observe(observation);
-            warn_of_stranger(observation, self.health.tracker(observation.surface));
         }
         match finding.brought {
             Brought::Nothing => {}
             Brought::Egress(alive) => self.health.hear_canaries(alive),
             Brought::Keys(keys) => self.adopt(&keys),
+            Brought::SecondKeys(keys) => self.adopt_second(&keys),
             Brought::Page { report, tag } => {
                 self.health.read_page(report.corroborates_outage());
                 self.page = Some(Arc::new(*report));
@@ -212,15 +219,27 @@ impl Task {
         }
     }
 
+    /// Takes up the second source's keys, if they are this instance's as far as that can be told.
+    fn adopt_second(&mut self, fetched: &KeySet) {
+        let (known, pinned) = (self.keys.set.len(), self.pinned.len());
+        if known == pinned || self.keys.set.shares_a_key_with(fetched) {
+            return self.adopt(fetched);
+        }
+        tracing::warn!(
+            event = "clerk.jwks.foreign",
+            "the Backend API publishes none of this instance's keys; CLERK_SECRET_KEY seems to belong to another instance"
+        );
+    }
+
     /// Takes up a good key set. Keys that it lacks are gone, and what they verified is forgotten.
     fn adopt(&mut self, fetched: &KeySet) {
-        let next = self.pinned.joined_with(fetched);
-        let before: Vec<_> = self.keys.set.key_ids().cloned().collect();
-        self.keys.set = self.keys.set.replaced_by(&next);
+        let before = self.keys.set.clone();
+        self.keys.set = before.replaced_by(&self.pinned.joined_with(fetched));
         self.keys.confirmed = Some(self.core.clock.now().wall);
-        let after: Vec<_> = self.keys.set.key_ids().cloned().collect();
-        if before != after {
-            tracing::info!(event = "clerk.jwks.changed", ?before, ?after);
+        let new = self.keys.set.keys().any(|key| !before.holds(key));
+        if new || before.len() != self.keys.set.len() {
+            let names: Vec<_> = self.keys.set.key_ids().collect();
+            tracing::info!(event = "clerk.jwks.changed", keys = ?names);
             self.state.keys_changed();
         }
         self.publish(self.core.clock.now());
@@ -263,6 +282,7 @@ impl Task {
             health: health.clone(),
             page: page.clone(),
             revocations: present.revocations.pruned(now.wall),
+            started: self.started,
             renewed: Some(now),
             generation: present.generation,
         });
@@ -272,6 +292,7 @@ impl Task {
 
     async fn finish(mut self) {
         self.probes.shutdown().await;
+        self.state.settle().await;
         self.state.demand();
         let now = self.core.clock.now();
         self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
@@ -279,10 +300,11 @@ impl Task {
     }
 }
 
-/// Once for each run of failures: somebody who is not Clerk answers in its place.
-fn warn_of_stranger(seen: &Observation, tracker: &Tracker) {
+/// At most once a minute: somebody who is not Clerk answers in its place.
+fn warn_of_stranger(seen: &Observation, last: Option<Moment>) {
+    let quiet = last.is_none_or(|last| seen.at.since(last) > Duration::from_secs(60));
     if let Outcome::Failed(Evidence::Hostile, trouble) = &seen.outcome
-        && tracker.failures() == 1
+        && quiet
     {
         tracing::warn!(event = "clerk.stranger", surface = %seen.surface, %trouble, "somebody who is not Clerk answers in its place; no outage is concluded from it");
     }

@@ -1,13 +1,14 @@
 //! When to write what outlives the process. Writing is done aside, one write at a time, and a
 //! failure costs nothing but a warning and a count.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::shared::Core;
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Health, Verdict};
+use crate::health::{Health, Outages};
 use crate::jwks::KeySet;
 use crate::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, StateDir, StateDirError};
@@ -18,6 +19,8 @@ const KEYS_EVERY: Duration = Duration::from_secs(15 * 60);
 const SIGHTINGS_EVERY: Duration = Duration::from_secs(5);
 /// While Clerk is down, that it still is so is written this often.
 const OUTAGE_EVERY: Duration = Duration::from_secs(15);
+/// After a failure the next try waits this long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The state directory's side of the driver.
 #[derive(Debug)]
@@ -29,7 +32,26 @@ pub(crate) struct State {
     demanded: bool,
     keys_written: Option<Moment>,
     outages_written: Option<Moment>,
+    /// After a failure, the next try is not made before this.
+    not_before: Option<Moment>,
     warned: bool,
+}
+
+/// What is to be written of outages; the long lists are made where the writing is done.
+struct DueOutages {
+    instance: String,
+    now: Timestamp,
+    seen: Option<Timestamp>,
+    outages: Outages,
+}
+
+impl DueOutages {
+    fn record(self, core: &Core) -> OutageRecord {
+        let sightings = core.ledger.records(self.now);
+        let revocations = &core.load().revocations;
+        let Self { instance, now, seen, outages } = self;
+        OutageRecord::new(&instance, now, seen, &outages, sightings, revocations)
+    }
 }
 
 impl State {
@@ -42,6 +64,7 @@ impl State {
             demanded: false,
             keys_written: None,
             outages_written: None,
+            not_before: None,
             warned: false,
         }
     }
@@ -59,7 +82,7 @@ impl State {
     /// Writes what is due, unless a write is under way.
     pub(crate) async fn keep(
         &mut self,
-        core: &Core,
+        core: &Arc<Core>,
         health: &Health,
         keys: &Keys,
         pinned: &KeySet,
@@ -70,16 +93,20 @@ impl State {
             return;
         }
         if let Some(done) = self.writing.take() {
-            self.report(core, done.await.unwrap_or(Ok(())));
+            self.report(core, done.await.unwrap_or(Ok(())), now);
+        }
+        if self.not_before.is_some_and(|at| now.mono < at.mono) {
+            return;
         }
         let keys = self.due_keys(keys, pinned, now);
         let outages = self.due_outages(core, health, now);
         if keys.is_none() && outages.is_none() {
             return;
         }
+        let core = Arc::clone(core);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let keys = keys.map_or(Ok(()), |record| record.save(&dir));
-            let outages = outages.map_or(Ok(()), |record| record.save(&dir));
+            let outages = outages.map_or(Ok(()), |outages| outages.record(&core).save(&dir));
             keys.and(outages)
         }));
     }
@@ -95,34 +122,30 @@ impl State {
         Some(KeysRecord::new(&self.instance, &keys.set, confirmed))
     }
 
-    fn due_outages(&mut self, core: &Core, health: &Health, now: Moment) -> Option<OutageRecord> {
-        let in_outage = health.verdict(now) == Verdict::Outage;
+    fn due_outages(&mut self, core: &Core, health: &Health, now: Moment) -> Option<DueOutages> {
+        let seen = health.outage_seen();
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
         let due = self.demanded
-            || (in_outage && every(OUTAGE_EVERY))
+            || (seen.is_some() && every(OUTAGE_EVERY))
             || (every(SIGHTINGS_EVERY) && core.ledger.take_changed());
         if !due {
             return None;
         }
         self.demanded = false;
         self.outages_written = Some(now);
-        let (ledger, known) = (core.ledger.records(now.wall), core.load());
-        let report = health.report(now);
-        Some(OutageRecord::new(
-            &self.instance,
-            now.wall,
-            in_outage,
-            &report.outages,
-            ledger,
-            &known.revocations,
-        ))
+        let (instance, outages) = (self.instance.clone(), health.report(now).outages);
+        Some(DueOutages { instance, now: now.wall, seen, outages })
     }
 
-    fn report(&mut self, core: &Core, result: Result<(), StateDirError>) {
+    /// What could not be written is due again, but not at once.
+    fn report(&mut self, core: &Core, result: Result<(), StateDirError>, now: Moment) {
         let Err(error) = result else {
             self.warned = false;
             return;
         };
+        self.keys_due = true;
+        self.demanded = true;
+        self.not_before = Some(now.plus(RETRY_AFTER));
         core.counters.state_failed();
         if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(

@@ -35,22 +35,42 @@ pub enum Life {
 /// Counts new tokens: learns how many are usual, and compares.
 #[derive(Clone, Debug, Default)]
 pub struct Mints {
-    /// Learned while Clerk is healthy: new tokens per second.
+    /// Learned while Clerk is healthy: users with a new token, per second.
     usual: f64,
+    step: u64,
     step_started: Option<Timestamp>,
     step_count: u32,
-    /// When each user's newest token was minted. One user counts once, however many sessions.
-    newest: HashMap<u64, Timestamp>,
+    /// Each user's newest token, and the step in which it came. One user counts once, however many
+    /// sessions, in learning as in judging.
+    users: HashMap<u64, Mint>,
+    newest: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mint {
+    issued_at: Timestamp,
+    step: u64,
 }
 
 impl Mints {
     /// Notes a token that was not seen before: a digest of its user, and its `iat`.
     pub fn note(&mut self, user: u64, issued_at: Timestamp) {
-        self.step_count = self.step_count.saturating_add(1);
-        if self.newest.len() < CAPACITY || self.newest.contains_key(&user) {
-            let newest = self.newest.entry(user).or_insert(issued_at);
-            *newest = issued_at.max(*newest);
+        self.newest = self.newest.max(Some(issued_at));
+        if self.users.len() >= CAPACITY && !self.users.contains_key(&user) {
+            return;
         }
+        let known = self.users.get(&user).copied();
+        if known.is_none_or(|known| known.step != self.step) {
+            self.step_count = self.step_count.saturating_add(1);
+        }
+        let issued_at = known.map_or(issued_at, |known| known.issued_at.max(issued_at));
+        self.users.insert(user, Mint { issued_at, step: self.step });
+    }
+
+    /// When the newest token of all was minted.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Learns the usual rate; called regularly, with whether Clerk is healthy.
@@ -67,7 +87,8 @@ impl Mints {
         }
         self.step_started = Some(now);
         self.step_count = 0;
-        self.newest.retain(|_, minted| now.since(*minted) <= WINDOW);
+        self.step += 1;
+        self.users.retain(|_, mint| now.since(mint.issued_at) <= WINDOW);
     }
 
     /// Judges the time since `suspect_since`.
@@ -79,10 +100,9 @@ impl Mints {
             return Life::Neutral;
         }
         let recent = now.minus(WINDOW);
-        let fresh = |minted: &&Timestamp| {
-            **minted > from && **minted > recent && **minted <= now.plus(HEAD_START)
-        };
-        let seen = self.newest.values().filter(fresh).count();
+        let until = now.plus(HEAD_START);
+        let fresh = |minted: &Timestamp| *minted > from && *minted > recent && *minted <= until;
+        let seen = self.users.values().map(|mint| mint.issued_at).filter(fresh).count();
         let seen = u32::try_from(seen).map_or(f64::MAX, f64::from);
         if seen >= expected / 2.0 { Life::Proven } else { Life::Missing }
     }
@@ -145,6 +165,21 @@ mod tests {
         for user in 0..100_000 {
             mints.note(user, at(0));
         }
-        assert_eq!(mints.newest.len(), CAPACITY);
+        assert_eq!(mints.users.len(), CAPACITY);
+    }
+
+    #[test]
+    fn a_user_with_three_devices_counts_once_in_learning_too() {
+        let mut mints = Mints::default();
+        for second in 0..120 {
+            for _device in 0..3 {
+                mints.note(u64::try_from(second).expect("positive"), at(second));
+            }
+            mints.tick(true, at(second));
+        }
+        for second in 126..150 {
+            mints.note(1_000 + u64::try_from(second).expect("positive"), at(second));
+        }
+        assert_eq!(mints.life(at(120), at(150)), Life::Proven);
     }
 }

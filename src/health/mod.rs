@@ -29,6 +29,8 @@ const CLOCK_SHADOW: Duration = Duration::from_secs(60);
 pub const MAX_FORCED: Duration = Duration::from_secs(4 * 60 * 60);
 /// When minting was not observed for so long, nothing is known.
 const SILENCE: Duration = Duration::from_secs(60);
+/// What another surface showed counts this long.
+const EVIDENCE_LIFE: Duration = Duration::from_secs(60);
 /// What a predecessor had proven is taken up within this time.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
 
@@ -46,6 +48,8 @@ pub struct Health {
     clock_jumped: Option<Moment>,
     forced: Option<Forced>,
     drain: Option<Drain>,
+    /// When an earlier process last saw minting fail.
+    inherited_failure: Option<Timestamp>,
 }
 
 /// An operator's word against the evidence, for a limited time.
@@ -63,13 +67,22 @@ impl Health {
     /// Takes up what an earlier process of this application wrote down at `saved`.
     ///
     /// Outages are always taken up: they only make grace stricter. A proven outage is taken up only
-    /// when it was still so within five minutes; the time in between counts as outage.
+    /// when minting was seen to fail within the last five minutes, by whichever process; starting
+    /// again and again does not prolong that. The time in between counts as outage.
     #[must_use]
-    pub fn resume(outages: Outages, in_outage: bool, saved: Timestamp, now: Moment) -> Self {
-        let mut health = Self { outages, ..Self::default() };
-        let recent =
-            saved <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(saved) <= RESUME_WITHIN;
-        if in_outage && recent && health.outages.current().is_some() {
+    pub fn resume(
+        outages: Outages,
+        failed: Option<Timestamp>,
+        saved: Timestamp,
+        now: Moment,
+    ) -> Self {
+        let mut health = Self { outages, inherited_failure: failed, ..Self::default() };
+        let recent = |failed: &Timestamp| {
+            *failed <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(*failed) <= RESUME_WITHIN
+        };
+        let (in_outage, recent) = (failed.is_some(), failed.as_ref().is_some_and(recent));
+        if in_outage && recent {
+            health.outages.begin(saved, now.wall);
             health.standing = Standing { verdict: Verdict::Outage, since: now };
         } else {
             health.outages.end(saved.min(now.wall));
@@ -141,18 +154,25 @@ impl Health {
         }
     }
 
-    /// The last instant at which minting was good, or else the first at which it was not.
+    /// The last instant at which minting was good, by our own probes or by the tokens that came; or
+    /// else the first at which it was not.
     fn outage_start(&self, now: Moment) -> Timestamp {
         if let Some(forced) = self.forced.filter(|forced| now.mono < forced.until.mono) {
             return forced.from.wall;
         }
         let mint = self.tracker(Surface::SessionMint);
-        mint.last_good().or(mint.failing_since()).unwrap_or(now).wall
+        let good = mint.last_good().or(mint.failing_since()).unwrap_or(now).wall;
+        let minted = self.mints.newest().filter(|minted| *minted <= now.wall);
+        minted.map_or(good, |minted| minted.max(good)).min(now.wall)
     }
 
     fn signals(&self, now: Moment) -> Signals {
         let mint = self.tracker(Surface::SessionMint);
-        let failing = |surface: Surface| self.tracker(surface).failures() >= 2;
+        let recent = |surface: Surface| {
+            let last = self.tracker(surface).last_failure();
+            last.is_some_and(|last| now.since(last.at) <= EVIDENCE_LIFE)
+        };
+        let failing = |surface: Surface| self.tracker(surface).failures() >= 2 && recent(surface);
         let suspect_since = mint.failing_since().map_or(now.wall, |since| since.wall);
         let life = match self.standing.verdict {
             Verdict::Healthy | Verdict::Unknown => Life::Neutral,
@@ -160,9 +180,8 @@ impl Health {
             _ => self.mints.life(suspect_since, now.wall),
         };
         let others = [Surface::Handshake, Surface::BackendApi, Surface::Jwks];
-        let authentic = |surface: Surface| {
-            self.tracker(surface).failures() > 0 && self.tracker(surface).has_authentic_evidence()
-        };
+        let authentic =
+            |surface: Surface| recent(surface) && self.tracker(surface).has_authentic_evidence();
         let page = self.page_agrees && self.tracker(Surface::StatusPage).failures() == 0;
         Signals {
             failures: mint.failures(),
@@ -171,6 +190,8 @@ impl Health {
             good_since: mint.good_since(),
             second_failing: others.into_iter().any(failing) || page || life == Life::Missing,
             authentic: authentic(Surface::SessionMint) || others.into_iter().any(authentic),
+            very_slow: mint.was_very_slow()
+                || others.into_iter().any(|s| self.tracker(s).was_very_slow()),
             canaries: self.canaries,
             status_page_agrees: page,
             last_hostile: Surface::ALL
@@ -186,8 +207,9 @@ impl Health {
 
     /// Counts from the last observation, or else from the start of the verdict that was taken up.
     fn silent(&self, now: Moment) -> bool {
-        let told = self.tracker(Surface::SessionMint).last_told().unwrap_or(self.standing.since);
-        self.standing.verdict != Verdict::Unknown && now.since(told) > SILENCE
+        let taken_up = (self.standing.verdict != Verdict::Unknown).then_some(self.standing.since);
+        let told = self.tracker(Surface::SessionMint).last_told().or(taken_up);
+        told.is_some_and(|told| now.since(told) > SILENCE)
     }
 
     fn clock_sane(&self, now: Moment) -> bool {
@@ -201,6 +223,15 @@ impl Health {
             Some(forced) if now.mono < forced.until.mono => forced.verdict,
             _ => self.standing.verdict,
         }
+    }
+
+    /// When minting last failed, while an outage is proven or drains; what a next process needs to
+    /// take it up. An operator's word is not passed on.
+    #[must_use]
+    pub fn outage_seen(&self) -> Option<Timestamp> {
+        let lasting = matches!(self.standing.verdict, Verdict::Outage | Verdict::Recovering);
+        let own = self.tracker(Surface::SessionMint).last_failure().map(|last| last.at.wall);
+        own.or(self.inherited_failure).filter(|_| lasting)
     }
 
     /// What is known of a surface.

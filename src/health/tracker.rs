@@ -25,8 +25,10 @@ pub struct Tracker {
     own_fault: Option<OwnFault>,
     failures: u32,
     failing_since: Option<Moment>,
-    /// Some failure, or very slow answer, of the present run was authentic.
+    /// Some failure of the present run was authentic.
     authentic: bool,
+    /// The last answer was good, and very slow.
+    very_slow: bool,
     good: u32,
     good_since: Option<Moment>,
     last_good: Option<Moment>,
@@ -62,7 +64,8 @@ impl Tracker {
         self.last_good = Some(seen.at);
         self.failures = 0;
         self.failing_since = None;
-        self.authentic = seen.is_authentic_evidence();
+        self.authentic = false;
+        self.very_slow = seen.is_authentic_evidence();
         self.own_fault = None;
         let settling =
             matches!(self.status, Status::Down | Status::Degraded) && self.trouble.is_some();
@@ -81,6 +84,7 @@ impl Tracker {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(seen.at);
         self.authentic |= evidence == Evidence::Authentic;
+        self.very_slow &= evidence == Evidence::Authentic;
         self.own_fault = None;
         self.trouble = Some(trouble);
         self.last_failure = Some(Failure { began: seen.at.back(seen.latency), at: seen.at });
@@ -91,12 +95,19 @@ impl Tracker {
         self.become_status(if down { Status::Down } else { Status::Degraded }, seen.at);
     }
 
-    /// What is our own fault tells nothing, and interrupts no run of failures or successes.
+    /// A process that was too busy to ask learnt nothing. A refusal of our key or for our quota is an
+    /// answer: whatever failed before has ended.
     fn excuse(&mut self, seen: &Observation, fault: OwnFault) {
         self.own_fault = Some(fault);
-        if self.failures == 0 && fault != OwnFault::Local {
-            self.become_status(Status::Unknown, seen.at);
+        if fault == OwnFault::Local {
+            return;
         }
+        self.failures = 0;
+        self.failing_since = None;
+        self.authentic = false;
+        self.very_slow = false;
+        self.trouble = None;
+        self.become_status(Status::Unknown, seen.at);
     }
 
     fn become_status(&mut self, status: Status, at: Moment) {
@@ -167,6 +178,12 @@ impl Tracker {
     #[must_use]
     pub fn has_authentic_evidence(&self) -> bool {
         self.authentic
+    }
+
+    /// True when the last answer before any unproven failure was good, and very slow.
+    #[must_use]
+    pub fn was_very_slow(&self) -> bool {
+        self.very_slow
     }
 
     /// Good answers in a row.
@@ -249,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_fault_is_shown_and_interrupts_nothing() {
+    fn our_own_fault_is_shown_and_a_busy_process_interrupts_nothing() {
         let bad = seen(Outcome::Failed(Evidence::Unproven, Trouble::Fault(Fault::Timeout)), 0);
         let mut tracker = Tracker::default();
         tracker.observe(&bad);
@@ -271,5 +288,25 @@ mod tests {
         assert_eq!(tracker.percentile(50), Some(Duration::from_millis(116)));
         assert_eq!(tracker.percentile(95), Some(Duration::from_millis(131)));
         assert_eq!(Tracker::default().percentile(50), None);
+    }
+
+    #[test]
+    fn a_refusal_of_our_key_ends_a_run_of_failures() {
+        let bad = seen(Outcome::Failed(Evidence::Authentic, Trouble::Status(503)), 0);
+        let mut tracker = Tracker::default();
+        tracker.observe(&bad);
+        tracker.observe(&bad);
+        tracker.observe(&seen(Outcome::OwnFault(OwnFault::SecretKey), 0));
+        assert_eq!((tracker.failures(), tracker.has_authentic_evidence()), (0, false));
+    }
+
+    #[test]
+    fn one_slow_answer_does_not_make_the_silence_after_it_authentic() {
+        let silence = seen(Outcome::Failed(Evidence::Unproven, Trouble::Fault(Fault::Timeout)), 0);
+        let mut tracker = Tracker::default();
+        tracker.observe(&seen(Outcome::Good, 2_000));
+        assert!(tracker.was_very_slow());
+        tracker.observe(&silence);
+        assert!(!tracker.has_authentic_evidence() && !tracker.was_very_slow());
     }
 }

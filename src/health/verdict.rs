@@ -30,7 +30,8 @@
 //! failing. Whenever in between Clerk really came back, grace lasts 60 s and is over after 90 s. Any
 //! failure meanwhile goes back to the same outage.
 //!
-//! **Silence.** When minting was not observed for a minute, nothing is known any more.
+//! **Silence.** When minting was not observed for a minute, or the clock jumped within one, nothing is
+//! known.
 
 use std::time::Duration;
 
@@ -119,6 +120,9 @@ pub struct Signals {
     pub second_failing: bool,
     /// Some of the failures are class A evidence, from a surface that we asked ourselves.
     pub authentic: bool,
+    /// Some surface's last answer was good and very slow: class A too, but whoever controls our
+    /// network can delay answers, so it counts only while canaries show that nobody does.
+    pub very_slow: bool,
     /// Whether egress canaries succeed; `None` when there are none.
     pub canaries: Option<bool>,
     /// The status page says that sessions are affected.
@@ -140,7 +144,8 @@ impl Signals {
     fn prove_outage(&self, now: Moment) -> bool {
         let o1 = self.minting_is_dead(now);
         let corroborated = self.canaries == Some(true) && self.status_page_agrees;
-        let o2 = if self.authentic { self.second_failing } else { corroborated };
+        let authentic = self.authentic || (self.very_slow && self.canaries == Some(true));
+        let o2 = if authentic { self.second_failing } else { corroborated };
         let o3 = self.life != Life::Proven;
         let o4 = self.last_hostile.is_none_or(|at| now.since(at) > HOSTILE_SHADOW);
         let o5 = self.clock_sane;
@@ -183,7 +188,7 @@ impl Standing {
 
     fn next(&self, signals: &Signals, now: Moment) -> Verdict {
         match self.verdict {
-            _ if signals.silent => Verdict::Unknown,
+            _ if signals.silent || !signals.clock_sane => Verdict::Unknown,
             Verdict::Unknown | Verdict::Healthy if signals.failures >= SUSPECT_AFTER => {
                 Verdict::Suspect
             }
@@ -225,6 +230,10 @@ mod tests {
         Moment::default().plus(Duration::from_secs(secs))
     }
 
+    fn sane() -> Signals {
+        Signals { clock_sane: true, ..Signals::default() }
+    }
+
     /// Everything that proves an outage at 12 s.
     fn proof() -> Signals {
         Signals {
@@ -233,7 +242,7 @@ mod tests {
             second_failing: true,
             authentic: true,
             clock_sane: true,
-            ..Signals::default()
+            ..sane()
         }
     }
 
@@ -295,17 +304,29 @@ mod tests {
     }
 
     #[test]
-    fn o5_a_clock_that_jumped_forbids_the_conclusion() {
-        assert_eq!(verdict(&Signals { clock_sane: false, ..proof() }, at(12)), Verdict::Suspect);
+    fn o5_a_clock_that_jumped_forbids_every_conclusion() {
+        assert_eq!(verdict(&Signals { clock_sane: false, ..proof() }, at(12)), Verdict::Unknown);
+        let outage = Standing { verdict: Verdict::Outage, since: at(0) };
+        let jumped = Signals { clock_sane: false, ..proof() };
+        assert_eq!(outage.after(&jumped, at(12)).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn o2_slow_answers_count_only_while_canaries_show_that_nobody_delays_them() {
+        let slow = Signals { authentic: false, very_slow: true, ..proof() };
+        assert_eq!(verdict(&slow, at(12)), Verdict::Suspect);
+        let with = |canaries| verdict(&Signals { canaries: Some(canaries), ..slow }, at(12));
+        assert_eq!(with(true), Verdict::Outage);
+        assert_eq!(with(false), Verdict::Isolated);
     }
 
     #[test]
     fn suspicion_takes_two_failures_and_two_good_answers_clear_it() {
         let healthy = Standing { verdict: Verdict::Healthy, since: at(0) };
-        let failed = |failures| Signals { failures, ..Signals::default() };
+        let failed = |failures| Signals { failures, ..sane() };
         assert_eq!(healthy.after(&failed(1), at(1)).verdict, Verdict::Healthy);
         assert_eq!(healthy.after(&failed(2), at(1)).verdict, Verdict::Suspect);
-        let good = |good| Signals { good, ..Signals::default() };
+        let good = |good| Signals { good, ..sane() };
         assert_eq!(verdict(&good(1), at(3)), Verdict::Suspect);
         assert_eq!(verdict(&good(2), at(3)), Verdict::Healthy);
     }
@@ -313,17 +334,17 @@ mod tests {
     #[test]
     fn nothing_is_known_before_the_first_observation() {
         let start = Standing::default();
-        assert_eq!(start.after(&Signals::default(), at(100)).verdict, Verdict::Unknown);
-        let failing = Signals { failures: 1, ..Signals::default() };
+        assert_eq!(start.after(&sane(), at(100)).verdict, Verdict::Unknown);
+        let failing = Signals { failures: 1, ..sane() };
         assert_eq!(start.after(&failing, at(1)).verdict, Verdict::Unknown);
-        let good = Signals { good: 1, ..Signals::default() };
+        let good = Signals { good: 1, ..sane() };
         assert_eq!(start.after(&good, at(1)).verdict, Verdict::Healthy);
     }
 
     #[test]
     fn recovery_takes_three_good_answers_over_thirty_seconds() {
         let outage = Standing { verdict: Verdict::Outage, since: at(0) };
-        let good = |good| Signals { good, good_since: Some(at(100)), ..Signals::default() };
+        let good = |good| Signals { good, good_since: Some(at(100)), ..sane() };
         assert_eq!(outage.after(&good(3), at(129)).verdict, Verdict::Outage);
         assert_eq!(outage.after(&good(2), at(130)).verdict, Verdict::Outage);
         assert_eq!(outage.after(&good(3), at(130)).verdict, Verdict::Recovering);
@@ -332,11 +353,11 @@ mod tests {
     #[test]
     fn the_drain_ends_in_health_or_at_the_first_failure_in_the_outage() {
         let draining = Standing { verdict: Verdict::Recovering, since: at(130) };
-        let good = Signals { good: 9, good_since: Some(at(100)), ..Signals::default() };
+        let good = Signals { good: 9, good_since: Some(at(100)), ..sane() };
         assert_eq!(draining.after(&good, at(189)).verdict, Verdict::Recovering);
         let drained = Signals { drained: true, ..good };
         assert_eq!(draining.after(&drained, at(190)).verdict, Verdict::Healthy);
-        let failed = Signals { failures: 1, ..Signals::default() };
+        let failed = Signals { failures: 1, ..sane() };
         assert_eq!(draining.after(&failed, at(140)).verdict, Verdict::Outage);
     }
 

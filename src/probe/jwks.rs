@@ -1,6 +1,7 @@
 //! The verification keys: from the Frontend API, and from the Backend API when that fails.
 
 use super::{Brought, Finding, Probe, Prober, backend_api, join};
+use crate::health::Observation;
 use crate::jwks::{JwksError, KeySet};
 use crate::upstream::{Call, Reply};
 
@@ -8,14 +9,15 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
     let targets = &prober.targets;
     let url = join(&targets.frontend_api, ".well-known/jwks.json");
     let call = Call::get(url).deadline(targets.deadline);
-    let (mut observation, result) = prober.observe(Probe::Jwks, call).await;
-    let mut keys = result.ok().as_ref().and_then(keys_in);
-    if keys.is_none() {
-        observation = observation.map(crate::health::Observation::unusable);
-        keys = second_source(prober).await;
+    let (observation, result) = prober.observe(Probe::Jwks, call).await;
+    if let Some(keys) = result.ok().as_ref().and_then(keys_in) {
+        return Finding { observation, brought: Brought::Keys(keys) };
     }
-    let brought = keys.map_or(Brought::Nothing, Brought::Keys);
-    Finding { observation, brought }
+    let second = second_source(prober).await;
+    Finding {
+        observation: observation.map(Observation::unusable),
+        brought: second.map_or(Brought::Nothing, Brought::SecondKeys),
+    }
 }
 
 pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {

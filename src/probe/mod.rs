@@ -94,7 +94,10 @@ impl Finding {
     pub(crate) fn succeeded(&self) -> bool {
         let good = |seen: &Observation| seen.outcome == Outcome::Good;
         match &self.brought {
-            Brought::Keys(_) | Brought::Page { .. } | Brought::Egress(true) => true,
+            Brought::Keys(_)
+            | Brought::SecondKeys(_)
+            | Brought::Page { .. }
+            | Brought::Egress(true) => true,
             Brought::Egress(false) => false,
             Brought::Nothing => self.observation.as_ref().is_some_and(good),
         }
@@ -105,6 +108,8 @@ impl Finding {
 pub(crate) enum Brought {
     Nothing,
     Keys(KeySet),
+    /// Keys from the Backend API, which may be another instance's: the secret key decides whose.
+    SecondKeys(KeySet),
     Page {
         report: Box<StatusReport>,
         tag: Option<HeaderValue>,
@@ -151,11 +156,13 @@ impl Prober {
         call: Call,
     ) -> (Option<Observation>, Result<Reply, Fault>) {
         let (started, deadline, url) = (Instant::now(), call.deadline, call.url.clone());
-        let result = self.upstream.call(call).await;
+        let limit = deadline + STARVED_BY;
+        let result = tokio::time::timeout(limit, self.upstream.call(call)).await;
+        let result = result.unwrap_or(Err(Fault::Timeout));
         let took = started.elapsed();
         let observation = probe.surface().map(|surface| {
             let seen = Observation::of(surface, &url, &result, took, self.clock.now());
-            if took > deadline + STARVED_BY { seen.starved() } else { seen }
+            if took >= limit { seen.starved() } else { seen }
         });
         (observation, result)
     }

@@ -56,7 +56,8 @@ pub(crate) struct OutageRecord {
     version: u32,
     instance: String,
     saved_ms: i64,
-    in_outage: bool,
+    /// When minting last failed, while an outage was proven or drained.
+    outage_seen_ms: Option<i64>,
     episode_start_ms: Option<i64>,
     intervals: Vec<(i64, Option<i64>)>,
     sightings: Vec<SightingRecord>,
@@ -76,7 +77,7 @@ impl OutageRecord {
     pub(crate) fn new(
         instance: &str,
         saved: Timestamp,
-        in_outage: bool,
+        outage_seen: Option<Timestamp>,
         outages: &Outages,
         sightings: Vec<SightingRecord>,
         revocations: &Revocations,
@@ -86,7 +87,7 @@ impl OutageRecord {
             version: VERSION,
             instance: instance.to_owned(),
             saved_ms: saved.as_millis(),
-            in_outage,
+            outage_seen_ms: outage_seen.map(Timestamp::as_millis),
             episode_start_ms: outages.episode_start().map(Timestamp::as_millis),
             intervals: outages.intervals().iter().map(interval).collect(),
             sightings,
@@ -109,8 +110,8 @@ impl OutageRecord {
         Timestamp::from_millis(self.saved_ms)
     }
 
-    pub(crate) fn in_outage(&self) -> bool {
-        self.in_outage
+    pub(crate) fn outage_seen(&self) -> Option<Timestamp> {
+        self.outage_seen_ms.map(Timestamp::from_millis)
     }
 
     pub(crate) fn outages(&self) -> Outages {

@@ -42,7 +42,7 @@ async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_sessi
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
 
     let world = restart(world, dir.path());
@@ -59,7 +59,7 @@ async fn a_restart_extends_no_deadline() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
     let before = world.clerk.status().health.outages.episode_start();
     world.pass(50 * 60).await;
     let world = restart(world, dir.path());
@@ -96,7 +96,7 @@ async fn a_lost_record_makes_grace_stricter() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["in_outage"] == true).await;
+    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
     let path = dir.path().join("outages.json");
     let world = {
         let World { clock, sim, clerk, app } = world;
