@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,8 @@ pub struct AuthRejection {
 
 impl AuthRejection {
     fn new(rejection: Rejection, answers: Arc<Answers>, parts: &Parts) -> Self {
-        if rejection == Rejection::LayerMissing {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if rejection == Rejection::LayerMissing && !SAID.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 event = "clerk.layer.missing",
                 path = parts.uri.path(),

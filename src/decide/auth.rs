@@ -57,19 +57,16 @@ impl Auth {
         self.session().has_permission(permission)
     }
 
-    /// True when the session meets the whole demand: Clerk's `has()`. Verified factors are as old as
-    /// the token says; in grace, ask [`has_at`](Self::has_at).
+    /// True when the session meets the whole demand: Clerk's `has()`. In grace, verified factors have
+    /// aged since the token was made; they are then as old as they were when the request was judged.
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
-        self.session().has(demand)
-    }
-
-    /// The same at a later time: verified factors have aged since the token was made.
-    #[must_use]
-    pub fn has_at(&self, demand: &Access, now: Timestamp) -> bool {
-        let made = self.session().issued_at.unwrap_or(now);
-        let minutes = u32::try_from(now.since(made).as_secs() / 60).unwrap_or(u32::MAX);
-        self.session().has_after(demand, minutes)
+        let session = self.session();
+        let Some(grace) = self.grace() else { return session.has(demand) };
+        let made = session.issued_at.unwrap_or(grace.judged_at);
+        let age = grace.judged_at.since(made);
+        let minutes = u32::try_from(age.as_secs() / 60).unwrap_or(u32::MAX);
+        session.has_after(demand, minutes)
     }
 
     /// Everything that Clerk signed about the session.
@@ -96,6 +93,8 @@ pub struct Grace {
     pub since: Timestamp,
     /// After this the token is not honoured any more, whatever happens to Clerk.
     pub until: Timestamp,
+    /// When the request was judged.
+    pub judged_at: Timestamp,
     /// When Clerk last vouched for the claims: `oiat`, or else `iat`.
     pub claims_as_of: Timestamp,
 }

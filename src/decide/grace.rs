@@ -77,6 +77,11 @@ impl GraceDenial {
             Self::CrossOrigin => "cross-origin",
         }
     }
+
+    /// Whether another request of the same session would pass.
+    pub(super) const fn is_of_the_request(self) -> bool {
+        matches!(self, Self::Route | Self::CrossOrigin)
+    }
 }
 
 /// One expired token, whose signature and other claims are good and which is not revoked.
@@ -103,14 +108,20 @@ impl Case<'_> {
         self.within_budget(reason)?;
         self.ordinary_session()?;
         self.open_route()?;
-        Ok(Grace { reason, since: self.since(reason), until, claims_as_of: self.claims_as_of() })
+        Ok(Grace {
+            reason,
+            since: self.since(reason),
+            until,
+            judged_at: self.now.wall,
+            claims_as_of: self.claims_as_of(),
+        })
     }
 
     /// G1, and the bridge.
     fn outage(&self) -> Result<GraceReason, GraceDenial> {
         match self.verdict {
             Verdict::Outage => Ok(GraceReason::Outage),
-            Verdict::Recovering if self.draining() => Ok(GraceReason::Recovery),
+            Verdict::Recovering if self.is_draining() => Ok(GraceReason::Recovery),
             Verdict::Recovering => Err(GraceDenial::Drained),
             Verdict::Suspect => Ok(GraceReason::Bridge),
             _ => Err(GraceDenial::NoOutage),
@@ -118,7 +129,7 @@ impl Case<'_> {
     }
 
     /// Grace ends for each session at a moment of its own, so that they do not come back all at once.
-    fn draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         let Some(drain) = self.known.health.drain else { return false };
         let share = f64::from(spread(self.session)) / f64::from(u32::MAX);
         let extra = drain.none_after.since(drain.all_until).mul_f64(share);
@@ -163,7 +174,11 @@ impl Case<'_> {
         } else {
             GraceDenial::TooLate
         };
-        if span > Duration::ZERO && self.now.wall <= until { Ok(until) } else { Err(late) }
+        if span > Duration::ZERO && self.known.latest(self.now) <= until {
+            Ok(until)
+        } else {
+            Err(late)
+        }
     }
 
     /// G5: bounded by the time spent, which no restart, flap or reuse gives back.
@@ -172,8 +187,9 @@ impl Case<'_> {
             return Ok(());
         }
         let (grace, outages) = (&self.rules.grace, &self.known.health.outages);
-        let episode = outages.spent_in_episode(self.now.wall) <= grace.episode_budget;
-        let day = outages.spent_in_day(self.now.wall) <= grace.day_budget;
+        let latest = self.known.latest(self.now);
+        let episode = outages.spent_in_episode(latest) <= grace.episode_budget;
+        let day = outages.spent_in_day(latest) <= grace.day_budget;
         let any = grace.episode_budget > Duration::ZERO && grace.day_budget > Duration::ZERO;
         if episode && day && any { Ok(()) } else { Err(GraceDenial::BudgetSpent) }
     }

@@ -128,7 +128,7 @@ pub enum Decision {
 /// | # | credential | Clerk | route | answer |
 /// |---|---|---|---|---|
 /// | 1 | any | any | CORS preflight | pass, without a session |
-/// | 2 | any that would be rejected below | any | optional or public | pass, without a session |
+/// | 2 | any that would be rejected below | any | optional or public | pass, without a session; but 403 when the route demands something that the session lacks |
 /// | 3 | malformed, forged, another party's | any | required | 401 |
 /// | 4 | good, but its session is revoked | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
@@ -136,7 +136,7 @@ pub enum Decision {
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401 |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
-/// | 10 | expired | suspect, isolated, unknown | required | 503, soon again |
+/// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
 /// | 12 | signed with a key that is not known, or there are no keys | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
 /// | 13 | none | outage | required | 503 |
@@ -159,11 +159,20 @@ pub fn decide(
     let open = route.optional || asking.public;
     match judgement.of(credential) {
         Ok(auth) => Decision::Pass(auth),
-        Err(Obstacle::Rejection(rejection)) if open => Decision::PassAnonymous(rejection),
+        Err(Obstacle::Rejection(rejection))
+            if open && !(insists(rejection) && route.access.is_some()) =>
+        {
+            Decision::PassAnonymous(rejection)
+        }
         Err(Obstacle::Rejection(rejection)) => Decision::Reject(rejection),
         Err(Obstacle::OldKeys) if open => Decision::PassAnonymous(judgement.no_key()),
         Err(Obstacle::OldKeys) => Decision::AwaitKeys,
     }
+}
+
+/// A session that is there, but lacks what the route demands.
+fn insists(rejection: Rejection) -> bool {
+    matches!(rejection, Rejection::Forbidden | Rejection::FreshRequired)
 }
 
 /// What stands between a request and the application.
@@ -228,7 +237,8 @@ impl Judgement<'_> {
             Timing::Expired { otherwise_good: true } if !in_health => return self.no_key().into(),
             _ => return invalid,
         }
-        if !self.asking.settled && self.known.keys.may_refresh(self.now) {
+        let keys = &self.known.keys;
+        if !self.asking.settled && (keys.refreshing || keys.may_refresh(self.now)) {
             return Obstacle::OldKeys;
         }
         self.no_key().into()
@@ -290,7 +300,9 @@ impl Judgement<'_> {
             (_, Err(denial)) => denial,
         };
         Err(match self.verdict {
-            Verdict::Healthy | Verdict::Recovering => expired,
+            Verdict::Healthy => expired,
+            // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
+            Verdict::Recovering if !denial.is_of_the_request() => expired,
             Verdict::Outage => Rejection::Unavailable(Unavailable::GraceDenied(denial)),
             _ => Rejection::Unavailable(Unavailable::Uncertain),
         })
@@ -302,12 +314,11 @@ impl Judgement<'_> {
             return Err(Rejection::Pending);
         }
         let Some(demand) = self.route.access.as_deref() else { return Ok(()) };
-        if !auth.has(demand) {
-            return Err(Rejection::Forbidden);
+        if auth.has(demand) {
+            return Ok(());
         }
         // In grace a verification ages, and only Clerk could renew it.
-        let still = auth.grace().is_none() || auth.has_at(demand, self.now.wall);
-        if still { Ok(()) } else { Err(Rejection::FreshRequired) }
+        Err(if session.has(demand) { Rejection::FreshRequired } else { Rejection::Forbidden })
     }
 }
 

@@ -277,7 +277,7 @@ async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
     world.clerk.revoke_user("user_1");
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
-    world.pass(2).await;
+    world.pass(6).await;
     let later = world.sim.mint(&session);
     assert_eq!(world.get(&later).await.status, StatusCode::OK, "issued after the revocation");
 }
