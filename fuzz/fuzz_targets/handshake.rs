@@ -31,7 +31,7 @@ fuzz_target!(|input: (&str, &str, &str)| {
     }
     let expect = Expectations::session_tokens("https://clerk.example.com");
     let now = Timestamp::from_secs(1_780_000_000);
-    let evidence = Evidence { keys: Ok(keys), expect: &expect, now };
+    let evidence = Evidence { keys: Ok(keys), expect: &expect, now, verified: None };
     let head = Head { method: &Method::GET, address: &address, headers: &headers };
     if let Ok(answer) = authenticate(&site, head, &evidence, &Answers::default()) {
         assert!(!matches!(answer.state, State::SignedIn { .. }));

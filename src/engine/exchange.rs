@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::key::SecretKey;
@@ -16,6 +17,8 @@ use crate::upstream::{Call, Upstream};
 const API_VERSION: HeaderName = HeaderName::from_static("clerk-api-version");
 /// So many exchanges may go on at once; further ones are not begun.
 const MAX_FLIGHTS: usize = 256;
+/// So many exchanges may begin in a second, and as many again at once after a pause.
+const PER_SECOND: f64 = 20.0;
 /// A longer nonce is none.
 const MAX_NONCE: usize = 512;
 
@@ -26,7 +29,28 @@ pub(crate) struct Exchange {
     backend_api: Url,
     secret: SecretKey,
     deadline: Duration,
-    flights: Mutex<HashMap<String, Flight>>,
+    flights: Mutex<Flights>,
+}
+
+/// What is under way, and how much more may be.
+#[derive(Debug, Default)]
+struct Flights {
+    by_nonce: HashMap<String, Flight>,
+    spent: f64,
+    last: Option<Instant>,
+}
+
+impl Flights {
+    /// Anybody can make up nonces; whoever does must not use up the application's quota at Clerk.
+    fn may_begin(&mut self) -> bool {
+        let now = Instant::now();
+        let passed = self.last.map_or(0.0, |last| (now - last).as_secs_f64());
+        self.last = Some(now);
+        self.spent = (self.spent - passed * PER_SECOND).max(0.0);
+        let may = self.spent < PER_SECOND;
+        self.spent += f64::from(u8::from(may));
+        may
+    }
 }
 
 type Flight = Arc<OnceCell<Payload>>;
@@ -65,17 +89,20 @@ impl Exchange {
     fn board(&self, nonce: &str) -> Option<Flight> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waited has gone away without landing.
-        flights.retain(|_, flight| Arc::strong_count(flight) > 1);
-        if flights.len() >= MAX_FLIGHTS && !flights.contains_key(nonce) {
+        flights.by_nonce.retain(|_, flight| Arc::strong_count(flight) > 1);
+        if let Some(flight) = flights.by_nonce.get(nonce) {
+            return Some(Arc::clone(flight));
+        }
+        if flights.by_nonce.len() >= MAX_FLIGHTS || !flights.may_begin() {
             return None;
         }
-        Some(Arc::clone(flights.entry(nonce.to_owned()).or_default()))
+        Some(Arc::clone(flights.by_nonce.entry(nonce.to_owned()).or_default()))
     }
 
     fn land(&self, nonce: &str, flight: &Flight) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if flights.get(nonce).is_some_and(|found| Arc::ptr_eq(found, flight)) {
-            flights.remove(nonce);
+        if flights.by_nonce.get(nonce).is_some_and(|found| Arc::ptr_eq(found, flight)) {
+            flights.by_nonce.remove(nonce);
         }
     }
 

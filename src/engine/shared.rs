@@ -17,7 +17,7 @@ use crate::key::PublishableKey;
 use crate::revocation::Revocations;
 use crate::snapshot::Snapshot;
 use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, client_uat, locate};
-use crate::verify::{UnknownKey, Unverified, verify};
+use crate::verify::{UnknownKey, Unverified, Verified, verify};
 
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
@@ -252,4 +252,13 @@ pub(crate) enum Examined {
     Invalid(InvalidToken),
     UnknownKey(UnknownKey, Timing),
     Verified(Arc<Known>, Timing),
+}
+
+impl Examined {
+    pub(crate) fn verified(&self) -> Option<&Verified> {
+        match self {
+            Examined::Verified(known, _) => Some(&known.verified),
+            _ => None,
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 /// A set of paths that everybody may visit. Everything that is not named is protected.
 ///
 /// Paths are written as for [`axum::Router::route`]: `/`, `/about`, `/posts/{id}`,
-/// `/sign-in/{*rest}`. They are matched as axum matches them, against the path as the wrapped
-/// service sees it. A pattern makes every path public that it matches: `/posts/{id}` covers
+/// `/sign-in/{*rest}` (which does not cover `/sign-in` itself). They are matched as axum matches them,
+/// against the whole path, also where routers are nested. A pattern makes every path public that it matches: `/posts/{id}` covers
 /// `/posts/new`, whatever route serves that.
 #[derive(Clone, Default)]
 pub struct PublicPaths {

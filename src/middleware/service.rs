@@ -60,6 +60,10 @@ impl Judged {
         matches!(self.passage, Passage::Open(_))
     }
 
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.passage, Passage::Closed(_))
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth.as_ref()))
     }
@@ -82,12 +86,13 @@ impl Gate {
     pub(super) fn judge<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
         let now = self.shared.now();
         let known = self.shared.core.load();
-        let scene = Scene { known: &known, now, heard };
         let token = self.shared.locate(request.headers());
         let examined = self.shared.examine(token.token(), &known, now);
+        let verified = token.token().zip(examined.verified());
+        let scene = Scene { known: &known, now, heard, verified };
         let contradicted = self.is_contradicted(&token, &examined, request.headers());
-        let examined = if contradicted { Examined::Absent } else { examined };
-        let mut judged = Judged::from(self.weigh(request, &examined, scene));
+        let believed = if contradicted { &Examined::Absent } else { &examined };
+        let mut judged = Judged::from(self.weigh(request, believed, scene));
         if !matches!(judged.passage, Passage::AwaitKeys) && self.is_visit(request) {
             judged = self.visit(request, judged, scene);
         }
@@ -174,10 +179,17 @@ impl Gate {
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
-            public: self.public.contains(request.uri().path()),
+            public: self.is_public(request),
             may_sign_in: !timely && self.answers.may_sign_in(request.uri().path(), headers),
             settled,
         }
+    }
+
+    /// Public paths are those of the whole application, so they are compared with the path before
+    /// nested routers took their part of it.
+    pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
+        let original = request.extensions().get::<axum::extract::OriginalUri>();
+        self.public.contains(original.map_or(request.uri(), |original| &original.0).path())
     }
 
     fn account(&self, passage: &Passage) {

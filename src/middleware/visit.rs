@@ -26,6 +26,7 @@ use crate::policy::ClientUat;
 use crate::respond::reader;
 use crate::snapshot::Snapshot;
 use crate::token::InvalidToken;
+use crate::verify::Verified;
 
 /// How browsers are sent to Clerk and taken back.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(super) struct Scene<'a> {
     pub(super) known: &'a Snapshot,
     pub(super) now: Moment,
     pub(super) heard: &'a Heard,
+    /// The request's token, if it is verified.
+    pub(super) verified: Option<(&'a str, &'a Verified)>,
 }
 
 impl Gate {
@@ -86,6 +89,7 @@ impl Gate {
             keys: if usable { Ok(&keys.set) } else { Err(KeyFailure::NotLoaded) },
             expect: self.shared.expectations(),
             now: scene.now.wall,
+            verified: scene.verified,
         };
         let mut answers = Answers {
             backend_api: self.visits.exchange.is_some(),
@@ -105,7 +109,7 @@ impl Gate {
     }
 
     fn demands<B>(&self, request: &Request<B>) -> bool {
-        !self.route.optional && !self.public.contains(request.uri().path())
+        !self.route.optional && !self.is_public(request)
     }
 
     /// Clerk has told who it is.
@@ -147,6 +151,9 @@ impl Gate {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
                 Judged { cookies: set_cookies(&answer.headers), ..detour(location) }
+            }
+            State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
+                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             _ if worth && answer.exhausted => {
                 Passage::Closed(Rejection::Stuck(snag(answer))).into()
@@ -200,13 +207,17 @@ enum Waiting {
 }
 
 /// Whether a browser that is sent to Clerk will come back.
+///
+/// Slow is well enough; a single failure is not. During the drain of an outage it is well enough for
+/// those whose grace is over, and nobody else is refused a page.
 fn is_well(scene: Scene<'_>) -> bool {
-    let up = |surface| {
+    let answers = |surface| {
         let tracker = scene.known.health.surface(surface);
-        tracker.status() == Status::Up && tracker.failures() == 0
+        tracker.last_good().is_some() && tracker.failures() == 0
     };
-    let healthy = scene.known.verdict(scene.now) == Verdict::Healthy;
-    healthy && up(Surface::Handshake) && up(Surface::SessionMint)
+    let verdict = scene.known.verdict(scene.now);
+    let back = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
+    back && answers(Surface::Handshake) && answers(Surface::SessionMint)
 }
 
 fn can_exchange(scene: Scene<'_>) -> bool {

@@ -182,6 +182,7 @@ fn run(row: &Value, site: &Site) -> Result<(Answer, Vec<Need>), String> {
         keys: keys.as_ref().map_err(|failure| *failure),
         expect: &expect,
         now: now(row),
+        verified: None,
     };
     let mut answers = Answers { backend_api: has_backend_api(row), ..Answers::default() };
     let mut asked = Vec::new();
