@@ -127,7 +127,11 @@ fn invalid(no_signer: NoSigner) -> InvalidToken {
 
 /// A token that no key can help is invalid; one that a key might verify is undetermined.
 fn without_key(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
-    let judged = check_header(header, expect).and_then(|()| check_claims(claims, expect));
+    // Keys without a name come with the configuration; no refresh brings one.
+    let named = header.kid().ok_or(InvalidToken::UnknownKey).map(drop);
+    let judged = named
+        .and_then(|()| check_header(header, expect))
+        .and_then(|()| check_claims(claims, expect));
     match judged {
         Ok(times) => Unverified::UnknownKey(UnknownKey {
             key_id: header.kid().map(KeyId::from),

@@ -380,12 +380,14 @@ fn take_up(
         set: saved.map_or_else(|| pinned.clone(), |(set, _)| pinned.joined_with(set)),
         confirmed: saved.map(|(_, confirmed)| *confirmed),
         refresh_after: None,
+        refreshing: false,
         pinned: !pinned.is_empty(),
     };
     match &inherited.outages {
         None => (keys, Health::default(), Revocations::default()),
         Some(record) => {
-            let health = Health::resume(record.outages(), record.in_outage(), record.saved(), now);
+            let health =
+                Health::resume(record.outages(), record.outage_seen(), record.saved(), now);
             (keys, health, record.revocations())
         }
     }

@@ -17,11 +17,13 @@ use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
 use crate::id::{SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
-use crate::policy::{MAX_GRACE, RoutePolicy};
+use crate::policy::RoutePolicy;
 use crate::snapshot::Snapshot;
 
-/// A denial outlives every token that it could be needed against.
-const DENIAL: Duration = MAX_GRACE.saturating_add(Duration::from_secs(60 * 60));
+/// A denial outlives every session token and its grace, and most sessions.
+const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
+const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 
 /// The layer, and a handle to what stands behind it. Cheap to clone; all clones share one driver.
 ///
@@ -178,16 +180,17 @@ impl ClerkResilience {
         self.gate.shared.tell(Signal::Force(None, Duration::ZERO));
     }
 
-    /// Refuses a session from the next request on, whatever its tokens say; kept in the state
-    /// directory.
+    /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the
+    /// state directory.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
         self.gate.shared.revoke(|set| set.with_session(id.clone(), until));
     }
 
-    /// Refuses every token of a user that was issued up to now.
+    /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
+    /// clock may be ahead.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
-        let (id, now) = (id.into(), self.gate.shared.now().wall);
+        let (id, now) = (id.into(), self.gate.shared.now().wall.plus(CLOCK_LEEWAY));
         self.gate.shared.revoke(|set| set.with_user(id.clone(), now));
     }
 }

@@ -1,6 +1,7 @@
 //! Where a session token is found in a request.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -11,7 +12,7 @@ use super::jws::{Jws, object};
 use crate::key::PublishableKey;
 
 /// A token and the place where it was found.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Located<'a> {
     /// No token.
@@ -20,6 +21,17 @@ pub enum Located<'a> {
     Header(Cow<'a, str>),
     /// In one of the session cookies.
     Cookie(Cow<'a, str>),
+}
+
+impl fmt::Debug for Located<'_> {
+    /// Tells where, and not what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nowhere => "Nowhere",
+            Self::Header(_) => "Header([redacted])",
+            Self::Cookie(_) => "Cookie([redacted])",
+        })
+    }
 }
 
 impl Located<'_> {

@@ -540,7 +540,7 @@ async fn a_revoked_session_and_user_are_refused_from_the_next_request_on() {
     assert_eq!(world.get(&others).await.status, 200);
     world.clerk.revoke_user("user_1");
     assert_eq!(world.get(&others).await.json()["reason"], "session-revoked");
-    world.pass(2).await;
+    world.pass(6).await;
     let later = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&later).await.status, 200, "who signs in again is let in again");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, 401, "but not by that session");
