@@ -383,3 +383,29 @@ async fn g12_a_verification_ages_in_grace_and_is_asked_for_when_it_can_be_renewe
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["code"], "step_up_unavailable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_grace_drains_what_it_does_not_allow_waits_and_is_no_sign_out() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let stranger = world.sim.token(&world.sim.sign_in("user_2")).ago(Duration::from_secs(3_600));
+    let stranger = stranger.sign();
+    world.sim.heal_all();
+    world.until(Verdict::Recovering).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    let answer = world.send(bearer("POST", "/me", &token)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(world.get(&stranger).await.status, StatusCode::UNAUTHORIZED, "Clerk can be asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_a_clock_that_is_set_back_gives_no_time_back() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    world.pass(55 * 60).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.clock.jump(-20 * 60 * 1_000);
+    world.pass(10 * 60).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+    refused(&world.get(&token).await);
+}

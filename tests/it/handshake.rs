@@ -379,3 +379,30 @@ async fn a_link_with_somebody_elses_handshake_leaves_no_session_behind() {
     reader.visit(&link).await;
     assert_eq!(reader.cookies(), "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_made_up_nonces_costs_clerk_no_more_than_twenty_questions_a_second() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let browser = Browser::new(&world);
+    let before = world.sim.requests(SimSurface::BackendApi);
+    for number in 0..1_000 {
+        let path = format!("/me?__clerk_handshake_nonce=made-up-{number}");
+        let answer = world.send(browser.page(&path)).await;
+        assert_ne!(answer.status, StatusCode::OK);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let asked = world.sim.requests(SimSurface::BackendApi) - before;
+    assert!((20..=50).contains(&asked), "{asked} in a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_session_cannot_be_renewed_now_is_unavailable_and_not_signed_out() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let browser = Browser::signed_in(&world, &token, &uat(&session));
+    world.sim.break_with(SimSurface::Handshake, SimFault::status(500));
+    world.pass(120).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Healthy);
+    let answer = world.send(browser.page("/me")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.header("location"));
+}

@@ -1,10 +1,13 @@
 //! Keys: refreshed ahead of time, kept when an answer is bad, dropped when Clerk drops them.
 
-use clerk_resilience::GracePolicy;
-use clerk_resilience::sim::{SimFault, SimSurface};
+use std::time::Duration;
+
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::{ClerkResilience, GracePolicy};
 use http::StatusCode;
 
-use crate::support::World;
+use crate::support::{World, bearer, config, routes, start_of_time};
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_refreshed_in_the_background_without_any_request() {
@@ -179,4 +182,36 @@ async fn a_pem_verifies_when_clerk_was_never_reached() {
     let world = World { clock, sim, clerk, app };
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+}
+
+/// The Frontend API of one instance and the Backend API of another: a secret key that was mixed up.
+#[derive(Clone, Debug)]
+struct MixedUp<A, B>(A, B);
+
+impl<A: Upstream, B: Upstream> Upstream for MixedUp<A, B> {
+    fn call(&self, call: Call) -> Calling {
+        if call.url.path() == "/v1/jwks" { self.1.call(call) } else { self.0.call(call) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_another_instance_are_not_taken_from_a_mixed_up_backend_api() {
+    let clock = SimClock::starting_at(start_of_time());
+    let [ours, theirs] =
+        [7, 8].map(|seed| SimClerk::builder().clock(clock.clone()).seed(seed).build());
+    let clerk = ClerkResilience::builder(config(&ours))
+        .clock(clock.clone())
+        .upstream(MixedUp(ours.upstream(), theirs.upstream()))
+        .build()
+        .expect("a good configuration");
+    clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    ours.break_with(SimSurface::Jwks, SimFault::status(503));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(theirs.requests(SimSurface::BackendJwks) > 0);
+    let app = routes().route_layer(clerk);
+    for (sim, status) in [(&ours, StatusCode::OK), (&theirs, StatusCode::SERVICE_UNAVAILABLE)] {
+        let token = sim.mint(&sim.sign_in("user_1"));
+        let answer = World::ask(&app, bearer("GET", "/me", &token)).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
 }

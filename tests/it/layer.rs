@@ -605,3 +605,29 @@ async fn a_malformed_public_path_is_refused_at_build_and_named() {
     let error = built.expect_err("no path").to_string();
     assert!(error.contains("\"admin\"") && error.contains("start with '/'"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_public_path_is_one_of_the_whole_application_and_opens_no_nested_router() {
+    let world = World::with(|builder| builder.public(["/", "/posts"])).await;
+    let inner = Router::new().route("/", get(|| async { "secret" }));
+    let inner = inner.route("/posts", get(|| async { "secret" })).route_layer(world.clerk.clone());
+    let outer = Router::new().route("/", get(|| async { "open" })).route_layer(world.clerk.clone());
+    let app = outer.nest("/admin", inner);
+    for (path, status) in [("/", 200), ("/admin", 401), ("/admin/posts", 401)] {
+        let answer = World::ask(&app, anonymous("GET", path, &[])).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_optional_session_without_the_demanded_role_is_forbidden_and_not_waved_through() {
+    let world = World::new().await;
+    let policy = world.clerk.policy(RoutePolicy::optional().role("org:admin"));
+    let app = Router::new().route("/any", get(|| async { "here" })).route_layer(policy);
+    let (_, plain) = member(&world.sim, "member", "org:posts:read");
+    let (_, admin) = member(&world.sim, "admin", "org:posts:read");
+    for (token, status) in [(&plain, 403), (&admin, 200)] {
+        let answer = World::ask(&app, bearer("GET", "/any", token)).await;
+        assert_eq!(answer.status.as_u16(), status);
+    }
+}

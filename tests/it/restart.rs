@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
 
@@ -168,4 +169,58 @@ async fn damaged_files_are_ignored_and_replaced() {
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
     until_saved(dir.path(), |json| json["version"] == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_while_grace_drains_signs_nobody_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    world.sim.heal_all();
+    world.until(Verdict::Recovering).await;
+    let world = restart(world, dir.path());
+    for second in 0..10 {
+        let answer = world.get(&token).await;
+        assert_eq!(answer.status, StatusCode::OK, "second {second}: {}", answer.body);
+        world.pass(1).await;
+    }
+    assert!(world.until(Verdict::Healthy).await <= 120);
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn starting_again_and_again_does_not_keep_an_outage_alive() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    let mut world = world;
+    // Nobody answers at all, so that no process learns anything of its own.
+    world.sim.break_with(SimSurface::ALL, SimFault::Hang);
+    for _ in 0..8 {
+        world.clock.jump(60_000);
+        world = restart(world, dir.path());
+        until_saved(dir.path(), |_| true).await;
+    }
+    assert_ne!(world.clerk.verdict(), Verdict::Outage);
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    until_saved(dir.path(), |_| true).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    let away = dir.path().with_extension("away");
+    fs::rename(dir.path(), &away).expect("moved");
+    world.clerk.revoke_session(session.id.as_str());
+    world.pass(3).await;
+    fs::rename(&away, dir.path()).expect("moved back");
+    until_saved(dir.path(), |json| json["revoked_sessions"][0].is_array()).await;
+    let world = restart(world, dir.path());
+    world.pass(1).await;
+    assert_eq!(world.get(&token).await.json()["reason"], "session-revoked");
 }
