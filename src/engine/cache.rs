@@ -2,7 +2,7 @@
 //!
 //! A key's digest picks a set of four slots; a look-up reads them, an insertion replaces the least
 //! worthy of them. Memory is bounded by construction, readers never wait for writers, and a lost
-//! race costs one entry, which is found missing and made again.
+//! race costs one entry, which is made again at its next use.
 
 use std::fmt;
 use std::sync::Arc;

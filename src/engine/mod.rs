@@ -1,9 +1,9 @@
 //! Where the two sides meet: requests read [`Shared`], the [`Driver`] writes it.
 //!
 //! ```text
-//! request ──▶ Shared::load ──▶ one Snapshot ──▶ decide
-//!                   ▲
-//! Driver ── probes, keys, verdict, files ──▶ Published::update
+//! request ──▶ Core::load ──▶ one Snapshot ──▶ decide
+//!                  ▲
+//! Driver ── probes, keys, verdict, files ──▶ Core::update
 //! ```
 //!
 //! The driver is one task. It does all the waiting, and publishes a new snapshot when something
