@@ -38,12 +38,18 @@ async fn until_saved(dir: &Path, wanted: impl Fn(&serde_json::Value) -> bool) {
     panic!("never saved");
 }
 
+/// A proven outage that the next process can take up, and the token of a session alive at its start.
+async fn outage_on_record(dir: &Path) -> (World, String) {
+    let world = World::with(with_state(dir)).await;
+    let (_, token) = world.outage().await;
+    until_saved(dir, |json| json["outage_seen_ms"].is_i64()).await;
+    (world, token)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    let (world, token) = outage_on_record(dir.path()).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
 
     let world = restart(world, dir.path());
@@ -58,9 +64,7 @@ async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_sessi
 #[tokio::test(start_paused = true)]
 async fn a_restart_extends_no_deadline() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    let (world, token) = outage_on_record(dir.path()).await;
     let before = world.clerk.status().health.outages.episode_start();
     world.pass(50 * 60).await;
     let world = restart(world, dir.path());
@@ -95,9 +99,7 @@ async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without
 #[tokio::test(start_paused = true)]
 async fn a_lost_record_makes_grace_stricter() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    let (world, token) = outage_on_record(dir.path()).await;
     let path = dir.path().join("outages.json");
     let world = {
         let World { clock, sim, clerk, app } = world;
@@ -174,9 +176,7 @@ async fn damaged_files_are_ignored_and_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_restart_while_grace_drains_signs_nobody_out() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
+    let (world, token) = outage_on_record(dir.path()).await;
     world.sim.heal_all();
     world.until(Verdict::Recovering).await;
     let world = restart(world, dir.path());
@@ -192,10 +192,7 @@ async fn a_restart_while_grace_drains_signs_nobody_out() {
 #[tokio::test(start_paused = true)]
 async fn starting_again_and_again_does_not_keep_an_outage_alive() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let (_, token) = world.outage().await;
-    until_saved(dir.path(), |json| json["outage_seen_ms"].is_i64()).await;
-    let mut world = world;
+    let (mut world, token) = outage_on_record(dir.path()).await;
     // Nobody answers at all, so that no process learns anything of its own.
     world.sim.break_with(SimSurface::ALL, SimFault::Hang);
     for _ in 0..8 {
