@@ -251,6 +251,9 @@ impl Task {
         let before = self.health.verdict(now);
         self.health.tick(now);
         let verdict = self.health.verdict(now);
+        if self.health.may_trust_clock(now) {
+            self.started = Some(now);
+        }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
         let stale = self.published.is_none_or(|at| now.since(at) >= HEARTBEAT);
@@ -292,11 +295,11 @@ impl Task {
 
     async fn finish(mut self) {
         self.probes.shutdown().await;
-        self.state.settle().await;
-        self.state.demand();
         let now = self.core.clock.now();
+        self.state.settle(&self.core, now).await;
+        self.state.demand_at_once();
         self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
-        self.state.settle().await;
+        self.state.settle(&self.core, now).await;
     }
 }
 

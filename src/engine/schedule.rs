@@ -18,7 +18,7 @@ const DOWN_LAST: Duration = Duration::from_secs(15);
 const DOWN_GROWTH: f64 = 1.25;
 /// The status page is polled no more often than this.
 const PAGE_SPACING: Duration = Duration::from_secs(60);
-/// Keys that could not be had are asked for again after 2 s, and ever more slowly.
+/// Keys and a handshake that could not be had are asked for again after 2 s, and ever more slowly.
 const KEYS_FIRST: Duration = Duration::from_secs(2);
 
 /// How things look, as far as the schedule is concerned.
@@ -152,8 +152,8 @@ impl Schedule {
                 interval
             }
             (Probe::BackendApi, Outlook::Calm) => secs(30),
-            (Probe::Jwks, Outlook::Calm) if self.slot(Probe::Jwks).failures > 0 => {
-                let doublings = self.slot(Probe::Jwks).failures.min(6) - 1;
+            (Probe::Jwks | Probe::Handshake, Outlook::Calm) if self.slot(probe).failures > 0 => {
+                let doublings = self.slot(probe).failures.min(6) - 1;
                 (KEYS_FIRST * 2_u32.pow(doublings)).min(secs(60))
             }
             (_, Outlook::Calm) => secs(60),

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::shared::Core;
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Health, Outages};
+use crate::health::{Health, Outages, Verdict};
 use crate::jwks::KeySet;
 use crate::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, StateDir, StateDirError};
@@ -124,9 +124,10 @@ impl State {
 
     fn due_outages(&mut self, core: &Core, health: &Health, now: Moment) -> Option<DueOutages> {
         let seen = health.outage_seen();
+        let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
         let due = self.demanded
-            || (seen.is_some() && every(OUTAGE_EVERY))
+            || (lasting && every(OUTAGE_EVERY))
             || (every(SIGHTINGS_EVERY) && core.ledger.take_changed());
         if !due {
             return None;
@@ -157,10 +158,16 @@ impl State {
     }
 
     /// Waits for a write that is under way.
-    pub(crate) async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self, core: &Core, now: Moment) {
         if let Some(writing) = self.writing.take() {
-            drop(writing.await);
+            self.report(core, writing.await.unwrap_or(Ok(())), now);
         }
+    }
+
+    /// The last write of this process is due, even after one that failed.
+    pub(crate) fn demand_at_once(&mut self) {
+        self.demanded = true;
+        self.not_before = None;
     }
 }
 

@@ -66,6 +66,13 @@ impl Outages {
         self.intervals.last().filter(|last| last.end.is_none()).map(|last| last.start)
     }
 
+    /// True when no outage lasts, and a next one would be an episode of its own.
+    #[must_use]
+    pub fn are_over(&self, now: Timestamp) -> bool {
+        let over = |last: &Interval| last.end.is_some_and(|end| now.since(end) >= EPISODE_GAP);
+        self.intervals.last().is_none_or(over)
+    }
+
     /// The start of the first outage of the present or last episode.
     #[must_use]
     pub fn episode_start(&self) -> Option<Timestamp> {

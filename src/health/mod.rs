@@ -118,13 +118,15 @@ impl Health {
     pub fn force(&mut self, verdict: Option<Verdict>, ttl: Duration, now: Moment) {
         let until = now.plus(ttl.min(MAX_FORCED));
         self.forced = verdict.map(|verdict| Forced { verdict, from: now, until });
-        self.account(now);
+        self.account(now, now.wall);
     }
 
     /// Lets time pass.
     pub fn tick(&mut self, now: Moment) {
-        if self.last_tick.is_some_and(|last| now.jump_since(last) > CLOCK_TOLERANCE) {
+        let mut steady = now.wall;
+        if let Some(last) = self.last_tick.filter(|last| now.jump_since(*last) > CLOCK_TOLERANCE) {
             self.clock_jumped = Some(now);
+            steady = last.wall.plus(now.since(last));
         }
         self.last_tick = Some(now);
         self.mints.tick(self.standing.verdict == Verdict::Healthy, now.wall);
@@ -134,7 +136,7 @@ impl Health {
         if before != self.standing.verdict {
             self.drain = self.begin_drain(&signals, now);
         }
-        self.account(now);
+        self.account(now, steady);
     }
 
     fn begin_drain(&self, signals: &Signals, now: Moment) -> Option<Drain> {
@@ -144,13 +146,14 @@ impl Health {
         recovering.then(|| Drain::between(failed.unwrap_or(good), good))
     }
 
-    /// Keeps the calendar of outages in step with the verdict.
-    fn account(&mut self, now: Moment) {
+    /// Keeps the calendar of outages in step with the verdict; `steady` is the time by a clock that did
+    /// not jump.
+    fn account(&mut self, now: Moment, steady: Timestamp) {
         if self.verdict(now) == Verdict::Outage {
             let start = self.outage_start(now);
             self.outages.begin(start, now.wall);
         } else {
-            self.outages.end(now.wall);
+            self.outages.end(steady);
         }
     }
 
@@ -180,8 +183,10 @@ impl Health {
             _ => self.mints.life(suspect_since, now.wall),
         };
         let others = [Surface::Handshake, Surface::BackendApi, Surface::Jwks];
-        let authentic =
-            |surface: Surface| recent(surface) && self.tracker(surface).has_authentic_evidence();
+        let authentic = |surface: Surface| {
+            let last = self.tracker(surface).last_authentic();
+            last.is_some_and(|at| now.since(at) <= EVIDENCE_LIFE)
+        };
         let page = self.page_agrees && self.tracker(Surface::StatusPage).failures() == 0;
         Signals {
             failures: mint.failures(),
@@ -210,6 +215,14 @@ impl Health {
         let taken_up = (self.standing.verdict != Verdict::Unknown).then_some(self.standing.since);
         let told = self.tracker(Surface::SessionMint).last_told().or(taken_up);
         told.is_some_and(|told| now.since(told) > SILENCE)
+    }
+
+    /// True while no deadline of grace runs, so that a corrected wall clock can be believed again.
+    #[must_use]
+    pub fn may_trust_clock(&self, now: Moment) -> bool {
+        self.verdict(now) == Verdict::Healthy
+            && self.clock_sane(now)
+            && self.outages.are_over(now.wall)
     }
 
     fn clock_sane(&self, now: Moment) -> bool {

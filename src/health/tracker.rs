@@ -25,8 +25,8 @@ pub struct Tracker {
     own_fault: Option<OwnFault>,
     failures: u32,
     failing_since: Option<Moment>,
-    /// Some failure of the present run was authentic.
-    authentic: bool,
+    /// The last authentic failure of the present run.
+    authentic: Option<Moment>,
     /// The last answer was good, and very slow.
     very_slow: bool,
     good: u32,
@@ -64,7 +64,7 @@ impl Tracker {
         self.last_good = Some(seen.at);
         self.failures = 0;
         self.failing_since = None;
-        self.authentic = false;
+        self.authentic = None;
         self.very_slow = seen.is_authentic_evidence();
         self.own_fault = None;
         let settling =
@@ -83,7 +83,9 @@ impl Tracker {
         self.good_since = None;
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(seen.at);
-        self.authentic |= evidence == Evidence::Authentic;
+        if evidence == Evidence::Authentic {
+            self.authentic = Some(seen.at);
+        }
         self.very_slow &= evidence == Evidence::Authentic;
         self.own_fault = None;
         self.trouble = Some(trouble);
@@ -104,7 +106,7 @@ impl Tracker {
         }
         self.failures = 0;
         self.failing_since = None;
-        self.authentic = false;
+        self.authentic = None;
         self.very_slow = false;
         self.trouble = None;
         self.become_status(Status::Unknown, seen.at);
@@ -174,9 +176,9 @@ impl Tracker {
         self.failing_since
     }
 
-    /// True when the present run of failures has class A evidence in it.
+    /// The last class A evidence in the present run of failures.
     #[must_use]
-    pub fn has_authentic_evidence(&self) -> bool {
+    pub fn last_authentic(&self) -> Option<Moment> {
         self.authentic
     }
 
@@ -297,7 +299,7 @@ mod tests {
         tracker.observe(&bad);
         tracker.observe(&bad);
         tracker.observe(&seen(Outcome::OwnFault(OwnFault::SecretKey), 0));
-        assert_eq!((tracker.failures(), tracker.has_authentic_evidence()), (0, false));
+        assert_eq!((tracker.failures(), tracker.last_authentic().is_some()), (0, false));
     }
 
     #[test]
@@ -307,6 +309,6 @@ mod tests {
         tracker.observe(&seen(Outcome::Good, 2_000));
         assert!(tracker.was_very_slow());
         tracker.observe(&silence);
-        assert!(!tracker.has_authentic_evidence() && !tracker.was_very_slow());
+        assert!(tracker.last_authentic().is_none() && !tracker.was_very_slow());
     }
 }

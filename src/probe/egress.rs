@@ -8,7 +8,7 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
     let mut alive = false;
     for url in &prober.targets.canaries {
         let call = Call::get(url.clone()).deadline(prober.targets.deadline);
-        let answer = prober.upstream.call(call).await;
+        let answer = prober.call(call).await;
         if matches!(answer, Ok(_) | Err(Fault::TooLarge)) {
             alive = true;
             break;

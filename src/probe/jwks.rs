@@ -22,7 +22,7 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
 
 pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {
     prober.targets.secret_key.as_ref()?;
-    let reply = prober.upstream.call(backend_api::jwks(&prober.targets)).await.ok()?;
+    let reply = prober.call(backend_api::jwks(&prober.targets)).await.ok()?;
     keys_in(&reply)
 }
 

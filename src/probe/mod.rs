@@ -149,6 +149,13 @@ impl Prober {
         Finding { observation, brought: Brought::Nothing }
     }
 
+    /// Over by the deadline, whatever the upstream makes of it.
+    async fn call(&self, call: Call) -> Result<Reply, Fault> {
+        let limit = call.deadline + STARVED_BY;
+        let result = tokio::time::timeout(limit, self.upstream.call(call)).await;
+        result.unwrap_or(Err(Fault::Timeout))
+    }
+
     /// Makes a call and judges how it went.
     async fn observe(
         &self,
@@ -157,8 +164,7 @@ impl Prober {
     ) -> (Option<Observation>, Result<Reply, Fault>) {
         let (started, deadline, url) = (Instant::now(), call.deadline, call.url.clone());
         let limit = deadline + STARVED_BY;
-        let result = tokio::time::timeout(limit, self.upstream.call(call)).await;
-        let result = result.unwrap_or(Err(Fault::Timeout));
+        let result = self.call(call).await;
         let took = started.elapsed();
         let observation = probe.surface().map(|surface| {
             let seen = Observation::of(surface, &url, &result, took, self.clock.now());

@@ -317,3 +317,22 @@ async fn what_the_status_page_says_is_shown_and_decides_nothing() {
     assert_eq!((&billing["status"], &billing["advisory"]), (&"warn".into(), &true.into()));
     assert_eq!(world.clerk.verdict(), Verdict::Healthy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_of_clerk_s_does_not_make_a_long_silence_an_outage() {
+    let world = World::new().await;
+    let keys = [SimSurface::Jwks, SimSurface::BackendJwks];
+    world.sim.break_with(keys, SimFault::status(503));
+    let before = world.sim.requests(SimSurface::Jwks);
+    while world.sim.requests(SimSurface::Jwks) == before {
+        world.pass(1).await;
+    }
+    world.sim.break_with(keys, SimFault::Hang);
+    world.pass(120).await;
+    world.sim.break_with(SimSurface::CLERK, SimFault::Hang);
+    world.until(Verdict::Suspect).await;
+    for _ in 0..120 {
+        world.pass(1).await;
+        assert_eq!(world.clerk.verdict(), Verdict::Suspect);
+    }
+}

@@ -190,6 +190,25 @@ async fn a_restart_while_grace_drains_signs_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_in_a_declared_outage_gives_no_time_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let hours = Duration::from_secs(4 * 3_600);
+    world.clerk.force_outage(hours);
+    world.pass(40 * 60).await;
+    let start = world.clerk.status().health.outages.episode_start();
+    assert!(start.is_some());
+    let world = restart(world, dir.path());
+    world.pass(1).await;
+    assert_ne!(world.clerk.verdict(), Verdict::Outage, "the word was the other process's");
+    world.clerk.force_outage(hours);
+    world.pass(1).await;
+    let outages = world.clerk.status().health.outages.clone();
+    assert_eq!(outages.episode_start(), start);
+    assert!(outages.spent_in_episode(world.now()) > Duration::from_secs(35 * 60));
+}
+
+#[tokio::test(start_paused = true)]
 async fn starting_again_and_again_does_not_keep_an_outage_alive() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut world, token) = outage_on_record(dir.path()).await;
