@@ -160,7 +160,8 @@ pub fn decide(
     match judgement.of(credential) {
         Ok(auth) => Decision::Pass(auth),
         Err(Obstacle::Rejection(rejection))
-            if open && !(insists(rejection) && route.access.is_some()) =>
+            if asking.public
+                || (route.optional && !(insists(rejection) && route.access.is_some())) =>
         {
             Decision::PassAnonymous(rejection)
         }
@@ -302,7 +303,9 @@ impl Judgement<'_> {
         Err(match self.verdict {
             Verdict::Healthy => expired,
             // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
-            Verdict::Recovering if !denial.is_of_the_request() => expired,
+            Verdict::Recovering if mode != GraceMode::Enabled || !denial.is_of_the_request() => {
+                expired
+            }
             Verdict::Outage => Rejection::Unavailable(Unavailable::GraceDenied(denial)),
             _ => Rejection::Unavailable(Unavailable::Uncertain),
         })

@@ -399,6 +399,33 @@ async fn while_grace_drains_what_it_does_not_allow_waits_and_is_no_sign_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dry_run_answers_as_if_grace_were_off_while_it_would_drain_too() {
+    for policy in [GracePolicy::balanced().report_only(), GracePolicy::default()] {
+        let world = World::with(|builder| builder.grace(policy)).await;
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+        world.pass(60).await;
+        world.sim.heal_all();
+        world.until(Verdict::Recovering).await;
+        for method in ["GET", "POST"] {
+            let answer = world.send(bearer(method, "/me", &token)).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_wrong_at_the_start_is_believed_when_it_is_right() {
+    let world = World::new().await;
+    world.clock.jump(-2 * 3_600 * 1_000);
+    world.pass(300).await;
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn g5_a_clock_that_is_set_back_gives_no_time_back() {
     let world = World::new().await;
     let (_, token) = world.outage().await;

@@ -620,6 +620,18 @@ async fn a_public_path_is_one_of_the_whole_application_and_opens_no_nested_route
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_public_path_is_public_for_those_without_the_role_as_well() {
+    let world = World::with(|builder| {
+        builder.public(["/sign-in"]).policy(RoutePolicy::required().role("org:admin"))
+    });
+    let world = world.await;
+    let app = Router::new().route("/sign-in", get(|| async { "here" })).layer(world.clerk.clone());
+    let (_, plain) = member(&world.sim, "member", "org:posts:read");
+    let answer = World::ask(&app, bearer("GET", "/sign-in", &plain)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_optional_session_without_the_demanded_role_is_forbidden_and_not_waved_through() {
     let world = World::new().await;
     let policy = world.clerk.policy(RoutePolicy::optional().role("org:admin"));
