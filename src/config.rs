@@ -8,6 +8,7 @@ use crate::fetch::is_loopback;
 use crate::jwks::{KeySet, PemError};
 use crate::key::{KeyError, PublishableKey, SecretKey};
 use crate::middleware::PublicPathError;
+use crate::policy::PolicyError;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
@@ -318,6 +319,9 @@ pub enum ConfigError {
         /// What to do.
         problem: &'static str,
     },
+    /// A bound of grace.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A public path is malformed.
     #[error(transparent)]
     PublicPath(#[from] PublicPathError),

@@ -1,13 +1,15 @@
 //! What a route demands, and what may be granted while Clerk is down.
 
+mod grace;
+mod span;
+
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+
+pub use grace::{GraceMode, GracePolicy, MAX_GRACE, PolicyError, SessionEvidence};
+pub use span::{Span, SpanError};
 
 use crate::access::Access;
-
-/// The longest grace that any configuration can give, counted from a token's `exp`.
-pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one route, or a router of them, demands of a request.
 ///
@@ -118,128 +120,4 @@ pub enum GraceAccess {
     /// All methods, and upgrades such as `WebSocket`. For unsafe methods and upgrades the request
     /// must come from the same origin.
     Full,
-}
-
-/// Whether the grace conditions are evaluated, and whether that has an effect.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum GraceMode {
-    /// Never. The default: an expired token is an expired token.
-    #[default]
-    Disabled,
-    /// Evaluated, logged and counted; the answer is the same as with `Disabled`.
-    ReportOnly,
-    /// Evaluated and honoured.
-    Enabled,
-}
-
-/// Under which bounds an expired session token is honoured while Clerk is down.
-///
-/// Every bound hangs on something that does not move: the `exp` that Clerk signed, or the start of
-/// the first outage of an episode. Using a session never prolongs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GracePolicy {
-    pub(crate) mode: GraceMode,
-    pub(crate) max_grace: Duration,
-    pub(crate) slack: Duration,
-    pub(crate) seen_within: Duration,
-    pub(crate) bridge: Duration,
-    pub(crate) max_lifetime: Duration,
-    pub(crate) episode_budget: Duration,
-    pub(crate) day_budget: Duration,
-}
-
-impl GracePolicy {
-    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses.
-    #[must_use]
-    pub fn disabled() -> Self {
-        Self { mode: GraceMode::Disabled, ..Self::balanced() }
-    }
-
-    /// The recommended bounds:
-    ///
-    /// | bound | value |
-    /// |---|---|
-    /// | a token is honoured until | `exp` + 60 min |
-    /// | it was alive when the outage began | `exp` ≥ start − 60 s, or seen valid ≤ 10 min before |
-    /// | it was made to live | ≤ 10 min |
-    /// | outage time with grace, per episode | ≤ 120 min |
-    /// | outage time with grace, in 24 h | ≤ 4 h |
-    /// | bridge while an outage is only suspected | `exp` + 30 s |
-    #[must_use]
-    pub fn balanced() -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60);
-        Self {
-            mode: GraceMode::Enabled,
-            max_grace: minutes(60),
-            slack: minutes(1),
-            seen_within: minutes(10),
-            bridge: Duration::from_secs(30),
-            max_lifetime: minutes(10),
-            episode_budget: minutes(120),
-            day_budget: minutes(240),
-        }
-    }
-
-    /// Wider bounds, for reading-only applications that would rather serve: 120 min per token,
-    /// 240 min per episode, 15 min of slack. They cover the longest outage on Clerk's record.
-    #[must_use]
-    pub fn available() -> Self {
-        let minutes = |n: u64| Duration::from_secs(n * 60);
-        Self {
-            max_grace: minutes(120),
-            episode_budget: minutes(240),
-            slack: minutes(15),
-            ..Self::balanced()
-        }
-    }
-
-    /// Evaluate, log and count, but answer as if grace were disabled: a dry run.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.mode = GraceMode::ReportOnly;
-        self
-    }
-
-    /// How long after its `exp` a token may be honoured. Zero means no grace; more than
-    /// [`MAX_GRACE`] is a configuration error at build.
-    #[must_use]
-    pub fn max_grace(mut self, span: Duration) -> Self {
-        self.max_grace = span;
-        self
-    }
-
-    /// Outage time during which grace is given, per episode. Zero means no grace.
-    #[must_use]
-    pub fn episode_budget(mut self, span: Duration) -> Self {
-        self.episode_budget = span;
-        self
-    }
-
-    /// Outage time during which grace is given, in any 24 hours. Zero means no grace.
-    #[must_use]
-    pub fn day_budget(mut self, span: Duration) -> Self {
-        self.day_budget = span;
-        self
-    }
-
-    /// How long after its `exp` a token passes while an outage is suspected but not proven. It is a
-    /// clock-skew allowance; at most 60 s. Zero switches it off.
-    #[must_use]
-    pub fn bridge(mut self, span: Duration) -> Self {
-        self.bridge = span;
-        self
-    }
-
-    /// Whether the bounds are evaluated and honoured.
-    #[must_use]
-    pub fn mode(&self) -> GraceMode {
-        self.mode
-    }
-}
-
-impl Default for GracePolicy {
-    fn default() -> Self {
-        Self::disabled()
-    }
 }

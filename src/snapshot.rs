@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub page: Option<Arc<StatusReport>>,
     /// What this application has taken back.
     pub revocations: Revocations,
+    /// How well this application is told what others take back.
+    pub feeds: Feeds,
     /// When the driver started; from then on the wall clock cannot lie about how late it is.
     pub started: Option<Moment>,
     /// When the driver last gave a sign of life; `None` before its first.
@@ -48,6 +50,41 @@ pub struct Keys {
     pub refreshing: bool,
     /// The set includes a key from the configuration, which never grows old.
     pub pinned: bool,
+}
+
+/// How well this application is told what others take back.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Feeds {
+    /// Whether all denials are here.
+    pub deny_list: DenyList,
+    /// When the last webhook of Clerk's came, or the last reconciliation was complete.
+    pub webhook: Option<Timestamp>,
+}
+
+/// Whether all denials are here.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub enum DenyList {
+    /// Denials are made in this process alone, so that it has them all.
+    #[default]
+    Own,
+    /// Others make them too, and they are read from a store of the application's.
+    Fed {
+        /// When the last complete reading began.
+        complete: Option<Moment>,
+    },
+}
+
+impl DenyList {
+    /// True when no denial made before `within` can be missing.
+    #[must_use]
+    pub fn is_complete(&self, now: Moment, within: Duration) -> bool {
+        match self {
+            Self::Own => true,
+            Self::Fed { complete } => complete.is_some_and(|at| now.since(at) <= within),
+        }
+    }
 }
 
 impl Keys {

@@ -6,7 +6,7 @@ use super::auth::{Grace, GraceReason};
 use super::{Asking, Rules};
 use crate::clock::{Moment, Timestamp};
 use crate::health::Verdict;
-use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy};
+use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
 use crate::snapshot::Snapshot;
 use crate::token::{Session, SessionStatus};
 
@@ -17,6 +17,15 @@ pub struct Sighting {
     pub last_valid: Timestamp,
     /// The newest `oiat` (or else `iat`) among its tokens: a token with older claims is a replay.
     pub claims_as_of: Timestamp,
+}
+
+/// What grace was used for lately, by one session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// When the session last passed in grace.
+    pub last_passed: Option<Timestamp>,
+    /// How many requests with an expired token it has made in this minute, the present one included.
+    pub in_minute: u32,
 }
 
 /// The first condition that fails. [`code`](Self::code) is stable.
@@ -45,12 +54,22 @@ pub enum GraceDenial {
     NeverSeen,
     /// G6: a token with newer claims was seen.
     Superseded,
+    /// G8: the deny list may lack what others have denied.
+    DenyListIncomplete,
+    /// G9: no webhook came shortly before the outage.
+    WebhooksSilent,
     /// G10: an impersonated session.
     Impersonation,
     /// G10: a session with open tasks.
     NotActive,
     /// G11: not on this route, or not with this method.
     Route,
+    /// G13: the session was last seen valid too long ago.
+    TooOld,
+    /// G13: the session was silent too long.
+    Idle,
+    /// G14: too many requests of this session in this minute.
+    TooOften,
     /// G16: an unsafe request that does not come from the same origin.
     CrossOrigin,
 }
@@ -71,16 +90,21 @@ impl GraceDenial {
             Self::BudgetSpent => "budget-spent",
             Self::NeverSeen => "never-seen",
             Self::Superseded => "superseded",
+            Self::DenyListIncomplete => "deny-list-incomplete",
+            Self::WebhooksSilent => "webhooks-silent",
             Self::Impersonation => "impersonation",
             Self::NotActive => "not-active",
             Self::Route => "route",
+            Self::TooOld => "too-old",
+            Self::Idle => "idle",
+            Self::TooOften => "too-often",
             Self::CrossOrigin => "cross-origin",
         }
     }
 
     /// Whether another request of the same session would pass.
     pub(super) const fn is_of_the_request(self) -> bool {
-        matches!(self, Self::Route | Self::CrossOrigin)
+        matches!(self, Self::Route | Self::CrossOrigin | Self::TooOften)
     }
 }
 
@@ -88,6 +112,7 @@ impl GraceDenial {
 pub(super) struct Case<'a> {
     pub(super) session: &'a Session,
     pub(super) sighting: Option<Sighting>,
+    pub(super) usage: Usage,
     pub(super) asking: Asking,
     pub(super) route: &'a RoutePolicy,
     pub(super) rules: &'a Rules,
@@ -102,12 +127,16 @@ impl Case<'_> {
         self.fresh_keys()?;
         self.short_lived()?;
         let until = self.in_time(reason)?;
-        let sighting = self.sighting.ok_or(GraceDenial::NeverSeen)?;
-        self.newest(sighting)?;
-        self.alive_at_start(reason, sighting)?;
+        let seen = self.evidence()?;
+        self.newest(seen)?;
+        self.alive_at_start(reason, seen)?;
         self.within_budget(reason)?;
+        self.complete_deny_list()?;
+        self.living_webhooks(reason)?;
         self.ordinary_session()?;
         self.open_route()?;
+        self.in_use(seen)?;
+        self.at_a_human_pace()?;
         Ok(Grace {
             reason,
             since: self.since(reason),
@@ -194,10 +223,37 @@ impl Case<'_> {
         if episode && day && any { Ok(()) } else { Err(GraceDenial::BudgetSpent) }
     }
 
+    /// G6: this application saw the session valid; or the token's own word is to be enough.
+    fn evidence(&self) -> Result<Sighting, GraceDenial> {
+        match (self.sighting, self.rules.grace.evidence) {
+            (Some(seen), _) => Ok(seen),
+            (None, SessionEvidence::Seen) => Err(GraceDenial::NeverSeen),
+            (None, SessionEvidence::TokenAlone) => Ok(Sighting {
+                last_valid: self.session.issued_at.unwrap_or_default(),
+                claims_as_of: self.claims_as_of(),
+            }),
+        }
+    }
+
     /// G6: of two tokens the one with the older claims is a replay.
     fn newest(&self, seen: Sighting) -> Result<(), GraceDenial> {
         let newest = self.claims_as_of() >= seen.claims_as_of;
         if newest { Ok(()) } else { Err(GraceDenial::Superseded) }
+    }
+
+    /// G8
+    fn complete_deny_list(&self) -> Result<(), GraceDenial> {
+        let within = self.rules.grace.deny_list_within;
+        let complete = self.known.feeds.deny_list.is_complete(self.now, within);
+        if complete { Ok(()) } else { Err(GraceDenial::DenyListIncomplete) }
+    }
+
+    /// G9; in the bridge there is no outage yet whose beginning could count.
+    fn living_webhooks(&self, reason: GraceReason) -> Result<(), GraceDenial> {
+        let Some(within) = self.rules.grace.webhooks_within else { return Ok(()) };
+        let began = self.since(reason).minus(within);
+        let alive = self.known.feeds.webhook.is_some_and(|last| last >= began);
+        if alive { Ok(()) } else { Err(GraceDenial::WebhooksSilent) }
     }
 
     /// G10; machine tokens were refused when the token was read.
@@ -217,6 +273,23 @@ impl Case<'_> {
             GraceAccess::Full => Err(GraceDenial::CrossOrigin),
             GraceAccess::SafeMethods | GraceAccess::Never => Err(GraceDenial::Route),
         }
+    }
+
+    /// G13: the application's own session is made anew by each token within its time, and ends when
+    /// it is old, or was not used for long.
+    fn in_use(&self, seen: Sighting) -> Result<(), GraceDenial> {
+        let (grace, latest) = (&self.rules.grace, self.known.latest(self.now));
+        if latest.since(seen.last_valid) > grace.max_age {
+            return Err(GraceDenial::TooOld);
+        }
+        let used = self.usage.last_passed.map_or(seen.last_valid, |at| at.max(seen.last_valid));
+        if latest.since(used) <= grace.max_idle { Ok(()) } else { Err(GraceDenial::Idle) }
+    }
+
+    /// G14
+    fn at_a_human_pace(&self) -> Result<(), GraceDenial> {
+        let few = self.usage.in_minute <= self.rules.grace.per_minute;
+        if few { Ok(()) } else { Err(GraceDenial::TooOften) }
     }
 
     fn since(&self, reason: GraceReason) -> Timestamp {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use auth::{Auth, Grace, GraceReason};
 pub(crate) use grace::claims_as_of;
-pub use grace::{GraceDenial, Sighting};
+pub use grace::{GraceDenial, Sighting, Usage};
 pub use rejection::{Rejection, Snag, Unavailable};
 
 use crate::clock::Moment;
@@ -35,7 +35,7 @@ pub enum Credential<'a> {
         timing: Timing,
     },
     /// A token with a good signature and good claims. `sighting` is what the ledger has of its
-    /// session; it is only needed when the token is expired.
+    /// session, and `usage` how it used grace; they are only needed when the token is expired.
     Verified {
         /// The token.
         token: &'a Verified,
@@ -43,6 +43,8 @@ pub enum Credential<'a> {
         timing: Timing,
         /// What the ledger has of its session.
         sighting: Option<Sighting>,
+        /// How its session used grace lately.
+        usage: Usage,
     },
 }
 
@@ -204,8 +206,8 @@ impl Judgement<'_> {
             Credential::Absent => Err(self.without_token().into()),
             Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
             Credential::UnknownKey { token, timing } => Err(self.with_unknown_key(token, *timing)),
-            Credential::Verified { token, timing, sighting } => {
-                Ok(self.with_token(token, *timing, *sighting)?)
+            Credential::Verified { token, timing, sighting, usage } => {
+                Ok(self.with_token(token, *timing, *sighting, *usage)?)
             }
         }
     }
@@ -260,6 +262,7 @@ impl Judgement<'_> {
         token: &Verified,
         timing: Timing,
         sighting: Option<Sighting>,
+        usage: Usage,
     ) -> Result<Auth, Rejection> {
         let session = token.session();
         if !self.keys_usable() {
@@ -270,7 +273,7 @@ impl Judgement<'_> {
         }
         let auth = match timing {
             Timing::Current => Auth::fresh(token.clone()),
-            Timing::Expired { otherwise_good: true } => self.expired(token, sighting)?,
+            Timing::Expired { otherwise_good: true } => self.expired(token, sighting, usage)?,
             Timing::Expired { .. } => return Err(Rejection::Invalid(InvalidToken::Expired)),
             Timing::NotYet => return Err(Rejection::Invalid(InvalidToken::NotYet)),
             Timing::IssuedInFuture => {
@@ -281,10 +284,16 @@ impl Judgement<'_> {
         Ok(auth)
     }
 
-    fn expired(&self, token: &Verified, sighting: Option<Sighting>) -> Result<Auth, Rejection> {
+    fn expired(
+        &self,
+        token: &Verified,
+        sighting: Option<Sighting>,
+        usage: Usage,
+    ) -> Result<Auth, Rejection> {
         let case = grace::Case {
             session: token.session(),
             sighting,
+            usage,
             asking: self.asking,
             route: self.route,
             rules: self.rules,

@@ -285,6 +285,7 @@ impl Task {
             health: health.clone(),
             page: page.clone(),
             revocations: present.revocations.pruned(now.wall),
+            feeds: present.feeds,
             started: self.started,
             renewed: Some(now),
             generation: present.generation,

@@ -18,15 +18,19 @@ impl SessionDigest {
     /// `None` for a token without a session.
     pub(crate) fn of(session: &Session) -> Option<Self> {
         let id = session.session_id.as_ref()?;
-        let parts = [session.user_id.as_str(), id.as_str()].map(str::as_bytes);
+        Some(Self::named(session.user_id.as_str(), id.as_str()))
+    }
+
+    pub(super) fn named(user: &str, session: &str) -> Self {
+        let parts = [user, session].map(str::as_bytes);
         let lengths = parts.map(|part| (part.len() as u64).to_be_bytes());
         let named = [&lengths[0], parts[0], &lengths[1], parts[1]].concat();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &named);
         let (half, _) = digest.as_ref().split_first_chunk().expect("SHA-256 has 32 bytes");
-        Some(Self(*half))
+        Self(*half)
     }
 
-    fn index(self) -> u64 {
+    pub(super) fn index(self) -> u64 {
         let (first, _) = self.0.split_first_chunk().expect("16 bytes");
         u64::from_be_bytes(*first)
     }

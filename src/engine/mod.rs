@@ -14,6 +14,7 @@ mod counters;
 mod driver;
 mod exchange;
 mod ledger;
+mod pace;
 mod schedule;
 mod shared;
 mod state;

@@ -9,13 +9,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::counters::Counters;
 use super::ledger::Ledger;
+use super::pace::Pace;
 use super::verified::{Known, VerifiedTokens};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules};
 use crate::health::Verdict;
 use crate::key::PublishableKey;
 use crate::revocation::Revocations;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Feeds, Snapshot};
 use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, client_uat, locate};
 use crate::verify::{UnknownKey, Unverified, Verified, verify};
 
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) tokens: VerifiedTokens,
     pub(crate) ledger: Ledger,
+    pub(crate) pace: Pace,
     pub(crate) counters: Counters,
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts the key refreshes that are over, however they ended.
@@ -119,6 +121,7 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(fixed.initial),
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
+            pace: Pace::new(fixed.ledger_capacity),
             counters: Counters::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
@@ -201,7 +204,7 @@ impl Shared {
     }
 
     /// What the judgement is to know of an examined token.
-    pub(crate) fn credential<'a>(&self, examined: &'a Examined) -> Credential<'a> {
+    pub(crate) fn credential<'a>(&self, examined: &'a Examined, now: Moment) -> Credential<'a> {
         match examined {
             Examined::Absent => Credential::Absent,
             Examined::Invalid(reason) => Credential::Invalid(*reason),
@@ -212,8 +215,19 @@ impl Shared {
                 let needed = matches!(timing, Timing::Expired { .. });
                 let digest = known.session.filter(|_| needed);
                 let sighting = digest.and_then(|digest| self.core.ledger.find(digest));
-                Credential::Verified { token: &known.verified, timing: *timing, sighting }
+                let usage = digest.map(|digest| self.core.pace.count(digest, now.wall));
+                let usage = usage.unwrap_or_default();
+                Credential::Verified { token: &known.verified, timing: *timing, sighting, usage }
             }
+        }
+    }
+
+    /// A session passed in grace.
+    pub(crate) fn used_grace(&self, examined: &Examined, now: Moment) {
+        if let Examined::Verified(known, _) = examined
+            && let Some(digest) = known.session
+        {
+            self.core.pace.passed(digest, now.wall);
         }
     }
 
@@ -235,6 +249,11 @@ impl Shared {
         refreshes.mark_unchanged();
         self.tell(Signal::RefreshKeys);
         drop(tokio::time::timeout(self.patience, refreshes.changed()).await);
+    }
+
+    /// Notes at once how well others' denials are known.
+    pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
+        self.core.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
     /// Revokes at once: the next request sees it.

@@ -108,9 +108,13 @@ impl Gate {
         examined: &Examined,
         scene: Scene<'_>,
     ) -> Passage {
-        let credential = self.shared.credential(examined);
+        let credential = self.shared.credential(examined, scene.now);
         let asking = self.asking(request, &credential, scene.heard.settled);
-        self.decide(&credential, asking, scene.known, scene.now)
+        let passage = self.decide(&credential, asking, scene.known, scene.now);
+        if matches!(&passage, Passage::Open(outcome) if is_grace(outcome.auth.as_ref())) {
+            self.shared.used_grace(examined, scene.now);
+        }
+        passage
     }
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.

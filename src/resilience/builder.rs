@@ -16,18 +16,17 @@ use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::{InstanceKind, PublishableKey};
 use crate::middleware::{Gate, PublicPathError, PublicPaths, Visits};
-use crate::policy::{ClientUat, GracePolicy, MAX_GRACE, RoutePolicy};
+use crate::policy::{ClientUat, GracePolicy, RoutePolicy};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::revocation::Revocations;
-use crate::snapshot::{Keys, Snapshot};
+use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::StateDir;
 use crate::token::{AzpPolicy, Expectations};
 use crate::upstream::Upstream;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
 const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
-const MAX_BRIDGE: Duration = Duration::from_secs(60);
 
 /// Choices for a [`ClerkResilience`]. Everything has a default; [`build`](Self::build) checks what
 /// was chosen.
@@ -51,6 +50,7 @@ pub struct Builder {
     handshakes: bool,
     client_uat: ClientUat,
     site: Option<Site>,
+    deny_list: DenyList,
 }
 
 impl Builder {
@@ -73,6 +73,7 @@ impl Builder {
             handshakes: true,
             client_uat: ClientUat::default(),
             site: None,
+            deny_list: DenyList::Own,
         }
     }
 
@@ -198,6 +199,14 @@ impl Builder {
         self
     }
 
+    /// Says that denials are made elsewhere too, and that the application reads them from a store of
+    /// its own. Grace then depends on it: without a complete reading within 60 s there is none; see
+    /// [`ClerkResilience::deny_list_complete`].
+    pub fn fed_deny_list(mut self) -> Self {
+        self.deny_list = DenyList::Fed { complete: None };
+        self
+    }
+
     /// Another wire to Clerk. Default: [`HttpUpstream`].
     pub fn upstream(mut self, upstream: impl Upstream) -> Self {
         self.upstream = Some(Arc::new(upstream));
@@ -251,10 +260,13 @@ impl Builder {
         expectations.audiences = self.audiences;
         expectations.leeway = self.leeway;
         let rules = Rules { grace: self.grace, ..Rules::default() };
+        let mut feeds = Feeds::default();
+        feeds.deny_list = self.deny_list;
         let initial = Snapshot {
             keys: keys.clone(),
             health: health.report(now),
             revocations,
+            feeds,
             renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
             ..Snapshot::default()
         };
@@ -318,15 +330,7 @@ impl Builder {
             problem: problem.to_owned(),
         };
         self.config.check()?;
-        if self.grace.max_grace > MAX_GRACE {
-            return Err(invalid("max_grace", "no grace is longer than 24 hours; choose less"));
-        }
-        if self.grace.bridge > MAX_BRIDGE {
-            return Err(invalid(
-                "bridge",
-                "it is an allowance for clocks, not a grace; choose at most 60 s",
-            ));
-        }
+        self.grace.check()?;
         if self.leeway > Duration::from_secs(60) {
             return Err(invalid(
                 "leeway",

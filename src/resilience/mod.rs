@@ -18,7 +18,7 @@ use crate::health_route::{self, HealthService, Question};
 use crate::id::{SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{DenyList, Feeds, Snapshot};
 
 /// A denial outlives every session token and its grace, and most sessions.
 const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -178,6 +178,28 @@ impl ClerkResilience {
     /// Takes a declaration back.
     pub fn unforce(&self) {
         self.gate.shared.tell(Signal::Force(None, Duration::ZERO));
+    }
+
+    /// Tells that this instance now knows every denial that was made before `began`: call it after each
+    /// complete reading of the store that feeds [`revoke_session`](Self::revoke_session) and
+    /// [`revoke_user`](Self::revoke_user), with the age of what was read. Without it a
+    /// [fed deny list](Builder::fed_deny_list) forbids grace after 60 s.
+    pub fn deny_list_complete(&self, age: Duration) {
+        let began = self.gate.shared.now().back(age);
+        self.gate.shared.feed(|feeds| Feeds {
+            deny_list: match feeds.deny_list {
+                DenyList::Own => DenyList::Own,
+                DenyList::Fed { .. } => DenyList::Fed { complete: Some(began) },
+            },
+            ..feeds
+        });
+    }
+
+    /// Tells that a webhook of Clerk's was verified just now, or that a reconciliation is complete:
+    /// what [`GracePolicy::webhooks_within`](crate::GracePolicy::webhooks_within) asks for.
+    pub fn webhook_heard(&self) {
+        let now = self.gate.shared.now().wall;
+        self.gate.shared.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
     }
 
     /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the

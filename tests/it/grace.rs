@@ -200,7 +200,11 @@ async fn g5_grace_ends_an_hour_after_what_clerk_signed_however_much_it_is_used()
     let token = world.sim.mint(&session);
     world.get(&token).await;
     world.break_clerk();
-    world.pass(60 * MINUTE + 59).await;
+    for _ in 0..60 {
+        world.pass(MINUTE).await;
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    }
+    world.pass(59).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
     world.pass(2).await;
     refused(&world.get(&token).await);

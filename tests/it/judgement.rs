@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, Reader, Rules, Sighting, Unavailable, decide,
+    Asking, Credential, Decision, Reader, Rules, Sighting, Unavailable, Usage, decide,
 };
 use clerk_resilience::health::{Outages, Verdict};
 use clerk_resilience::jwks::KeySet;
@@ -115,7 +115,7 @@ fn seen() -> Option<Sighting> {
 }
 
 fn with(token: &Verified, now: Moment, sighting: Option<Sighting>) -> Credential<'_> {
-    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting }
+    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting, usage: Usage::default() }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod architecture;
+mod bounds;
 mod contract;
 mod doctor;
 mod grace;

@@ -1,0 +1,372 @@
+//! What may be granted while Clerk is down.
+
+use std::time::Duration;
+
+use super::span::{Span, SpanError};
+
+/// The longest grace that any configuration can give, counted from a token's `exp`.
+pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest bridge: it is an allowance for clocks, not a grace.
+const MAX_BRIDGE: Duration = Duration::from_secs(60);
+
+/// Whether the grace conditions are evaluated, and whether that has an effect.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GraceMode {
+    /// Never. The default: an expired token is an expired token.
+    #[default]
+    Disabled,
+    /// Evaluated, logged and counted; the answer is the same as with `Disabled`.
+    ReportOnly,
+    /// Evaluated and honoured.
+    Enabled,
+}
+
+/// What shows that a session was used here, with a token within its time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SessionEvidence {
+    /// The ledger of sessions that this application has seen. The default.
+    #[default]
+    Seen,
+    /// Nothing but the token itself.
+    TokenAlone,
+}
+
+/// Under which bounds an expired session token is honoured while Clerk is down.
+///
+/// Every bound hangs on something that does not move: the `exp` that Clerk signed, or the start of
+/// the first outage of an episode. Using a session never prolongs it.
+///
+/// Spans are written as [`Duration`] or as text with a unit ([`Span`]); zero means no grace. What
+/// cannot be read means no grace either, and an error at build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GracePolicy {
+    pub(crate) mode: GraceMode,
+    pub(crate) evidence: SessionEvidence,
+    pub(crate) max_grace: Duration,
+    pub(crate) slack: Duration,
+    pub(crate) seen_within: Duration,
+    pub(crate) bridge: Duration,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) episode_budget: Duration,
+    pub(crate) day_budget: Duration,
+    pub(crate) max_age: Duration,
+    pub(crate) max_idle: Duration,
+    pub(crate) per_minute: u32,
+    pub(crate) deny_list_within: Duration,
+    pub(crate) webhooks_within: Option<Duration>,
+    /// The spans that were chosen, and not left at their defaults.
+    chosen: Vec<&'static str>,
+    faults: Vec<(&'static str, SpanError)>,
+}
+
+impl GracePolicy {
+    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { mode: GraceMode::Disabled, ..Self::balanced() }
+    }
+
+    /// No grace, and no bridge either if the mode is changed: a strict verifier.
+    #[must_use]
+    pub fn strict() -> Self {
+        Self { bridge: Duration::ZERO, max_grace: Duration::ZERO, ..Self::disabled() }
+    }
+
+    /// The recommended bounds:
+    ///
+    /// | bound | value |
+    /// |---|---|
+    /// | a token is honoured until | `exp` + 60 min |
+    /// | it was alive when the outage began | `exp` ≥ start − 60 s, or seen valid ≤ 10 min before |
+    /// | it was made to live | ≤ 10 min |
+    /// | outage time with grace, per episode | ≤ 120 min |
+    /// | outage time with grace, in 24 h | ≤ 4 h |
+    /// | bridge while an outage is only suspected | `exp` + 30 s |
+    /// | since the session was last seen valid | ≤ 12 h |
+    /// | between two requests of a session | ≤ 60 min |
+    /// | requests in grace, per session and minute | ≤ 120 |
+    /// | since a deny list that is fed from elsewhere was last complete | ≤ 60 s |
+    #[must_use]
+    pub fn balanced() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self {
+            mode: GraceMode::Enabled,
+            evidence: SessionEvidence::Seen,
+            max_grace: minutes(60),
+            slack: minutes(1),
+            seen_within: minutes(10),
+            bridge: Duration::from_secs(30),
+            max_lifetime: minutes(10),
+            episode_budget: minutes(120),
+            day_budget: minutes(240),
+            max_age: minutes(12 * 60),
+            max_idle: minutes(60),
+            per_minute: 120,
+            deny_list_within: minutes(1),
+            webhooks_within: None,
+            chosen: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Wider bounds, for reading-only applications that would rather serve: 120 min per token,
+    /// 240 min per episode, 15 min of slack. They cover the longest outage on Clerk's record.
+    #[must_use]
+    pub fn available() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self {
+            max_grace: minutes(120),
+            episode_budget: minutes(240),
+            slack: minutes(15),
+            ..Self::balanced()
+        }
+    }
+
+    /// Evaluate, log and count, but answer as if grace were disabled: a dry run.
+    #[must_use]
+    pub fn report_only(mut self) -> Self {
+        self.mode = GraceMode::ReportOnly;
+        self
+    }
+
+    /// How long after its `exp` a token may be honoured. More than [`MAX_GRACE`] is an error at
+    /// build.
+    #[must_use]
+    pub fn max_grace(mut self, span: impl Into<Span>) -> Self {
+        self.max_grace = self.read("max_grace", span.into());
+        self
+    }
+
+    /// Outage time during which grace is given, per episode.
+    #[must_use]
+    pub fn episode_budget(mut self, span: impl Into<Span>) -> Self {
+        self.episode_budget = self.read("episode_budget", span.into());
+        self
+    }
+
+    /// Outage time during which grace is given, in any 24 hours.
+    #[must_use]
+    pub fn day_budget(mut self, span: impl Into<Span>) -> Self {
+        self.day_budget = self.read("day_budget", span.into());
+        self
+    }
+
+    /// How long after its `exp` a token passes while an outage is suspected but not proven. It is a
+    /// clock-skew allowance; at most 60 s. Zero switches it off.
+    #[must_use]
+    pub fn bridge(mut self, span: impl Into<Span>) -> Self {
+        self.bridge = self.read("bridge", span.into());
+        self
+    }
+
+    /// How long after a session was last seen with a token within its time it may still be honoured.
+    /// Only bounds above 60 min of grace make a difference here.
+    #[must_use]
+    pub fn max_age(mut self, span: impl Into<Span>) -> Self {
+        self.max_age = self.read("max_age", span.into());
+        self
+    }
+
+    /// How long a session may be silent. Requests in grace count as use.
+    #[must_use]
+    pub fn max_idle(mut self, span: impl Into<Span>) -> Self {
+        self.max_idle = self.read("max_idle", span.into());
+        self
+    }
+
+    /// How many requests with an expired token a session may make in a minute, counted by the clock's
+    /// minutes; further ones are answered 503.
+    #[must_use]
+    pub fn requests_per_minute(mut self, requests: u32) -> Self {
+        self.per_minute = requests;
+        self
+    }
+
+    /// How old the last complete reading of a deny list that is fed from elsewhere may be
+    /// ([`Builder::fed_deny_list`](crate::Builder::fed_deny_list)).
+    #[must_use]
+    pub fn deny_list_within(mut self, span: impl Into<Span>) -> Self {
+        self.deny_list_within = self.read("deny_list_within", span.into());
+        self
+    }
+
+    /// Demands that the last webhook, or the last reconciliation, came at most so long before the
+    /// outage began; 5 min is a good value. By default nothing is demanded: an application without
+    /// webhooks could never have grace.
+    #[must_use]
+    pub fn webhooks_within(mut self, span: impl Into<Span>) -> Self {
+        self.webhooks_within = Some(self.read("webhooks_within", span.into()));
+        self
+    }
+
+    /// **Dangerous.** Honours sessions that this application never saw, on the word of an expired
+    /// token alone: whoever holds an old token that was good when the outage began gets in, although
+    /// it was never used here. Only for applications that cannot remember sessions at all, such as
+    /// functions that live for one request, and that only show what is nearly public.
+    #[must_use]
+    pub fn dangerously_trust_the_token_alone(mut self) -> Self {
+        self.evidence = SessionEvidence::TokenAlone;
+        self
+    }
+
+    /// Whether the bounds are evaluated and honoured.
+    #[must_use]
+    pub fn mode(&self) -> GraceMode {
+        self.mode
+    }
+
+    /// Whether the bounds make sense, each and together.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] names the options and says what to do.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if let Some((option, error)) = self.faults.first() {
+            return Err(PolicyError::Span { option, source: error.clone() });
+        }
+        if self.max_grace > MAX_GRACE {
+            let problem = "no grace is longer than 24 hours; choose less";
+            return Err(PolicyError::Bound { option: "max_grace", problem });
+        }
+        if self.bridge > MAX_BRIDGE {
+            let problem = "it is an allowance for clocks, not a grace; choose at most 60 s";
+            return Err(PolicyError::Bound { option: "bridge", problem });
+        }
+        self.agree(
+            ("episode_budget", self.episode_budget),
+            ("day_budget", self.day_budget),
+            "an episode cannot have more time than a whole day; lower the first or raise the second",
+        )?;
+        self.agree(
+            ("bridge", self.bridge),
+            ("max_grace", self.max_grace),
+            "what is only suspected cannot be given more time than what is proven; lower the first or raise the second",
+        )
+    }
+
+    /// The smaller of two bounds holds; that is no secret to whoever chose only one of them.
+    fn agree(
+        &self,
+        (first, less): (&'static str, Duration),
+        (second, more): (&'static str, Duration),
+        problem: &'static str,
+    ) -> Result<(), PolicyError> {
+        let chosen = [first, second].iter().all(|option| self.chosen.contains(option));
+        if chosen && less > more {
+            return Err(PolicyError::Contradiction { first, second, problem });
+        }
+        Ok(())
+    }
+
+    /// A mistake grants nothing, and is told at build.
+    fn read(&mut self, option: &'static str, span: Span) -> Duration {
+        self.chosen.push(option);
+        span.duration().unwrap_or_else(|error| {
+            self.faults.push((option, error));
+            Duration::ZERO
+        })
+    }
+}
+
+impl Default for GracePolicy {
+    fn default() -> Self {
+        Self::disabled()
+    }
+}
+
+/// What is wrong with a policy, and what to do.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// A span of time that is none.
+    #[error("{option} cannot be used: {source}")]
+    Span {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        source: SpanError,
+    },
+    /// A bound out of its range.
+    #[error("{option} cannot be used: {problem}")]
+    Bound {
+        /// The option.
+        option: &'static str,
+        /// What is wrong and what to do.
+        problem: &'static str,
+    },
+    /// Two options exclude each other.
+    #[error("{first} and {second} contradict each other: {problem}")]
+    Contradiction {
+        /// One option.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// What to do.
+        problem: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_span_is_no_grace_and_an_error_that_names_the_option() {
+        for text in ["", " ", "false", "5", "-5m", "1.5", "60 minuets", "1e300s", "∞"] {
+            let policy = GracePolicy::balanced().max_grace(text);
+            assert_eq!(policy.max_grace, Duration::ZERO, "{text:?}");
+            let error = policy.check().expect_err(text).to_string();
+            assert!(error.starts_with("max_grace cannot be used"), "{error}");
+            assert!(error.contains("unit"), "{error}");
+        }
+    }
+
+    #[test]
+    fn zero_in_any_spelling_is_no_grace() {
+        for zero in ["0", "0s", " 0min "] {
+            let policy = GracePolicy::balanced().max_grace(zero);
+            assert_eq!((policy.max_grace, policy.check()), (Duration::ZERO, Ok(())), "{zero:?}");
+        }
+        assert_eq!(GracePolicy::balanced().max_grace(Duration::ZERO).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_later_good_value_does_not_hide_an_earlier_mistake() {
+        let policy = GracePolicy::balanced().bridge("5").bridge("5s");
+        assert!(policy.check().is_err());
+    }
+
+    #[test]
+    fn bounds_that_are_too_wide_and_bounds_that_contradict_each_other_are_named() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        for (policy, names) in [
+            (GracePolicy::balanced().max_grace(day * 2), vec!["max_grace", "24 hours"]),
+            (GracePolicy::balanced().bridge("61s"), vec!["bridge", "60 s"]),
+            (
+                GracePolicy::balanced().episode_budget("2h").day_budget("1h"),
+                vec!["episode_budget", "day_budget"],
+            ),
+            (GracePolicy::balanced().max_grace("5s").bridge("6s"), vec!["bridge", "max_grace"]),
+        ] {
+            let error = policy.check().expect_err("refused").to_string();
+            assert!(names.iter().all(|name| error.contains(name)), "{error}");
+        }
+        for preset in [
+            GracePolicy::strict(),
+            GracePolicy::disabled(),
+            GracePolicy::balanced(),
+            GracePolicy::available(),
+            GracePolicy::balanced().day_budget("1h"),
+        ] {
+            assert_eq!(preset.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn an_unlimited_span_is_cut_or_refused_but_never_taken() {
+        assert!(GracePolicy::balanced().max_grace(Duration::MAX).check().is_err());
+        assert!(GracePolicy::balanced().max_grace("5000000000years").check().is_err());
+    }
+}

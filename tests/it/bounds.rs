@@ -1,0 +1,152 @@
+//! The conditions of grace that hang on how a session is used and on what others tell: one test
+//! each, in which it alone decides.
+
+use std::time::Duration;
+
+use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
+use http::StatusCode;
+
+use crate::support::{Answer, World, config};
+
+const MINUTE: u64 = 60;
+
+fn denied(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(answer.json()["code"], "authentication_unavailable");
+}
+
+async fn with(policy: GracePolicy) -> World {
+    World::with(|builder| builder.grace(policy)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn g6_the_token_alone_is_evidence_only_where_that_is_spelled_out() {
+    for (policy, status) in [
+        (GracePolicy::balanced(), StatusCode::SERVICE_UNAVAILABLE),
+        (GracePolicy::balanced().dangerously_trust_the_token_alone(), StatusCode::OK),
+    ] {
+        let world = with(policy).await;
+        let unseen = world.sim.mint(&world.sim.sign_in("user_2"));
+        world.outage().await;
+        assert_eq!(world.get(&unseen).await.status, status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g6_the_token_alone_must_still_have_been_alive_when_the_outage_began() {
+    let world = with(GracePolicy::balanced().dangerously_trust_the_token_alone()).await;
+    let old = world.sim.mint(&world.sim.sign_in("user_2"));
+    world.pass(15 * MINUTE).await;
+    world.outage().await;
+    denied(&world.get(&old).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g8_a_deny_list_that_is_fed_from_elsewhere_must_have_been_complete_a_minute_ago() {
+    let world = World::with(|b| b.grace(GracePolicy::balanced()).fed_deny_list()).await;
+    let (_, token) = world.outage().await;
+    denied(&world.get(&token).await);
+    world.clerk.deny_list_complete(Duration::ZERO);
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(60).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.pass(1).await;
+    denied(&world.get(&token).await);
+    world.clerk.deny_list_complete(Duration::from_secs(61));
+    denied(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g8_a_deny_list_of_this_process_is_always_complete() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g9_where_webhooks_are_demanded_one_must_have_come_shortly_before_the_outage() {
+    for (before, status) in [
+        (Some(4 * MINUTE), StatusCode::OK),
+        (Some(6 * MINUTE), StatusCode::SERVICE_UNAVAILABLE),
+        (None, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let world = with(GracePolicy::balanced().webhooks_within("5min")).await;
+        if let Some(before) = before {
+            world.clerk.webhook_heard();
+            world.pass(before).await;
+        }
+        let (_, token) = world.outage().await;
+        assert_eq!(world.get(&token).await.status, status, "{before:?} s before");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g13_a_session_that_was_silent_for_an_hour_is_over() {
+    let world = with(GracePolicy::available()).await;
+    let (_, token) = world.outage().await;
+    for _ in 0..2 {
+        world.pass(50 * MINUTE).await;
+        assert_eq!(world.get(&token).await.status, StatusCode::OK, "use keeps it awake");
+    }
+    let world = with(GracePolicy::available()).await;
+    let (_, token) = world.outage().await;
+    world.pass(61 * MINUTE).await;
+    denied(&world.get(&token).await);
+    denied(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g13_a_session_that_was_long_not_seen_valid_is_over_however_much_it_is_used() {
+    let world = with(GracePolicy::balanced().max_age("10min")).await;
+    let (_, token) = world.outage().await;
+    for _ in 0..8 {
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        world.pass(MINUTE).await;
+    }
+    world.pass(MINUTE).await;
+    denied(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
+    let world = with(GracePolicy::balanced().requests_per_minute(3)).await;
+    let (_, token) = world.outage().await;
+    let other = {
+        let second = 60 - world.now_secs().rem_euclid(60);
+        world.pass(u64::try_from(second).expect("positive")).await;
+        world.get(&token).await
+    };
+    assert_eq!(other.status, StatusCode::OK);
+    for status in [StatusCode::OK, StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+        assert_eq!(world.get(&token).await.status, status);
+    }
+    world.pass(MINUTE).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK, "the next minute is another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_that_cannot_be_read_stops_the_start_and_names_the_option() {
+    let world = World::unready(|builder| builder);
+    for policy in [
+        GracePolicy::balanced().max_grace("5"),
+        GracePolicy::balanced().max_grace(""),
+        GracePolicy::balanced().max_grace("false"),
+        GracePolicy::balanced().max_grace("-1h"),
+    ] {
+        let built = ClerkResilience::builder(config(&world.sim)).grace(policy).build();
+        let error = built.expect_err("refused").to_string();
+        assert!(error.starts_with("max_grace") && error.contains("unit"), "{error}");
+    }
+    let contradiction = GracePolicy::balanced().episode_budget("5h").day_budget("1h");
+    let built = ClerkResilience::builder(config(&world.sim)).grace(contradiction).build();
+    let error = built.expect_err("refused").to_string();
+    assert!(error.contains("episode_budget") && error.contains("day_budget"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_strict_preset_gives_neither_grace_nor_a_bridge() {
+    let world = with(GracePolicy::strict()).await;
+    let (_, token) = world.outage().await;
+    denied(&world.get(&token).await);
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+}
