@@ -29,6 +29,7 @@ pub mod sim;
 pub mod snapshot;
 pub mod status_page;
 pub mod store;
+pub mod ticket;
 pub mod token;
 pub mod upstream;
 pub mod verify;

@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 10] = [
         "webhook_event",
         "webhook_signature",
     ],
-    &["handshake", "machine", "snapshot", "verify"],
+    &["handshake", "machine", "snapshot", "ticket", "verify"],
     &["authenticate", "decide"],
     &["fetch", "probe", "respond", "store"],
     &["engine", "outcome"],

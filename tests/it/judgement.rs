@@ -115,7 +115,8 @@ fn seen() -> Option<Sighting> {
 }
 
 fn with(token: &Verified, now: Moment, sighting: Option<Sighting>) -> Credential<'_> {
-    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting, usage: Usage::default() }
+    let usage = Usage { last_passed: Some(now.wall), in_minute: 1 };
+    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting, usage }
 }
 
 #[test]

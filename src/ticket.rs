@@ -1,0 +1,212 @@
+//! Tickets: proof that this application saw a session valid, kept by the browser itself.
+//!
+//! A ticket is what the ledger would have of the session, under a MAC. It is bound to the issuer, the
+//! user, the session, the organisation and the host, so that it is of no use beside any other token
+//! or at any other application. It lets nobody in: it is evidence for one condition of grace, and the
+//! expired token must be there too.
+
+use std::fmt;
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use crate::clock::Timestamp;
+use crate::token::Session;
+
+/// The cookie. The prefix makes browsers refuse one that was set without TLS, by another host or for
+/// a part of the site.
+pub const COOKIE: &str = "__Host-clerk_ticket";
+/// What the MAC is for, and the version of the form.
+const LABEL: &[u8] = b"clerk-resilience ticket 1";
+/// A key has at least as many bytes as the MAC (RFC 2104 §3).
+const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 32;
+const TIME_BYTES: usize = 8;
+
+/// What a ticket says: when the session was last seen valid, and how old its claims were.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ticket {
+    /// When the session was last seen with a token within its time.
+    pub last_valid: Timestamp,
+    /// The newest `oiat` (or else `iat`) among its tokens.
+    pub claims_as_of: Timestamp,
+}
+
+/// Whom a ticket is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    /// The issuer of the instance's tokens.
+    pub issuer: &'a str,
+    /// The session in whose token's company the ticket comes.
+    pub session: &'a Session,
+    /// The host that the request names.
+    pub host: &'a str,
+}
+
+/// The keys of tickets: the first makes them, all are good to check them. To rotate, put a new one in
+/// front, and take the old one away a day later.
+#[derive(Clone)]
+pub struct TicketKeys(Vec<Key>);
+
+impl TicketKeys {
+    /// Reads keys from text: base64 of at least 32 random bytes each, the newest first, with commas
+    /// between them. `openssl rand -base64 32` makes one. All instances of an application need the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// [`TicketKeyError`] says which of them is none.
+    pub fn parse(text: &str) -> Result<Self, TicketKeyError> {
+        let keys = text.split(',').map(str::trim).enumerate().map(|(at, text)| {
+            let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() >= KEY_BYTES);
+            bytes.map(|bytes| Key::new(HMAC_SHA256, &bytes)).ok_or(TicketKeyError { at: at + 1 })
+        });
+        keys.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Makes a ticket.
+    #[must_use]
+    pub fn seal(&self, ticket: Ticket, bound: Bound<'_>) -> String {
+        let [first, ..] = self.0.as_slice() else { return String::new() };
+        let times = [ticket.last_valid, ticket.claims_as_of].map(|at| at.as_millis().to_be_bytes());
+        let tag = hmac::sign(first, &message(&times, bound));
+        URL_SAFE_NO_PAD.encode([&times.concat(), tag.as_ref()].concat())
+    }
+
+    /// Reads a ticket; `None` for one that was not made with these keys, or is bound to something
+    /// else.
+    #[must_use]
+    pub fn open(&self, text: &str, bound: Bound<'_>) -> Option<Ticket> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (first, rest) = bytes.split_first_chunk::<TIME_BYTES>()?;
+        let (second, tag) = rest.split_first_chunk::<TIME_BYTES>()?;
+        let message = message(&[*first, *second], bound);
+        let good = |key: &Key| hmac::verify(key, &message, tag).is_ok();
+        let time = |bytes: &[u8; TIME_BYTES]| Timestamp::from_millis(i64::from_be_bytes(*bytes));
+        let opened = tag.len() == TAG_BYTES && self.0.iter().any(good);
+        opened.then(|| Ticket { last_valid: time(first), claims_as_of: time(second) })
+    }
+}
+
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketKeys").field("keys", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+/// Every part with its length in front, so that no two different lists make the same message.
+fn message(times: &[[u8; TIME_BYTES]; 2], bound: Bound<'_>) -> Vec<u8> {
+    let session = bound.session;
+    let organization = session.organization.as_ref().map_or("", |active| active.id.as_str());
+    let id = session.session_id.as_ref().map_or("", |id| id.as_str());
+    let names = [bound.issuer, session.user_id.as_str(), id, organization, bound.host];
+    let parts = [LABEL, &times[0], &times[1]].into_iter().chain(names.map(str::as_bytes));
+    parts.flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat()).collect()
+}
+
+/// A text that is no key for tickets. The text itself is not shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "key {at} is not base64 of at least 32 bytes; make one with `openssl rand -base64 32`, and put commas between several"
+)]
+pub struct TicketKeyError {
+    at: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jwks::KeySet;
+    use crate::sim::{SimClerk, TokenBuilder};
+    use crate::token::Expectations;
+    use crate::verify::verify;
+
+    const OLD: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const NEW: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+    fn keys(text: &str) -> TicketKeys {
+        TicketKeys::parse(text).expect("keys")
+    }
+
+    fn session(change: impl FnOnce(TokenBuilder<'_>) -> TokenBuilder<'_>) -> Session {
+        let clerk = SimClerk::in_memory();
+        let signed = change(clerk.token(&clerk.sign_in("user_1")).claim("sid", "sess_1")).sign();
+        let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
+        let verified = verify(&signed, &keys, &Expectations::any()).expect("a good token");
+        verified.session().as_ref().clone()
+    }
+
+    fn bound(session: &Session) -> Bound<'_> {
+        Bound { issuer: "https://clerk.example.com", session, host: "app.example.com" }
+    }
+
+    fn ticket() -> Ticket {
+        let at = Timestamp::from_secs;
+        Ticket { last_valid: at(1_780_000_000), claims_as_of: at(1_779_999_000) }
+    }
+
+    #[test]
+    fn a_ticket_says_what_it_was_made_of() {
+        let session = session(|token| token);
+        let sealed = keys(NEW).seal(ticket(), bound(&session));
+        assert_eq!(keys(NEW).open(&sealed, bound(&session)), Some(ticket()));
+    }
+
+    #[test]
+    fn a_ticket_is_of_no_use_for_another_user_session_organisation_issuer_or_host() {
+        let own = session(|token| token);
+        let sealed = keys(NEW).seal(ticket(), bound(&own));
+        for other in [
+            session(|token| token.claim("sub", "user_2")),
+            session(|token| token.claim("sid", "sess_2")),
+            session(|token| token.claim("o", json!({"id": "org_1", "rol": "admin"}))),
+        ] {
+            assert_eq!(keys(NEW).open(&sealed, bound(&other)), None);
+        }
+        let issuer = Bound { issuer: "https://clerk.example.net", ..bound(&own) };
+        assert_eq!(keys(NEW).open(&sealed, issuer), None);
+        let host = Bound { host: "other.example.com", ..bound(&own) };
+        assert_eq!(keys(NEW).open(&sealed, host), None);
+    }
+
+    #[test]
+    fn no_bit_of_a_ticket_can_be_changed_and_none_be_left_out() {
+        let session = session(|token| token);
+        let sealed = keys(NEW).seal(ticket(), bound(&session));
+        let bytes = URL_SAFE_NO_PAD.decode(&sealed).expect("base64");
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let text = URL_SAFE_NO_PAD.encode(changed);
+            assert_eq!(keys(NEW).open(&text, bound(&session)), None, "bit {bit}");
+        }
+        for end in 0..sealed.len() {
+            assert_eq!(keys(NEW).open(&sealed[..end], bound(&session)), None, "{end} letters");
+        }
+        assert_eq!(keys(NEW).open(&format!("{sealed}A"), bound(&session)), None);
+    }
+
+    #[test]
+    fn an_old_key_opens_while_it_is_kept_and_never_seals() {
+        let session = session(|token| token);
+        let old = keys(OLD).seal(ticket(), bound(&session));
+        let both = keys(&format!("{NEW},{OLD}"));
+        assert_eq!(both.open(&old, bound(&session)), Some(ticket()));
+        assert_eq!(keys(NEW).open(&old, bound(&session)), None, "rotated away");
+        let new = both.seal(ticket(), bound(&session));
+        assert_eq!(keys(NEW).open(&new, bound(&session)), Some(ticket()));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_named_by_its_place_and_not_shown() {
+        for (text, place) in [("", "key 1"), ("c2VjcmV0", "key 1"), (&format!("{NEW},"), "key 2")] {
+            let error = TicketKeys::parse(text).expect_err("refused").to_string();
+            assert!(error.starts_with(place) && error.contains("openssl"), "{error}");
+            assert!(!error.contains("c2VjcmV0"), "{error}");
+        }
+        assert!(!format!("{:?}", keys(NEW)).contains("1, 1"));
+    }
+}
