@@ -76,7 +76,8 @@ impl Ledger {
         self.cache.find(digest.index(), same).map(|entry| entry.sighting)
     }
 
-    fn merge(&self, digest: SessionDigest, seen: Sighting) {
+    /// Adds to what is known of a session; an older sighting never replaces a newer one.
+    pub(super) fn merge(&self, digest: SessionDigest, seen: Sighting) {
         let known = self.find(digest).unwrap_or(seen);
         let sighting = Sighting {
             last_valid: known.last_valid.max(seen.last_valid),

@@ -18,6 +18,7 @@ mod pace;
 mod schedule;
 mod shared;
 mod state;
+mod tickets;
 mod verified;
 
 pub use counters::Counts;

@@ -108,7 +108,11 @@ mod tests {
         pace.count(session(), at(60));
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..1000).for_each(|_| { pace.count(session(), at(60)); }));
+                scope.spawn(|| {
+                    (0..1000).for_each(|_| {
+                        pace.count(session(), at(60));
+                    })
+                });
             }
         });
         assert_eq!(pace.count(session(), at(60)).in_minute, 8002);

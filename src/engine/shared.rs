@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::counters::Counters;
 use super::ledger::Ledger;
 use super::pace::Pace;
+use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules};
@@ -17,6 +18,7 @@ use crate::health::Verdict;
 use crate::key::PublishableKey;
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Snapshot};
+use crate::ticket::TicketKeys;
 use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, client_uat, locate};
 use crate::verify::{UnknownKey, Unverified, Verified, verify};
 
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     /// How long a request may wait for keys.
     pub(crate) patience: Duration,
+    pub(crate) tickets: Option<Tickets>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -111,6 +114,7 @@ pub(crate) struct Fixed {
     pub(crate) token_capacity: usize,
     pub(crate) ledger_capacity: usize,
     pub(crate) patience: Duration,
+    pub(crate) tickets: Option<TicketKeys>,
     pub(crate) initial: Snapshot,
 }
 
@@ -129,8 +133,10 @@ impl Shared {
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
         };
+        let tickets = fixed.tickets.map(|keys| Tickets { keys, issuer: fixed.key.issuer() });
         let shared = Self {
             core: Arc::new(core),
+            tickets,
             names: CookieNames::of(&fixed.key),
             key: fixed.key,
             rules: fixed.rules,

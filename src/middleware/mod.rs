@@ -17,6 +17,7 @@
 mod future;
 mod public;
 mod service;
+mod tickets;
 mod visit;
 
 pub use future::ResponseFuture;

@@ -96,6 +96,7 @@ impl Gate {
         if !matches!(judged.passage, Passage::AwaitKeys) && self.is_visit(request) {
             judged = self.visit(request, judged, scene);
         }
+        judged.cookies.extend(self.ticket(request, &token, &examined, &judged, now));
         drop(known);
         self.account(&judged.passage);
         judged
@@ -108,6 +109,7 @@ impl Gate {
         examined: &Examined,
         scene: Scene<'_>,
     ) -> Passage {
+        self.redeem(request, examined, scene.now);
         let credential = self.shared.credential(examined, scene.now);
         let asking = self.asking(request, &credential, scene.heard.settled);
         let passage = self.decide(&credential, asking, scene.known, scene.now);

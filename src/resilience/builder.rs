@@ -16,12 +16,13 @@ use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::{InstanceKind, PublishableKey};
 use crate::middleware::{Gate, PublicPathError, PublicPaths, Visits};
-use crate::policy::{ClientUat, GracePolicy, RoutePolicy};
+use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::revocation::Revocations;
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::StateDir;
+use crate::ticket::TicketKeys;
 use crate::token::{AzpPolicy, Expectations};
 use crate::upstream::Upstream;
 
@@ -51,6 +52,7 @@ pub struct Builder {
     client_uat: ClientUat,
     site: Option<Site>,
     deny_list: DenyList,
+    tickets: Option<TicketKeys>,
 }
 
 impl Builder {
@@ -74,6 +76,7 @@ impl Builder {
             client_uat: ClientUat::default(),
             site: None,
             deny_list: DenyList::Own,
+            tickets: None,
         }
     }
 
@@ -207,6 +210,14 @@ impl Builder {
         self
     }
 
+    /// Gives browsers a ticket, a cookie under a MAC, as evidence that their session was seen valid;
+    /// it counts as the ledger does, in every process that has the keys. For applications on several
+    /// machines that do not share a state directory.
+    pub fn tickets(mut self, keys: TicketKeys) -> Self {
+        self.tickets = Some(keys);
+        self
+    }
+
     /// Another wire to Clerk. Default: [`HttpUpstream`].
     pub fn upstream(mut self, upstream: impl Upstream) -> Self {
         self.upstream = Some(Arc::new(upstream));
@@ -278,6 +289,7 @@ impl Builder {
             token_capacity: self.token_capacity,
             ledger_capacity: self.ledger_capacity,
             patience: self.probe_deadline + Duration::from_millis(500),
+            tickets: self.tickets,
             initial,
         });
         report(&inherited, &shared);
@@ -331,6 +343,13 @@ impl Builder {
         };
         self.config.check()?;
         self.grace.check()?;
+        if self.tickets.is_some() && self.grace.evidence == SessionEvidence::TokenAlone {
+            return Err(ConfigError::Contradiction {
+                first: "tickets",
+                second: "dangerously_trust_the_token_alone",
+                problem: "a ticket is evidence, and the other says that none is needed; drop one of them",
+            });
+        }
         if self.leeway > Duration::from_secs(60) {
             return Err(invalid(
                 "leeway",

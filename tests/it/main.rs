@@ -15,4 +15,5 @@ mod layer;
 mod outage;
 mod restart;
 mod support;
+mod tickets;
 mod wire;

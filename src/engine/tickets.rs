@@ -1,0 +1,67 @@
+//! Tickets: what the ledger has of a session, kept by its browser for another process.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::shared::Shared;
+use super::verified::Known;
+use crate::clock::Moment;
+use crate::decide::{Sighting, claims_as_of};
+use crate::ticket::{Bound, COOKIE, Ticket, TicketKeys};
+use crate::token::cookie;
+
+/// A ticket is made anew when it is so old; grace looks back further than that.
+const RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);
+/// No grace lasts longer than a day, and no ticket is of use without it.
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=86400";
+
+/// Makes tickets, and takes them for sightings.
+#[derive(Debug)]
+pub(crate) struct Tickets {
+    pub(crate) keys: TicketKeys,
+    pub(crate) issuer: String,
+}
+
+impl Tickets {
+    fn bound<'a>(&'a self, known: &'a Known, host: &'a str) -> Bound<'a> {
+        Bound { issuer: &self.issuer, session: known.verified.session(), host }
+    }
+
+    fn carried(&self, headers: &HeaderMap, known: &Known, host: &str) -> Option<Ticket> {
+        let text = std::str::from_utf8(cookie(headers, COOKIE)?).ok()?;
+        self.keys.open(text, self.bound(known, host))
+    }
+
+    /// The cookie for a session that is seen valid now, unless the browser has one that will do.
+    pub(crate) fn renew(
+        &self,
+        headers: &HeaderMap,
+        known: &Known,
+        host: &str,
+        now: Moment,
+    ) -> Option<HeaderValue> {
+        let claims_as_of = claims_as_of(known.verified.session());
+        let carried = self.carried(headers, known, host);
+        let recent = |held: &Ticket| now.wall.since(held.last_valid) < RENEWED_AFTER;
+        if carried.filter(recent).is_some_and(|held| held.claims_as_of >= claims_as_of) {
+            return None;
+        }
+        let ticket = Ticket { last_valid: now.wall, claims_as_of };
+        let sealed = self.keys.seal(ticket, self.bound(known, host));
+        HeaderValue::try_from(format!("{COOKIE}={sealed}; {ATTRIBUTES}")).ok()
+    }
+}
+
+impl Shared {
+    /// Takes a ticket for what it says, when the session's token has expired. One from the future is
+    /// not believed.
+    pub(crate) fn redeem(&self, headers: &HeaderMap, known: &Known, host: &str, now: Moment) {
+        let (Some(tickets), Some(digest)) = (&self.tickets, known.session) else { return };
+        let ticket = tickets.carried(headers, known, host);
+        if let Some(ticket) = ticket.filter(|ticket| ticket.last_valid <= now.wall) {
+            let Ticket { last_valid, claims_as_of } = ticket;
+            self.core.ledger.merge(digest, Sighting { last_valid, claims_as_of });
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Tickets: evidence that travels with the browser, from one process to another.
+
+use clerk_resilience::ticket::TicketKeys;
+use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
+use http::StatusCode;
+
+use crate::support::{Answer, World, anonymous, config};
+
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
+fn with_tickets(builder: Builder) -> Builder {
+    let keys = TicketKeys::parse(KEY).expect("a key");
+    builder.grace(GracePolicy::balanced()).tickets(keys)
+}
+
+/// A browser's call with a session cookie and perhaps a ticket.
+async fn call(world: &World, host: &str, token: &str, ticket: Option<&str>) -> Answer {
+    let ticket = ticket.map(|ticket| format!("; {ticket}")).unwrap_or_default();
+    let cookies = format!("__session={token}; __client_uat=1{ticket}");
+    world.send(anonymous("GET", "/me", &[("host", host), ("cookie", &cookies)])).await
+}
+
+/// The cookie that an answer sets, as the browser sends it back.
+fn set(answer: &Answer) -> Option<String> {
+    let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default();
+    cookie.starts_with("__Host-clerk_ticket=").then(|| cookie.to_owned())
+}
+
+/// A process that served one user, a second one beside it that did not, and an outage: the second
+/// process, the user's expired token and the ticket.
+async fn handed_over(other: impl FnOnce(Builder) -> Builder) -> (World, String, String) {
+    let first = World::with(with_tickets).await;
+    let token = first.sim.mint(&first.sim.sign_in("user_1"));
+    let ticket = set(&call(&first, "app.example.com", &token, None).await).expect("a ticket");
+    let second = World::beside(first.clock.clone(), first.sim.clone(), other);
+    second.pass(1).await;
+    second.break_clerk();
+    second.until(Verdict::Outage).await;
+    second.pass(60).await;
+    (second, token, ticket)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_shows_another_process_that_the_session_was_seen() {
+    let (second, token, ticket) = handed_over(with_tickets).await;
+    let without = call(&second, "app.example.com", &token, None).await;
+    assert_eq!(without.status, StatusCode::SERVICE_UNAVAILABLE);
+    let with = call(&second, "app.example.com", &token, Some(&ticket)).await;
+    assert_eq!((with.status, &*with.body), (StatusCode::OK, "user_1 outage"));
+    assert_eq!(set(&with), None, "grace makes no evidence");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_of_no_use_at_another_host_beside_another_token_or_with_another_key() {
+    let (second, token, ticket) = handed_over(with_tickets).await;
+    let elsewhere = call(&second, "other.example.com", &token, Some(&ticket)).await;
+    assert_eq!(elsewhere.status, StatusCode::SERVICE_UNAVAILABLE);
+    let other = second.sim.sign_in("user_2");
+    let ago = std::time::Duration::from_secs(70);
+    let other = second.sim.token(&other).ago(ago).sign();
+    let borrowed = call(&second, "app.example.com", &other, Some(&ticket)).await;
+    assert_eq!(borrowed.status, StatusCode::SERVICE_UNAVAILABLE);
+
+    let rotated = |builder: Builder| {
+        let keys = TicketKeys::parse(OTHER_KEY).expect("a key");
+        builder.grace(GracePolicy::balanced()).tickets(keys)
+    };
+    let (second, token, ticket) = handed_over(rotated).await;
+    let old = call(&second, "app.example.com", &token, Some(&ticket)).await;
+    assert_eq!(old.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_lets_nobody_in_without_the_token_or_while_clerk_is_well() {
+    let world = World::with(with_tickets).await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let ticket = set(&call(&world, "app.example.com", &token, None).await).expect("a ticket");
+    let alone = anonymous("GET", "/me", &[("host", "app.example.com"), ("cookie", &ticket)]);
+    assert_eq!(world.send(alone).await.status, StatusCode::UNAUTHORIZED);
+    world.pass(70).await;
+    let expired = call(&world, "app.example.com", &token, Some(&ticket)).await;
+    assert_eq!(expired.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_is_a_guarded_cookie_and_is_renewed_only_when_there_is_something_new() {
+    let world = World::with(with_tickets).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    let first = call(&world, "app.example.com", &token, None).await;
+    let line = first.header("set-cookie");
+    for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax", "Max-Age=86400"] {
+        assert!(line.contains(attribute), "{line}");
+    }
+    let ticket = set(&first).expect("a ticket");
+    let again = call(&world, "app.example.com", &token, Some(&ticket)).await;
+    assert_eq!(set(&again), None);
+    world.pass(30).await;
+    let newer = world.sim.mint(&session);
+    let renewed = set(&call(&world, "app.example.com", &newer, Some(&ticket)).await);
+    assert!(renewed.is_some_and(|renewed| renewed != ticket));
+    assert_eq!(set(&world.get(&newer).await), None, "a program keeps no cookies");
+    let plain = World::new().await;
+    let token = plain.sim.mint(&plain.sim.sign_in("user_1"));
+    assert_eq!(set(&call(&plain, "app.example.com", &token, None).await), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tickets_and_trust_in_the_token_alone_contradict_each_other() {
+    let world = World::unready(|builder| builder);
+    let policy = GracePolicy::balanced().dangerously_trust_the_token_alone();
+    let built = with_tickets(ClerkResilience::builder(config(&world.sim))).grace(policy).build();
+    let error = built.expect_err("refused").to_string();
+    assert!(error.contains("tickets") && error.contains("dangerously"), "{error}");
+}
