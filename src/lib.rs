@@ -18,12 +18,14 @@ pub mod jwks;
 pub mod key;
 pub mod machine;
 mod middleware;
+mod origin;
 mod outcome;
 pub mod policy;
 mod probe;
 mod resilience;
 mod respond;
 pub mod revocation;
+mod sign_out;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod snapshot;
@@ -47,4 +49,5 @@ pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, Response
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
+pub use crate::sign_out::{SignOutService, SignedOut};
 pub use crate::token::{Organization, Session};

@@ -13,13 +13,15 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::endings::Endings;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
-use super::state::State;
+use super::state::{Seen, State};
 use crate::clock::Moment;
 use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
+use crate::id::SessionId;
 use crate::jwks::KeySet;
-use crate::probe::{Brought, Finding, Probe, Prober};
+use crate::probe::{Brought, Ended, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
 use crate::status_page::StatusReport;
 
@@ -67,6 +69,7 @@ pub(crate) struct Work {
     pub(crate) pinned: KeySet,
     pub(crate) keys: Keys,
     pub(crate) state: State,
+    pub(crate) endings: Endings,
 }
 
 impl Work {
@@ -81,6 +84,7 @@ impl Work {
                     None => break,
                 },
                 Some(done) = task.probes.join_next_with_id() => task.conclude(done),
+                Some(told) = task.endings.told() => task.ended(told),
                 () = tokio::time::sleep_until(wake) => {}
             }
             task.tick().await;
@@ -96,6 +100,7 @@ struct Task {
     pinned: KeySet,
     keys: Keys,
     state: State,
+    endings: Endings,
     schedule: Schedule,
     probes: JoinSet<Finding>,
     running: HashMap<Id, Probe>,
@@ -122,6 +127,7 @@ impl Task {
             pinned: work.pinned,
             keys: work.keys,
             state: work.state,
+            endings: work.endings,
             schedule,
             probes: JoinSet::new(),
             running: HashMap::new(),
@@ -149,6 +155,16 @@ impl Task {
                 self.core.counters.asked_upstream();
             }
         }
+        if self.prober.targets.can_ask(Probe::BackendApi) {
+            self.endings.launch(&self.prober, &self.health, self.core.clock.now());
+        }
+    }
+
+    fn ended(&mut self, told: Option<(SessionId, Ended)>) {
+        self.core.counters.asked_upstream();
+        if self.endings.conclude(told, self.core.clock.now()) {
+            self.state.demand();
+        }
     }
 
     fn hear(&mut self, signal: &Signal) {
@@ -163,6 +179,10 @@ impl Task {
                 self.changed = true;
             }
             Signal::Revoked => self.state.demand(),
+            Signal::SignedOut(id) => {
+                self.endings.add(id.clone());
+                self.state.demand();
+            }
         }
     }
 
@@ -264,7 +284,7 @@ impl Task {
         if verdict != announced {
             self.announce(announced, verdict);
         }
-        self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
+        self.keep(now).await;
     }
 
     fn announce(&mut self, from: Verdict, to: Verdict) {
@@ -294,12 +314,23 @@ impl Task {
         self.changed = false;
     }
 
+    async fn keep(&mut self, now: Moment) {
+        let seen = Seen {
+            core: &self.core,
+            health: &self.health,
+            keys: &self.keys,
+            pinned: &self.pinned,
+            endings: &self.endings,
+        };
+        self.state.keep(seen, now).await;
+    }
+
     async fn finish(mut self) {
         self.probes.shutdown().await;
         let now = self.core.clock.now();
         self.state.settle(&self.core, now).await;
         self.state.demand_at_once();
-        self.state.keep(&self.core, &self.health, &self.keys, &self.pinned, now).await;
+        self.keep(now).await;
         self.state.settle(&self.core, now).await;
     }
 }

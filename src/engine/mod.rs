@@ -12,6 +12,7 @@
 mod cache;
 mod counters;
 mod driver;
+mod endings;
 mod exchange;
 mod ledger;
 mod pace;
@@ -25,6 +26,7 @@ pub use counters::Counts;
 pub use driver::Driver;
 
 pub(crate) use driver::Work;
+pub(crate) use endings::Endings;
 pub(crate) use exchange::{Exchange, Payload};
-pub(crate) use shared::{Examined, Fixed, Shared, Signal};
+pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
 use super::counters::Counters;
@@ -15,13 +16,18 @@ use super::verified::{Known, VerifiedTokens};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules};
 use crate::health::Verdict;
+use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Snapshot};
-use crate::ticket::TicketKeys;
-use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, client_uat, locate};
+use crate::ticket::{COOKIE as TICKET, TicketKeys};
+use crate::token::{
+    CookieNames, Expectations, InvalidToken, Located, Session, Timing, client_uat, locate,
+};
 use crate::verify::{UnknownKey, Unverified, Verified, verify};
 
+/// A denial outlives every session token and its grace, and most sessions.
+pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
 
@@ -87,6 +93,8 @@ pub(crate) enum Signal {
     Force(Option<Verdict>, Duration),
     /// Something was revoked: write it down.
     Revoked,
+    /// A session was ended here: end it at Clerk, too, when that can be done.
+    SignedOut(SessionId),
 }
 
 /// Everything a request needs, behind one `Arc`. When the last one is dropped the driver ends.
@@ -235,6 +243,28 @@ impl Shared {
         {
             self.core.pace.passed(digest, now.wall);
         }
+    }
+
+    /// Ends a session here, at once and for good; at Clerk, when it can be told.
+    pub(crate) fn sign_out(&self, session: &Session) {
+        let until = self.now().wall.plus(DENIAL);
+        if let Some(id) = &session.session_id {
+            self.revoke(|set| set.with_session(id.clone(), until));
+            self.tell(Signal::SignedOut(id.clone()));
+        } else if let Some(id) = &session.token_id {
+            self.revoke(|set| set.with_token(id.clone(), until));
+        }
+    }
+
+    /// `Set-Cookie` lines that take this instance's cookies for a session away.
+    pub(crate) fn forget_cookies(&self) -> [HeaderValue; 4] {
+        let (session, refresh) =
+            (self.names.session(), format!("__refresh_{}", self.names.suffix()));
+        let plain =
+            ["__session", session, &refresh].map(|name| format!("{name}=; Path=/; Max-Age=0"));
+        let [first, second, third] = plain;
+        let ticket = format!("{TICKET}=; Path=/; Secure; HttpOnly; Max-Age=0");
+        [first, second, third, ticket].map(|line| HeaderValue::try_from(line).expect("plain text"))
     }
 
     /// Tells the driver something; never waits.

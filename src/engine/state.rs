@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::endings::Endings;
 use super::shared::Core;
 use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Outages, Verdict};
+use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, StateDir, StateDirError};
@@ -37,20 +39,31 @@ pub(crate) struct State {
     warned: bool,
 }
 
+/// What there is to write.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) core: &'a Arc<Core>,
+    pub(crate) health: &'a Health,
+    pub(crate) keys: &'a Keys,
+    pub(crate) pinned: &'a KeySet,
+    pub(crate) endings: &'a Endings,
+}
+
 /// What is to be written of outages; the long lists are made where the writing is done.
 struct DueOutages {
     instance: String,
     now: Timestamp,
     seen: Option<Timestamp>,
     outages: Outages,
+    ending: Vec<SessionId>,
 }
 
 impl DueOutages {
     fn record(self, core: &Core) -> OutageRecord {
         let sightings = core.ledger.records(self.now);
         let revocations = &core.load().revocations;
-        let Self { instance, now, seen, outages } = self;
-        OutageRecord::new(&instance, now, seen, &outages, sightings, revocations)
+        let Self { instance, now, seen, outages, ending } = self;
+        OutageRecord::new(&instance, now, seen, &outages, sightings, revocations).ending(&ending)
     }
 }
 
@@ -80,14 +93,8 @@ impl State {
     }
 
     /// Writes what is due, unless a write is under way.
-    pub(crate) async fn keep(
-        &mut self,
-        core: &Arc<Core>,
-        health: &Health,
-        keys: &Keys,
-        pinned: &KeySet,
-        now: Moment,
-    ) {
+    pub(crate) async fn keep(&mut self, seen: Seen<'_>, now: Moment) {
+        let Seen { core, keys, pinned, .. } = seen;
         let Some(dir) = self.dir.clone() else { return };
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
@@ -99,7 +106,7 @@ impl State {
             return;
         }
         let keys = self.due_keys(keys, pinned, now);
-        let outages = self.due_outages(core, health, now);
+        let outages = self.due_outages(seen, now);
         if keys.is_none() && outages.is_none() {
             return;
         }
@@ -122,7 +129,8 @@ impl State {
         Some(KeysRecord::new(&self.instance, &keys.set, confirmed))
     }
 
-    fn due_outages(&mut self, core: &Core, health: &Health, now: Moment) -> Option<DueOutages> {
+    fn due_outages(&mut self, from: Seen<'_>, now: Moment) -> Option<DueOutages> {
+        let Seen { core, health, endings, .. } = from;
         let seen = health.outage_seen();
         let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
@@ -135,7 +143,8 @@ impl State {
         self.demanded = false;
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
-        Some(DueOutages { instance, now: now.wall, seen, outages })
+        let ending = endings.waiting().cloned().collect();
+        Some(DueOutages { instance, now: now.wall, seen, outages, ending })
     }
 
     /// What could not be written is due again, but not at once.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
 
 use super::future::{After, ResponseFuture, Wait};
@@ -16,13 +16,12 @@ use crate::decide::{
     Asking, Auth, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
 use crate::engine::{Examined, Payload, Shared, Signal};
+use crate::origin::is_same_origin;
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
 use crate::respond::{Answers, Shape, detour, reader};
 use crate::snapshot::Snapshot;
 use crate::token::{Located, Timing};
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]
@@ -235,17 +234,6 @@ impl Gate {
     pub(super) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
         self.answers.reject(rejection, shape)
     }
-}
-
-/// By `Sec-Fetch-Site`, which browsers set and pages cannot; else by `Origin` against `Host`.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    if let Some(site) = headers.get(SEC_FETCH_SITE) {
-        return site == "same-origin";
-    }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    let origin_host = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    host.is_some() && host == origin_host
 }
 
 /// A service behind the layer.

@@ -1,6 +1,7 @@
 //! The Backend API, by its cheapest question.
 
 use super::Targets;
+use crate::id::SessionId;
 use crate::upstream::Call;
 
 /// `GET /v1/users/count`: small, uncached, and it needs a valid secret key.
@@ -13,6 +14,15 @@ pub(super) fn count(targets: &Targets) -> Call {
 pub(super) fn jwks(targets: &Targets) -> Call {
     let call = Call::get(super::join(&targets.backend_api, "v1/jwks"));
     with_secret(call.deadline(targets.deadline), targets)
+}
+
+/// `POST /v1/sessions/{id}/revoke`; `None` for an id that could not be one.
+pub(super) fn end_session(targets: &Targets, id: &SessionId) -> Option<Call> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let path = format!("v1/sessions/{id}/revoke");
+    let call = Call::get(super::join(&targets.backend_api, &path)).post();
+    let known = !id.as_str().is_empty() && id.as_str().bytes().all(plain);
+    known.then(|| with_secret(call.deadline(targets.deadline), targets))
 }
 
 fn with_secret(call: Call, targets: &Targets) -> Call {

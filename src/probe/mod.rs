@@ -11,12 +11,13 @@ mod status_page;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::Clock;
 use crate::health::{Observation, Outcome, Surface};
+use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::key::SecretKey;
 use crate::status_page::StatusReport;
@@ -144,6 +145,16 @@ impl Prober {
         jwks::second_source(&self).await
     }
 
+    /// Ends a session at Clerk. One that Clerk does not know, or that cannot be named, needs no end.
+    pub(crate) async fn end_session(&self, id: &SessionId) -> Ended {
+        let Some(call) = backend_api::end_session(&self.targets, id) else { return Ended::Yes };
+        match self.call(call).await {
+            Ok(reply) if reply.status.is_success() => Ended::Yes,
+            Ok(reply) if is_settled(reply.status) => Ended::Yes,
+            _ => Ended::Unanswered,
+        }
+    }
+
     async fn plain(&self, probe: Probe, call: Call) -> Finding {
         let (observation, _) = self.observe(probe, call).await;
         Finding { observation, brought: Brought::Nothing }
@@ -172,6 +183,25 @@ impl Prober {
         });
         (observation, result)
     }
+}
+
+/// What came of ending a session at Clerk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    Yes,
+    /// Clerk could not be told now.
+    Unanswered,
+}
+
+/// The session is not there, or not to be ended; asking again would not change that.
+fn is_settled(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::GONE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
 }
 
 /// An address below a base address, which keeps its own path (a proxy's `/__clerk`).

@@ -11,7 +11,7 @@ use crate::authenticate::{Proxy, Site};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
+use crate::engine::{Driver, Endings, Exchange, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::{InstanceKind, PublishableKey};
@@ -21,7 +21,7 @@ use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::revocation::Revocations;
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
-use crate::store::StateDir;
+use crate::store::{OutageRecord, StateDir};
 use crate::ticket::TicketKeys;
 use crate::token::{AzpPolicy, Expectations};
 use crate::upstream::Upstream;
@@ -263,6 +263,8 @@ impl Builder {
             }
             Some(Err(error)) => (None, Inherited::refused(error)),
         };
+        let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
+        let endings = Endings::of(to_end);
         let (keys, health, revocations) = take_up(&inherited, &config.pinned, now);
 
         let mut expectations = Expectations::session_tokens(instance.clone());
@@ -324,6 +326,7 @@ impl Builder {
             pinned: config.pinned,
             keys,
             state: State::new(dir, instance),
+            endings,
         };
         let gate = Gate {
             shared: Arc::new(shared),

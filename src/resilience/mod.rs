@@ -12,16 +12,16 @@ use tower::Layer;
 pub use builder::Builder;
 
 use crate::config::ClerkConfig;
-use crate::engine::{Counts, Shared, Signal};
+use crate::decide::Auth;
+use crate::engine::{Counts, DENIAL, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
 use crate::id::{SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
+use crate::sign_out::{self, SignOutService, SignedOut};
 use crate::snapshot::{DenyList, Feeds, Snapshot};
 
-/// A denial outlives every session token and its grace, and most sessions.
-const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 
@@ -98,10 +98,18 @@ impl ClerkResilience {
         Self { gate: Arc::new(gate), strict_health: self.strict_health }
     }
 
-    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, to be merged *beside* the
+    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, to
+    /// be merged *beside* the
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
-        health_route::routes(&self.gate.shared, self.strict_health)
+        let shared = &self.gate.shared;
+        health_route::routes(shared, self.strict_health).merge(sign_out::routes(shared))
+    }
+
+    /// `POST /auth/sign-out` as a plain tower service.
+    #[must_use]
+    pub fn sign_out_service(&self) -> SignOutService {
+        SignOutService::new(Arc::clone(&self.gate.shared))
     }
 
     /// The health endpoint as a plain tower service.
@@ -200,6 +208,14 @@ impl ClerkResilience {
     pub fn webhook_heard(&self) {
         let now = self.gate.shared.now().wall;
         self.gate.shared.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+    }
+
+    /// Ends a session here, from the next request on and for 30 days; at Clerk, as soon as its Backend
+    /// API answers, if there is a secret key. No grace, no restart and no recovery brings it back. Make
+    /// the result part of the response: it takes the cookies away.
+    pub fn sign_out(&self, auth: &Auth) -> SignedOut {
+        self.gate.shared.sign_out(auth.session());
+        SignedOut::of(&self.gate.shared)
     }
 
     /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the

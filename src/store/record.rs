@@ -64,6 +64,9 @@ pub(crate) struct OutageRecord {
     revoked_sessions: Vec<(String, i64)>,
     revoked_tokens: Vec<(String, i64)>,
     revoked_users: Vec<(String, i64)>,
+    /// Sessions that were ended here and are still to be ended at Clerk.
+    #[serde(default)]
+    ending: Vec<String>,
 }
 
 /// A session by its digest, when it was last seen valid, and the age of its claims then; times in
@@ -94,7 +97,17 @@ impl OutageRecord {
             revoked_sessions: denials(revocations.sessions(), SessionId::as_str),
             revoked_tokens: denials(revocations.tokens(), TokenId::as_str),
             revoked_users: denials(revocations.users(), UserId::as_str),
+            ending: Vec::new(),
         }
+    }
+
+    pub(crate) fn ending(mut self, sessions: &[SessionId]) -> Self {
+        self.ending = sessions.iter().map(|id| id.as_str().to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn to_end(&self) -> impl Iterator<Item = SessionId> {
+        self.ending.iter().map(|id| SessionId::from(id.as_str()))
     }
 
     pub(crate) fn load(dir: &StateDir, instance: &str) -> Result<Option<Self>, StateDirError> {

@@ -14,6 +14,7 @@ mod keys;
 mod layer;
 mod outage;
 mod restart;
+mod sign_out;
 mod support;
 mod tickets;
 mod wire;

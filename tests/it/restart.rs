@@ -24,7 +24,7 @@ fn restart(world: World, dir: &Path) -> World {
 }
 
 /// Files are written on threads that virtual time does not wait for.
-async fn until_saved(dir: &Path, wanted: impl Fn(&serde_json::Value) -> bool) {
+pub(crate) async fn until_saved(dir: &Path, wanted: impl Fn(&serde_json::Value) -> bool) {
     for _ in 0..2_000 {
         tokio::task::yield_now().await;
         tokio::time::sleep(Duration::from_millis(50)).await;

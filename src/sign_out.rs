@@ -1,0 +1,129 @@
+//! Signing out here, whatever Clerk is like.
+//!
+//! While Clerk is down its own sign-out does nothing: when it is back, everybody is signed in again.
+//! A session that is ended here stays ended, in this process and in those that share its state
+//! directory, and is ended at Clerk as soon as its Backend API answers.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+use axum::routing::any_service;
+use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use tower::Service;
+
+use crate::engine::{Examined, Shared};
+use crate::origin::is_same_origin;
+
+/// Takes the session's cookies out of the browser; part of the response to whoever signed out.
+///
+/// ```no_run
+/// use axum::response::{IntoResponse, Redirect};
+/// use clerk_resilience::{Auth, ClerkResilience};
+///
+/// async fn sign_out(clerk: ClerkResilience, auth: Auth) -> impl IntoResponse {
+///     (clerk.sign_out(&auth), Redirect::to("/"))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "the browser keeps its cookies unless this is part of the response"]
+pub struct SignedOut {
+    cookies: [HeaderValue; 4],
+}
+
+impl SignedOut {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self { cookies: shared.forget_cookies() }
+    }
+}
+
+impl IntoResponseParts for SignedOut {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        for cookie in self.cookies {
+            parts.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(parts)
+    }
+}
+
+impl IntoResponse for SignedOut {
+    fn into_response(self) -> Response {
+        (self, StatusCode::NO_CONTENT).into_response()
+    }
+}
+
+/// `POST /auth/sign-out` as a tower service, for hyper, or to mount at another path.
+///
+/// It ends the session of the token that the request carries, expired or not, and takes the cookies
+/// away. Forms are led to `/`, programs get 204. A request that carries cookies must come from the
+/// same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. A token that is no good here is
+/// nobody's session: its cookies go all the same. While it cannot be told (its key is not known),
+/// that is said with 503, and the cookies go as well.
+#[derive(Clone, Debug)]
+pub struct SignOutService {
+    shared: Arc<Shared>,
+}
+
+impl SignOutService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn answer(&self, method: &Method, headers: &HeaderMap) -> Response {
+        if method != Method::POST {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
+        }
+        if !headers.contains_key(AUTHORIZATION) && !is_same_origin(headers) {
+            let words = "Signing out takes a request from a page of the same origin.\n";
+            return (StatusCode::FORBIDDEN, words).into_response();
+        }
+        let known = self.shared.core.load();
+        let token = self.shared.locate(headers);
+        let examined = self.shared.examine(token.token(), &known, self.shared.now());
+        let status = match &examined {
+            Examined::UnknownKey(..) => StatusCode::SERVICE_UNAVAILABLE,
+            _ if is_form(headers) => StatusCode::SEE_OTHER,
+            _ => StatusCode::NO_CONTENT,
+        };
+        if let Some(verified) = examined.verified() {
+            self.shared.sign_out(verified.session());
+        }
+        let mut response = (SignedOut::of(&self.shared), status).into_response();
+        let fields = response.headers_mut();
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SEE_OTHER {
+            fields.insert(LOCATION, HeaderValue::from_static("/"));
+        }
+        response
+    }
+}
+
+/// A browser that shows what comes back; programs ask for anything but a page.
+fn is_form(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
+}
+
+impl<B> Service<Request<B>> for SignOutService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.headers())))
+    }
+}
+
+/// `/auth/sign-out`.
+pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
+    Router::new().route("/auth/sign-out", any_service(SignOutService::new(Arc::clone(shared))))
+}

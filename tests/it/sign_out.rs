@@ -1,0 +1,147 @@
+//! Signing out while Clerk cannot: it sticks here, and Clerk is told later.
+
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::{Auth, ClerkResilience, GracePolicy, Verdict};
+use http::StatusCode;
+
+use crate::support::{Answer, World, anonymous, bearer};
+
+const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+fn cookies_gone(answer: &Answer) -> bool {
+    let lines: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    let gone = |name: &str| {
+        lines.iter().any(|line| {
+            let line = line.to_str().expect("text");
+            line.starts_with(&format!("{name}=;")) && line.contains("Max-Age=0")
+        })
+    };
+    gone("__session") && gone("__Host-clerk_ticket")
+}
+
+async fn sign_out(world: &World, token: &str, fields: &[(&str, &str)]) -> Answer {
+    let cookie = format!("__session={token}; __client_uat=1");
+    let fields = [&[("cookie", cookie.as_str())], fields].concat();
+    world.send(anonymous("POST", "/auth/sign-out", &fields)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_signs_out_in_an_outage_stays_out_and_clerk_is_told_when_it_is_back() {
+    let world = World::new().await;
+    let (session, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    let answer = sign_out(&world, &token, &[SAME_ORIGIN]).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(cookies_gone(&answer), "{:?}", answer.headers);
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    assert!(world.sim.sessions().contains(&session), "Clerk cannot know yet");
+
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+    world.pass(30).await;
+    assert!(!world.sim.sessions().contains(&session), "Clerk was told");
+    let minted = world.sim.token(&session).sign();
+    assert_eq!(world.get(&minted).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_owned();
+    let kept = |builder: clerk_resilience::Builder| {
+        builder.grace(GracePolicy::balanced()).state_dir(path.clone())
+    };
+    let world = World::with(&kept).await;
+    let (session, token) = world.outage().await;
+    sign_out(&world, &token, &[SAME_ORIGIN]).await;
+    crate::restart::until_saved(dir.path(), |record| {
+        record["ending"].as_array().is_some_and(|ending| ending.len() == 1)
+    })
+    .await;
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    drop(world);
+    let next = World::beside(clock, sim, &kept);
+    next.pass(3).await;
+    assert_eq!(next.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    next.sim.heal_all();
+    next.until(Verdict::Healthy).await;
+    next.pass(30).await;
+    assert!(!next.sim.sessions().contains(&session), "Clerk was told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clerk_is_told_again_until_it_has_heard() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.sim.break_with(SimSurface::BackendApi, SimFault::status(429));
+    sign_out(&world, &token, &[SAME_ORIGIN]).await;
+    world.pass(70).await;
+    assert!(world.sim.sessions().contains(&session));
+    world.sim.heal_all();
+    world.pass(150).await;
+    assert!(!world.sim.sessions().contains(&session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_site_cannot_sign_anybody_out() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    for fields in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example"), ("host", "app.example.com")],
+        &[],
+    ] {
+        let answer = sign_out(&world, &token, fields).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{fields:?}");
+        assert!(!answer.headers.contains_key("set-cookie"));
+    }
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    let own = [("origin", "https://app.example.com"), ("host", "app.example.com")];
+    assert_eq!(sign_out(&world, &token, &own).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn programs_sign_out_with_their_token_and_forms_are_led_home() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let answer = world.send(bearer("POST", "/auth/sign-out", &token)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    let form = [SAME_ORIGIN, ("accept", "text/html,*/*")];
+    let answer = sign_out(&world, &token, &form).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/"));
+    let answer = world.send(anonymous("GET", "/auth/sign-out", &[])).await;
+    assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_token_ends_nobody_s_session_and_its_cookies_go() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    let answer = sign_out(&world, &world.sim.forge(&session), &[SAME_ORIGIN]).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(cookies_gone(&answer));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_can_sign_out_by_itself() {
+    async fn leave(clerk: ClerkResilience, auth: Auth) -> impl IntoResponse {
+        (clerk.sign_out(&auth), "bye")
+    }
+    let world = World::new().await;
+    let clerk = world.clerk.clone();
+    let handler = move |auth: Auth| leave(clerk.clone(), auth);
+    let app = Router::new().route("/leave", post(handler)).route_layer(world.clerk.clone());
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let answer = World::ask(&app, bearer("POST", "/leave", &token)).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "bye"));
+    assert!(cookies_gone(&answer));
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
