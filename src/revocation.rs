@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::id::{SessionId, TokenId, UserId};
+use crate::id::{KeyId, SessionId, TokenId, UserId};
 
 /// What of a token can be revoked.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,7 @@ pub struct Revocations {
     sessions: Arc<HashMap<SessionId, Timestamp>>,
     tokens: Arc<HashMap<TokenId, Timestamp>>,
     users: Arc<HashMap<UserId, Timestamp>>,
+    keys: Arc<HashMap<KeyId, Timestamp>>,
 }
 
 impl Revocations {
@@ -38,6 +39,18 @@ impl Revocations {
             || self.users.get(bearer.user).is_some_and(|not_before| {
                 bearer.issued_at.is_none_or(|issued| issued <= *not_before)
             })
+    }
+
+    /// True when what this key signed is not believed any more.
+    #[must_use]
+    pub fn distrust(&self, key: Option<&KeyId>) -> bool {
+        !self.keys.is_empty() && key.is_some_and(|key| self.keys.contains_key(key))
+    }
+
+    /// This set and a key, distrusted at least until `until`.
+    #[must_use]
+    pub fn with_key(&self, id: KeyId, until: Timestamp) -> Self {
+        Self { keys: with(&self.keys, id, until), ..self.clone() }
     }
 
     /// This set and a session, denied at least until `until`. A denial never gets shorter.
@@ -58,14 +71,20 @@ impl Revocations {
         Self { users: with(&self.users, id, not_before), ..self.clone() }
     }
 
-    /// This set without the session and token denials that ended before `now`. Marks on users stay.
+    /// This set without the denials of sessions, tokens and keys that ended before `now`. Marks on users stay.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {
         Self {
             sessions: pruned(&self.sessions, now),
             tokens: pruned(&self.tokens, now),
             users: Arc::clone(&self.users),
+            keys: pruned(&self.keys, now),
         }
+    }
+
+    /// The distrusted keys and until when.
+    pub fn keys(&self) -> impl Iterator<Item = (&KeyId, Timestamp)> {
+        self.keys.iter().map(|(id, until)| (id, *until))
     }
 
     /// The denied sessions and until when.

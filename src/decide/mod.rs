@@ -132,7 +132,7 @@ pub enum Decision {
 /// | 1 | any | any | CORS preflight | pass, without a session |
 /// | 2 | any that would be rejected below | any | optional or public | pass, without a session; but 403 when the route demands something that the session lacks |
 /// | 3 | malformed, forged, another party's | any | required | 401 |
-/// | 4 | good, but its session is revoked | any | required | 401 |
+/// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
@@ -267,6 +267,9 @@ impl Judgement<'_> {
         let session = token.session();
         if !self.keys_usable() {
             return Err(Rejection::Unavailable(Unavailable::NoKeys));
+        }
+        if self.known.revocations.distrust(token.key().id()) {
+            return Err(Rejection::Invalid(InvalidToken::UnknownKey));
         }
         if self.known.revocations.deny(&bearer(session)) {
             return Err(Rejection::Revoked);

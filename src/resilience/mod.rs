@@ -16,7 +16,7 @@ use crate::decide::Auth;
 use crate::engine::{Counts, DENIAL, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
 use crate::sign_out::{self, SignOutService, SignedOut};
@@ -223,6 +223,13 @@ impl ClerkResilience {
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
         self.gate.shared.revoke(|set| set.with_session(id.clone(), until));
+    }
+
+    /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
+    /// still publishes it: for a key that was stolen while Clerk cannot take it back.
+    pub fn distrust_key(&self, id: impl Into<KeyId>) {
+        let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
+        self.gate.shared.revoke(|set| set.with_key(id.clone(), until));
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::state_dir::{StateDir, StateDirError};
 use crate::clock::Timestamp;
 use crate::health::{Interval, Outages};
-use crate::id::{SessionId, TokenId, UserId};
+use crate::id::{KeyId, SessionId, TokenId, UserId};
 use crate::jwks::KeySet;
 use crate::revocation::Revocations;
 
@@ -64,6 +64,8 @@ pub(crate) struct OutageRecord {
     revoked_sessions: Vec<(String, i64)>,
     revoked_tokens: Vec<(String, i64)>,
     revoked_users: Vec<(String, i64)>,
+    #[serde(default)]
+    distrusted_keys: Vec<(String, i64)>,
     /// Sessions that were ended here and are still to be ended at Clerk.
     #[serde(default)]
     ending: Vec<String>,
@@ -97,6 +99,7 @@ impl OutageRecord {
             revoked_sessions: denials(revocations.sessions(), SessionId::as_str),
             revoked_tokens: denials(revocations.tokens(), TokenId::as_str),
             revoked_users: denials(revocations.users(), UserId::as_str),
+            distrusted_keys: denials(revocations.keys(), KeyId::as_str),
             ending: Vec::new(),
         }
     }
@@ -147,6 +150,9 @@ impl OutageRecord {
         }
         for (id, until) in &self.revoked_tokens {
             set = set.with_token(TokenId::from(id.as_str()), at(*until));
+        }
+        for (id, until) in &self.distrusted_keys {
+            set = set.with_key(KeyId::from(id.as_str()), at(*until));
         }
         for (id, not_before) in &self.revoked_users {
             set = set.with_user(UserId::from(id.as_str()), at(*not_before));

@@ -122,6 +122,19 @@ async fn g2_a_forged_token_and_one_of_an_unknown_key_are_never_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn g2_what_a_distrusted_key_signed_is_refused_at_once_in_any_weather() {
+    let world = World::new().await;
+    let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
+    assert_eq!(world.get(&fresh).await.status, StatusCode::OK);
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.clerk.distrust_key(world.sim.key_id());
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    let minted = world.sim.mint(&world.sim.sign_in("user_3"));
+    assert_eq!(world.get(&minted).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
 async fn g3_every_other_claim_must_be_good() {
     let world = World::with(|builder| {
         builder.grace(GracePolicy::balanced()).authorized_parties(["https://app.example.com"])

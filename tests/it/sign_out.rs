@@ -77,7 +77,7 @@ async fn clerk_is_told_again_until_it_has_heard() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
-    world.sim.break_with(SimSurface::BackendApi, SimFault::status(429));
+    world.sim.break_with(SimSurface::BackendMutation, SimFault::status(429));
     sign_out(&world, &token, &[SAME_ORIGIN]).await;
     world.pass(70).await;
     assert!(world.sim.sessions().contains(&session));
