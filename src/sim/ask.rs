@@ -1,5 +1,6 @@
 //! A request as the handlers see it, whichever front end brought it.
 
+use bytes::Bytes;
 use http::header::COOKIE;
 use http::{HeaderMap, Method};
 use url::form_urlencoded;
@@ -14,12 +15,14 @@ pub(super) struct Ask {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Ask {
-    /// The first query parameter of that name, decoded.
+    /// The first parameter of that name, decoded: of the query, else of a form.
     pub(super) fn param(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
+            .chain(form_urlencoded::parse(&self.body))
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     }
@@ -50,6 +53,7 @@ impl Ask {
                 [".well-known", "jwks.json"] => SimSurface::Jwks,
                 ["v1", "client", "handshake"] => SimSurface::Handshake,
                 ["v1", "client", "sessions", _, "tokens" | "touch", ..] => SimSurface::SessionMint,
+                ["sign-in"] => SimSurface::SignIn,
                 _ if self.reads() => SimSurface::Client,
                 _ => SimSurface::SignIn,
             },
@@ -69,7 +73,7 @@ mod tests {
 
     fn ask(host: Host, method: Method, path: &str) -> Ask {
         let (path, query) = (path.to_owned(), String::new());
-        Ask { host, method, path, query, headers: HeaderMap::new() }
+        Ask { host, method, path, query, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     #[test]
@@ -83,6 +87,7 @@ mod tests {
             (Host::Frontend, Method::POST, "/v1/client/sessions/s/touch", S::SessionMint),
             (Host::Frontend, Method::POST, "/v1/client/sign_ins", S::SignIn),
             (Host::Frontend, Method::DELETE, "/v1/client/sessions", S::SignIn),
+            (Host::Frontend, Method::GET, "/sign-in", S::SignIn),
             (Host::Frontend, Method::GET, "/v1/client", S::Client),
             (Host::Frontend, Method::GET, "/", S::Client),
             (Host::Backend, Method::GET, "/v1/jwks", S::BackendJwks),
@@ -102,6 +107,9 @@ mod tests {
         ask.headers.insert(COOKIE, "__client=c1; other=2".parse().expect("a header value"));
         assert_eq!(ask.param("b").as_deref(), Some("x y"));
         assert_eq!(ask.param("c"), None);
+        ask.body = Bytes::from_static(b"a=2&c=d+e");
+        assert_eq!(ask.param("a").as_deref(), Some("1"));
+        assert_eq!(ask.param("c").as_deref(), Some("d e"));
         assert_eq!(ask.cookie("__client"), Some("c1"));
         assert_eq!(ask.cookie("other"), Some("2"));
         assert_eq!(ask.cookie("client"), None);

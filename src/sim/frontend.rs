@@ -9,6 +9,7 @@ use super::ask::Ask;
 use super::handshake;
 use super::mint;
 use super::session::Live;
+use super::sign_in;
 use super::state::State;
 
 /// The cookie by which the Frontend API knows a browser; its value is the session's id.
@@ -29,6 +30,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         ["v1", "client", "sessions", id, "touch"] if post => touch(state, id),
         ["v1", "client", "sessions", id, "end" | "remove"] if post => end(state, id),
         ["v1", "client", "sign_ins"] if post => sign_in(state, ask),
+        ["sign-in"] if get || post => sign_in::answer(state, ask),
         _ => Answer::not_found(),
     }
 }
@@ -46,7 +48,7 @@ fn end(state: &State, id: &str) -> Answer {
     }
 }
 
-/// Signs the user named by the query's `identifier` in; no password is asked.
+/// Signs the user named by `identifier` in; no password is asked.
 fn sign_in(state: &State, ask: &Ask) -> Answer {
     let Some(user) = ask.param("identifier").filter(|user| !user.is_empty()) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -54,7 +56,7 @@ fn sign_in(state: &State, ask: &Ask) -> Answer {
     };
     let session = state.sign_in(user.into());
     state.sessions().set_browser(Some(session.id.clone()));
-    let cookie = format!("{CLIENT_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id);
+    let cookie = sign_in::client_cookie(&session);
     let attempt = json!({
         "object": "sign_in_attempt",
         "status": "complete",

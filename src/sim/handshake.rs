@@ -37,7 +37,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
 }
 
 /// An address a browser may be sent back to.
-fn redirect_target(text: &str) -> Option<Url> {
+pub(super) fn redirect_target(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
@@ -61,7 +61,7 @@ fn handshake_token(state: &State, directives: &[String]) -> String {
 }
 
 /// The address with one query parameter in place of any of that name.
-fn with_param(mut url: Url, name: &str, value: &str) -> Url {
+pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     let kept: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(key, _)| key != name)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -60,6 +61,7 @@ fn ask(host: Host, call: Call) -> Ask {
         path: call.url.path().to_owned(),
         query: call.url.query().unwrap_or_default().to_owned(),
         headers: call.headers,
+        body: Bytes::new(),
     }
 }
 

@@ -21,7 +21,8 @@
 //! | host | path |
 //! |---|---|
 //! | Frontend API | `GET /.well-known/jwks.json`, `/v1/client`, `/v1/environment`, `/v1/health`, `/v1/client/handshake` |
-//! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins?identifier=…` |
+//! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins` with `identifier=…` |
+//! | | `/sign-in?redirect_url=…`: the page on which people sign in, without a password |
 //! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
 //! | | `POST /v1/sessions/{sid}/tokens`, `…/revoke` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
@@ -29,7 +30,9 @@
 //! Recorded outages can be [replayed](SimClerk::replay) from a [timeline].
 //!
 //! A session's id is all the proof a token request needs. A browser without the sign-in's cookie
-//! can be given one with [`SimClerk::set_browser_session`].
+//! can be given one with [`SimClerk::set_browser_session`]. A real browser signs in on the page and
+//! comes back through the handshake when the instance is for development; the cookies that an
+//! instance for production shares with its application's domain are not simulated.
 
 mod answer;
 mod ask;
@@ -47,6 +50,7 @@ mod mint;
 mod permissions;
 mod respond;
 mod session;
+mod sign_in;
 mod signing;
 mod socket;
 mod state;

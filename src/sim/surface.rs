@@ -15,7 +15,7 @@ pub enum SimSurface {
     Handshake,
     /// What else is read from the Frontend API: client, environment, health, unknown paths.
     Client,
-    /// Everything that changes something on the Frontend API: sign-ins, sign-outs.
+    /// Everything that changes something on the Frontend API, and the page to sign in on.
     SignIn,
     /// `GET /.well-known/jwks.json` on the Frontend API.
     Jwks,
