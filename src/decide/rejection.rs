@@ -136,7 +136,7 @@ impl Rejection {
                 "Signing in did not work, several times in a row: this server is configured with keys of another instance than the one that signs visitors in."
             }
             Self::Stuck(Snag::Cookies) => {
-                "Signing in did not work, several times in a row: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."
+                "Signing in did not work: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."
             }
             Self::LayerMissing => {
                 "The server is misconfigured: this route is not behind its authentication layer."

@@ -6,10 +6,10 @@
 //!
 //! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
 //! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
-//! that it is never sent in circles; and no cookies are set for one that was not sent, or a link with
+//! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
 //! a handshake of the sender's own would leave the reader in the sender's session.
 
-use http::header::{AUTHORIZATION, HOST, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
@@ -134,7 +134,12 @@ impl Gate {
             _ => None,
         };
         let examined = self.shared.examine(token, scene.known, scene.now);
-        let passage = self.weigh(request, &examined, scene);
+        let mut passage = self.weigh(request, &examined, scene);
+        let stranger = matches!(passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
+        if stranger && by_address && !request.headers().contains_key(COOKIE) {
+            // It was given cookies when it was sent. Without any, signing in would not help it.
+            passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
+        }
         Judged { passage, cookies }
     }
 
@@ -176,6 +181,8 @@ impl Gate {
                 Reason::TokenWithoutClientUat => self.visits.client_uat != ClientUat::Ignored,
                 _ => false,
             },
+            // It comes from a sign-in, and may have another session by now.
+            Passage::Closed(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
             Passage::Closed(rejection) => matches!(
                 rejection,
                 Rejection::Missing

@@ -279,6 +279,49 @@ async fn a_browser_without_cookies_is_not_sent_in_circles() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stranger_without_cookies_is_told_so_and_not_sent_to_sign_in() {
+    let world = world(InstanceKind::Development, |builder| builder).await;
+    let mut browser = Browser::new(&world);
+    browser.keeps = false;
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.body.contains("Cookies may be blocked"), "{}", answer.body);
+    assert_eq!(browser.handshakes(), 1);
+    browser.keeps = true;
+    let answer = browser.visit("/me").await;
+    assert!(answer.body.contains("Please sign in"), "{}", answer.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_signs_in_anew_is_not_kept_out_by_the_session_that_was_revoked() {
+    for kind in [InstanceKind::Development, InstanceKind::Production] {
+        let world = world(kind, |builder| builder).await;
+        let old = world.sim.sign_in("user_1");
+        let token = world.sim.mint(&old);
+        world.clerk.revoke_session(old.id.clone());
+        world.sim.revoke(&old);
+        world.pass(5).await;
+        let mut browser = Browser::signed_in(&world, &token, &uat(&old));
+        browser.set("__clerk_db_jwt=dvb_1; Path=/");
+        let answer = browser.visit("/me").await;
+        assert!(answer.body.contains("The session has ended"), "{}", answer.body);
+        assert_eq!(browser.handshakes(), 0, "Clerk does not decide about what was revoked here");
+
+        // Clerk tells of the new session in the address, or by a cookie of the shared domain.
+        let new = world.sim.sign_in("user_1");
+        world.sim.set_browser_session(Some(&new));
+        let answer = if kind == InstanceKind::Development {
+            browser.visit("/me?__clerk_db_jwt=dvb_2").await
+        } else {
+            browser.set(&format!("__client_uat={}; Path=/", uat(&new)));
+            browser.visit("/me").await
+        };
+        assert_eq!(answer.status, StatusCode::OK, "{kind:?} {}", answer.body);
+        assert_eq!(browser.handshakes(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
