@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::RawQuery;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use clerk_resilience::ClerkResilience;
 use clerk_resilience::authenticate::{Proxy, Site};
@@ -64,10 +65,12 @@ impl Account {
     /// it answers. In an outage Clerk would otherwise take the browser back in afterwards.
     pub(crate) async fn sign_out(&self, session: SessionId) -> Response {
         self.clerk.revoke_session(session.clone());
+        let mut page = "./signed-out";
         if !self.tell_clerk(&session).await {
             tokio::spawn(self.clone().keep_telling(session));
+            page = "./signed-out?untold";
         }
-        let mut response = Redirect::to("./signed-out").into_response();
+        let mut response = Redirect::to(page).into_response();
         let suffix = CookieNames::of(&self.publishable).suffix().to_owned();
         for end in [String::new(), format!("_{suffix}")] {
             for (name, value, age) in [("__session", "", 0), ("__client_uat", "0", YEAR)] {
@@ -95,6 +98,12 @@ impl Account {
     }
 }
 
-pub(crate) async fn signed_out() -> Html<&'static str> {
-    Html(SIGNED_OUT)
+pub(crate) async fn signed_out(RawQuery(query): RawQuery) -> Html<String> {
+    let words = match query.as_deref() {
+        Some("untold") => {
+            "This session has ended here. Clerk is not answering at the moment, and is told as soon as it does."
+        }
+        _ => "This session has ended, here and at Clerk. Your notes are kept.",
+    };
+    Html(SIGNED_OUT.replace("{words}", words))
 }

@@ -130,13 +130,13 @@ impl Rejection {
                 "This needs a freshly renewed session, which is currently unavailable. You are not signed out; try again shortly."
             }
             Self::Stuck(Snag::Clock) => {
-                "Signing in did not work, several times in a row: the clock of this server does not agree with that of the sign-in service."
+                "The clock of this server does not agree with that of the sign-in service, so every new session looks expired or not yet valid. Whoever runs this site has to set the clock right."
             }
             Self::Stuck(Snag::Keys) => {
-                "Signing in did not work, several times in a row: this server is configured with keys of another instance than the one that signs visitors in."
+                "This server is configured with keys of another instance than the one that signs visitors in. Whoever runs this site has to set that right."
             }
             Self::Stuck(Snag::Cookies) => {
-                "Signing in did not work: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."
+                "The cookies that keep you signed in do not reach this server. Allow cookies for this site in your browser, then try again. If they are allowed, the site may be set up for another domain, and whoever runs it has to set that right."
             }
             Self::LayerMissing => {
                 "The server is misconfigured: this route is not behind its authentication layer."

@@ -34,10 +34,12 @@ impl Demo {
         command.args(["run", "--quiet", "--example", "demo", "--manifest-path", MANIFEST]);
         command.args(["--", "--simulated", "--serve-for", "300"]);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("cargo runs here");
-        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        let own = lines
-            .map_while(Result::ok)
-            .find_map(|line| Url::parse(line.split_once("to sign in yourself, open ")?.1).ok());
+        let output = process.stdout.take().expect("it is piped");
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let address = |line: String| Url::parse(line.split_once("yourself, open ")?.1).ok();
+        let own = lines.by_ref().find_map(address);
+        // It would end at a pipe that nobody reads.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { process, own: own.expect("the demo starts and names its address") }
     }
 }

@@ -16,7 +16,7 @@ fn a_browser_that_blocks_cookies_is_told_so_and_not_sent_in_circles() {
     let blocked = json!({ "profile.default_content_setting_values.cookies": 2 });
     browse([blocked], async |[browser]| {
         browser.visit(&world.application).await;
-        browser.shows("Cookies may be blocked").await;
+        browser.shows("Allow cookies for this site").await;
         let visits = world.visits();
         assert_eq!((sent_to(HANDSHAKE, &visits), sent_to(SIGN_IN, &visits)), (1, 0), "{visits:#?}");
     });
@@ -32,7 +32,7 @@ fn a_clock_that_is_an_hour_off_is_named_and_nobody_is_sent_in_circles() {
             world.visits();
             browser.enter("identifier", "Ada").await;
             browser.press("Continue").await;
-            browser.shows("the clock of this server").await;
+            browser.shows("The clock of this server").await;
             let visits = world.visits();
             assert!(sent_to(HANDSHAKE, &visits) <= 4, "{visits:#?}");
             assert!(visits.len() <= 9, "{visits:#?}");
@@ -80,7 +80,7 @@ fn whoever_signs_out_in_an_outage_stays_signed_out_after_it() {
         world.sim.break_with(SimSurface::CLERK, SimFault::cdn(503));
         assert_eq!(world.pass(90).await, Verdict::Outage);
         browser.press("Sign out").await;
-        browser.shows("You are signed out").await;
+        browser.shows("is told as soon as it does").await;
         assert_eq!(world.sim.sessions().len(), 1, "Clerk does not know of it yet");
 
         browser.press("Sign in again").await;

@@ -285,7 +285,7 @@ async fn a_stranger_without_cookies_is_told_so_and_not_sent_to_sign_in() {
     browser.keeps = false;
     let answer = browser.visit("/me").await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert!(answer.body.contains("Cookies may be blocked"), "{}", answer.body);
+    assert!(answer.body.contains("Allow cookies for this site"), "{}", answer.body);
     assert_eq!(browser.handshakes(), 1);
     browser.keeps = true;
     let answer = browser.visit("/me").await;
