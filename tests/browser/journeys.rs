@@ -1,10 +1,7 @@
 //! When all is well.
 
 use crate::chromium::{browse, usual};
-use crate::world::{World, sent_to};
-
-const HANDSHAKE: &str = "/v1/client/handshake";
-const SIGN_IN: &str = "/sign-in";
+use crate::world::{HANDSHAKE, SIGN_IN, World, sent_to};
 
 #[test]
 fn a_stranger_signs_in_is_greeted_signs_out_and_is_a_stranger_again() {

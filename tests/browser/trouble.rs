@@ -5,10 +5,7 @@ use clerk_resilience::sim::{SimFault, SimSurface};
 use serde_json::json;
 
 use crate::chromium::{browse, usual};
-use crate::world::{World, sent_to};
-
-const HANDSHAKE: &str = "/v1/client/handshake";
-const SIGN_IN: &str = "/sign-in";
+use crate::world::{HANDSHAKE, SIGN_IN, World, sent_to};
 
 #[test]
 fn a_browser_that_blocks_cookies_is_told_so_and_not_sent_in_circles() {

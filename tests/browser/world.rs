@@ -21,6 +21,10 @@ use crate::app::{self, Notes};
 /// In such steps time goes on; every probe is over before the next.
 const STEP: Duration = Duration::from_millis(250);
 
+/// Where Clerk is asked for a session, and where a person signs in.
+pub const HANDSHAKE: &str = "/v1/client/handshake";
+pub const SIGN_IN: &str = "/sign-in";
+
 /// What the application answered to a page visit.
 #[derive(Clone, Debug)]
 pub struct Hop {
