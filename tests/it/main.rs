@@ -5,6 +5,7 @@ mod architecture;
 mod contract;
 mod doctor;
 mod grace;
+mod guards;
 mod handshake;
 mod health;
 mod hostile;
