@@ -50,4 +50,4 @@ pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, Response
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
-pub use crate::token::{Organization, Session};
+pub use crate::token::{AzpPolicy, Organization, Session};

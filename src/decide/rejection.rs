@@ -45,6 +45,8 @@ pub enum Snag {
     Clock,
     /// What Clerk sends was not signed for this instance.
     Keys,
+    /// Fresh tokens are not made for this application.
+    Party,
     /// The cookies that Clerk sets do not come back.
     Cookies,
 }
@@ -113,6 +115,7 @@ impl Rejection {
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",
+            Self::Stuck(Snag::Party) => "handshake-loop-party",
             Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
             Self::LayerMissing => "layer-missing",
         }
@@ -140,6 +143,9 @@ impl Rejection {
             }
             Self::Stuck(Snag::Keys) => {
                 "Signing in did not work, several times in a row: this server is configured with keys of another instance than the one that signs visitors in."
+            }
+            Self::Stuck(Snag::Party) => {
+                "Signing in did not work, several times in a row: the sign-in service does not say that the session is for this server, and the server is configured to insist on it (authorized parties)."
             }
             Self::Stuck(Snag::Cookies) => {
                 "Signing in did not work, several times in a row: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."

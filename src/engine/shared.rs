@@ -183,6 +183,9 @@ impl Shared {
 
     fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
+        if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
+            self.core.counters.saw_no_azp();
+        }
         let known = Arc::new(Known::new(token, verified));
         self.core.tokens.insert(digest, &known);
         Ok(known)

@@ -228,8 +228,9 @@ fn can_exchange(scene: Scene<'_>) -> bool {
 
 /// What keeps the browser from coming back with a session, as far as this request shows.
 fn snag(answer: &Answer) -> Snag {
-    use InvalidToken::{Expired, IssuedInFuture, NotYet};
+    use InvalidToken::{AuthorizedParty, Expired, IssuedInFuture, NotYet};
     match &answer.arrival {
+        Arrival::Failed(Reason::Token(AuthorizedParty)) => return Snag::Party,
         Arrival::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => return Snag::Clock,
         Arrival::Failed(_) => return Snag::Keys,
         _ => {}

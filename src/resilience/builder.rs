@@ -60,7 +60,7 @@ impl Builder {
             grace: GracePolicy::disabled(),
             route: RoutePolicy::required(),
             public: Ok(PublicPaths::default()),
-            azp: AzpPolicy::default(),
+            azp: AzpPolicy::IfPresent,
             audiences: Vec::new(),
             leeway: Duration::from_secs(5),
             answers: Answers::default(),
@@ -102,7 +102,8 @@ impl Builder {
     }
 
     /// What to do with tokens without `azp` when authorized parties are named. Default:
-    /// [`AzpPolicy::Required`].
+    /// [`AzpPolicy::IfPresent`], because the cookies of a browser that comes back from Clerk have none;
+    /// [`Counts::without_azp`](crate::Counts::without_azp) counts them.
     pub fn azp(mut self, policy: AzpPolicy) -> Self {
         self.azp = policy;
         self

@@ -2,6 +2,7 @@
 
 mod answers;
 mod architecture;
+mod browser;
 mod contract;
 mod doctor;
 mod grace;
@@ -13,6 +14,7 @@ mod judgement;
 mod keys;
 mod layer;
 mod outage;
+mod parties;
 mod restart;
 mod support;
 mod wire;
