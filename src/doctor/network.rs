@@ -23,7 +23,7 @@ pub(super) async fn examine(
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let targets = Targets {
-        frontend_api: config.frontend_api.clone(),
+        frontend_api: config.frontend_api_url(),
         backend_api: config.backend_api.clone(),
         secret_key: config.secret_key.clone(),
         status_page: config.status_page.clone(),

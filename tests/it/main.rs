@@ -16,5 +16,6 @@ mod layer;
 mod outage;
 mod parties;
 mod restart;
+mod sites;
 mod support;
 mod wire;
