@@ -3,6 +3,8 @@
 mod answers;
 mod architecture;
 mod browser;
+#[cfg(feature = "cli")]
+mod command;
 mod contract;
 mod doctor;
 mod grace;
