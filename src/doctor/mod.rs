@@ -23,14 +23,17 @@ use crate::upstream::Upstream;
 /// Every malformed variable is reported, not only the first.
 pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
     let (config, mut findings) = variables::read_all(&read);
-    if let Some(config) = config {
-        match HttpUpstream::new() {
-            Ok(upstream) => {
-                let clock = SystemClock::new();
-                findings.extend(examine(&config, Arc::new(upstream), Arc::new(clock)).await);
-            }
-            Err(problem) => findings.push(Finding::error("http-client", problem, "")),
+    match config.map(|config| (config, HttpUpstream::new())) {
+        Some((config, Ok(upstream))) => {
+            let clock = Arc::new(SystemClock::new());
+            findings.extend(examine(&config, Arc::new(upstream), clock).await);
         }
+        Some((_, Err(problem))) => findings.push(Finding::error("http-client", problem, "")),
+        None => findings.push(Finding::note(
+            "not-asked",
+            "Clerk was not asked, because it is not known which instance is this application's.",
+            "Set the publishable key, and run this again.",
+        )),
     }
     Diagnosis::new(findings)
 }

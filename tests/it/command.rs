@@ -72,7 +72,7 @@ async fn a_route_that_is_not_what_it_is_meant_to_be_ends_with_1() {
     let output =
         doctor(&[], &["--json", "--app", &address, "--protected", "/open", "/other"]).await;
     server.abort();
-    assert_eq!(codes(&output), ["variable", "public-by-mistake", "route"]);
+    assert_eq!(codes(&output), ["variable", "not-asked", "public-by-mistake", "route"]);
     assert_eq!(
         doctor(&[], &["--protected", "/open"]).await.status.code(),
         Some(2),

@@ -110,6 +110,28 @@ async fn a_satellite_asks_its_own_domain_of_clerks_and_takes_its_tokens_alone() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_session_cookies_a_satellite_takes_the_fresher_one_of_its_own_issuer() {
+    let sim = clerk(InstanceKind::Production);
+    let world = application(&sim, |builder| {
+        builder.site(|site| site.domain("app.example.com").satellite(true))
+    })
+    .await;
+    let session = somebody(&sim);
+    let token = |ago| {
+        let token = sim.token(&session).ago(Duration::from_secs(ago));
+        token.claim("iss", "https://clerk.app.example.com").sign()
+    };
+    let (uat, suffix) = (uat(&session), sim.cookie_suffix());
+    for (plain, suffixed) in [(token(0), token(600)), (token(600), token(0))] {
+        let cookies = format!(
+            "__session={plain}; __session_{suffix}={suffixed}; __client_uat={uat}; __client_uat_{suffix}={uat}"
+        );
+        let answer = world.send(anonymous("GET", "/me", &[("cookie", &cookies)])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_satellite_asks_after_a_sign_in_or_at_first_if_told_to_and_never_twice() {
     for (auto_sync, path, asks) in [
         (false, "/me", 0),
