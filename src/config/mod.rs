@@ -3,6 +3,8 @@
 mod address;
 mod env;
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -15,7 +15,7 @@ use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
-use crate::middleware::{Gate, Visits};
+use crate::middleware::{Gate, PublicPaths, Visits};
 use crate::probe::{Prober, Targets};
 use crate::respond::Answers;
 use crate::revocation::Revocations;
@@ -29,7 +29,7 @@ const MORE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Choices that were checked, put together.
 pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), ConfigError> {
-    let public = std::mem::replace(&mut choices.public, Ok(Default::default()))?;
+    let public = std::mem::replace(&mut choices.public, Ok(PublicPaths::default()))?;
     let clock = choices.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
     let upstream = match choices.upstream.take() {
         Some(upstream) => upstream,
@@ -90,14 +90,15 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
 }
 
 fn expectations(choices: &Builder) -> Expectations {
-    let mut expectations = Expectations::any();
-    expectations.session_tokens_only = true;
-    expectations.issuers = choices.config.issuers();
-    expectations.authorized_parties = choices.config.authorized_parties.clone();
-    expectations.azp = choices.azp;
-    expectations.audiences = choices.audiences.clone();
-    expectations.leeway = choices.leeway;
-    expectations
+    Expectations {
+        session_tokens_only: true,
+        issuers: choices.config.issuers(),
+        authorized_parties: choices.config.authorized_parties.clone(),
+        azp: choices.azp,
+        audiences: choices.audiences.clone(),
+        leeway: choices.leeway,
+        ..Expectations::any()
+    }
 }
 
 fn visits(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Visits {

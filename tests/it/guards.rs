@@ -43,6 +43,8 @@ impl Demand for Beta {
     }
 }
 
+type All = (Verified<Lax>, Role<Admin>, Feature<Teams>, Plan<Pro>);
+
 /// A path, the handler behind it, and the route policy with the same demand.
 fn pairs() -> Vec<(&'static str, Router, RoutePolicy)> {
     macro_rules! pair {
@@ -74,7 +76,7 @@ fn pairs() -> Vec<(&'static str, Router, RoutePolicy)> {
         pair!("/lax", RequireReverification<Lax>, required().reverification(Reverification::LAX)),
         pair!(
             "/all",
-            Require<(Verified<Lax>, Role<Admin>, Feature<Teams>, Plan<Pro>)>,
+            Require<All>,
             required().access(
                 Access::role("org:admin")
                     .and_feature("teams")
@@ -91,7 +93,7 @@ fn pairs() -> Vec<(&'static str, Router, RoutePolicy)> {
 }
 
 /// A token of somebody with this role, and what else it says.
-fn token(sim: &SimClerk, role: &str, claims: Value) -> String {
+fn token(sim: &SimClerk, role: &str, claims: &Value) -> String {
     let acme = SimOrganization::new("org_1", "acme").role(role).permission("org:posts:read");
     let token = sim.token(&sim.sign_in("user_1")).organization(acme);
     let claims = claims.as_object().expect("an object").clone();
@@ -128,16 +130,16 @@ async fn each_guard_lets_in_who_has_it_and_nobody_else_as_the_route_policy_does(
     let rich = token(
         sim,
         "admin",
-        json!({ "fea": "o:posts,o:teams", "pla": "u:pro", "fva": [1, 1], "per": "read", "fpm": "1" }),
+        &json!({ "fea": "o:posts,o:teams", "pla": "u:pro", "fva": [1, 1], "per": "read", "fpm": "1" }),
     );
-    let poor = token(sim, "member", json!({ "fea": "", "pla": "o:pro", "fva": [1, 1] }));
+    let poor = token(sim, "member", &json!({ "fea": "", "pla": "o:pro", "fva": [1, 1] }));
     for path in ["/role", "/feature", "/plan", "/all"] {
         assert_eq!(asked(&world, path, &rich).await.status, StatusCode::OK, "{path}");
         let answer = asked(&world, path, &poor).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         assert_eq!(answer.json()["code"], "insufficient_permission", "{path}");
     }
-    let plain = token(sim, "member", json!({}));
+    let plain = token(sim, "member", &json!({}));
     assert_eq!(asked(&world, "/permission", &plain).await.status, StatusCode::OK);
     assert_eq!(asked(&world, "/permission", &poor).await.status, StatusCode::FORBIDDEN);
 }
@@ -151,10 +153,10 @@ async fn each_level_of_reverification_has_its_factor_and_its_age() {
         ("/moderate", json!([500, 59]), vec![json!([9, 60])]),
         ("/lax", json!([5000, 1439]), vec![json!([9, 1440]), json!([-1, -1])]),
     ] {
-        let good = token(&world.sim, "member", json!({ "fva": good }));
+        let good = token(&world.sim, "member", &json!({ "fva": good }));
         assert_eq!(asked(&world, path, &good).await.status, StatusCode::OK, "{path}");
         for fva in old {
-            let old = token(&world.sim, "member", json!({ "fva": fva }));
+            let old = token(&world.sim, "member", &json!({ "fva": fva }));
             let answer = asked(&world, path, &old).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {fva}");
             assert_eq!(answer.json()["code"], "reverification_required", "{path} {fva}");
@@ -165,7 +167,7 @@ async fn each_level_of_reverification_has_its_factor_and_its_age() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
     let world = World::new().await;
-    let old = token(&world.sim, "member", json!({ "fva": [900, 900] }));
+    let old = token(&world.sim, "member", &json!({ "fva": [900, 900] }));
     let answer = asked(&world, "/strict", &old).await;
     let hint = json!({
         "type": "forbidden",
@@ -191,19 +193,19 @@ async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
 async fn what_no_verification_can_cure_is_not_answered_with_one() {
     let world = World::new().await;
     let old = json!({ "fva": [9000, 9000], "fea": "o:posts,o:teams", "pla": "u:pro" });
-    let member = token(&world.sim, "member", old.clone());
+    let member = token(&world.sim, "member", &old);
     assert_eq!(asked(&world, "/all", &member).await.json()["code"], "insufficient_permission");
-    let admin = token(&world.sim, "admin", old);
+    let admin = token(&world.sim, "admin", &old);
     assert_eq!(asked(&world, "/all", &admin).await.json()["code"], "reverification_required");
-    let reader = token(&world.sim, "member", json!({ "fva": [9000, 9000] }));
+    let reader = token(&world.sim, "member", &json!({ "fva": [9000, 9000] }));
     assert_eq!(asked(&world, "/two", &reader).await.json()["code"], "reverification_required");
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_grace_a_verification_that_is_too_old_is_503_and_a_missing_role_403() {
     let world = World::new().await;
-    let young = token(&world.sim, "member", json!({ "fva": [5, 5] }));
-    let old = token(&world.sim, "member", json!({ "fva": [50, 50] }));
+    let young = token(&world.sim, "member", &json!({ "fva": [5, 5] }));
+    let old = token(&world.sim, "member", &json!({ "fva": [50, 50] }));
     for token in [&young, &old] {
         assert_eq!(world.get(token).await.status, StatusCode::OK);
     }
@@ -228,8 +230,8 @@ async fn a_demand_of_the_applications_own_joins_the_others() {
     let preview = async |guard: Require<(Beta, Fresh)>| guard.user_id().to_string();
     let app = Router::new().route("/preview", get(preview)).route_layer(world.clerk.clone());
     let ask = async |token: &str| World::ask(&app, bearer("GET", "/preview", token)).await;
-    let member = token(&world.sim, "member", json!({}));
-    let tester = token(&world.sim, "member", json!({ "beta": true }));
+    let member = token(&world.sim, "member", &json!({}));
+    let tester = token(&world.sim, "member", &json!({ "beta": true }));
     assert_eq!(ask(&member).await.status, StatusCode::FORBIDDEN);
     assert_eq!(ask(&tester).await.body, "user_1");
     world.break_clerk();

@@ -26,6 +26,12 @@ fn clerk(kind: InstanceKind) -> SimClerk {
     builder.publishable_key(key).satellite("app.example.com").build()
 }
 
+async fn me(auth: Auth) -> String {
+    let organization = auth.organization().and_then(|org| org.slug.clone());
+    let issuer = auth.session().issuer.clone().unwrap_or_default();
+    format!("{} {} {issuer}", auth.user_id(), organization.unwrap_or_default())
+}
+
 /// An application of this Clerk's, set up by `choose`, and ready.
 async fn application(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) -> World {
     let config = ClerkConfig::new(sim.publishable_key().clone())
@@ -36,11 +42,6 @@ async fn application(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) ->
     let builder = ClerkResilience::builder(config).clock(clock.clone());
     let builder = choose(builder.upstream(AtProxy(Arc::new(sim.upstream()))));
     let clerk = builder.public(["/sign-in"]).build().expect("a good configuration");
-    async fn me(auth: Auth) -> String {
-        let organization = auth.organization().and_then(|org| org.slug.clone());
-        let issuer = auth.session().issuer.clone().unwrap_or_default();
-        format!("{} {} {issuer}", auth.user_id(), organization.unwrap_or_default())
-    }
     let app = Router::new()
         .route("/me", get(me))
         .route("/orgs/{slug}", get(me))
@@ -69,6 +70,11 @@ impl Upstream for AtProxy {
     }
 }
 
+/// A satellite, as production sets it up.
+fn satellite(site: Site) -> Site {
+    site.domain("app.example.com").satellite(true)
+}
+
 /// Somebody who is signed in at Clerk, but not at this application.
 fn somebody(sim: &SimClerk) -> SimSession {
     let session = sim.sign_in("user_1");
@@ -84,7 +90,6 @@ fn query(address: &str, name: &str) -> Option<String> {
 #[tokio::test(start_paused = true)]
 async fn a_satellite_asks_its_own_domain_of_clerks_and_takes_its_tokens_alone() {
     let sim = clerk(InstanceKind::Production);
-    let satellite = |site: Site| site.domain("app.example.com").satellite(true);
     let world = application(&sim, |b| b.site(|site| satellite(site).auto_sync(true))).await;
     let session = somebody(&sim);
     let mut browser = Browser::new(&world);
@@ -112,10 +117,7 @@ async fn a_satellite_asks_its_own_domain_of_clerks_and_takes_its_tokens_alone() 
 #[tokio::test(start_paused = true)]
 async fn of_two_session_cookies_a_satellite_takes_the_fresher_one_of_its_own_issuer() {
     let sim = clerk(InstanceKind::Production);
-    let world = application(&sim, |builder| {
-        builder.site(|site| site.domain("app.example.com").satellite(true))
-    })
-    .await;
+    let world = application(&sim, |builder| builder.site(satellite)).await;
     let session = somebody(&sim);
     let token = |ago| {
         let token = sim.token(&session).ago(Duration::from_secs(ago));
@@ -142,8 +144,7 @@ async fn a_satellite_asks_after_a_sign_in_or_at_first_if_told_to_and_never_twice
     ] {
         let sim = clerk(InstanceKind::Production);
         let world = application(&sim, |builder| {
-            let site =
-                |site: Site| site.domain("app.example.com").satellite(true).auto_sync(auto_sync);
+            let site = |site: Site| satellite(site).auto_sync(auto_sync);
             builder.site(site)
         })
         .await;
@@ -163,10 +164,7 @@ async fn a_satellite_asks_after_a_sign_in_or_at_first_if_told_to_and_never_twice
 #[tokio::test(start_paused = true)]
 async fn who_signed_in_elsewhere_since_is_who_the_satellite_shows() {
     let sim = clerk(InstanceKind::Production);
-    let world = application(&sim, |builder| {
-        builder.site(|site| site.domain("app.example.com").satellite(true))
-    })
-    .await;
+    let world = application(&sim, |builder| builder.site(satellite)).await;
     let before = sim.sign_in("user_before");
     let token = sim.token(&before).claim("iss", "https://clerk.app.example.com").sign();
     somebody(&sim);
@@ -182,9 +180,7 @@ async fn who_signed_in_elsewhere_since_is_who_the_satellite_shows() {
 async fn in_development(sim: &SimClerk) -> (World, World) {
     let sign_in = Url::parse(PRIMARY).and_then(|url| url.join("/sign-in")).expect("an address");
     let satellite = application(sim, |builder| {
-        builder.site(|site| {
-            site.domain("app.example.com").satellite(true).auto_sync(true).sign_in(sign_in)
-        })
+        builder.site(|site| satellite(site).auto_sync(true).sign_in(sign_in))
     })
     .await;
     (satellite, application(sim, |builder| builder).await)
