@@ -196,6 +196,10 @@ impl Site {
         PublishableKey::for_host(&self.issuing_host(), self.kind()).unwrap_or(self.key.clone())
     }
 
+    pub(crate) fn own_domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
     pub(crate) fn has_proxy(&self) -> bool {
         self.proxy.is_some()
     }

@@ -12,7 +12,7 @@ use url::Url;
 
 pub use error::ConfigError;
 
-use self::address::{check_address, check_party};
+use self::address::{check_address, check_domain, check_party};
 use self::error::invalid;
 use crate::authenticate::{Proxy, Site};
 use crate::jwks::{KeySet, PemError};
@@ -201,6 +201,9 @@ impl ClerkConfig {
         ];
         for (name, url) in addresses {
             url.map_or(Ok(()), |url| check_address(name, url))?;
+        }
+        if let Some(domain) = self.site.own_domain() {
+            check_domain("the site's domain", domain)?;
         }
         self.site.check().map_err(|error| invalid("site", &error))?;
         self.canaries.iter().try_for_each(|url| check_address("an egress canary", url))

@@ -181,13 +181,13 @@ impl Builder {
         self
     }
 
-    /// Another source of time. Default: [`SystemClock`].
+    /// Another source of time. Default: [`SystemClock`](crate::clock::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Another wire to Clerk. Default: [`HttpUpstream`].
+    /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
     pub fn upstream(mut self, upstream: impl Upstream) -> Self {
         self.upstream = Some(Arc::new(upstream));
         self

@@ -131,6 +131,7 @@ async fn settings_that_cannot_be_used_are_errors() {
     for config in [
         config(&sim).authorized_parties(["https://app.example.com/path"]),
         config(&sim).site(|site| site.satellite(true)),
+        config(&sim).site(|site| site.domain("https://app.example.org").satellite(true)),
         config(&sim).frontend_api("http://clerk.example.com".parse().expect("an address")),
     ] {
         let found = findings(&sim, config).await;
