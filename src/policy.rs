@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::Access;
+use crate::access::{Access, Reverification};
 
 /// The longest grace that any configuration can give, counted from a token's `exp`.
 pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -58,6 +58,28 @@ impl RoutePolicy {
     #[must_use]
     pub fn permission(self, permission: impl Into<Cow<'static, str>>) -> Self {
         let access = self.demanded().and_permission(permission);
+        self.access(access)
+    }
+
+    /// Requires a feature of the user's or the organisation's plan, as `teams`; 403 without it.
+    #[must_use]
+    pub fn feature(self, feature: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_feature(feature);
+        self.access(access)
+    }
+
+    /// Requires a plan of the user or the organisation, as `pro`; 403 without it.
+    #[must_use]
+    pub fn plan(self, plan: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_plan(plan);
+        self.access(access)
+    }
+
+    /// Requires a recent verification. When it was too long ago the answer is a 403 that Clerk's
+    /// front-end `useReverification` understands, and 503 in grace, when nobody can verify.
+    #[must_use]
+    pub fn reverification(self, demand: Reverification) -> Self {
+        let access = self.demanded().and_reverification(demand);
         self.access(access)
     }
 

@@ -10,6 +10,9 @@ use super::site::Site;
 use crate::clock::Timestamp;
 use crate::token::{bearer, leading_number};
 
+/// Whether a satellite has asked its primary application.
+const SYNCED: &str = "__clerk_synced";
+
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The head of a request.
@@ -110,6 +113,20 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn clean_address(&self) -> Url {
         super::address::without(&self.address, &super::resolve::MARKS)
+    }
+
+    /// Where to go on after a handshake. An address of a satellite then says that it asked, unless
+    /// its session says so, or it would ask again.
+    #[must_use]
+    pub fn settled_address(&self, signed_in: bool) -> Url {
+        let clean = self.clean_address();
+        let marked = param(&clean, SYNCED).is_some();
+        if !self.site.is_satellite() || (signed_in && !marked) {
+            return clean;
+        }
+        let mut settled = super::address::without(&clean, &[SYNCED]);
+        settled.query_pairs_mut().append_pair(SYNCED, "true");
+        settled
     }
 
     /// The request comes back from a handshake: by its address, or by a cookie.

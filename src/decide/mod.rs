@@ -132,7 +132,7 @@ pub enum Decision {
 /// | 3 | malformed, forged, another party's | any | required | 401 |
 /// | 4 | good, but its session is revoked | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
-/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
+/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401 |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
@@ -173,7 +173,8 @@ pub fn decide(
 
 /// A session that is there, but lacks what the route demands.
 fn insists(rejection: Rejection) -> bool {
-    matches!(rejection, Rejection::Forbidden | Rejection::FreshRequired)
+    use Rejection::{Forbidden, FreshRequired, Reverify};
+    matches!(rejection, Forbidden | FreshRequired | Reverify(_))
 }
 
 /// What stands between a request and the application.
@@ -316,12 +317,7 @@ impl Judgement<'_> {
         if session.status != SessionStatus::Active && !self.route.accepts_pending {
             return Err(Rejection::Pending);
         }
-        let Some(demand) = self.route.access.as_deref() else { return Ok(()) };
-        if auth.has(demand) {
-            return Ok(());
-        }
-        // In grace a verification ages, and only Clerk could renew it.
-        Err(if session.has(demand) { Rejection::FreshRequired } else { Rejection::Forbidden })
+        self.route.access.as_deref().map_or(Ok(()), |demand| auth.check(demand))
     }
 }
 

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::grace::GraceDenial;
+use crate::access::Reverification;
 use crate::token::InvalidToken;
 
 /// Why a request does not pass: a status, a stable code, and a sentence for the public.
@@ -24,6 +25,8 @@ pub enum Rejection {
     Pending,
     /// The session lacks a role or permission.
     Forbidden,
+    /// The user must prove again who they are, in this way.
+    Reverify(Reverification),
     /// It cannot be told whether the request should pass.
     Unavailable(Unavailable),
     /// The handler wants a session that was renewed, and Clerk cannot renew it now.
@@ -42,6 +45,8 @@ pub enum Snag {
     Clock,
     /// What Clerk sends was not signed for this instance.
     Keys,
+    /// Fresh tokens are not made for this application.
+    Party,
     /// The cookies that Clerk sets do not come back.
     Cookies,
 }
@@ -71,7 +76,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED
             }
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Reverify(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) | Self::FreshRequired => StatusCode::SERVICE_UNAVAILABLE,
             Self::LayerMissing => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -85,6 +90,7 @@ impl Rejection {
             Self::Invalid(_) | Self::Revoked | Self::Pending => "invalid_token",
             Self::Stuck(_) => "sign_in_loop",
             Self::Forbidden => "insufficient_permission",
+            Self::Reverify(_) => "reverification_required",
             Self::Unavailable(_) => "authentication_unavailable",
             Self::FreshRequired => "step_up_unavailable",
             Self::LayerMissing => "authentication_layer_missing",
@@ -100,6 +106,7 @@ impl Rejection {
             Self::Revoked => "session-revoked",
             Self::Pending => "session-pending",
             Self::Forbidden => "insufficient-permission",
+            Self::Reverify(_) => "reverification-required",
             Self::Unavailable(Unavailable::Outage) => "outage",
             Self::Unavailable(Unavailable::GraceDenied(denial)) => denial.code(),
             Self::Unavailable(Unavailable::Uncertain) => "uncertain",
@@ -108,6 +115,7 @@ impl Rejection {
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",
+            Self::Stuck(Snag::Party) => "handshake-loop-party",
             Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
             Self::LayerMissing => "layer-missing",
         }
@@ -123,6 +131,7 @@ impl Rejection {
             Self::Revoked => "The session has ended; sign in again.",
             Self::Pending => "The session has tasks to complete first.",
             Self::Forbidden => "The session lacks a role or permission that this needs.",
+            Self::Reverify(_) => "This needs a recent proof of who you are; verify again.",
             Self::Unavailable(_) => {
                 "Authentication is currently unavailable. You are not signed out; try again shortly."
             }
@@ -134,6 +143,9 @@ impl Rejection {
             }
             Self::Stuck(Snag::Keys) => {
                 "This server is configured with keys of another instance than the one that signs visitors in. Whoever runs this site has to set that right."
+            }
+            Self::Stuck(Snag::Party) => {
+                "Signing in did not work, several times in a row: the sign-in service does not say that the session is for this server, and the server is configured to insist on it (authorized parties)."
             }
             Self::Stuck(Snag::Cookies) => {
                 "The cookies that keep you signed in do not reach this server. Allow cookies for this site in your browser, then try again. If they are allowed, the site may be set up for another domain, and whoever runs it has to set that right."

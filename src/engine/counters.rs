@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     forbidden: AtomicU64,
     unavailable: AtomicU64,
     handshakes: AtomicU64,
+    without_azp: AtomicU64,
     upstream_calls: AtomicU64,
     state_failures: AtomicU64,
     signals_dropped: AtomicU64,
@@ -38,6 +39,9 @@ pub struct Counts {
     pub unavailable: u64,
     /// Browsers sent to Clerk for a fresh session.
     pub handshakes: u64,
+    /// Tokens that were verified and name no application they were made for. Each counts once, at its
+    /// first request; [`AzpPolicy::Required`](crate::token::AzpPolicy::Required) would refuse them.
+    pub without_azp: u64,
     /// Questions asked of Clerk and its status page.
     pub upstream_calls: u64,
     /// Times the state directory could not be read or written.
@@ -65,6 +69,7 @@ counted! {
     answered_forbidden => forbidden,
     answered_unavailable => unavailable,
     sent_to_clerk => handshakes,
+    saw_no_azp => without_azp,
     asked_upstream => upstream_calls,
     state_failed => state_failures,
     signal_dropped => signals_dropped,
@@ -82,6 +87,7 @@ impl Counters {
             forbidden: read(&self.forbidden),
             unavailable: read(&self.unavailable),
             handshakes: read(&self.handshakes),
+            without_azp: read(&self.without_azp),
             upstream_calls: read(&self.upstream_calls),
             state_failures: read(&self.state_failures),
             signals_dropped: read(&self.signals_dropped),

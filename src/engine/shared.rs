@@ -89,6 +89,7 @@ pub(crate) enum Signal {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
+    /// Of the issuer; a satellite's is not the instance's own.
     pub(crate) key: PublishableKey,
     pub(crate) rules: Rules,
     /// How long a request may wait for keys.
@@ -103,6 +104,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Fixed {
     pub(crate) key: PublishableKey,
+    pub(crate) names: CookieNames,
     pub(crate) rules: Rules,
     pub(crate) expectations: Expectations,
     pub(crate) clock: Arc<dyn Clock>,
@@ -128,7 +130,7 @@ impl Shared {
         };
         let shared = Self {
             core: Arc::new(core),
-            names: CookieNames::of(&fixed.key),
+            names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,
             expectations: fixed.expectations,
@@ -183,6 +185,9 @@ impl Shared {
 
     fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
+        if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
+            self.core.counters.saw_no_azp();
+        }
         let known = Arc::new(Known::new(token, verified));
         self.core.tokens.insert(digest, &known);
         Ok(known)

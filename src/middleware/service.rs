@@ -220,7 +220,7 @@ impl Gate {
                     _ => {}
                 }
             }
-            Rejection::Forbidden => counters.answered_forbidden(),
+            Rejection::Forbidden | Rejection::Reverify(_) => counters.answered_forbidden(),
             _ => counters.answered_unauthorized(),
         }
     }

@@ -72,7 +72,9 @@ impl Gate {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
-            Ok(answer) if self.demands(request) => self.stay_or_go(&context, &answer, plain, scene),
+            Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
+                self.stay_or_go(&context, &answer, plain, scene)
+            }
             Ok(_) => plain,
             Err(Waiting::Nonce(nonce)) => Passage::Exchange(nonce).into(),
             Err(Waiting::InVain) if plain.is_open() => plain,
@@ -125,7 +127,8 @@ impl Gate {
         // Whoever was not sent may have followed somebody else's link into somebody else's session.
         let keep = sent || !by_address;
         let cookies = if keep { set_cookies(&answer.headers) } else { Vec::new() };
-        let clean = context.clean_address();
+        let signed_in = matches!(answer.state, State::SignedIn { .. });
+        let clean = context.settled_address(signed_in);
         if sent && clean != context.address {
             return Judged { cookies, ..detour(&clean) };
         }
@@ -151,7 +154,7 @@ impl Gate {
         scene: Scene<'_>,
     ) -> Judged {
         let reason = answer.state.reason();
-        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason));
+        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
@@ -170,14 +173,19 @@ impl Gate {
         }
     }
 
-    /// A session that is good as it is goes to Clerk only for another organisation, or for want of
-    /// `__client_uat`. A refusal that Clerk cannot change is not taken there.
-    fn is_worth_it(&self, plain: &Passage, reason: &Reason) -> bool {
+    /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
+    /// organisation, or when its address says that something happened elsewhere. A refusal that Clerk
+    /// cannot change is not taken there.
+    fn is_worth_it(&self, plain: &Passage, reason: &Reason, context: &Context<'_>) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
+        let first = context.redirects == 0.0;
         match plain {
+            _ if *reason == Reason::PrimaryRespondsToSyncing => first,
             Passage::Open(outcome) => match reason {
                 _ if outcome.auth.as_ref().is_none_or(|auth| auth.grace().is_some()) => false,
-                Reason::OrganizationMismatch => true,
+                Reason::OrganizationMismatch
+                | Reason::DevBrowserSync
+                | Reason::SatelliteNeedsSyncing => first,
                 Reason::TokenWithoutClientUat => self.visits.client_uat != ClientUat::Ignored,
                 _ => false,
             },
@@ -203,6 +211,11 @@ impl Gate {
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         Url::parse(&format!("{scheme}://{host}{path}")).ok()
     }
+}
+
+/// A satellite of a development instance asks its primary application, on any page of it.
+fn is_for_satellite(answer: &Answer) -> bool {
+    answer.state.reason() == Some(&Reason::PrimaryRespondsToSyncing)
 }
 
 /// What stands between a request and its answer.
@@ -235,8 +248,9 @@ fn can_exchange(scene: Scene<'_>) -> bool {
 
 /// What keeps the browser from coming back with a session, as far as this request shows.
 fn snag(answer: &Answer) -> Snag {
-    use InvalidToken::{Expired, IssuedInFuture, NotYet};
+    use InvalidToken::{AuthorizedParty, Expired, IssuedInFuture, NotYet};
     match &answer.arrival {
+        Arrival::Failed(Reason::Token(AuthorizedParty)) => return Snag::Party,
         Arrival::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => return Snag::Clock,
         Arrival::Failed(_) => return Snag::Keys,
         _ => {}

@@ -1,5 +1,6 @@
 //! The handle: the layer that applications wrap themselves in, and the controls beside it.
 
+mod assemble;
 mod builder;
 
 use std::sync::Arc;

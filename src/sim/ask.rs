@@ -11,6 +11,8 @@ use super::surface::{Host, SimSurface};
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) host: Host,
+    /// The satellite domain, when the Frontend API is asked there.
+    pub(super) satellite: Option<String>,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: String,
@@ -73,7 +75,15 @@ mod tests {
 
     fn ask(host: Host, method: Method, path: &str) -> Ask {
         let (path, query) = (path.to_owned(), String::new());
-        Ask { host, method, path, query, headers: HeaderMap::new(), body: Bytes::new() }
+        Ask {
+            host,
+            satellite: None,
+            method,
+            path,
+            query,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
     }
 
     #[test]

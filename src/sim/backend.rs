@@ -23,7 +23,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
             Answer::ok(&json!({ "object": "total_count", "total_count": count }))
         }
         ["v1", "clients", "handshake_payload"] if get => handshake_payload(state, ask),
-        ["v1", "sessions", id, "tokens"] if post => mint::answer(state, id, None),
+        ["v1", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "sessions", id, "revoke"] if post => revoke(state, id),
         _ => Answer::not_found(),
     }

@@ -184,6 +184,12 @@ impl SimClerk {
         self.state.sessions().join(session.id.as_str(), organization);
     }
 
+    /// Makes the user of a session a member of one more organisation, which a handshake can make the
+    /// active one.
+    pub fn add_membership(&self, session: &SimSession, organization: SimOrganization) {
+        self.state.sessions().enroll(session.id.as_str(), organization);
+    }
+
     /// Takes every browser that shows no cookie of its own for the one with this session, or, with
     /// `None`, for one that is signed out. At first there is none.
     pub fn set_browser_session(&self, session: Option<&SimSession>) {
@@ -196,7 +202,7 @@ impl SimClerk {
     pub fn mint(&self, session: &SimSession) -> String {
         let live = self.state.sessions().get(session.id.as_str()).cloned();
         match live {
-            Some(live) => mint::mint(&self.state, live, None).sign(),
+            Some(live) => mint::ordinary(&self.state, live).sign(),
             None => self.token(session).sign(),
         }
     }

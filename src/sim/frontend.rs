@@ -1,10 +1,10 @@
 //! The Frontend API: what a browser asks Clerk.
 
-use http::header::{ORIGIN, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, text};
+use super::answer::Answer;
 use super::ask::Ask;
 use super::handshake;
 use super::mint;
@@ -24,9 +24,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         ["v1", "environment"] if get => Answer::ok(&environment(state)),
         ["v1", "client"] if get => Answer::ok(&client(state, ask)),
         ["v1", "client", "handshake"] if get => handshake::answer(state, ask),
-        ["v1", "client", "sessions", id, "tokens"] if post => {
-            mint::answer(state, id, text(&ask.headers, &ORIGIN))
-        }
+        ["v1", "client", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "client", "sessions", id, "touch"] if post => touch(state, id),
         ["v1", "client", "sessions", id, "end" | "remove"] if post => end(state, id),
         ["v1", "client", "sign_ins"] if post => sign_in(state, ask),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use url::Url;
 
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::id::KeyId;
@@ -26,6 +27,7 @@ const HANDSHAKES: usize = 1024;
 pub(super) struct State {
     publishable: PublishableKey,
     secret: SecretKey,
+    satellites: Vec<String>,
     clock: Arc<dyn Clock>,
     date_skew: AtomicI64,
     keys: Mutex<Vec<Arc<SigningKey>>>,
@@ -41,12 +43,14 @@ impl State {
     pub(super) fn new(
         publishable: PublishableKey,
         secret: SecretKey,
+        satellites: Vec<String>,
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Self {
         Self {
             publishable,
             secret,
+            satellites,
             clock,
             date_skew: AtomicI64::new(0),
             keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
@@ -65,6 +69,12 @@ impl State {
 
     pub(super) fn secret_key(&self) -> &SecretKey {
         &self.secret
+    }
+
+    /// The satellite domain whose Frontend API has this address.
+    pub(super) fn satellite_of(&self, url: &Url) -> Option<String> {
+        let domain = url.host_str()?.strip_prefix("clerk.")?;
+        self.satellites.iter().find(|known| *known == domain).cloned()
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {

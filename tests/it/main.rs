@@ -2,9 +2,13 @@
 
 mod answers;
 mod architecture;
+mod browser;
+#[cfg(feature = "cli")]
+mod command;
 mod contract;
 mod doctor;
 mod grace;
+mod guards;
 mod handshake;
 mod health;
 mod hostile;
@@ -12,6 +16,8 @@ mod judgement;
 mod keys;
 mod layer;
 mod outage;
+mod parties;
 mod restart;
+mod sites;
 mod support;
 mod wire;

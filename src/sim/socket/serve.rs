@@ -48,6 +48,7 @@ async fn answer(
     let body = Limited::new(body, BODY).collect().await;
     let ask = Ask {
         host,
+        satellite: None,
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
