@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::peek::Peek;
 use super::reason::{KeyFailure, Reason};
 use crate::clock::Timestamp;
 use crate::handshake;
 use crate::jwks::KeySet;
-use crate::token::{Expectations, InvalidToken, Jws, Timing};
+use crate::token::{Expectations, InvalidToken, Jws, Peek, Timing};
 use crate::verify::{Unverified, Verified, verify};
 
 /// Keys, rules and the time.

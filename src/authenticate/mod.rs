@@ -29,11 +29,9 @@
 
 mod address;
 mod context;
-mod cookies;
 mod evidence;
 mod flow;
 mod organization;
-mod peek;
 mod reason;
 mod redirect;
 mod referrer;
@@ -46,7 +44,6 @@ use url::Url;
 
 pub use address::public_address;
 pub use context::{Carrier, Context, Head};
-pub use cookies::Cookies;
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;
 pub use reason::{KeyFailure, Reason, RefreshDenial};

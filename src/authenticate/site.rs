@@ -15,7 +15,7 @@ const AUTO_PROXY_PATH: &str = "/__clerk";
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Site {
     key: PublishableKey,
-    suffix: String,
+    names: CookieNames,
     domain: Option<String>,
     satellite: bool,
     auto_sync: bool,
@@ -74,7 +74,7 @@ impl Site {
     #[must_use]
     pub fn new(key: PublishableKey) -> Self {
         Self {
-            suffix: CookieNames::of(&key).suffix().to_owned(),
+            names: CookieNames::of(&key),
             key,
             domain: None,
             satellite: false,
@@ -200,8 +200,8 @@ impl Site {
         &self.organizations
     }
 
-    pub(super) fn suffix(&self) -> &str {
-        &self.suffix
+    pub(super) fn names(&self) -> &CookieNames {
+        &self.names
     }
 
     /// The host in the `iss` of this instance's tokens: no proxy changes it, a satellite's domain

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use clerk_resilience::authenticate::{
-    Answer, Answers, Context, Cookies, Evidence, Head, KeyFailure, Need, OrganizationSync, Proxy,
+    Answer, Answers, Context, Evidence, Head, KeyFailure, Need, OrganizationSync, Proxy,
     RefreshDenial, Site, State, authenticate, public_address,
 };
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::{JwksError, KeySet};
 use clerk_resilience::key::PublishableKey;
-use clerk_resilience::token::Expectations;
+use clerk_resilience::token::{Expectations, cookies};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::Url;
@@ -22,8 +22,10 @@ type Outcome = Result<(), String>;
 
 fn check_url_and_cookies(row: &Value) -> Outcome {
     let request = Request::read(row);
-    let cookies = Cookies::read(&request.headers);
-    let found: BTreeMap<_, _> = cookies.iter().collect();
+    let mut found = BTreeMap::new();
+    for (name, value) in cookies(&request.headers) {
+        found.entry(name).or_insert(value);
+    }
     let address = public_address(&request.address, &request.headers);
     let expected = &row["expected"];
     same("clerkUrl", &json!(address.as_str()), &expected["clerkUrl"])?;

@@ -3,6 +3,7 @@
 mod answers;
 mod architecture;
 mod contract;
+mod cookies;
 mod doctor;
 mod grace;
 mod handshake;
