@@ -25,7 +25,7 @@ pub struct Head<'a> {
 }
 
 /// A request as authentication sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context<'a> {
     pub(super) site: &'a Site,
     pub(super) get: bool,

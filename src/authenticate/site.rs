@@ -151,13 +151,21 @@ impl Site {
     ///
     /// [`SiteError`] says what a satellite lacks.
     pub fn check(&self) -> Result<(), SiteError> {
-        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
-            return Err(SiteError::SatelliteWithoutDomain);
-        }
         if self.satellite && self.is_development() && self.sign_in.is_none() {
             return Err(SiteError::SatelliteWithoutSignIn);
         }
+        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
+            return Err(SiteError::SatelliteWithoutDomain);
+        }
         Ok(())
+    }
+
+    /// Whether the application cannot do without a secret key: the nonce that a handshake answers with
+    /// is looked up with one. Unless [`nonces`](Self::nonces) says otherwise it cannot, as in Clerk's
+    /// SDK.
+    #[must_use]
+    pub fn needs_secret_key(&self) -> bool {
+        self.nonces
     }
 
     pub(super) fn kind(&self) -> InstanceKind {
@@ -170,10 +178,6 @@ impl Site {
 
     pub(super) fn is_satellite(&self) -> bool {
         self.satellite
-    }
-
-    pub(super) fn takes_nonces(&self) -> bool {
-        self.nonces
     }
 
     /// The proxy is on this machine, and speaks plain `http`.
