@@ -77,7 +77,7 @@ mod tests {
         let (keys, expect) = (KeySet::default(), Expectations::any());
         let now = Timestamp::from_secs(1);
         let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };
-        let mut printed = String::new();
+        let mut printed = Vec::new();
         for (name, value) in [
             (AUTHORIZATION, "Bearer ak_SECRET"),
             (AUTHORIZATION, "Bearer SECRET"),
@@ -86,13 +86,15 @@ mod tests {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
             let head = Head { method: &Method::GET, address: &address, headers: &headers };
             let accepts = Accepts::AnyOf(TokenKinds::any());
+            let judged =
+                |answers: &Answers| authenticate(&site, head, &accepts, &evidence, answers);
             let mut answers = Answers { backend_api: true, ..Answers::default() };
-            printed += &format!("{:?}", Context::new(&site, head, now));
-            printed += &format!("{:?}", authenticate(&site, head, &accepts, &evidence, &answers));
+            printed.push(format!("{:?}", Context::new(&site, head, now)));
+            printed.push(format!("{:?}", judged(&answers)));
             answers.payload = Some(Some(vec!["__session=SECRET".to_owned()]));
-            printed += &format!("{answers:?}");
-            printed += &format!("{:?}", authenticate(&site, head, &accepts, &evidence, &answers));
+            printed.push(format!("{answers:?} {:?}", judged(&answers)));
         }
+        let printed = printed.concat();
         assert!(!printed.contains("SECRET"), "{printed}");
         assert!(printed.contains("Machine") && printed.contains("Payload"), "{printed}");
     }
