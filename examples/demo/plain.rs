@@ -73,7 +73,7 @@ async fn verify_session(
 impl Plain {
     async fn user(&self, headers: &HeaderMap) -> Result<PlainUser, Failure> {
         let names = CookieNames::of(&self.publishable);
-        let located = locate(headers, &names, &self.publishable);
+        let located = locate(headers, &names, &self.publishable, self.clock.now().wall);
         let token = located.token().ok_or(Failure::Unauthorized)?;
         let keys = self.keys().await.ok_or(Failure::Unauthorized)?;
         let expect = Expectations::session_tokens(self.publishable.issuer());

@@ -15,7 +15,7 @@ const AUTO_PROXY_PATH: &str = "/__clerk";
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Site {
     key: PublishableKey,
-    suffix: String,
+    names: CookieNames,
     domain: Option<String>,
     satellite: bool,
     auto_sync: bool,
@@ -77,7 +77,7 @@ impl Site {
     #[must_use]
     pub fn new(key: PublishableKey) -> Self {
         Self {
-            suffix: CookieNames::of(&key).suffix().to_owned(),
+            names: CookieNames::of(&key),
             key,
             domain: None,
             satellite: false,
@@ -154,11 +154,11 @@ impl Site {
     ///
     /// [`SiteError`] says what a satellite lacks.
     pub fn check(&self) -> Result<(), SiteError> {
-        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
-            return Err(SiteError::SatelliteWithoutDomain);
-        }
         if self.satellite && self.is_development() && self.sign_in.is_none() {
             return Err(SiteError::SatelliteWithoutSignIn);
+        }
+        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
+            return Err(SiteError::SatelliteWithoutDomain);
         }
         let sign_in = self.sign_in.as_ref().and_then(authority);
         if self.satellite && sign_in.is_some() && sign_in == self.domain {
@@ -211,6 +211,14 @@ impl Site {
         }
     }
 
+    /// Whether the application cannot do without a secret key: the nonce that a handshake answers with
+    /// is looked up with one. Unless [`nonces`](Self::nonces) says otherwise it cannot, as in Clerk's
+    /// SDK.
+    #[must_use]
+    pub fn needs_secret_key(&self) -> bool {
+        self.nonces
+    }
+
     pub(super) fn kind(&self) -> InstanceKind {
         self.key.kind()
     }
@@ -221,10 +229,6 @@ impl Site {
 
     pub(super) fn is_satellite(&self) -> bool {
         self.satellite
-    }
-
-    pub(super) fn takes_nonces(&self) -> bool {
-        self.nonces
     }
 
     /// The proxy is on this machine, and speaks plain `http`.
@@ -251,8 +255,8 @@ impl Site {
         &self.organizations
     }
 
-    pub(super) fn suffix(&self) -> &str {
-        &self.suffix
+    pub(super) fn names(&self) -> &CookieNames {
+        &self.names
     }
 
     /// The host in the `iss` of this instance's tokens: no proxy changes it, a satellite's domain

@@ -16,7 +16,7 @@ use crate::health::Verdict;
 use crate::key::PublishableKey;
 use crate::revocation::Revocations;
 use crate::snapshot::Snapshot;
-use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, client_uat, locate};
+use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, locate};
 use crate::verify::{UnknownKey, Unverified, Verified, verify};
 
 /// So many signals may wait for the driver; more are dropped and counted.
@@ -146,13 +146,8 @@ impl Shared {
     }
 
     /// The token of a request.
-    pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap) -> Located<'a> {
-        locate(headers, &self.names, &self.key)
-    }
-
-    /// The `__client_uat` that belongs to a session cookie.
-    pub(crate) fn client_uat(&self, headers: &http::HeaderMap, token: &str) -> Option<f64> {
-        client_uat(headers, &self.names, token)
+    pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap, now: Moment) -> Located<'a> {
+        locate(headers, &self.names, &self.key, now.wall)
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {

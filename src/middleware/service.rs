@@ -86,11 +86,11 @@ impl Gate {
     pub(super) fn judge<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
         let now = self.shared.now();
         let known = self.shared.core.load();
-        let token = self.shared.locate(request.headers());
+        let token = self.shared.locate(request.headers(), now);
         let examined = self.shared.examine(token.token(), &known, now);
         let verified = token.token().zip(examined.verified());
         let scene = Scene { known: &known, now, heard, verified };
-        let contradicted = self.is_contradicted(&token, &examined, request.headers());
+        let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
         let mut judged = Judged::from(self.weigh(request, believed, scene));
         if !matches!(judged.passage, Passage::AwaitKeys) && self.is_visit(request) {
@@ -115,14 +115,9 @@ impl Gate {
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
     #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact")]
-    fn is_contradicted(
-        &self,
-        token: &Located<'_>,
-        examined: &Examined,
-        headers: &HeaderMap,
-    ) -> bool {
+    fn is_contradicted(&self, token: &Located<'_>, examined: &Examined) -> bool {
         let policy = self.visits.client_uat;
-        let Located::Cookie(token) = token else { return false };
+        let Located::Cookie { client_uat, .. } = *token else { return false };
         if policy == ClientUat::Ignored {
             return false;
         }
@@ -130,7 +125,7 @@ impl Gate {
             Examined::Verified(known, _) => known.verified.session().issued_at,
             _ => None,
         };
-        match self.shared.client_uat(headers, token) {
+        match client_uat {
             None => policy == ClientUat::Required,
             Some(uat) => uat == 0.0 || issued.is_some_and(|issued| (issued.as_secs() as f64) < uat),
         }

@@ -97,7 +97,7 @@ impl Gate {
             backend_api: self.visits.exchange.is_some(),
             // Renewal by refresh token is not among the things that a request waits for.
             refreshed: Some(Err(RefreshDenial::NoBackendApi)),
-            payload: None,
+            ..Answers::default()
         };
         match &scene.heard.payload {
             Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),

@@ -6,6 +6,7 @@ mod browser;
 #[cfg(feature = "cli")]
 mod command;
 mod contract;
+mod cookies;
 mod doctor;
 mod grace;
 mod guards;
