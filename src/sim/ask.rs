@@ -1,5 +1,6 @@
 //! A request as the handlers see it, whichever front end brought it.
 
+use bytes::Bytes;
 use http::header::COOKIE;
 use http::{HeaderMap, Method};
 use url::form_urlencoded;
@@ -14,6 +15,7 @@ pub(super) struct Ask {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Ask {
@@ -22,6 +24,12 @@ impl Ask {
         form_urlencoded::parse(self.query.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
+    }
+
+    /// A text among the members of the JSON in the body.
+    pub(super) fn member(&self, name: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        body.get(name)?.as_str().map(str::to_owned)
     }
 
     /// The first cookie of that name, as it stands.
@@ -55,7 +63,9 @@ impl Ask {
             },
             Host::Backend => match segments.as_slice() {
                 ["v1", "jwks"] => SimSurface::BackendJwks,
-                ["v1", "sessions", _, "tokens", ..] => SimSurface::BackendApi,
+                ["v1", "sessions", _, "tokens" | "refresh", ..] | [.., "verify"] => {
+                    SimSurface::BackendApi
+                }
                 _ if self.reads() => SimSurface::BackendApi,
                 _ => SimSurface::BackendMutation,
             },
@@ -69,7 +79,7 @@ mod tests {
 
     fn ask(host: Host, method: Method, path: &str) -> Ask {
         let (path, query) = (path.to_owned(), String::new());
-        Ask { host, method, path, query, headers: HeaderMap::new() }
+        Ask { host, method, path, query, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     #[test]
@@ -87,6 +97,8 @@ mod tests {
             (Host::Frontend, Method::GET, "/", S::Client),
             (Host::Backend, Method::GET, "/v1/jwks", S::BackendJwks),
             (Host::Backend, Method::POST, "/v1/sessions/s/tokens", S::BackendApi),
+            (Host::Backend, Method::POST, "/v1/sessions/s/refresh", S::BackendApi),
+            (Host::Backend, Method::POST, "/api_keys/verify", S::BackendApi),
             (Host::Backend, Method::POST, "/v1/sessions/s/revoke", S::BackendMutation),
             (Host::Backend, Method::GET, "/v1/users/count", S::BackendApi),
             (Host::Status, Method::GET, "/api/v2/summary.json", S::StatusPage),

@@ -27,7 +27,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     };
     let live = presented(state, ask).or_else(|| frontend::browser(state, ask));
     let suffixed = ask.param("suffixed_cookies").is_some_and(|value| value == "true");
-    let directives = Directives::new(state, &target, suffixed).all(live);
+    let directives = directives(state, &target.origin().ascii_serialization(), suffixed, live);
     let (name, value) = match ask.param("format").as_deref() {
         Some("nonce") => ("__clerk_handshake_nonce", state.keep_handshake(directives)),
         _ => ("__clerk_handshake", handshake_token(state, &directives)),
@@ -71,6 +71,16 @@ fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     url
 }
 
+/// The `Set-Cookie` lines for a browser at an origin.
+pub(super) fn directives(
+    state: &State,
+    origin: &str,
+    suffixed: bool,
+    live: Option<Live>,
+) -> Vec<String> {
+    Directives::new(state, origin, suffixed).all(live)
+}
+
 /// What distinguishes the cookies of one instance: eight letters of the publishable key's SHA-1.
 pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_str().as_bytes());
@@ -88,11 +98,11 @@ struct Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    fn new(state: &'a State, target: &Url, suffixed: bool) -> Self {
+    fn new(state: &'a State, origin: &str, suffixed: bool) -> Self {
         Self {
             state,
-            origin: target.origin().ascii_serialization(),
-            secure: target.scheme() == "https",
+            origin: origin.to_owned(),
+            secure: origin.starts_with("https:"),
             suffix: suffixed.then(|| cookie_suffix(state.publishable_key())),
         }
     }

@@ -60,6 +60,7 @@ fn ask(host: Host, call: Call) -> Ask {
         path: call.url.path().to_owned(),
         query: call.url.query().unwrap_or_default().to_owned(),
         headers: call.headers,
+        body: call.body,
     }
 }
 

@@ -23,7 +23,8 @@
 //! | Frontend API | `GET /.well-known/jwks.json`, `/v1/client`, `/v1/environment`, `/v1/health`, `/v1/client/handshake` |
 //! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins?identifier=…` |
 //! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
-//! | | `POST /v1/sessions/{sid}/tokens`, `…/revoke` |
+//! | | `POST /v1/sessions/{sid}/tokens`, `…/refresh`, `…/revoke` |
+//! | | `POST /api_keys/verify`, `/m2m_tokens/verify`, `/oauth_applications/access_tokens/verify` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
 //!
 //! Recorded outages can be [replayed](SimClerk::replay) from a [timeline].
@@ -42,9 +43,11 @@ mod fault;
 mod faults;
 mod frontend;
 mod handshake;
+mod machine;
 mod memory;
 mod mint;
 mod permissions;
+mod refresh;
 mod respond;
 mod session;
 mod signing;
@@ -59,6 +62,7 @@ pub use builder::SimBuilder;
 pub use clerk::SimClerk;
 pub use clock::SimClock;
 pub use fault::{SimBody, SimFault};
+pub use machine::SimMachine;
 pub use session::{SimOrganization, SimSession};
 pub use status_page::{SimBoard, SimComponentState};
 pub use surface::SimSurface;

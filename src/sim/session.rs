@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, SessionId, UserId};
 
+use super::state::random_text;
+
 /// A session at a simulated Clerk, as [`SimClerk::sign_in`] makes it.
 ///
 /// [`SimClerk::sign_in`]: super::SimClerk::sign_in
@@ -58,6 +60,7 @@ impl SimOrganization {
 pub(super) struct Live {
     pub(super) session: SimSession,
     pub(super) organization: Option<SimOrganization>,
+    pub(super) refresh_token: String,
 }
 
 /// Every session there is and was.
@@ -72,7 +75,9 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn add(&mut self, session: SimSession) {
         self.users.insert(session.user.clone());
-        self.alive.insert(session.id.clone(), Live { session, organization: None });
+        let refresh_token = random_text("rt_", 32);
+        let id = session.id.clone();
+        self.alive.insert(id, Live { session, organization: None, refresh_token });
     }
 
     /// Ends a session; false when there is none of that name.

@@ -19,7 +19,7 @@ use super::super::state::State;
 use super::super::surface::Host;
 use super::raw;
 
-/// How much of a request's body is read before the answer; it is not looked at.
+/// How much of a request's body is read before the answer.
 const BODY: usize = 64 * 1024;
 
 /// Reads one request and answers it, or takes the socket back from hyper and misbehaves on it.
@@ -44,14 +44,15 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Break> {
     let (head, body) = request.into_parts();
-    // A body that is cut off or too long changes nothing: nobody reads it.
-    let _ = Limited::new(body, BODY).collect().await;
+    // A body that is cut off or too long is as good as none.
+    let body = Limited::new(body, BODY).collect().await;
     let ask = Ask {
         host,
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
+        body: body.map(http_body_util::Collected::to_bytes).unwrap_or_default(),
     };
     respond(&state, &ask).await.map(response)
 }
