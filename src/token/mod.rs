@@ -19,6 +19,7 @@ mod organization;
 mod scope;
 mod session;
 mod uat;
+mod unknown_key;
 
 pub use cookie::CookieNames;
 pub use decode::{Decoded, decode};
@@ -29,6 +30,7 @@ pub use locate::{Located, locate};
 pub use organization::Organization;
 pub use scope::Scoped;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
+pub use unknown_key::UnknownKey;
 
 pub(crate) use claims::Claims;
 pub(crate) use cookie::{cookie, pairs};
