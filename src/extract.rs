@@ -1,5 +1,7 @@
 //! The session, as an argument of a handler.
 
+mod caller;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -65,9 +67,9 @@ fn outcome(parts: &Parts) -> Result<&Outcome, AuthRejection> {
 
 fn required(parts: &Parts) -> Result<(Auth, &Outcome), AuthRejection> {
     let outcome = outcome(parts)?;
-    match &outcome.auth {
+    match outcome.auth() {
         Some(auth) => Ok((auth.clone(), outcome)),
-        None => Err(AuthRejection::new(outcome.otherwise, Arc::clone(&outcome.answers), parts)),
+        None => Err(AuthRejection::new(outcome.missing(), Arc::clone(&outcome.answers), parts)),
     }
 }
 
@@ -85,7 +87,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, AuthRejection> {
-        outcome(parts).map(|outcome| outcome.auth.clone())
+        outcome(parts).map(|outcome| outcome.auth().cloned())
     }
 }
 

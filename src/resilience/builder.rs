@@ -11,7 +11,7 @@ use crate::authenticate::{Proxy, Site};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
+use crate::engine::{Access, Driver, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::{InstanceKind, PublishableKey};
@@ -266,6 +266,12 @@ impl Builder {
             token_capacity: self.token_capacity,
             ledger_capacity: self.ledger_capacity,
             patience: self.probe_deadline + Duration::from_millis(500),
+            backend: config.secret_key.clone().map(|secret| Access {
+                upstream: Arc::clone(&upstream),
+                address: config.backend_api.clone(),
+                secret,
+                deadline: self.probe_deadline,
+            }),
             initial,
         });
         report(&inherited, &shared);
@@ -274,16 +280,11 @@ impl Builder {
         }
         let production = shared.key.kind() == InstanceKind::Production;
         let site = self.site.unwrap_or_else(|| own_site(&shared.key, &config.frontend_api));
-        let exchange = config.secret_key.clone().map(|secret| {
-            let upstream = Arc::clone(&upstream);
-            Exchange::new(upstream, config.backend_api.clone(), secret, self.probe_deadline)
-        });
         let visits = Visits {
-            site: site.nonces(exchange.is_some()),
+            site: site.nonces(config.secret_key.is_some()),
             scheme: if production { "https" } else { "http" },
             handshakes: self.handshakes,
             client_uat: self.client_uat,
-            exchange,
         };
         let targets = Targets {
             frontend_api: config.frontend_api,
@@ -331,6 +332,12 @@ impl Builder {
             return Err(invalid(
                 "leeway",
                 "tokens live for 60 s, more leeway than that would double their life; synchronise the clock instead",
+            ));
+        }
+        if self.route.accepts_api_keys() && self.config.secret_key.is_none() {
+            return Err(invalid(
+                "CLERK_SECRET_KEY",
+                "the policy accepts API keys, and what one stands for only Clerk's Backend API can tell; set it to the secret key from the API keys page of the Clerk dashboard",
             ));
         }
         if let Some(Err(error)) = self.site.as_ref().map(Site::check) {
