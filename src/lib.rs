@@ -37,7 +37,7 @@ pub mod webhook_signature;
 
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
-pub use crate::decide::{Auth, Grace, GraceReason, Rejection};
+pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{Counts, Driver};
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, Reverification};
+use crate::token::{TokenKind, TokenKinds};
 
 /// The longest grace that any configuration can give, counted from a token's `exp`.
 pub const MAX_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -19,6 +20,7 @@ pub struct RoutePolicy {
     pub(crate) accepts_pending: bool,
     pub(crate) grace: GraceAccess,
     pub(crate) access: Option<Arc<Access>>,
+    pub(crate) kinds: TokenKinds,
 }
 
 impl RoutePolicy {
@@ -30,6 +32,7 @@ impl RoutePolicy {
             accepts_pending: false,
             grace: GraceAccess::SafeMethods,
             access: None,
+            kinds: TokenKinds::of([TokenKind::Session]),
         }
     }
 
@@ -88,6 +91,35 @@ impl RoutePolicy {
     pub fn access(mut self, demand: Access) -> Self {
         self.access = Some(Arc::new(demand));
         self
+    }
+
+    /// The kinds of tokens that may come here, and no others; 401 with the reason
+    /// `token-type-mismatch` for those. Default: sessions alone.
+    ///
+    /// A machine's token is looked for in `Authorization: Bearer …` and nowhere else, and never has a
+    /// role or permission. What an opaque one stands for, as every API key is, only Clerk's Backend
+    /// API can tell, so that such a route needs `CLERK_SECRET_KEY`; without it these are answered 503.
+    /// A good answer is kept for 30 s, which is how long a token that was revoked at Clerk may still
+    /// pass. Its handlers take a [`Machine`](crate::Machine), or a
+    /// [`Caller`](crate::Caller) where sessions may come too; an [`Auth`](crate::Auth) stays a session.
+    ///
+    /// ```
+    /// use clerk_resilience::RoutePolicy;
+    /// use clerk_resilience::token::TokenKind;
+    ///
+    /// let machines = RoutePolicy::required().accepts(TokenKind::MACHINES);
+    /// let both = RoutePolicy::required().accepts([TokenKind::Session, TokenKind::ApiKey]);
+    /// # let _ = (machines, both);
+    /// ```
+    #[must_use]
+    pub fn accepts(mut self, kinds: impl IntoIterator<Item = TokenKind>) -> Self {
+        self.kinds = TokenKinds::of(kinds);
+        self
+    }
+
+    /// True when API keys may come here, which only Clerk can tell about.
+    pub(crate) fn accepts_api_keys(&self) -> bool {
+        self.kinds.accepts(TokenKind::ApiKey)
     }
 
     fn demanded(&self) -> Access {

@@ -65,6 +65,13 @@ pub enum Unavailable {
     UnknownKey,
     /// There are no usable keys.
     NoKeys,
+    /// Clerk's Backend API did not tell what an opaque token stands for: it is down, it took too
+    /// long, or it was asked too much already.
+    BackendApi,
+    /// Clerk refuses the secret key of this application.
+    SecretKeyRefused,
+    /// There is no secret key to ask Clerk's Backend API with.
+    NoSecretKey,
 }
 
 impl Rejection {
@@ -112,6 +119,9 @@ impl Rejection {
             Self::Unavailable(Unavailable::Uncertain) => "uncertain",
             Self::Unavailable(Unavailable::UnknownKey) => "unknown-key",
             Self::Unavailable(Unavailable::NoKeys) => "no-keys",
+            Self::Unavailable(Unavailable::BackendApi) => "backend-api",
+            Self::Unavailable(Unavailable::SecretKeyRefused) => "secret-key-invalid",
+            Self::Unavailable(Unavailable::NoSecretKey) => "secret-key-missing",
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",

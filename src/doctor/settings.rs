@@ -15,7 +15,7 @@ pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
     match &config.secret_key {
         None => findings.push(Finding::note(
             "no-secret-key",
-            "CLERK_SECRET_KEY is not set, so the Backend API is neither watched nor a second source of keys.",
+            "CLERK_SECRET_KEY is not set, so the Backend API is neither watched nor a second source of keys, expired sessions are not renewed here, and routes that accept API keys or other opaque machine tokens answer them 503.",
             "Set it to the secret key from the API keys page of the Clerk dashboard.",
         )),
         Some(secret) if secret.kind() != kind => findings.push(Finding::error(

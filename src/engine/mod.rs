@@ -9,11 +9,15 @@
 //! The driver is one task. It does all the waiting, and publishes a new snapshot when something
 //! changed; requests load that snapshot once and wait for nobody.
 
+mod backend;
+mod bucket;
 mod cache;
 mod counters;
+mod digest;
 mod driver;
-mod exchange;
+mod flights;
 mod ledger;
+mod machines;
 mod schedule;
 mod shared;
 mod state;
@@ -22,7 +26,7 @@ mod verified;
 pub use counters::Counts;
 pub use driver::Driver;
 
+pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
-pub(crate) use exchange::{Exchange, Payload};
 pub(crate) use shared::{Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};

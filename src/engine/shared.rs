@@ -7,17 +7,21 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, watch};
 
+use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::ledger::Ledger;
 use super::verified::{Known, VerifiedTokens};
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::decide::{Credential, Rules};
+use crate::decide::{Credential, Rules, Unavailable};
 use crate::health::Verdict;
 use crate::key::PublishableKey;
+use crate::machine::MachineToken;
 use crate::revocation::Revocations;
 use crate::snapshot::Snapshot;
-use crate::token::{CookieNames, Expectations, InvalidToken, Located, Timing, locate};
-use crate::verify::{UnknownKey, Unverified, Verified, verify};
+use crate::token::{
+    CookieNames, Expectations, InvalidToken, Located, Timing, TokenKind, UnknownKey, locate,
+};
+use crate::verify::{Unverified, Verified, verify};
 
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
@@ -28,7 +32,7 @@ pub(crate) struct Core {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) tokens: VerifiedTokens,
     pub(crate) ledger: Ledger,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts the key refreshes that are over, however they ended.
     pub(crate) refreshes: watch::Sender<u64>,
@@ -94,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     /// How long a request may wait for keys.
     pub(crate) patience: Duration,
+    /// The Backend API, when there is a secret key to ask it with.
+    pub(crate) backend: Option<BackendApi>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -111,6 +117,7 @@ pub(crate) struct Fixed {
     pub(crate) token_capacity: usize,
     pub(crate) ledger_capacity: usize,
     pub(crate) patience: Duration,
+    pub(crate) backend: Option<Access>,
     pub(crate) initial: Snapshot,
 }
 
@@ -121,13 +128,14 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(fixed.initial),
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
-            counters: Counters::default(),
+            counters: Arc::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
         };
+        let counters = Arc::clone(&core.counters);
         let shared = Self {
             core: Arc::new(core),
             names: fixed.names,
@@ -135,6 +143,7 @@ impl Shared {
             rules: fixed.rules,
             expectations: fixed.expectations,
             patience: fixed.patience,
+            backend: fixed.backend.map(|access| BackendApi::new(access, counters)),
             signals,
             hasher: std::hash::RandomState::new(),
         };
@@ -205,6 +214,10 @@ impl Shared {
         match examined {
             Examined::Absent => Credential::Absent,
             Examined::Invalid(reason) => Credential::Invalid(*reason),
+            Examined::Machine { token, signed } => Credential::Machine { token, signed: *signed },
+            Examined::Opaque { kind, untold } => {
+                Credential::Opaque { kind: *kind, untold: *untold }
+            }
             Examined::UnknownKey(token, timing) => {
                 Credential::UnknownKey { token, timing: *timing }
             }
@@ -252,9 +265,24 @@ pub(crate) enum Examined {
     Invalid(InvalidToken),
     UnknownKey(UnknownKey, Timing),
     Verified(Arc<Known>, Timing),
+    /// A machine's token that is known to hold, or not; by its signature, or by what Clerk told.
+    Machine {
+        token: Arc<MachineToken>,
+        signed: bool,
+    },
+    /// A machine's token that only Clerk can tell about.
+    Opaque {
+        kind: TokenKind,
+        untold: Option<Unavailable>,
+    },
 }
 
 impl Examined {
+    /// True when it does not look like a session's token at all.
+    pub(crate) fn may_be_a_machines(&self) -> bool {
+        matches!(self, Self::Invalid(InvalidToken::Malformed | InvalidToken::Kind))
+    }
+
     pub(crate) fn verified(&self) -> Option<&Verified> {
         match self {
             Examined::Verified(known, _) => Some(&known.verified),

@@ -1,5 +1,6 @@
 //! The session, as an argument of a handler.
 
+mod caller;
 pub mod guard;
 
 use std::fmt;
@@ -71,7 +72,7 @@ fn required(
     demand: impl FnOnce(&Auth) -> Result<(), Rejection>,
 ) -> Result<Auth, AuthRejection> {
     let outcome = outcome(parts)?;
-    let auth = outcome.auth.as_ref().ok_or(outcome.otherwise);
+    let auth = outcome.auth().ok_or(outcome.missing());
     let met = auth.and_then(|auth| demand(auth).map(|()| auth.clone()));
     met.map_err(|rejection| AuthRejection::new(rejection, Arc::clone(&outcome.answers), parts))
 }
@@ -90,7 +91,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, AuthRejection> {
-        outcome(parts).map(|outcome| outcome.auth.clone())
+        outcome(parts).map(|outcome| outcome.auth().cloned())
     }
 }
 

@@ -13,19 +13,22 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
-use super::service::{Gate, Heard, Judged, Passage};
+use super::renewal::{can_ask, is_renewed, permitted, shown};
+use super::service::{Gate, Judged, Passage};
+use super::wait::{Heard, Wait};
 use crate::authenticate::{
     Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, Head, KeyFailure, Need,
-    Reason, RefreshDenial, Site, State,
+    Reason, Site, State,
 };
 use crate::clock::Moment;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
-use crate::engine::{Exchange, Payload};
-use crate::health::{Status, Surface, Verdict};
+use crate::engine::{Payload, Standing, TRIP_COOKIE};
+use crate::health::{Surface, Verdict};
+use crate::id::SessionId;
 use crate::policy::ClientUat;
 use crate::respond::reader;
 use crate::snapshot::Snapshot;
-use crate::token::InvalidToken;
+use crate::token::{InvalidToken, TokenKind, cookie};
 use crate::verify::Verified;
 
 /// How browsers are sent to Clerk and taken back.
@@ -36,7 +39,6 @@ pub(crate) struct Visits {
     pub(crate) scheme: &'static str,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
-    pub(crate) exchange: Option<Exchange>,
 }
 
 /// What is at hand while a page is judged.
@@ -47,6 +49,8 @@ pub(super) struct Scene<'a> {
     pub(super) heard: &'a Heard,
     /// The request's token, if it is verified.
     pub(super) verified: Option<(&'a str, &'a Verified)>,
+    /// It is only too old, and may be renewed.
+    pub(super) renewable: bool,
 }
 
 impl Gate {
@@ -68,15 +72,16 @@ impl Gate {
         if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
             context.forget_return();
         }
-        match self.answer(&context, scene) {
+        match self.answer(&context, request.headers(), scene) {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
+            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
                 self.stay_or_go(&context, &answer, plain, scene)
             }
-            Ok(_) => plain,
-            Err(Waiting::Nonce(nonce)) => Passage::Exchange(nonce).into(),
+            Ok(answer) => plain.unless_untold(&answer),
+            Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
             Err(Waiting::InVain) if plain.is_open() => plain,
             Err(Waiting::InVain) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -84,7 +89,12 @@ impl Gate {
         }
     }
 
-    fn answer(&self, context: &Context<'_>, scene: Scene<'_>) -> Result<Answer, Waiting> {
+    pub(super) fn answer(
+        &self,
+        context: &Context<'_>,
+        headers: &HeaderMap,
+        scene: Scene<'_>,
+    ) -> Result<Answer, Waiting> {
         let keys = &scene.known.keys;
         let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
         let evidence = Evidence {
@@ -94,9 +104,8 @@ impl Gate {
             verified: scene.verified,
         };
         let mut answers = Answers {
-            backend_api: self.visits.exchange.is_some(),
-            // Renewal by refresh token is not among the things that a request waits for.
-            refreshed: Some(Err(RefreshDenial::NoBackendApi)),
+            backend_api: self.shared.backend.is_some(),
+            refreshed: scene.heard.renewal.clone(),
             ..Answers::default()
         };
         match &scene.heard.payload {
@@ -104,14 +113,32 @@ impl Gate {
             Some(Payload::Unknown) if context.returns().is_some() => return Err(Waiting::InVain),
             _ => {}
         }
-        context.authenticate(&evidence, &answers).map_err(|need| match need {
-            Need::Payload(nonce) if can_exchange(scene) => Waiting::Nonce(nonce),
+        let mut answer = context.authenticate(&evidence, &answers);
+        if let Err(Need::Refresh(call)) = answer {
+            match permitted(&call, scene) {
+                Ok(()) => return Err(Waiting::For(Wait::Renewal(Box::new(call), shown(headers)))),
+                Err(denial) => answers.refreshed = Some(Err(denial)),
+            }
+            answer = context.authenticate(&evidence, &answers);
+        }
+        answer.map_err(|need| match need {
+            Need::Payload(nonce) if can_ask(scene) => {
+                Waiting::For(Wait::Payload(nonce, self.standing(headers, scene)))
+            }
             _ => Waiting::InVain,
         })
     }
 
+    /// What is known of a browser that brings a nonce.
+    fn standing(&self, headers: &HeaderMap, scene: Scene<'_>) -> Standing {
+        let mark = cookie(headers, TRIP_COOKIE);
+        let backend = self.shared.backend.as_ref();
+        backend.map_or(Standing::Stranger, |api| api.trips.standing(mark, scene.now.wall))
+    }
+
     fn demands<B>(&self, request: &Request<B>) -> bool {
-        !self.route.optional && !self.is_public(request)
+        let sessions = self.route.kinds.accepts(TokenKind::Session);
+        sessions && !self.route.optional && !self.is_public(request)
     }
 
     /// Clerk has told who it is.
@@ -158,7 +185,9 @@ impl Gate {
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
-                Judged { cookies: set_cookies(&answer.headers), ..detour(location) }
+                let mut cookies = set_cookies(&answer.headers);
+                cookies.extend(self.mark(scene));
+                Judged { cookies, ..detour(location) }
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -173,6 +202,13 @@ impl Gate {
         }
     }
 
+    /// The mark by which a browser is known when it comes back with a nonce.
+    fn mark(&self, scene: Scene<'_>) -> Option<HeaderValue> {
+        let session = scene.verified.and_then(|(_, token)| token.session().session_id.as_ref());
+        let backend = self.shared.backend.as_ref()?;
+        backend.trips.mark(session.map(SessionId::as_str), scene.now.wall)
+    }
+
     /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
     /// organisation, or when its address says that something happened elsewhere. A refusal that Clerk
     /// cannot change is not taken there.
@@ -182,7 +218,7 @@ impl Gate {
         match plain {
             _ if *reason == Reason::PrimaryRespondsToSyncing => first,
             Passage::Open(outcome) => match reason {
-                _ if outcome.auth.as_ref().is_none_or(|auth| auth.grace().is_some()) => false,
+                _ if !is_fresh(outcome.auth()) => false,
                 Reason::OrganizationMismatch
                 | Reason::DevBrowserSync
                 | Reason::SatelliteNeedsSyncing => first,
@@ -202,7 +238,7 @@ impl Gate {
     }
 
     /// The address that was asked for, before routers took their part of it.
-    fn address<B>(&self, request: &Request<B>) -> Option<Url> {
+    pub(super) fn address<B>(&self, request: &Request<B>) -> Option<Url> {
         let original = request.extensions().get::<axum::extract::OriginalUri>();
         let uri = original.map_or(request.uri(), |original| &original.0);
         let scheme = uri.scheme_str().unwrap_or(self.visits.scheme);
@@ -219,9 +255,9 @@ fn is_for_satellite(answer: &Answer) -> bool {
 }
 
 /// What stands between a request and its answer.
-enum Waiting {
-    /// What a nonce stands for.
-    Nonce(String),
+pub(super) enum Waiting {
+    /// Something that can be waited for.
+    For(Wait),
     /// Something that cannot be had now.
     InVain,
 }
@@ -238,12 +274,6 @@ fn is_well(scene: Scene<'_>) -> bool {
     let verdict = scene.known.verdict(scene.now);
     let back = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
     back && answers(Surface::Handshake) && answers(Surface::SessionMint)
-}
-
-fn can_exchange(scene: Scene<'_>) -> bool {
-    let status = scene.known.health.surface(Surface::BackendApi).status();
-    let verdict = scene.known.verdict(scene.now);
-    matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
 }
 
 /// What keeps the browser from coming back with a session, as far as this request shows.
@@ -263,7 +293,7 @@ fn snag(answer: &Answer) -> Snag {
     }
 }
 
-fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
+pub(super) fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
     headers.get_all(SET_COOKIE).iter().cloned().collect()
 }
 

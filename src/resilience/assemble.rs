@@ -11,7 +11,7 @@ use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::ConfigError;
 use crate::decide::Rules;
-use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
+use crate::engine::{Access, Driver, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
@@ -55,13 +55,14 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         token_capacity: choices.token_capacity,
         ledger_capacity: choices.ledger_capacity,
         patience: choices.probe_deadline + MORE_PATIENCE,
+        backend: access(&choices, &upstream),
         initial,
     });
     report(&inherited, &shared);
     if let Some(record) = &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
-    let visits = visits(&choices, &upstream);
+    let visits = visits(&choices);
     let targets = Targets {
         frontend_api: choices.config.frontend_api_url(),
         backend_api: choices.config.backend_api,
@@ -101,19 +102,24 @@ fn expectations(choices: &Builder) -> Expectations {
     }
 }
 
-fn visits(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Visits {
+/// The way to the Backend API, when there is a secret key to ask it with.
+fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
+    choices.config.secret_key.clone().map(|secret| Access {
+        upstream: Arc::clone(upstream),
+        address: choices.config.backend_api.clone(),
+        secret,
+        deadline: choices.probe_deadline,
+    })
+}
+
+fn visits(choices: &Builder) -> Visits {
     let config = &choices.config;
-    let exchange = config.secret_key.clone().map(|secret| {
-        let upstream = Arc::clone(upstream);
-        Exchange::new(upstream, config.backend_api.clone(), secret, choices.probe_deadline)
-    });
     let production = config.publishable_key.kind() == InstanceKind::Production;
     Visits {
-        site: config.browsers_site().nonces(exchange.is_some()),
+        site: config.browsers_site().nonces(config.secret_key.is_some()),
         scheme: if production { "https" } else { "http" },
         handshakes: choices.handshakes,
         client_uat: choices.client_uat,
-        exchange,
     }
 }
 

@@ -236,6 +236,12 @@ impl Builder {
                 "tokens live for 60 s, more leeway than that would double their life; synchronise the clock instead",
             ));
         }
+        if self.route.accepts_api_keys() && self.config.secret_key.is_none() {
+            return Err(invalid(
+                "CLERK_SECRET_KEY",
+                "the policy accepts API keys, and what one stands for only Clerk's Backend API can tell; set it to the secret key from the API keys page of the Clerk dashboard",
+            ));
+        }
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
         if !deadlines.contains(&self.probe_deadline) {
             return Err(invalid("probe_deadline", "choose from 100 ms to 30 s"));

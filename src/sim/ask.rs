@@ -29,6 +29,12 @@ impl Ask {
             .map(|(_, value)| value.into_owned())
     }
 
+    /// A text among the members of the JSON in the body.
+    pub(super) fn member(&self, name: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        body.get(name)?.as_str().map(str::to_owned)
+    }
+
     /// The first cookie of that name, as it stands.
     pub(super) fn cookie(&self, name: &str) -> Option<&str> {
         let lines = self.headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -61,7 +67,9 @@ impl Ask {
             },
             Host::Backend => match segments.as_slice() {
                 ["v1", "jwks"] => SimSurface::BackendJwks,
-                ["v1", "sessions", _, "tokens", ..] => SimSurface::BackendApi,
+                ["v1", "sessions", _, "tokens" | "refresh", ..] | [.., "verify"] => {
+                    SimSurface::BackendApi
+                }
                 _ if self.reads() => SimSurface::BackendApi,
                 _ => SimSurface::BackendMutation,
             },
@@ -102,6 +110,8 @@ mod tests {
             (Host::Frontend, Method::GET, "/", S::Client),
             (Host::Backend, Method::GET, "/v1/jwks", S::BackendJwks),
             (Host::Backend, Method::POST, "/v1/sessions/s/tokens", S::BackendApi),
+            (Host::Backend, Method::POST, "/v1/sessions/s/refresh", S::BackendApi),
+            (Host::Backend, Method::POST, "/api_keys/verify", S::BackendApi),
             (Host::Backend, Method::POST, "/v1/sessions/s/revoke", S::BackendMutation),
             (Host::Backend, Method::GET, "/v1/users/count", S::BackendApi),
             (Host::Status, Method::GET, "/api/v2/summary.json", S::StatusPage),

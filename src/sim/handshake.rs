@@ -27,7 +27,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     };
     let live = presented(state, ask).or_else(|| frontend::browser(state, ask));
     let live = live.map(|live| in_organization(state, ask, live));
-    let directives = Directives::new(state, ask, &target).all(live);
+    let directives = directives(state, ask, target.scheme() == "https", live);
     let (name, value) = match ask.param("format").as_deref() {
         Some("nonce") => ("__clerk_handshake_nonce", state.keep_handshake(directives)),
         _ => ("__clerk_handshake", handshake_token(state, &directives)),
@@ -78,6 +78,16 @@ pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     url
 }
 
+/// The `Set-Cookie` lines for a browser.
+pub(super) fn directives(
+    state: &State,
+    ask: &Ask,
+    secure: bool,
+    live: Option<Live>,
+) -> Vec<String> {
+    Directives::new(state, ask, secure).all(live)
+}
+
 /// What distinguishes the cookies of one instance: eight letters of the publishable key's SHA-1.
 pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_str().as_bytes());
@@ -95,12 +105,12 @@ struct Directives<'a> {
 }
 
 impl<'a> Directives<'a> {
-    fn new(state: &'a State, ask: &'a Ask, target: &Url) -> Self {
+    fn new(state: &'a State, ask: &'a Ask, secure: bool) -> Self {
         let suffixed = ask.param("suffixed_cookies").is_some_and(|value| value == "true");
         Self {
             state,
             ask,
-            secure: target.scheme() == "https",
+            secure,
             suffix: suffixed.then(|| cookie_suffix(state.publishable_key())),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -62,7 +61,7 @@ fn ask(host: Host, satellite: Option<String>, call: Call) -> Ask {
         path: call.url.path().to_owned(),
         query: call.url.query().unwrap_or_default().to_owned(),
         headers: call.headers,
-        body: Bytes::new(),
+        body: call.body,
     }
 }
 

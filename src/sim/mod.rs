@@ -24,7 +24,8 @@
 //! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins` with `identifier=…` |
 //! | | `/sign-in?redirect_url=…`: the page on which people sign in, without a password |
 //! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
-//! | | `POST /v1/sessions/{sid}/tokens`, `…/revoke` |
+//! | | `POST /v1/sessions/{sid}/tokens`, `…/refresh`, `…/revoke` |
+//! | | `POST /api_keys/verify`, `/m2m_tokens/verify`, `/oauth_applications/access_tokens/verify` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
 //!
 //! Recorded outages can be [replayed](SimClerk::replay) from a [timeline].
@@ -45,9 +46,11 @@ mod fault;
 mod faults;
 mod frontend;
 mod handshake;
+mod machine;
 mod memory;
 mod mint;
 mod permissions;
+mod refresh;
 mod respond;
 mod session;
 mod sign_in;
@@ -63,6 +66,7 @@ pub use builder::SimBuilder;
 pub use clerk::SimClerk;
 pub use clock::SimClock;
 pub use fault::{SimBody, SimFault};
+pub use machine::SimMachine;
 pub use session::{SimOrganization, SimSession};
 pub use status_page::{SimBoard, SimComponentState};
 pub use surface::SimSurface;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, SessionId, UserId};
 
+use super::state::random_text;
+
 /// A session at a simulated Clerk, as [`SimClerk::sign_in`] makes it.
 ///
 /// [`SimClerk::sign_in`]: super::SimClerk::sign_in
@@ -59,6 +61,7 @@ pub(super) struct Live {
     pub(super) session: SimSession,
     pub(super) organization: Option<SimOrganization>,
     pub(super) memberships: Vec<SimOrganization>,
+    pub(super) refresh_token: String,
 }
 
 /// Every session there is and was.
@@ -73,10 +76,10 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn add(&mut self, session: SimSession) {
         self.users.insert(session.user.clone());
-        self.alive.insert(
-            session.id.clone(),
-            Live { session, organization: None, memberships: Vec::new() },
-        );
+        let refresh_token = random_text("rt_", 32);
+        let id = session.id.clone();
+        let live = Live { session, organization: None, memberships: Vec::new(), refresh_token };
+        self.alive.insert(id, live);
     }
 
     /// Ends a session; false when there is none of that name.

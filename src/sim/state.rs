@@ -15,6 +15,7 @@ use crate::key::{PublishableKey, SecretKey};
 use super::clock::shifted;
 use super::fault::SimFault;
 use super::faults::FaultTable;
+use super::machine::Machines;
 use super::session::Sessions;
 use super::signing::SigningKey;
 use super::status_page::SimBoard;
@@ -33,6 +34,7 @@ pub(super) struct State {
     keys: Mutex<Vec<Arc<SigningKey>>>,
     foreign: OnceLock<Arc<SigningKey>>,
     sessions: Mutex<Sessions>,
+    machines: Mutex<Machines>,
     board: Mutex<SimBoard>,
     handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
     faults: Mutex<FaultTable>,
@@ -56,6 +58,7 @@ impl State {
             keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
             foreign: OnceLock::new(),
             sessions: Mutex::default(),
+            machines: Mutex::default(),
             board: Mutex::default(),
             handshakes: Mutex::default(),
             faults: Mutex::new(FaultTable::new(seed)),
@@ -96,6 +99,10 @@ impl State {
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions)
+    }
+
+    pub(super) fn machines(&self) -> MutexGuard<'_, Machines> {
+        lock(&self.machines)
     }
 
     pub(super) fn board(&self) -> MutexGuard<'_, SimBoard> {

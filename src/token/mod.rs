@@ -21,6 +21,7 @@ mod peek;
 mod scope;
 mod session;
 mod uat;
+mod unknown_key;
 
 pub use cookie::{CookieNames, cookies};
 pub use decode::{Decoded, decode};
@@ -31,6 +32,7 @@ pub use locate::{Located, locate};
 pub use organization::Organization;
 pub use scope::Scoped;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
+pub use unknown_key::UnknownKey;
 
 pub(crate) use claims::Claims;
 pub(crate) use cookie::cookie;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use url::Url;
 
 use crate::browser::{APP, Browser};
-use crate::support::{World, anonymous, start_of_time};
+use crate::support::{NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A production or development instance beside an application.
 pub(crate) async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
@@ -27,15 +27,6 @@ async fn skewed(kind: InstanceKind, behind: i64, choose: impl FnOnce(Builder) ->
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.pass(5).await;
     world
-}
-
-/// Somebody who signed in, and whose token has expired since.
-pub(crate) async fn expired(world: &World) -> (SimSession, String) {
-    let session = world.sim.sign_in("user_1");
-    world.sim.set_browser_session(Some(&session));
-    let token = world.sim.mint(&session);
-    world.pass(90).await;
-    (session, token)
 }
 
 pub(crate) fn uat(session: &SimSession) -> String {
@@ -347,4 +338,48 @@ async fn a_page_whose_session_cannot_be_renewed_now_is_unavailable_and_not_signe
     assert_eq!(world.clerk.verdict(), Verdict::Healthy);
     let answer = world.send(browser.page("/me")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.header("location"));
+}
+
+/// Many nonces that nobody gave out, in one moment.
+async fn flood(world: &World, cookies: &str) -> u64 {
+    let before = world.clerk.counts().backend_questions;
+    for number in 0..200 {
+        let path = format!("/me?__clerk_handshake_nonce=flood-{number}-{}", cookies.len());
+        let mut fields = NAVIGATION.to_vec();
+        fields.extend([("host", "app.example.com"), ("x-forwarded-proto", "https")]);
+        fields.push(("cookie", cookies));
+        world.send(anonymous("GET", &path, &fields)).await;
+    }
+    world.clerk.counts().backend_questions - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_made_up_nonces_keeps_nobody_out_who_was_sent_to_clerk() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut renewing = Browser::signed_in(&world, &token, &uat(&session));
+    let mut signing_in = Browser::new(&world);
+    signing_in.set(&format!("__client_uat={}; Path=/", uat(&session)));
+    for browser in [&mut renewing, &mut signing_in] {
+        let back = returning(browser).await;
+        assert_eq!(flood(&world, "nothing=here").await.min(20), 20, "the flood has its bounds");
+        let answer = world.send(browser.page(&back)).await;
+        assert!(answer.header("location").ends_with("/me"), "{}", answer.header("location"));
+        world.pass(10).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_is_good_for_ten_nonces_and_those_of_one_session_count_together() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    flood(&world, "nothing=here").await;
+    let mut asked = 0;
+    for _ in 0..5 {
+        let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+        returning(&mut browser).await;
+        asked += flood(&world, &browser.cookies()).await;
+    }
+    // Those beyond find the bucket of strangers, which is not quite empty any more.
+    assert!((10..=25).contains(&asked), "{asked}");
 }

@@ -5,8 +5,8 @@ use clerk_resilience::{AzpPolicy, PageText};
 use http::StatusCode;
 
 use crate::browser::{APP, Browser};
-use crate::handshake::{expired, uat, world};
-use crate::support::{World, anonymous};
+use crate::handshake::{uat, world};
+use crate::support::{World, anonymous, expired};
 
 #[tokio::test(start_paused = true)]
 async fn a_visitor_who_comes_back_from_clerk_is_let_in_though_the_token_names_no_party() {
