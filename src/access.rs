@@ -95,3 +95,15 @@ pub enum Factor {
     /// Both.
     Multi,
 }
+
+impl Factor {
+    /// Clerk's name for it, as `second_factor`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first_factor",
+            Self::Second => "second_factor",
+            Self::Multi => "multi_factor",
+        }
+    }
+}

@@ -58,7 +58,10 @@ impl Upstream for HttpUpstream {
 
 async fn carry(client: reqwest::Client, call: Call) -> Result<Reply, Fault> {
     let started = tokio::time::Instant::now();
-    let request = client.request(call.method, call.url).headers(call.headers);
+    let mut request = client.request(call.method, call.url).headers(call.headers);
+    if !call.body.is_empty() {
+        request = request.body(call.body);
+    }
     let mut response = request.send().await.map_err(|error| fault(&error))?;
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {

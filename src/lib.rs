@@ -40,9 +40,13 @@ pub mod webhook_signature;
 
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
-pub use crate::decide::{Auth, Grace, GraceReason, Rejection};
+pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{Counts, Driver};
-pub use crate::extract::{AuthRejection, Demand, FreshAuth, Require};
+pub use crate::extract::guard::{
+    self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
+    RequireRole,
+};
+pub use crate::extract::{AuthRejection, FreshAuth};
 pub use crate::health::Verdict;
 pub use crate::health_route::HealthService;
 pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, ResponseFuture};
@@ -50,4 +54,4 @@ pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePol
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
 pub use crate::sign_out::{SignOutService, SignedOut};
-pub use crate::token::{Organization, Session};
+pub use crate::token::{AzpPolicy, Organization, Session};

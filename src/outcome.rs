@@ -2,16 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::decide::{Auth, Rejection};
+use crate::decide::{Auth, Caller, Rejection};
 use crate::respond::Answers;
+use crate::token::InvalidToken;
 
 /// The outcome of a request that passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    /// The session, if there is one.
-    pub(crate) auth: Option<Auth>,
-    /// Why there is none.
+    /// Who sends it, if that is known.
+    pub(crate) caller: Option<Caller>,
+    /// Why it is not.
     pub(crate) otherwise: Rejection,
     /// How a rejection is to look.
     pub(crate) answers: Arc<Answers>,
+}
+
+impl Outcome {
+    /// The session, if it is one.
+    pub(crate) fn auth(&self) -> Option<&Auth> {
+        self.caller.as_ref()?.user()
+    }
+
+    /// Why a handler does not get the kind of caller that it takes.
+    pub(crate) fn missing(&self) -> Rejection {
+        let other = self.caller.is_some();
+        if other { Rejection::Invalid(InvalidToken::Kind) } else { self.otherwise }
+    }
 }

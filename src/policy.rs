@@ -9,7 +9,8 @@ use std::sync::Arc;
 pub use grace::{GraceMode, GracePolicy, MAX_GRACE, PolicyError, SessionEvidence};
 pub use span::{Span, SpanError};
 
-use crate::access::Access;
+use crate::access::{Access, Reverification};
+use crate::token::{TokenKind, TokenKinds};
 
 /// What one route, or a router of them, demands of a request.
 ///
@@ -21,6 +22,7 @@ pub struct RoutePolicy {
     pub(crate) accepts_pending: bool,
     pub(crate) grace: GraceAccess,
     pub(crate) access: Option<Arc<Access>>,
+    pub(crate) kinds: TokenKinds,
 }
 
 impl RoutePolicy {
@@ -32,6 +34,7 @@ impl RoutePolicy {
             accepts_pending: false,
             grace: GraceAccess::SafeMethods,
             access: None,
+            kinds: TokenKinds::of([TokenKind::Session]),
         }
     }
 
@@ -63,11 +66,62 @@ impl RoutePolicy {
         self.access(access)
     }
 
+    /// Requires a feature of the user's or the organisation's plan, as `teams`; 403 without it.
+    #[must_use]
+    pub fn feature(self, feature: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_feature(feature);
+        self.access(access)
+    }
+
+    /// Requires a plan of the user or the organisation, as `pro`; 403 without it.
+    #[must_use]
+    pub fn plan(self, plan: impl Into<Cow<'static, str>>) -> Self {
+        let access = self.demanded().and_plan(plan);
+        self.access(access)
+    }
+
+    /// Requires a recent verification. When it was too long ago the answer is a 403 that Clerk's
+    /// front-end `useReverification` understands, and 503 in grace, when nobody can verify.
+    #[must_use]
+    pub fn reverification(self, demand: Reverification) -> Self {
+        let access = self.demanded().and_reverification(demand);
+        self.access(access)
+    }
+
     /// Requires all that the demand names, and nothing that was required before; 403 without it.
     #[must_use]
     pub fn access(mut self, demand: Access) -> Self {
         self.access = Some(Arc::new(demand));
         self
+    }
+
+    /// The kinds of tokens that may come here, and no others; 401 with the reason
+    /// `token-type-mismatch` for those. Default: sessions alone.
+    ///
+    /// A machine's token is looked for in `Authorization: Bearer …` and nowhere else, and never has a
+    /// role or permission. What an opaque one stands for, as every API key is, only Clerk's Backend
+    /// API can tell, so that such a route needs `CLERK_SECRET_KEY`; without it these are answered 503.
+    /// A good answer is kept for 30 s, which is how long a token that was revoked at Clerk may still
+    /// pass. Its handlers take a [`Machine`](crate::Machine), or a
+    /// [`Caller`](crate::Caller) where sessions may come too; an [`Auth`](crate::Auth) stays a session.
+    ///
+    /// ```
+    /// use clerk_resilience::RoutePolicy;
+    /// use clerk_resilience::token::TokenKind;
+    ///
+    /// let machines = RoutePolicy::required().accepts(TokenKind::MACHINES);
+    /// let both = RoutePolicy::required().accepts([TokenKind::Session, TokenKind::ApiKey]);
+    /// # let _ = (machines, both);
+    /// ```
+    #[must_use]
+    pub fn accepts(mut self, kinds: impl IntoIterator<Item = TokenKind>) -> Self {
+        self.kinds = TokenKinds::of(kinds);
+        self
+    }
+
+    /// True when API keys may come here, which only Clerk can tell about.
+    pub(crate) fn accepts_api_keys(&self) -> bool {
+        self.kinds.accepts(TokenKind::ApiKey)
     }
 
     fn demanded(&self) -> Access {

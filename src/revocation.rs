@@ -36,9 +36,19 @@ impl Revocations {
     pub fn deny(&self, bearer: &Bearer<'_>) -> bool {
         bearer.session.is_some_and(|id| self.sessions.contains_key(id))
             || bearer.token.is_some_and(|id| self.tokens.contains_key(id))
-            || self.users.get(bearer.user).is_some_and(|not_before| {
-                bearer.issued_at.is_none_or(|issued| issued <= *not_before)
-            })
+            || self.denies_user(bearer.user.as_str(), bearer.issued_at)
+    }
+
+    /// True when a machine's token is denied: by its id, or because it was made before its user's
+    /// sessions were revoked. One that does not say when it was made is denied with them.
+    #[must_use]
+    pub fn deny_machine(&self, id: &str, subject: &str, made: Option<Timestamp>) -> bool {
+        self.tokens.contains_key(id) || self.denies_user(subject, made)
+    }
+
+    fn denies_user(&self, id: &str, issued_at: Option<Timestamp>) -> bool {
+        let mark = self.users.get(id);
+        mark.is_some_and(|not_before| issued_at.is_none_or(|issued| issued <= *not_before))
     }
 
     /// True when what this key signed is not believed any more.

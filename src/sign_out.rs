@@ -83,9 +83,9 @@ impl SignOutService {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();
         }
-        let known = self.shared.core.load();
-        let token = self.shared.locate(headers);
-        let examined = self.shared.examine(token.token(), &known, self.shared.now());
+        let (known, now) = (self.shared.core.load(), self.shared.now());
+        let token = self.shared.locate(headers, now);
+        let examined = self.shared.examine(token.token(), &known, now);
         let status = match &examined {
             Examined::UnknownKey(..) => StatusCode::SERVICE_UNAVAILABLE,
             _ if is_form(headers) => StatusCode::SEE_OTHER,

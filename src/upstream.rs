@@ -25,7 +25,7 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One request to Clerk.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// The method.
     pub method: Method,
@@ -33,6 +33,8 @@ pub struct Call {
     pub url: Url,
     /// Header fields; those that carry a secret are marked sensitive and do not print.
     pub headers: HeaderMap,
+    /// What is sent. It may hold tokens, and does not print.
+    pub body: Bytes,
     /// The whole call, body included, must be over after this long.
     pub deadline: Duration,
     /// The body is cut, as [`Fault::TooLarge`], beyond this many bytes.
@@ -47,6 +49,7 @@ impl Call {
             method: Method::GET,
             url,
             headers: HeaderMap::new(),
+            body: Bytes::new(),
             deadline: Duration::from_secs(2),
             max_bytes: 64 * 1024,
         }
@@ -57,6 +60,15 @@ impl Call {
     pub fn post(mut self) -> Self {
         self.method = Method::POST;
         self
+    }
+
+    /// The same call as a `POST` of this JSON.
+    #[must_use]
+    pub fn post_json(self, body: impl Into<Bytes>) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let mut call = self.post().header(http::header::CONTENT_TYPE, json);
+        call.body = body.into();
+        call
     }
 
     /// The same call with a deadline.
@@ -81,6 +93,17 @@ impl Call {
     pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("url", &self.url.as_str())
+            .field("headers", &self.headers)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,5 +168,7 @@ mod tests {
         let call = Call::get(url).bearer("sk_test_very_secret");
         assert!(!format!("{call:?}").contains("very_secret"));
         assert_eq!(call.headers[http::header::AUTHORIZATION], "Bearer sk_test_very_secret");
+        let call = call.post_json(r#"{"secret":"ak_very_secret"}"#);
+        assert!(!format!("{call:?}").contains("very_secret"));
     }
 }

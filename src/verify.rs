@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::id::KeyId;
 use crate::jwks::{KeySet, NoSigner, VerifyingKey};
+pub use crate::token::UnknownKey;
 use crate::token::{
-    Claims, Expectations, Header, InvalidToken, Jws, Session, Timing, check_category, check_claims,
+    Claims, Expectations, InvalidToken, Jws, Session, Timing, check_category, check_claims,
     check_header, object, timing,
 };
 
@@ -64,26 +64,6 @@ impl From<InvalidToken> for Unverified {
     }
 }
 
-/// What a token that could not be verified for want of its key claims about itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct UnknownKey {
-    /// The `kid` that is not known.
-    pub key_id: Option<KeyId>,
-    /// The claimed `iat`.
-    pub issued_at: Option<Timestamp>,
-    not_before: Option<Timestamp>,
-    expires_at: Timestamp,
-}
-
-impl UnknownKey {
-    /// How the times that the token claims compare with the present.
-    #[must_use]
-    pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
-        timing(self.expires_at, self.not_before, self.issued_at, now, leeway)
-    }
-}
-
 /// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
 /// `sub`, `aud`, `azp`, `iss` and the types of its dates, in this order.
 ///
@@ -99,7 +79,8 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
     let claims: Claims<'_> = object(&jws.payload)?;
     check_category(&header, &claims, expect)?;
     if !keys.knows(header.kid()) {
-        return Err(without_key(&header, &claims, expect));
+        let unknown = UnknownKey::of(&header, &claims, expect);
+        return Err(unknown.map_or(InvalidToken::UnknownKey.into(), Unverified::UnknownKey));
     }
     check_header(&header, expect)?;
     let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(invalid)?;
@@ -122,23 +103,5 @@ fn invalid(no_signer: NoSigner) -> InvalidToken {
     match no_signer {
         NoSigner::UnknownKey => InvalidToken::UnknownKey,
         NoSigner::Forged => InvalidToken::Signature,
-    }
-}
-
-/// A token that no key can help is invalid; one that a key might verify is undetermined.
-fn without_key(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
-    // Keys without a name come with the configuration; no refresh brings one.
-    let named = header.kid().ok_or(InvalidToken::UnknownKey).map(drop);
-    let judged = named
-        .and_then(|()| check_header(header, expect))
-        .and_then(|()| check_claims(claims, expect));
-    match judged {
-        Ok(times) => Unverified::UnknownKey(UnknownKey {
-            key_id: header.kid().map(KeyId::from),
-            issued_at: times.issued_at,
-            not_before: times.not_before,
-            expires_at: times.expires_at,
-        }),
-        Err(_) => Unverified::Invalid(InvalidToken::UnknownKey),
     }
 }

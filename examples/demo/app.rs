@@ -6,16 +6,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Form, FromRequestParts, State};
+use axum::extract::{Extension, Form, FromRequestParts, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
+use clerk_resilience::id::{SessionId, UserId};
 use clerk_resilience::{Auth, AuthRejection, ClerkResilience, GraceAccess, RoutePolicy};
+use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::plain::{Plain, PlainUser, verify_session};
+use crate::account::{self, Account};
 
 const PAGE: &str = include_str!("app.html");
 /// Tells the demo whether a session was within its time or in grace.
@@ -26,21 +28,17 @@ const KEPT: usize = 20;
 /// The application behind the layer, with the health endpoints beside it.
 pub(crate) fn protected(clerk: &ClerkResilience, notes: Notes) -> Router {
     let form = clerk.policy(RoutePolicy::required().grace(GraceAccess::Full));
-    let routes = reading().route_layer(clerk.clone()).merge(writing().route_layer(form));
-    routes.with_state(notes).merge(clerk.routes())
+    let acting = writing().route("/sign-out", post(sign_out));
+    let routes = reading().route_layer(clerk.clone()).merge(acting.route_layer(form));
+    let open = Router::new().route("/signed-out", get(account::signed_out));
+    routes.with_state(notes).merge(open).merge(clerk.routes())
 }
 
-/// The application behind plain verification.
-pub(crate) fn plain(plain: Arc<Plain>, notes: Notes) -> Router {
-    let routes = reading().merge(writing()).with_state(notes);
-    routes.route_layer(middleware::from_fn_with_state(plain, verify_session))
-}
-
-fn reading() -> Router<Notes> {
+pub(crate) fn reading() -> Router<Notes> {
     Router::new().route("/", get(page)).route("/api/me", get(me))
 }
 
-fn writing() -> Router<Notes> {
+pub(crate) fn writing() -> Router<Notes> {
     Router::new().route("/form", post(add))
 }
 
@@ -55,9 +53,14 @@ impl Notes {
     }
 }
 
+/// Who passed plain verification.
+#[derive(Clone, Debug)]
+pub(crate) struct PlainUser(pub(crate) UserId);
+
 /// The signed-in user, whoever verified that.
 pub(crate) struct Visitor {
     user: String,
+    session: Option<SessionId>,
     /// Why an expired token was honoured.
     grace: Option<&'static str>,
 }
@@ -73,11 +76,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AuthRejection> {
         if let Some(PlainUser(user)) = parts.extensions.get() {
-            return Ok(Self { user: user.to_string(), grace: None });
+            return Ok(Self { user: user.to_string(), session: None, grace: None });
         }
         let auth = <Auth as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let grace = auth.grace().map(|grace| grace.reason.name());
-        Ok(Self { user: auth.user_id().to_string(), grace })
+        let (user, session) = (auth.user_id().to_string(), auth.session_id().cloned());
+        Ok(Self { user, session, grace })
     }
 }
 
@@ -86,7 +90,11 @@ async fn me(visitor: Visitor) -> Response {
     ([(SESSION_FIELD, visitor.session())], Json(json)).into_response()
 }
 
-async fn page(visitor: Visitor, State(notes): State<Notes>) -> Response {
+async fn page(
+    visitor: Visitor,
+    account: Option<Extension<Account>>,
+    State(notes): State<Notes>,
+) -> Response {
     let item = |note: &String| format!("<li>{}</li>", escape(note));
     let items = notes
         .with(&visitor.user, |notes| notes.iter().rev().map(item).collect::<Vec<_>>().concat());
@@ -101,8 +109,22 @@ async fn page(visitor: Visitor, State(notes): State<Notes>) -> Response {
     let html = PAGE
         .replace("{notice}", notice)
         .replace("{user}", &escape(&visitor.user))
+        .replace("{account}", &controls(&visitor, account.as_deref()))
         .replace("{notes}", &list);
     ([(SESSION_FIELD, visitor.session())], Html(html)).into_response()
+}
+
+/// The button to sign out, and what keeps the token fresh, for those whose browser holds it.
+fn controls(visitor: &Visitor, account: Option<&Account>) -> String {
+    let (Some(account), Some(session)) = (account, &visitor.session) else { return String::new() };
+    include_str!("controls.html").replace("{tokens}", &escape(account.tokens(session).as_str()))
+}
+
+async fn sign_out(visitor: Visitor, account: Option<Extension<Account>>) -> Response {
+    match (account, visitor.session) {
+        (Some(Extension(account)), Some(session)) => account.sign_out(session).await,
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 #[derive(Deserialize)]

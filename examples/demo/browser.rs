@@ -120,6 +120,11 @@ fn pause(failures: i32) -> Duration {
     FIRST_PAUSE.mul_f64(PAUSE_GROWTH.powi(failures.min(20))).min(LONGEST_PAUSE)
 }
 
+/// What a signed-in browser of a development instance shows.
+pub(crate) fn cookies(token: &str) -> String {
+    format!("__clerk_db_jwt=dvb_ada; __client_uat=1; __session={token}")
+}
+
 /// A request as a browser sends it, with its session cookie if it has one.
 pub(crate) fn request(kind: Kind, token: Option<&str>) -> Request {
     let (method, path, dest, mode, accept) = match kind {
@@ -135,7 +140,7 @@ pub(crate) fn request(kind: Kind, token: Option<&str>) -> Request {
         .header("sec-fetch-mode", mode)
         .header("sec-fetch-site", "same-origin");
     if let Some(token) = token {
-        request = request.header("cookie", format!("__client_uat=1; __session={token}"));
+        request = request.header("cookie", cookies(token));
     }
     if kind == Kind::Form {
         request = request.header("content-type", "application/x-www-form-urlencoded");

@@ -6,15 +6,38 @@ use axum::extract::{Path, Request, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tower::{ServiceExt as _, service_fn};
 
+use crate::browser;
 use crate::scenes::{self, Scene};
-use crate::stage::Stage;
+use crate::stage::{OWN_HOST, Stage};
 
-pub(crate) fn routes(stage: &Arc<Stage>) -> Router {
+/// The application alone under the name that is its own, the desk under any other.
+pub(crate) fn by_host(stage: &Arc<Stage>) -> Router {
+    let (stage, desk) = (stage.clone(), routes(stage));
+    Router::new().fallback_service(service_fn(move |mut request: Request| {
+        let (stage, desk) = (stage.clone(), desk.clone());
+        async move {
+            if !is_own(request.headers()) {
+                return desk.oneshot(request).await;
+            }
+            let (router, account) = stage.own().await;
+            request.extensions_mut().insert(account);
+            router.oneshot(request).await
+        }
+    }))
+}
+
+fn is_own(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| host.split(':').next() == Some(OWN_HOST))
+}
+
+fn routes(stage: &Arc<Stage>) -> Router {
+    let own = stage.doors.application.clone();
     let mut routes = Router::new()
-        .route("/", get(async || Html(page())))
+        .route("/", get(async move || Html(page(own.as_str()))))
         .route("/canary", get(StatusCode::NO_CONTENT))
         .route(
             "/stage/report",
@@ -34,7 +57,7 @@ pub(crate) fn routes(stage: &Arc<Stage>) -> Router {
     routes
 }
 
-fn page() -> String {
+fn page(own: &str) -> String {
     let button = |scene: &Scene| {
         format!(
             "<button data-scene=\"{}\" data-hint=\"{}\" title=\"{}\">{}</button>",
@@ -48,6 +71,7 @@ fn page() -> String {
     include_str!("stage.html")
         .replace("/*css*/", include_str!("stage.css"))
         .replace("/*js*/", include_str!("stage.js"))
+        .replace("<!--own-->", own)
         .replace("<!--scenes-->", &scenes::ALL.map(group).concat())
 }
 
@@ -79,13 +103,13 @@ async fn enter(
     mut request: Request,
 ) -> Result<Response, std::convert::Infallible> {
     if signed_in {
-        let back = request.uri().query().is_some_and(|query| query.contains("__clerk_handshake="));
+        let back = request.uri().query().is_some_and(|query| query.contains("__clerk_handshake"));
         if back {
             // Back from Clerk, with new cookies.
             stage.ada.renew().await;
             return Ok(Redirect::temporary("./").into_response());
         }
-        let cookie = format!("__client_uat=1; __session={}", stage.ada.token());
+        let cookie = browser::cookies(&stage.ada.token());
         let cookie = cookie.parse().expect("a token is plain text");
         request.headers_mut().insert(header::COOKIE, cookie);
     } else {

@@ -1,6 +1,7 @@
 //! An application behind the layer, beside the same application behind plain verification, and a
 //! Clerk to break. `cargo run --example demo` shows it on a page; `-- --help` lists the other ways.
 
+mod account;
 mod app;
 mod args;
 mod browser;

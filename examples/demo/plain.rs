@@ -5,11 +5,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use clerk_resilience::clock::{Clock, Moment};
-use clerk_resilience::id::UserId;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::{PublishableKey, SecretKey};
 use clerk_resilience::token::{CookieNames, Expectations, Timing, locate};
@@ -18,6 +18,7 @@ use clerk_resilience::verify::verify;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
+use crate::app::{self, Notes, PlainUser};
 use crate::browser::Address;
 
 const KEYS_LIVE: Duration = Duration::from_secs(300);
@@ -25,10 +26,6 @@ const LEEWAY: Duration = Duration::from_secs(5);
 /// They set no timeout; this is where the runtime gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
 const ATTEMPTS: u32 = 5;
-
-/// Who passed plain verification.
-#[derive(Clone, Debug)]
-pub(crate) struct PlainUser(pub(crate) UserId);
 
 /// What it needs to know.
 #[derive(Debug)]
@@ -47,8 +44,14 @@ enum Failure {
     Expired(String),
 }
 
+/// The application behind it.
+pub(crate) fn application(plain: Arc<Plain>, notes: Notes) -> Router {
+    let routes = app::reading().merge(app::writing()).with_state(notes);
+    routes.route_layer(from_fn_with_state(plain, verify_session))
+}
+
 /// The middleware.
-pub(crate) async fn verify_session(
+async fn verify_session(
     State(plain): State<Arc<Plain>>,
     mut request: Request,
     next: Next,
@@ -70,7 +73,7 @@ pub(crate) async fn verify_session(
 impl Plain {
     async fn user(&self, headers: &HeaderMap) -> Result<PlainUser, Failure> {
         let names = CookieNames::of(&self.publishable);
-        let located = locate(headers, &names, &self.publishable);
+        let located = locate(headers, &names, &self.publishable, self.clock.now().wall);
         let token = located.token().ok_or(Failure::Unauthorized)?;
         let keys = self.keys().await.ok_or(Failure::Unauthorized)?;
         let expect = Expectations::session_tokens(self.publishable.issuer());

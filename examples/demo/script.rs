@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::app::{self, Notes};
+use crate::app::Notes;
 use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
 use crate::counted::Counted;
 use crate::outcome::Outcome;
-use crate::plain::Plain;
+use crate::plain::{self, Plain};
 use crate::protected::Protected;
 use crate::table;
 use crate::tally::{Answer, Asker, Second, Server, Stranger, Tally};
@@ -122,7 +122,7 @@ impl Play {
             secret: sim.secret_key().clone(),
             cache: Mutex::default(),
         };
-        let plain = app::plain(Arc::new(plain), Notes::default());
+        let plain = plain::application(Arc::new(plain), Notes::default());
         let people = PEOPLE.map(|(name, kind, age)| (name, kind, open(&sim, name, age))).into();
         let leaver = open(&sim, "Gil", 15);
         let ended = ended(&sim);

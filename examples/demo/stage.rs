@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use clerk_resilience::clock::{Clock, SystemClock};
 use clerk_resilience::fetch::HttpUpstream;
+use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, ConfigError, GracePolicy};
 use serde_json::{Value, json};
@@ -16,26 +17,28 @@ use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 use url::Url;
 
-use crate::app::{self, Notes};
+use crate::account::{Account, Doors};
+use crate::app::Notes;
 use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
 use crate::counted::Counted;
 use crate::log::Log;
-use crate::plain::Plain;
+use crate::plain::{self, Plain};
 use crate::protected::Protected;
 use crate::{Trouble, desk, serve};
 
 pub(crate) async fn run(port: u16, span: Option<Duration>) -> Result<(), Trouble> {
     let listener = serve::bind(port).await?;
-    let origin = format!("http://{}/", listener.local_addr()?);
-    let canary = Url::parse(&origin).and_then(|url| url.join("canary"));
-    let stage = Stage::new(canary.expect("an address and a path make an address")).await?;
-    println!(
-        "a simulated Clerk, and one application twice; open this in a browser, Ctrl-C ends it"
-    );
+    let stage = Stage::new(listener.local_addr()?.port()).await?;
+    println!("a simulated Clerk, and one application twice; Ctrl-C ends it");
+    println!("to sign in yourself, open {}", stage.doors.application);
+    println!("to break Clerk, open this in a browser");
     tokio::spawn(stage.ada.clone().keep_renewing(RENEW_AFTER));
     tokio::spawn(stage.clone().use_both());
-    serve::serve(listener, desk::routes(&stage), span).await
+    serve::serve(listener, desk::by_host(&stage), span).await
 }
+
+/// Where the application is for a browser with its own session.
+pub(crate) const OWN_HOST: &str = "notes.localhost";
 
 /// Everything there is.
 pub(crate) struct Stage {
@@ -43,6 +46,7 @@ pub(crate) struct Stage {
     pub(crate) sim: SimClerk,
     state: TempDir,
     canary: Url,
+    pub(crate) doors: Doors,
     notes: Notes,
     wires: [Counted; 2],
     protected: RwLock<Protected>,
@@ -52,23 +56,54 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    async fn new(canary: Url) -> Result<Arc<Self>, Trouble> {
-        let (clock, sim) = (SystemClock::new(), SimClerk::start().await?);
+    async fn new(port: u16) -> Result<Arc<Self>, Trouble> {
+        let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Development);
+        let sim = SimClerk::builder().publishable_key(key.expect("a plain host")).start().await?;
+        let clock = SystemClock::new();
+        let canary = address("127.0.0.1", port, "canary");
+        let doors = doors(&sim, port);
         let http = Arc::new(HttpUpstream::new().map_err(Trouble::Other)?);
         let wires = [(); 2].map(|()| Counted::new(http.clone()));
         let (state, notes) = (tempfile::tempdir()?, Notes::default());
-        let builder = builder(&sim, &wires[0], &state, &canary);
+        let builder = builder(&sim, &wires[0], &state, &canary, &doors);
         let protected = RwLock::new(Protected::start(builder, notes.clone())?);
-        let plain = app::plain(Arc::new(plain(&sim, &clock, &wires[1])), Notes::default());
+        let plain = Arc::new(plain(&sim, &clock, &wires[1]));
+        let plain = plain::application(plain, Notes::default());
         let session = sim.sign_in("Ada");
         let token = sim.mint(&session);
         let ada = Arc::new(Browser::new(session, token, &Address::of(&sim), http));
         let log = Mutex::default();
-        Ok(Arc::new(Self { clock, sim, state, canary, notes, wires, protected, plain, ada, log }))
+        Ok(Arc::new(Self {
+            clock,
+            sim,
+            state,
+            canary,
+            doors,
+            notes,
+            wires,
+            protected,
+            plain,
+            ada,
+            log,
+        }))
     }
 
     pub(crate) async fn routers(&self) -> [Router; 2] {
         [self.protected.read().await.router.clone(), self.plain.clone()]
+    }
+
+    /// What a browser that holds its own session meets.
+    pub(crate) async fn own(&self) -> (Router, Account) {
+        let protected = self.protected.read().await;
+        let account = Account {
+            clerk: protected.clerk.clone(),
+            doors: self.doors.clone(),
+            upstream: Arc::new(self.wires[0].clone()),
+            backend_api: self.sim.backend_api_url(),
+            publishable: self.sim.publishable_key().clone(),
+            secret: self.sim.secret_key().clone(),
+        };
+        (protected.router.clone(), account)
     }
 
     /// Ada uses both applications, once a second.
@@ -97,7 +132,7 @@ impl Stage {
     pub(crate) async fn restart(&self) -> Result<(), ConfigError> {
         let mut protected = self.protected.write().await;
         protected.kill().await;
-        let builder = builder(&self.sim, &self.wires[0], &self.state, &self.canary);
+        let builder = builder(&self.sim, &self.wires[0], &self.state, &self.canary, &self.doors);
         *protected = Protected::start(builder, self.notes.clone())?;
         self.log(|log| log.lives += 1);
         Ok(())
@@ -126,14 +161,36 @@ impl Stage {
     }
 }
 
-fn builder(sim: &SimClerk, wire: &Counted, state: &TempDir, canary: &Url) -> Builder {
+/// Two hosts that share no cookies, with each other or with anything else on this machine but
+/// `localhost`. Every browser finds them here.
+fn doors(sim: &SimClerk, port: u16) -> Doors {
+    let frontend_api = sim.frontend_api_url().port().expect("a listener's address has a port");
+    Doors {
+        frontend_api: address("localhost", frontend_api, ""),
+        application: address(OWN_HOST, port, ""),
+    }
+}
+
+fn address(host: &str, port: u16, path: &str) -> Url {
+    Url::parse(&format!("http://{host}:{port}/{path}")).expect("a host and a port")
+}
+
+fn builder(
+    sim: &SimClerk,
+    wire: &Counted,
+    state: &TempDir,
+    canary: &Url,
+    doors: &Doors,
+) -> Builder {
     let page = sim.status_page_url().join("api/v2/summary.json").ok();
     let config = ClerkConfig::new(sim.publishable_key().clone())
         .secret_key(sim.secret_key().clone())
         .frontend_api(sim.frontend_api_url())
         .backend_api(sim.backend_api_url())
-        .status_page(page);
+        .status_page(page)
+        .sign_in_url(doors.sign_in());
     ClerkResilience::builder(config)
+        .site(doors.site(sim.publishable_key()))
         .grace(GracePolicy::balanced())
         .state_dir(state.path())
         .egress_canary(canary.clone())

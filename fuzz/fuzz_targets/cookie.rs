@@ -1,6 +1,7 @@
 //! No header makes the search for a token panic.
 #![no_main]
 
+use clerk_resilience::clock::Timestamp;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::token::{CookieNames, locate};
 use http::header::{AUTHORIZATION, COOKIE};
@@ -18,5 +19,5 @@ fuzz_target!(|fields: (Vec<u8>, Vec<u8>, Vec<u8>)| {
             headers.append(name, value);
         }
     }
-    let _ = locate(&headers, &names, &key);
+    let _ = locate(&headers, &names, &key, Timestamp::from_secs(1_780_000_000));
 });

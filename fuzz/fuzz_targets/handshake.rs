@@ -3,7 +3,9 @@
 
 use std::sync::OnceLock;
 
-use clerk_resilience::authenticate::{Answers, Evidence, Head, Site, State, authenticate};
+use clerk_resilience::authenticate::{
+    Accepts, Answers, Evidence, Head, Site, State, authenticate,
+};
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
@@ -33,7 +35,8 @@ fuzz_target!(|input: (&str, &str, &str)| {
     let now = Timestamp::from_secs(1_780_000_000);
     let evidence = Evidence { keys: Ok(keys), expect: &expect, now, verified: None };
     let head = Head { method: &Method::GET, address: &address, headers: &headers };
-    if let Ok(answer) = authenticate(&site, head, &evidence, &Answers::default()) {
+    let accepts = Accepts::default();
+    if let Ok(answer) = authenticate(&site, head, &accepts, &evidence, &Answers::default()) {
         assert!(!matches!(answer.state, State::SignedIn { .. }));
     }
 });

@@ -1,14 +1,18 @@
 //! Everything about a request that matters, read once.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT, HeaderName, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
 use super::address::{param, public_address};
-use super::cookies::{Cookies, uses_suffixed};
 use super::site::Site;
 use crate::clock::Timestamp;
-use crate::token::{bearer, leading_number};
+use crate::token::{CookieJar, bearer, leading_number};
+
+/// Whether a satellite has asked its primary application.
+const SYNCED: &str = "__clerk_synced";
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -24,7 +28,7 @@ pub struct Head<'a> {
 }
 
 /// A request as authentication sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context<'a> {
     pub(super) site: &'a Site,
     pub(super) get: bool,
@@ -55,29 +59,30 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn new(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
         let address = public_address(head.address, head.headers);
-        let cookies = Cookies::read(head.headers);
-        let host = site.issuing_host();
-        let suffixed = uses_suffixed(&cookies, site.suffix(), &host, site.kind(), now);
-        let chosen = |name: &str| {
-            if suffixed { cookies.suffixed(name, site.suffix()) } else { cookies.get(name) }
-        };
+        let jar = CookieJar::read(head.headers, site.names());
+        let suffixed = jar.prefers_own(&site.issuing_host(), site.kind(), now);
+        let chosen = if suffixed { &jar.own } else { &jar.plain };
         let field = |name: HeaderName| {
             head.headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
         };
-        let owned = |value: Option<&str>| value.map(str::to_owned);
-        let either = |name: &str| param(&address, name).or_else(|| owned(cookies.get(name)));
+        let number = |value: Option<Cow<'_, str>>, read: fn(&str) -> f64| {
+            value.map_or(0.0, |value| read(&value))
+        };
+        let owned = |value: Option<Cow<'_, str>>| value.map(Cow::into_owned);
+        let either = |name: &str, cookie: Option<Cow<'_, str>>| {
+            param(&address, name).or_else(|| owned(cookie))
+        };
         Self {
             site,
             get: *head.method == Method::GET,
-            header_token: bearer(head.headers).map(std::borrow::Cow::into_owned),
-            cookie_token: owned(chosen("__session")),
-            client_uat: chosen("__client_uat").map_or(0.0, leading_number),
-            dev_browser: param(&address, "__clerk_db_jwt")
-                .or_else(|| owned(chosen("__clerk_db_jwt"))),
-            redirects: cookies.get("__clerk_redirect_count").map_or(0.0, count),
-            refresh_token: owned(cookies.suffixed("__refresh", site.suffix())),
-            handshake_token: either("__clerk_handshake"),
-            handshake_nonce: either("__clerk_handshake_nonce"),
+            header_token: owned(bearer(head.headers)),
+            cookie_token: owned(chosen.session.text()),
+            client_uat: number(chosen.client_uat.text(), leading_number),
+            dev_browser: either("__clerk_db_jwt", chosen.dev_browser.text()),
+            redirects: number(jar.plain.redirects.text(), count),
+            refresh_token: owned(jar.own.refresh.text()),
+            handshake_token: either("__clerk_handshake", jar.plain.handshake.text()),
+            handshake_nonce: either("__clerk_handshake_nonce", jar.plain.handshake_nonce.text()),
             referrer: field(REFERER),
             fetch_dest: field(SEC_FETCH_DEST),
             accept: field(ACCEPT),
@@ -110,6 +115,20 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn clean_address(&self) -> Url {
         super::address::without(&self.address, &super::resolve::MARKS)
+    }
+
+    /// Where to go on after a handshake. An address of a satellite then says that it asked, unless
+    /// its session says so, or it would ask again.
+    #[must_use]
+    pub fn settled_address(&self, signed_in: bool) -> Url {
+        let clean = self.clean_address();
+        let marked = param(&clean, SYNCED).is_some();
+        if !self.site.is_satellite() || (signed_in && !marked) {
+            return clean;
+        }
+        let mut settled = super::address::without(&clean, &[SYNCED]);
+        settled.query_pairs_mut().append_pair(SYNCED, "true");
+        settled
     }
 
     /// The request comes back from a handshake: by its address, or by a cookie.

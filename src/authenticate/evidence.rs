@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::peek::Peek;
 use super::reason::{KeyFailure, Reason};
 use crate::clock::Timestamp;
 use crate::handshake;
 use crate::jwks::KeySet;
-use crate::token::{Expectations, InvalidToken, Jws, Timing};
+use crate::machine::{self, MachineError, MachineToken};
+use crate::token::{Expectations, InvalidToken, Jws, Peek, Timing};
 use crate::verify::{Unverified, Verified, verify};
 
 /// Keys, rules and the time.
@@ -53,6 +53,11 @@ impl Evidence<'_> {
         }
         Jws::parse(token)?;
         Ok(verify(token, self.keys?, self.expect)?)
+    }
+
+    /// A machine's JWT that is good at this time.
+    pub(super) fn machine(&self, token: &str) -> Result<MachineToken, MachineError> {
+        machine::verify(token, self.keys.unwrap_or(&KeySet::default()), self.expect, self.now)
     }
 
     /// The `Set-Cookie` lines of a handshake token.

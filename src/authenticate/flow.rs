@@ -5,13 +5,12 @@ use url::Url;
 use super::address::param;
 use super::context::Context;
 use super::evidence::{Evidence, Refusal};
-use super::peek::Peek;
 use super::reason::{Reason, RefreshDenial};
 use super::redirect::{MAX_REDIRECTS, handshake, redirect};
 use super::refresh::refresh;
 use super::resolve::{Return, resolve};
 use super::{Answer, Answers, Arrival, Need, State, referrer};
-use crate::token::{InvalidToken, SessionStatus};
+use crate::token::{InvalidToken, Peek, SessionStatus};
 use crate::verify::Verified;
 
 /// A token in the `Authorization` field decides alone, good or bad; else the cookies do.

@@ -2,8 +2,10 @@
 //! handshake left in the address, and where the visitor came from.
 //!
 //! The rules and their order are those of `authenticateRequest` in Clerk's own backend SDK
-//! (`@clerk/backend` 3.25), for session tokens. Where they differ on purpose, the place says why.
-//! Nothing here waits: what only Clerk can answer is either handed in or asked for by [`Need`].
+//! (`@clerk/backend` 3.25). Where they differ on purpose, the place says why. Nothing here waits: what
+//! only Clerk can answer is either handed in or asked for by [`Need`].
+//!
+//! [`Accepts`] says which kinds of tokens are welcome. Machines have theirs in the `Authorization` field.
 //!
 //! | # | cookies, in a request without a token in `Authorization` | state |
 //! |---|---|---|
@@ -27,13 +29,13 @@
 //! A handshake takes a `GET` that navigates; for any other request it means signed out, and so it
 //! does after three handshakes without success.
 
+mod accepts;
 mod address;
 mod context;
-mod cookies;
+mod debug;
 mod evidence;
 mod flow;
 mod organization;
-mod peek;
 mod reason;
 mod redirect;
 mod referrer;
@@ -44,9 +46,9 @@ mod site;
 use http::HeaderMap;
 use url::Url;
 
+pub use accepts::Accepts;
 pub use address::public_address;
 pub use context::{Carrier, Context, Head};
-pub use cookies::Cookies;
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;
 pub use reason::{KeyFailure, Reason, RefreshDenial};
@@ -54,10 +56,12 @@ pub(crate) use redirect::FORGET_COUNT;
 pub use refresh::RefreshCall;
 pub use site::{Proxy, Site, SiteError};
 
+use crate::machine::{MachineError, MachineToken};
+use crate::token::{TokenKind, bearer};
 use crate::verify::Verified;
 
 /// Whether somebody is signed in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum State {
     /// Somebody is.
@@ -66,6 +70,13 @@ pub enum State {
         token: String,
         /// What it says.
         verified: Box<Verified>,
+    },
+    /// A machine or another application is.
+    Machine {
+        /// The token that says so.
+        token: String,
+        /// What it stands for.
+        machine: Box<MachineToken>,
     },
     /// Nobody is.
     SignedOut {
@@ -86,7 +97,7 @@ impl State {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::SignedIn { .. } => "signed-in",
+            Self::SignedIn { .. } | Self::Machine { .. } => "signed-in",
             Self::SignedOut { .. } => "signed-out",
             Self::Handshake { .. } => "handshake",
         }
@@ -96,14 +107,23 @@ impl State {
     #[must_use]
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::SignedIn { .. } => None,
+            Self::SignedIn { .. } | Self::Machine { .. } => None,
             Self::SignedOut { reason } | Self::Handshake { reason, .. } => Some(reason),
+        }
+    }
+
+    /// The kind of token that the state is about; `None` for one that nobody asked for.
+    #[must_use]
+    pub fn kind(&self) -> Option<TokenKind> {
+        match self {
+            Self::Machine { machine, .. } => Some(machine.kind),
+            state => state.reason().map_or(Some(TokenKind::Session), Reason::kind),
         }
     }
 }
 
 /// A state, and what the response must carry.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The state.
     pub state: State,
@@ -144,7 +164,7 @@ impl From<State> for Answer {
 }
 
 /// What Clerk's Backend API has answered so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Answers {
     /// There is a Backend API to ask.
     pub backend_api: bool,
@@ -152,19 +172,23 @@ pub struct Answers {
     pub refreshed: Option<Result<Vec<String>, RefreshDenial>>,
     /// The cookies behind a handshake's nonce; the inner `None` when they could not be fetched.
     pub payload: Option<Option<Vec<String>>>,
+    /// What a machine's token stands for.
+    pub machine: Option<Result<MachineToken, MachineError>>,
 }
 
 /// What must be asked of the Backend API before the state is known.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Need {
     /// `POST /v1/sessions/{id}/refresh`, into [`Answers::refreshed`].
     Refresh(RefreshCall),
     /// `GET /v1/clients/handshake_payload?nonce=…`, into [`Answers::payload`].
     Payload(String),
+    /// The [`Question`](crate::machine::Question) about this token, into [`Answers::machine`].
+    Machine(String),
 }
 
-/// Judges a request.
+/// Judges a request that may carry tokens of these kinds.
 ///
 /// # Errors
 ///
@@ -172,14 +196,21 @@ pub enum Need {
 pub fn authenticate(
     site: &Site,
     head: Head<'_>,
+    accepts: &Accepts,
     evidence: &Evidence<'_>,
     answers: &Answers,
 ) -> Result<Answer, Need> {
-    Context::new(site, head, evidence.now).authenticate(evidence, answers)
+    match accepts.take(bearer(head.headers).as_deref()) {
+        accepts::Taken::Session => {
+            Context::new(site, head, evidence.now).authenticate(evidence, answers)
+        }
+        accepts::Taken::Machine(token) => accepts::machine(token, evidence, answers),
+        accepts::Taken::Refused(reason) => Ok(State::SignedOut { reason }.into()),
+    }
 }
 
 impl Context<'_> {
-    /// Judges a request that was read before.
+    /// Judges a request that was read before, by its session.
     ///
     /// # Errors
     ///

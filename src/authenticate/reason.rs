@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::token::InvalidToken;
+use crate::machine::MachineError;
+use crate::token::{InvalidToken, TokenKind};
 
 /// Why a request is not, or not yet, signed in. [`code`](Self::code) is the string that Clerk's own
 /// SDK gives for the same case.
@@ -41,6 +42,12 @@ pub enum Reason {
     Token(InvalidToken),
     /// The token could not be checked for want of keys.
     Keys(KeyFailure),
+    /// Only tokens of this kind are accepted, and the `Authorization` field holds none.
+    NoTokenInHeader(TokenKind),
+    /// The token is not of the one kind that is accepted, or of none of several.
+    OtherKind(Option<TokenKind>),
+    /// A machine's token of this kind is bad, or nobody could tell.
+    Machine(TokenKind, MachineError),
 }
 
 impl Reason {
@@ -66,7 +73,21 @@ impl Reason {
             Self::OrganizationMismatch => "active-organization-mismatch",
             Self::Token(reason) => reason.code(),
             Self::Keys(failure) => failure.code(),
+            Self::NoTokenInHeader(_) => "No token in header",
+            Self::OtherKind(_) => InvalidToken::Kind.code(),
+            Self::Machine(_, error) => error.code(),
         })
+    }
+
+    /// The kind of token that the reason is about; `None` for a token of a kind that nobody asked
+    /// for.
+    #[must_use]
+    pub const fn kind(&self) -> Option<TokenKind> {
+        match self {
+            Self::NoTokenInHeader(kind) | Self::Machine(kind, _) => Some(*kind),
+            Self::OtherKind(kind) => *kind,
+            _ => Some(TokenKind::Session),
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::context::Context;
 use super::evidence::Evidence;
-use super::peek::Peek;
 use super::reason::RefreshDenial;
 use super::resolve::{cookies, session_token};
 use super::{Answer, Answers, Need, State};
+use crate::token::Peek;
 
 /// The call `POST /v1/sessions/{session_id}/refresh`, with `format` `cookie` and the header fields
 /// of the request besides what is here.

@@ -15,7 +15,7 @@ const AUTO_PROXY_PATH: &str = "/__clerk";
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Site {
     key: PublishableKey,
-    suffix: String,
+    names: CookieNames,
     domain: Option<String>,
     satellite: bool,
     auto_sync: bool,
@@ -67,6 +67,9 @@ pub enum SiteError {
         "a satellite application of a development instance needs its primary's sign-in address"
     )]
     SatelliteWithoutSignIn,
+    /// A satellite cannot sign anybody in.
+    #[error("a satellite application's visitors sign in at the primary one, not on its own domain")]
+    SignInAtSatellite,
 }
 
 impl Site {
@@ -74,7 +77,7 @@ impl Site {
     #[must_use]
     pub fn new(key: PublishableKey) -> Self {
         Self {
-            suffix: CookieNames::of(&key).suffix().to_owned(),
+            names: CookieNames::of(&key),
             key,
             domain: None,
             satellite: false,
@@ -151,13 +154,69 @@ impl Site {
     ///
     /// [`SiteError`] says what a satellite lacks.
     pub fn check(&self) -> Result<(), SiteError> {
-        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
-            return Err(SiteError::SatelliteWithoutDomain);
-        }
         if self.satellite && self.is_development() && self.sign_in.is_none() {
             return Err(SiteError::SatelliteWithoutSignIn);
         }
+        if self.satellite && self.domain.is_none() && self.proxy.is_none() {
+            return Err(SiteError::SatelliteWithoutDomain);
+        }
+        let sign_in = self.sign_in.as_ref().and_then(authority);
+        if self.satellite && sign_in.is_some() && sign_in == self.domain {
+            return Err(SiteError::SignInAtSatellite);
+        }
         Ok(())
+    }
+
+    /// Where a server reaches the Frontend API. A path of the application is a way for browsers only.
+    pub(crate) fn server_address(&self) -> Url {
+        match &self.proxy {
+            Some(Proxy::Address(address)) => address.clone(),
+            _ => Url::parse(&format!("https://{}/", self.issuing_host()))
+                .or_else(|_| Url::parse(&self.key.issuer()))
+                .expect("the key has checked its host"),
+        }
+    }
+
+    /// The `iss` values of this application's tokens. Behind a proxy its address may be one, as in
+    /// Clerk's Go SDK; a proxy on a path is below each of these origins.
+    pub(crate) fn issuers(&self, origins: &[String]) -> Vec<String> {
+        let mut issuers = vec![format!("https://{}", self.issuing_host())];
+        match &self.proxy {
+            None => {}
+            Some(Proxy::Address(address)) => issuers.push(address.to_string()),
+            Some(Proxy::Path(path)) => {
+                issuers.extend(origins.iter().map(|origin| format!("{origin}{path}")));
+            }
+        }
+        issuers.iter().map(|issuer| issuer.trim_end_matches('/').to_owned()).collect()
+    }
+
+    /// The key that a primary application with this one's issuer would have.
+    pub(crate) fn issuing_key(&self) -> PublishableKey {
+        PublishableKey::for_host(&self.issuing_host(), self.kind()).unwrap_or(self.key.clone())
+    }
+
+    pub(crate) fn own_domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    pub(crate) fn has_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    pub(crate) fn proxy_address(&self) -> Option<&Url> {
+        match &self.proxy {
+            Some(Proxy::Address(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Whether the application cannot do without a secret key: the nonce that a handshake answers with
+    /// is looked up with one. Unless [`nonces`](Self::nonces) says otherwise it cannot, as in Clerk's
+    /// SDK.
+    #[must_use]
+    pub fn needs_secret_key(&self) -> bool {
+        self.nonces
     }
 
     pub(super) fn kind(&self) -> InstanceKind {
@@ -170,10 +229,6 @@ impl Site {
 
     pub(super) fn is_satellite(&self) -> bool {
         self.satellite
-    }
-
-    pub(super) fn takes_nonces(&self) -> bool {
-        self.nonces
     }
 
     /// The proxy is on this machine, and speaks plain `http`.
@@ -200,8 +255,8 @@ impl Site {
         &self.organizations
     }
 
-    pub(super) fn suffix(&self) -> &str {
-        &self.suffix
+    pub(super) fn names(&self) -> &CookieNames {
+        &self.names
     }
 
     /// The host in the `iss` of this instance's tokens: no proxy changes it, a satellite's domain
@@ -226,4 +281,10 @@ impl Site {
             None => self.issuing_host(),
         }
     }
+}
+
+/// Host and port, as a domain is written.
+fn authority(url: &Url) -> Option<String> {
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    Some(format!("{}{port}", url.host_str()?))
 }

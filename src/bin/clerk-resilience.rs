@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use clerk_resilience::doctor::{Diagnosis, examine_routes, examine_vars};
+use clerk_resilience::doctor::{Diagnosis, Intent, examine_routes, examine_vars};
 use clerk_resilience::fetch::HttpUpstream;
 use url::Url;
 
@@ -19,7 +19,8 @@ struct Arguments {
 enum Command {
     /// Finds out what is wrong between this host and its Clerk, and what to do.
     ///
-    /// Reads the CLERK_* variables. Ends with 0 when all is well, 1 when something does not work.
+    /// Reads the CLERK_* variables and asks Clerk. Ends with 0 when it works, 1 when something does not,
+    /// 2 when the command itself is misspelt.
     Doctor {
         /// Print JSON instead of sentences.
         #[arg(long)]
@@ -27,7 +28,13 @@ enum Command {
         /// A running application, to tell what its routes demand of a visitor without a session.
         #[arg(long, value_name = "URL")]
         app: Option<Url>,
-        /// The routes to ask for, as /me.
+        /// A route that is meant for everybody, as /pricing; demanding a session is then an error.
+        #[arg(long, requires = "app", value_name = "PATH")]
+        public: Vec<String>,
+        /// A route that is meant for those who are signed in, as /me; being open is then an error.
+        #[arg(long, requires = "app", value_name = "PATH")]
+        protected: Vec<String>,
+        /// Other routes to ask for.
         #[arg(requires = "app", value_name = "PATH")]
         routes: Vec<String>,
     },
@@ -35,8 +42,13 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Doctor { json, app, routes } = Arguments::parse().command;
+    let Command::Doctor { json, app, public, protected, routes } = Arguments::parse().command;
     let mut findings = examine_vars(|name| std::env::var(name).ok()).await.findings;
+    let meant = |intent| move |path: String| (intent, path);
+    let routes: Vec<_> = (public.into_iter().map(meant(Intent::Public)))
+        .chain(protected.into_iter().map(meant(Intent::Protected)))
+        .chain(routes.into_iter().map(meant(Intent::Unsaid)))
+        .collect();
     if let (Some(app), Ok(upstream)) = (app, HttpUpstream::new()) {
         findings.extend(examine_routes(&app, &routes, &upstream).await);
     }

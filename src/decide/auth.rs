@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::rejection::Rejection;
 use crate::access::Access;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
@@ -67,6 +68,26 @@ impl Auth {
         let age = grace.judged_at.since(made);
         let minutes = u32::try_from(age.as_secs() / 60).unwrap_or(u32::MAX);
         session.has_after(demand, minutes)
+    }
+
+    /// As [`has`](Self::has), and tells why not. This is how routes and guards judge.
+    ///
+    /// # Errors
+    ///
+    /// When nothing but a recent verification is missing: [`Rejection::Reverify`], or
+    /// [`Rejection::FreshRequired`] in grace, since only Clerk could verify. Else
+    /// [`Rejection::Forbidden`].
+    pub fn check(&self, demand: &Access) -> Result<(), Rejection> {
+        if self.has(demand) {
+            return Ok(());
+        }
+        let rest = Access { reverification: None, ..demand.clone() };
+        let admitted = rest == Access::default() || self.has(&rest);
+        Err(match demand.reverification.filter(|level| admitted && level.within_minutes > 0) {
+            None => Rejection::Forbidden,
+            Some(_) if self.grace().is_some() => Rejection::FreshRequired,
+            Some(level) => Rejection::Reverify(level),
+        })
     }
 
     /// Everything that Clerk signed about the session.

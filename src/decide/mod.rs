@@ -2,22 +2,26 @@
 
 mod auth;
 mod grace;
+mod machine;
 mod rejection;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use auth::{Auth, Grace, GraceReason};
 pub(crate) use grace::claims_as_of;
 pub use grace::{GraceDenial, Sighting, Usage};
+pub use machine::{Caller, Machine};
 pub use rejection::{Rejection, Snag, Unavailable};
 
 use crate::clock::Moment;
 use crate::health::{Status, Surface, Verdict};
+use crate::machine::MachineToken;
 use crate::policy::{GraceMode, GracePolicy, RoutePolicy};
 use crate::revocation::Bearer;
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Session, SessionStatus, Timing};
-use crate::verify::{UnknownKey, Verified};
+use crate::token::{InvalidToken, Session, SessionStatus, Timing, TokenKind, UnknownKey};
+use crate::verify::Verified;
 
 /// What a request offers as proof of who sends it.
 #[derive(Clone, Debug)]
@@ -45,6 +49,21 @@ pub enum Credential<'a> {
         sighting: Option<Sighting>,
         /// How its session used grace lately.
         usage: Usage,
+    },
+    /// A machine's token, and what it stands for.
+    Machine {
+        /// What it stands for.
+        token: &'a Arc<MachineToken>,
+        /// It is a JWT, good and within its time by the keys that are known. Of any other, Clerk's
+        /// Backend API has told.
+        signed: bool,
+    },
+    /// A machine's token of which only Clerk's Backend API can tell what it stands for.
+    Opaque {
+        /// Its kind.
+        kind: TokenKind,
+        /// Why the Backend API has not told, when asking is no longer an option.
+        untold: Option<Unavailable>,
     },
 }
 
@@ -111,12 +130,16 @@ const JUST_NOW: Duration = Duration::from_secs(1);
 pub enum Decision {
     /// Let it pass with its session.
     Pass(Auth),
+    /// Let it pass as the machine that it comes from.
+    PassMachine(Machine),
     /// Let it pass without a session, and remember why there is none.
     PassAnonymous(Rejection),
     /// Answer in the application's place.
     Reject(Rejection),
     /// Refresh the keys, wait for that, and ask again with `settled`.
     AwaitKeys,
+    /// Ask Clerk's Backend API what the token stands for, and ask again with the answer.
+    AskClerk,
 }
 
 /// Judges a request.
@@ -134,7 +157,7 @@ pub enum Decision {
 /// | 3 | malformed, forged, another party's | any | required | 401 |
 /// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
-/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
+/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401 |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
@@ -145,6 +168,12 @@ pub enum Decision {
 /// | 14 | none | healthy, recovery | required, document | sign-in page, if there is one and minting is up; else 401 |
 /// | 15 | none | suspect, isolated, unknown | required, document with a sign-in page | 503, soon again: no redirect to what may be dead |
 /// | 16 | none | any but outage | required, API | 401 |
+/// | 17 | of a kind that the route does not accept | any | required | 401 `token-type-mismatch` |
+/// | 18 | a machine's, good | any | required | pass; 403 when the route demands a role or permission, for a machine has none |
+/// | 19 | a machine's: forged, expired, revoked at Clerk or here, or not known to Clerk | any | required | 401, without grace |
+/// | 20 | a machine's, opaque | its Backend API not seen down | any | it is asked first; without an answer 503 |
+/// | 21 | a machine's, opaque | its Backend API down | required | 503 |
+/// | 22 | none | any | required, machines alone | 401 |
 #[must_use]
 pub fn decide(
     credential: &Credential<'_>,
@@ -160,7 +189,8 @@ pub fn decide(
     let judgement = Judgement { asking, route, rules, known, now, verdict: known.verdict(now) };
     let open = route.optional || asking.public;
     match judgement.of(credential) {
-        Ok(auth) => Decision::Pass(auth),
+        Ok(Caller::User(auth)) => Decision::Pass(auth),
+        Ok(Caller::Machine(machine)) => Decision::PassMachine(machine),
         Err(Obstacle::Rejection(rejection))
             if asking.public
                 || (route.optional && !(insists(rejection) && route.access.is_some())) =>
@@ -170,12 +200,14 @@ pub fn decide(
         Err(Obstacle::Rejection(rejection)) => Decision::Reject(rejection),
         Err(Obstacle::OldKeys) if open => Decision::PassAnonymous(judgement.no_key()),
         Err(Obstacle::OldKeys) => Decision::AwaitKeys,
+        Err(Obstacle::Untold) => Decision::AskClerk,
     }
 }
 
 /// A session that is there, but lacks what the route demands.
 fn insists(rejection: Rejection) -> bool {
-    matches!(rejection, Rejection::Forbidden | Rejection::FreshRequired)
+    use Rejection::{Forbidden, FreshRequired, Reverify};
+    matches!(rejection, Forbidden | FreshRequired | Reverify(_))
 }
 
 /// What stands between a request and the application.
@@ -183,6 +215,8 @@ enum Obstacle {
     Rejection(Rejection),
     /// Fresher keys may tell.
     OldKeys,
+    /// Clerk can tell.
+    Untold,
 }
 
 impl From<Rejection> for Obstacle {
@@ -201,18 +235,35 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    fn of(&self, credential: &Credential<'_>) -> Result<Auth, Obstacle> {
+    fn of(&self, credential: &Credential<'_>) -> Result<Caller, Obstacle> {
         match credential {
             Credential::Absent => Err(self.without_token().into()),
             Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
             Credential::UnknownKey { token, timing } => Err(self.with_unknown_key(token, *timing)),
             Credential::Verified { token, timing, sighting, usage } => {
-                Ok(self.with_token(token, *timing, *sighting, *usage)?)
+                self.accept(TokenKind::Session)?;
+                Ok(Caller::User(self.with_token(token, *timing, *sighting, *usage)?))
+            }
+            Credential::Machine { token, signed } => {
+                self.accept(token.kind)?;
+                Ok(Caller::Machine(self.with_machine(token, *signed)?))
+            }
+            Credential::Opaque { kind, untold } => {
+                self.accept(*kind)?;
+                Err(self.with_opaque(*untold))
             }
         }
     }
 
+    fn accept(&self, kind: TokenKind) -> Result<(), Rejection> {
+        let accepted = self.route.kinds.accepts(kind);
+        if accepted { Ok(()) } else { Err(Rejection::Invalid(InvalidToken::Kind)) }
+    }
+
     fn without_token(&self) -> Rejection {
+        if !self.route.kinds.accepts(TokenKind::Session) {
+            return Rejection::Missing;
+        }
         let redirect = self.asking.reader == Reader::Document && self.asking.may_sign_in;
         let minting = self.known.health.surface(Surface::SessionMint).status() != Status::Down;
         match self.verdict {
@@ -328,12 +379,7 @@ impl Judgement<'_> {
         if session.status != SessionStatus::Active && !self.route.accepts_pending {
             return Err(Rejection::Pending);
         }
-        let Some(demand) = self.route.access.as_deref() else { return Ok(()) };
-        if auth.has(demand) {
-            return Ok(());
-        }
-        // In grace a verification ages, and only Clerk could renew it.
-        Err(if session.has(demand) { Rejection::FreshRequired } else { Rejection::Forbidden })
+        self.route.access.as_deref().map_or(Ok(()), |demand| auth.check(demand))
     }
 }
 

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::grace::GraceDenial;
+use crate::access::Reverification;
 use crate::token::InvalidToken;
 
 /// Why a request does not pass: a status, a stable code, and a sentence for the public.
@@ -24,6 +25,8 @@ pub enum Rejection {
     Pending,
     /// The session lacks a role or permission.
     Forbidden,
+    /// The user must prove again who they are, in this way.
+    Reverify(Reverification),
     /// It cannot be told whether the request should pass.
     Unavailable(Unavailable),
     /// The handler wants a session that was renewed, and Clerk cannot renew it now.
@@ -42,6 +45,8 @@ pub enum Snag {
     Clock,
     /// What Clerk sends was not signed for this instance.
     Keys,
+    /// Fresh tokens are not made for this application.
+    Party,
     /// The cookies that Clerk sets do not come back.
     Cookies,
 }
@@ -60,6 +65,13 @@ pub enum Unavailable {
     UnknownKey,
     /// There are no usable keys.
     NoKeys,
+    /// Clerk's Backend API did not tell what an opaque token stands for: it is down, it took too
+    /// long, or it was asked too much already.
+    BackendApi,
+    /// Clerk refuses the secret key of this application.
+    SecretKeyRefused,
+    /// There is no secret key to ask Clerk's Backend API with.
+    NoSecretKey,
 }
 
 impl Rejection {
@@ -71,7 +83,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED
             }
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Reverify(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) | Self::FreshRequired => StatusCode::SERVICE_UNAVAILABLE,
             Self::LayerMissing => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -85,6 +97,7 @@ impl Rejection {
             Self::Invalid(_) | Self::Revoked | Self::Pending => "invalid_token",
             Self::Stuck(_) => "sign_in_loop",
             Self::Forbidden => "insufficient_permission",
+            Self::Reverify(_) => "reverification_required",
             Self::Unavailable(_) => "authentication_unavailable",
             Self::FreshRequired => "step_up_unavailable",
             Self::LayerMissing => "authentication_layer_missing",
@@ -100,14 +113,19 @@ impl Rejection {
             Self::Revoked => "session-revoked",
             Self::Pending => "session-pending",
             Self::Forbidden => "insufficient-permission",
+            Self::Reverify(_) => "reverification-required",
             Self::Unavailable(Unavailable::Outage) => "outage",
             Self::Unavailable(Unavailable::GraceDenied(denial)) => denial.code(),
             Self::Unavailable(Unavailable::Uncertain) => "uncertain",
             Self::Unavailable(Unavailable::UnknownKey) => "unknown-key",
             Self::Unavailable(Unavailable::NoKeys) => "no-keys",
+            Self::Unavailable(Unavailable::BackendApi) => "backend-api",
+            Self::Unavailable(Unavailable::SecretKeyRefused) => "secret-key-invalid",
+            Self::Unavailable(Unavailable::NoSecretKey) => "secret-key-missing",
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",
+            Self::Stuck(Snag::Party) => "handshake-loop-party",
             Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
             Self::LayerMissing => "layer-missing",
         }
@@ -123,6 +141,7 @@ impl Rejection {
             Self::Revoked => "The session has ended; sign in again.",
             Self::Pending => "The session has tasks to complete first.",
             Self::Forbidden => "The session lacks a role or permission that this needs.",
+            Self::Reverify(_) => "This needs a recent proof of who you are; verify again.",
             Self::Unavailable(_) => {
                 "Authentication is currently unavailable. You are not signed out; try again shortly."
             }
@@ -130,13 +149,16 @@ impl Rejection {
                 "This needs a freshly renewed session, which is currently unavailable. You are not signed out; try again shortly."
             }
             Self::Stuck(Snag::Clock) => {
-                "Signing in did not work, several times in a row: the clock of this server does not agree with that of the sign-in service."
+                "The clock of this server does not agree with that of the sign-in service, so every new session looks expired or not yet valid. Whoever runs this site has to set the clock right."
             }
             Self::Stuck(Snag::Keys) => {
-                "Signing in did not work, several times in a row: this server is configured with keys of another instance than the one that signs visitors in."
+                "This server is configured with keys of another instance than the one that signs visitors in. Whoever runs this site has to set that right."
+            }
+            Self::Stuck(Snag::Party) => {
+                "Signing in did not work, several times in a row: the sign-in service does not say that the session is for this server, and the server is configured to insist on it (authorized parties)."
             }
             Self::Stuck(Snag::Cookies) => {
-                "Signing in did not work, several times in a row: the cookies of the sign-in service do not reach this server. Cookies may be blocked in the browser, or the application may be set up for another domain."
+                "The cookies that keep you signed in do not reach this server. Allow cookies for this site in your browser, then try again. If they are allowed, the site may be set up for another domain, and whoever runs it has to set that right."
             }
             Self::LayerMissing => {
                 "The server is misconfigured: this route is not behind its authentication layer."

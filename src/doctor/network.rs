@@ -23,7 +23,7 @@ pub(super) async fn examine(
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let targets = Targets {
-        frontend_api: config.frontend_api.clone(),
+        frontend_api: config.frontend_api_url(),
         backend_api: config.backend_api.clone(),
         secret_key: config.secret_key.clone(),
         status_page: config.status_page.clone(),
@@ -38,9 +38,8 @@ pub(super) async fn examine(
         }
     }
     let backend_keys = prober.clone().backend_keys().await;
-    let mut findings: Vec<Finding> =
-        found.iter().filter_map(|(probe, found)| surface(*probe, found)).collect();
-    findings.extend(is_it_us(&found));
+    let mut findings: Vec<Finding> = is_it_us(&found, &prober.targets).into_iter().collect();
+    findings.extend(found.iter().filter_map(|(probe, found)| surface(*probe, found)));
     findings.extend(clock_skew(&found));
     let published = found.iter().find_map(|(_, found)| match &found.brought {
         Brought::Keys(keys) => Some(keys),
@@ -52,42 +51,40 @@ pub(super) async fn examine(
 
 fn surface(probe: Probe, found: &Found) -> Option<Finding> {
     let (code, name) = match probe {
-        Probe::SessionMint => ("session-mint", "The Frontend API's minting of session tokens"),
-        Probe::Handshake => ("handshake", "The Frontend API's handshake"),
-        Probe::BackendApi => ("backend-api", "The Backend API"),
-        Probe::Jwks => ("jwks", "The published signing keys"),
-        Probe::StatusPage => ("status-page", "Clerk's status page"),
+        Probe::SessionMint => ("session-mint", "Minting of session tokens (Frontend API)"),
+        Probe::Handshake => ("handshake", "Handshake (Frontend API)"),
+        Probe::BackendApi => ("backend-api", "Backend API"),
+        Probe::Jwks => ("jwks", "Signing keys (Frontend API)"),
+        Probe::StatusPage => ("status-page", "Status page"),
         Probe::Egress => return None,
     };
     let seen = found.observation.as_ref()?;
     Some(match seen.outcome {
         Outcome::Good => {
-            Finding::fine(code, format!("{name} answers in {} ms.", seen.latency.as_millis()))
+            Finding::fine(code, format!("{name}: answers in {} ms.", seen.latency.as_millis()))
         }
         Outcome::OwnFault(OwnFault::SecretKey) => Finding::error(
             "secret-key-refused",
-            format!("{name} refuses CLERK_SECRET_KEY."),
+            format!("{name}: Clerk refuses CLERK_SECRET_KEY."),
             "Copy the secret key again from the API keys page of the Clerk dashboard; it may have been rotated.",
         ),
         Outcome::OwnFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
         Outcome::Failed(Evidence::Hostile, trouble) => Finding::error(
             "stranger",
             format!("{name}: somebody else than Clerk answers ({trouble})."),
-            "Look for a proxy or captive portal that intercepts this host's traffic, and at CLERK_FRONTEND_API_URL and CLERK_API_URL.",
+            "Look for a proxy or captive portal that intercepts this host's traffic, and at CLERK_PROXY_URL, CLERK_FRONTEND_API_URL and CLERK_API_URL.",
         ),
         Outcome::Failed(_, trouble) if probe == Probe::StatusPage => Finding::note(
             code,
-            format!("{name} {trouble}."),
+            format!("{name}: {trouble}."),
             "It is only a hint; nothing depends on it.",
         ),
-        Outcome::Failed(_, trouble) => {
-            Finding::error(code, format!("{name} fails: {trouble}."), "")
-        }
+        Outcome::Failed(_, trouble) => Finding::error(code, format!("{name}: {trouble}."), ""),
     })
 }
 
 /// Told apart by who else is silent, and how.
-fn is_it_us(found: &[(Probe, Found)]) -> Option<Finding> {
+fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
     let troubles: Vec<Trouble> = found
         .iter()
         .filter(|(probe, _)| matches!(probe, Probe::SessionMint | Probe::BackendApi | Probe::Jwks))
@@ -107,7 +104,19 @@ fn is_it_us(found: &[(Probe, Found)]) -> Option<Finding> {
     let proxied = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]
         .into_iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let backend_answers = found.iter().any(|(probe, found)| {
+        let seen = found.observation.as_ref();
+        *probe == Probe::BackendApi && seen.is_some_and(|seen| seen.outcome == Outcome::Good)
+    });
+    let place = targets.frontend_api.host_str().unwrap_or_default();
     Some(match canary {
+        _ if backend_answers && troubles.iter().all(silent) => Finding::error(
+            "frontend-api-unreachable",
+            format!(
+                "Clerk's Backend API answers, but there is no answer from {place}, where the Frontend API should be: the address or its DNS record is wrong, or something on the way blocks it."
+            ),
+            "Compare the DNS records with the Domains page of the Clerk dashboard, and look at CLERK_PROXY_URL, CLERK_FRONTEND_API_URL and CLERK_DOMAIN if they are set. If nothing was changed here lately, see https://status.clerk.com.",
+        ),
         _ if !troubles.iter().all(silent) => Finding::note(
             "it-is-clerk",
             "Clerk answers, with errors: the trouble is Clerk's.",

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     fresh: AtomicU64,
+    machines: AtomicU64,
+    renewed: AtomicU64,
     grace: AtomicU64,
     grace_reported: AtomicU64,
     anonymous: AtomicU64,
@@ -13,7 +15,11 @@ pub(crate) struct Counters {
     forbidden: AtomicU64,
     unavailable: AtomicU64,
     handshakes: AtomicU64,
+    without_azp: AtomicU64,
     upstream_calls: AtomicU64,
+    backend_questions: AtomicU64,
+    backend_unanswered: AtomicU64,
+    machine_answers_reused: AtomicU64,
     state_failures: AtomicU64,
     signals_dropped: AtomicU64,
 }
@@ -24,6 +30,10 @@ pub(crate) struct Counters {
 pub struct Counts {
     /// Requests that passed with a session within its time.
     pub fresh: u64,
+    /// Requests that passed as a machine's.
+    pub machines: u64,
+    /// Requests whose expired session was renewed on the way.
+    pub renewed: u64,
     /// Requests that passed in grace.
     pub grace: u64,
     /// Requests that would have passed in grace, were it not only reported.
@@ -38,8 +48,17 @@ pub struct Counts {
     pub unavailable: u64,
     /// Browsers sent to Clerk for a fresh session.
     pub handshakes: u64,
+    /// Tokens that were verified and name no application they were made for. Each counts once, at its
+    /// first request; [`AzpPolicy::Required`](crate::token::AzpPolicy::Required) would refuse them.
+    pub without_azp: u64,
     /// Questions asked of Clerk and its status page.
     pub upstream_calls: u64,
+    /// Questions asked of the Backend API because a request waited for the answer.
+    pub backend_questions: u64,
+    /// How many of these it did not answer in time, or with 429 or a failure of its own.
+    pub backend_unanswered: u64,
+    /// Machine tokens of which an earlier answer of the Backend API told.
+    pub machine_answers_reused: u64,
     /// Times the state directory could not be read or written.
     pub state_failures: u64,
     /// Signals to the driver that were dropped because it was too far behind.
@@ -58,6 +77,8 @@ macro_rules! counted {
 
 counted! {
     passed_fresh => fresh,
+    passed_machine => machines,
+    renewed_session => renewed,
     passed_in_grace => grace,
     reported_grace => grace_reported,
     passed_anonymous => anonymous,
@@ -65,7 +86,11 @@ counted! {
     answered_forbidden => forbidden,
     answered_unavailable => unavailable,
     sent_to_clerk => handshakes,
+    saw_no_azp => without_azp,
     asked_upstream => upstream_calls,
+    asked_backend => backend_questions,
+    unanswered_by_backend => backend_unanswered,
+    reused_answer => machine_answers_reused,
     state_failed => state_failures,
     signal_dropped => signals_dropped,
 }
@@ -75,6 +100,8 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             fresh: read(&self.fresh),
+            machines: read(&self.machines),
+            renewed: read(&self.renewed),
             grace: read(&self.grace),
             grace_reported: read(&self.grace_reported),
             anonymous: read(&self.anonymous),
@@ -82,7 +109,11 @@ impl Counters {
             forbidden: read(&self.forbidden),
             unavailable: read(&self.unavailable),
             handshakes: read(&self.handshakes),
+            without_azp: read(&self.without_azp),
             upstream_calls: read(&self.upstream_calls),
+            backend_questions: read(&self.backend_questions),
+            backend_unanswered: read(&self.backend_unanswered),
+            machine_answers_reused: read(&self.machine_answers_reused),
             state_failures: read(&self.state_failures),
             signals_dropped: read(&self.signals_dropped),
         }

@@ -9,12 +9,16 @@
 //! The driver is one task. It does all the waiting, and publishes a new snapshot when something
 //! changed; requests load that snapshot once and wait for nobody.
 
+mod backend;
+mod bucket;
 mod cache;
 mod counters;
+mod digest;
 mod driver;
 mod endings;
-mod exchange;
+mod flights;
 mod ledger;
+mod machines;
 mod pace;
 mod schedule;
 mod shared;
@@ -25,8 +29,8 @@ mod verified;
 pub use counters::Counts;
 pub use driver::Driver;
 
+pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
-pub(crate) use exchange::{Exchange, Payload};
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};

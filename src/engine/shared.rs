@@ -8,23 +8,26 @@ use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
+use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::decide::{Credential, Rules};
+use crate::decide::{Credential, Rules, Unavailable};
 use crate::health::Verdict;
 use crate::id::SessionId;
 use crate::key::PublishableKey;
+use crate::machine::MachineToken;
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Snapshot};
 use crate::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::token::{
-    CookieNames, Expectations, InvalidToken, Located, Session, Timing, client_uat, locate,
+    CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind, UnknownKey,
+    locate,
 };
-use crate::verify::{UnknownKey, Unverified, Verified, verify};
+use crate::verify::{Unverified, Verified, verify};
 
 /// A denial outlives every session token and its grace, and most sessions.
 pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -38,7 +41,7 @@ pub(crate) struct Core {
     pub(crate) tokens: VerifiedTokens,
     pub(crate) ledger: Ledger,
     pub(crate) pace: Pace,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts the key refreshes that are over, however they ended.
     pub(crate) refreshes: watch::Sender<u64>,
@@ -101,11 +104,14 @@ pub(crate) enum Signal {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
+    /// Of the issuer; a satellite's is not the instance's own.
     pub(crate) key: PublishableKey,
     pub(crate) rules: Rules,
     /// How long a request may wait for keys.
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<Tickets>,
+    /// The Backend API, when there is a secret key to ask it with.
+    pub(crate) backend: Option<BackendApi>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -116,6 +122,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Fixed {
     pub(crate) key: PublishableKey,
+    pub(crate) names: CookieNames,
     pub(crate) rules: Rules,
     pub(crate) expectations: Expectations,
     pub(crate) clock: Arc<dyn Clock>,
@@ -123,6 +130,7 @@ pub(crate) struct Fixed {
     pub(crate) ledger_capacity: usize,
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<TicketKeys>,
+    pub(crate) backend: Option<Access>,
     pub(crate) initial: Snapshot,
 }
 
@@ -134,7 +142,7 @@ impl Shared {
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
             pace: Pace::new(fixed.ledger_capacity),
-            counters: Counters::default(),
+            counters: Arc::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
@@ -142,14 +150,16 @@ impl Shared {
             refresh_wished: AtomicBool::new(false),
         };
         let tickets = fixed.tickets.map(|keys| Tickets { keys, issuer: fixed.key.issuer() });
+        let counters = Arc::clone(&core.counters);
         let shared = Self {
             core: Arc::new(core),
             tickets,
-            names: CookieNames::of(&fixed.key),
+            names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,
             expectations: fixed.expectations,
             patience: fixed.patience,
+            backend: fixed.backend.map(|access| BackendApi::new(access, counters)),
             signals,
             hasher: std::hash::RandomState::new(),
         };
@@ -161,13 +171,8 @@ impl Shared {
     }
 
     /// The token of a request.
-    pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap) -> Located<'a> {
-        locate(headers, &self.names, &self.key)
-    }
-
-    /// The `__client_uat` that belongs to a session cookie.
-    pub(crate) fn client_uat(&self, headers: &http::HeaderMap, token: &str) -> Option<f64> {
-        client_uat(headers, &self.names, token)
+    pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap, now: Moment) -> Located<'a> {
+        locate(headers, &self.names, &self.key, now.wall)
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {
@@ -200,6 +205,9 @@ impl Shared {
 
     fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
+        if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
+            self.core.counters.saw_no_azp();
+        }
         let known = Arc::new(Known::new(token, verified));
         self.core.tokens.insert(digest, &known);
         Ok(known)
@@ -222,6 +230,10 @@ impl Shared {
         match examined {
             Examined::Absent => Credential::Absent,
             Examined::Invalid(reason) => Credential::Invalid(*reason),
+            Examined::Machine { token, signed } => Credential::Machine { token, signed: *signed },
+            Examined::Opaque { kind, untold } => {
+                Credential::Opaque { kind: *kind, untold: *untold }
+            }
             Examined::UnknownKey(token, timing) => {
                 Credential::UnknownKey { token, timing: *timing }
             }
@@ -307,9 +319,24 @@ pub(crate) enum Examined {
     Invalid(InvalidToken),
     UnknownKey(UnknownKey, Timing),
     Verified(Arc<Known>, Timing),
+    /// A machine's token that is known to hold, or not; by its signature, or by what Clerk told.
+    Machine {
+        token: Arc<MachineToken>,
+        signed: bool,
+    },
+    /// A machine's token that only Clerk can tell about.
+    Opaque {
+        kind: TokenKind,
+        untold: Option<Unavailable>,
+    },
 }
 
 impl Examined {
+    /// True when it does not look like a session's token at all.
+    pub(crate) fn may_be_a_machines(&self) -> bool {
+        matches!(self, Self::Invalid(InvalidToken::Malformed | InvalidToken::Kind))
+    }
+
     pub(crate) fn verified(&self) -> Option<&Verified> {
         match self {
             Examined::Verified(known, _) => Some(&known.verified),

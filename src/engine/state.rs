@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::endings::Endings;
 use super::shared::Core;
@@ -100,7 +100,7 @@ impl State {
             return;
         }
         if let Some(done) = self.writing.take() {
-            self.report(core, done.await.unwrap_or(Ok(())), now);
+            self.report(core, outcome(done.await), now);
         }
         if self.not_before.is_some_and(|at| now.mono < at.mono) {
             return;
@@ -169,7 +169,7 @@ impl State {
     /// Waits for a write that is under way.
     pub(crate) async fn settle(&mut self, core: &Core, now: Moment) {
         if let Some(writing) = self.writing.take() {
-            self.report(core, writing.await.unwrap_or(Ok(())), now);
+            self.report(core, outcome(writing.await), now);
         }
     }
 
@@ -178,6 +178,11 @@ impl State {
         self.demanded = true;
         self.not_before = None;
     }
+}
+
+/// A write that panicked has written nothing.
+fn outcome(done: Result<Result<(), StateDirError>, JoinError>) -> Result<(), StateDirError> {
+    done.unwrap_or_else(|error| Err(StateDirError::Unfinished(error.to_string())))
 }
 
 /// What an earlier process left behind, as far as it can be believed.
@@ -205,5 +210,16 @@ impl Inherited {
             Err(error) => inherited.failures.push(error),
         }
         inherited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_panicked_has_failed() {
+        let done = tokio::task::spawn_blocking(|| panic!("as asked")).await;
+        assert!(matches!(outcome(done), Err(StateDirError::Unfinished(_))));
     }
 }

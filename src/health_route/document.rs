@@ -197,6 +197,8 @@ fn counts(shared: &Shared) -> Value {
         "unauthorized": counts.unauthorized,
         "forbidden": counts.forbidden,
         "unavailable": counts.unavailable,
+        "handshakes": counts.handshakes,
+        "withoutAzp": counts.without_azp,
         "upstreamCalls": counts.upstream_calls,
         "stateFailures": counts.state_failures,
         "signalsDropped": counts.signals_dropped,

@@ -8,7 +8,8 @@ use crate::clock::Timestamp;
 use crate::jwks::{KeySet, NoSigner};
 use crate::token::{
     AzpPolicy, CATEGORY_MACHINE, Claims, Decoded, Expectations, Header, InvalidToken, Jws,
-    OAUTH_TYPES, Times, Timing, TokenKind, check_claims, check_header, decode, object, timing,
+    OAUTH_TYPES, Times, Timing, TokenKind, UnknownKey, check_claims, check_header, decode, object,
+    timing,
 };
 
 /// The claims of every token; the rest is the issuer's own.
@@ -29,19 +30,38 @@ pub fn verify(
     expect: &Expectations,
     now: Timestamp,
 ) -> Result<MachineToken, MachineError> {
-    let decoded = decode(token).map_err(|_| MachineError::Invalid)?;
-    let jws = Jws::parse(token).map_err(|_| MachineError::Invalid)?;
-    let header = jws.header().map_err(|_| MachineError::Invalid)?;
-    // Neither a machine's subject nor an access token's type.
-    let kind =
-        TokenKind::claimed(&decoded).ok_or(MachineError::Unverified(InvalidToken::Malformed))?;
-    if kind == TokenKind::MachineToMachine && !is_for_machines(&header) {
-        return Err(MachineError::Invalid);
-    }
+    let (kind, decoded, jws) = read(token)?;
     let times = check(&jws, keys, &expect_of(kind, expect), now)
         .and_then(|times| requires_audience(kind, &decoded, expect).map(|()| times))
         .map_err(MachineError::Unverified)?;
     Ok(describe(kind, decoded, times))
+}
+
+/// What a machine's JWT claims of its times, when it is good but for its key, which is not known.
+///
+/// # Errors
+///
+/// [`MachineError`], when no key could make it good.
+pub fn unknown_key(token: &str, expect: &Expectations) -> Result<UnknownKey, MachineError> {
+    let (kind, decoded, jws) = read(token)?;
+    requires_audience(kind, &decoded, expect).map_err(MachineError::Unverified)?;
+    let header = jws.header().map_err(MachineError::Unverified)?;
+    let claims = object(&jws.payload).map_err(MachineError::Unverified)?;
+    let unknown = UnknownKey::of(&header, &claims, &expect_of(kind, expect));
+    unknown.ok_or(MachineError::Unverified(InvalidToken::UnknownKey))
+}
+
+fn read(token: &str) -> Result<(TokenKind, Decoded, Jws<'_>), MachineError> {
+    let decoded = decode(token).map_err(|_| MachineError::Invalid)?;
+    let jws = Jws::parse(token).map_err(|_| MachineError::Invalid)?;
+    let for_machines = is_for_machines(&jws.header().map_err(|_| MachineError::Invalid)?);
+    // Neither a machine's subject nor an access token's type.
+    let kind =
+        TokenKind::claimed(&decoded).ok_or(MachineError::Unverified(InvalidToken::Malformed))?;
+    if kind == TokenKind::MachineToMachine && !for_machines {
+        return Err(MachineError::Invalid);
+    }
+    Ok((kind, decoded, jws))
 }
 
 /// True when the token has the category of machines, or none, as before categories were introduced.

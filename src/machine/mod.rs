@@ -9,7 +9,7 @@ mod remote;
 
 use serde_json::{Map, Value};
 
-pub use jwt::verify;
+pub use jwt::{unknown_key, verify};
 pub use remote::Question;
 
 use crate::clock::Timestamp;

@@ -11,9 +11,10 @@ use http::{HeaderValue, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::service::{Gate, Heard, Judged, Passage, is_grace};
+use super::service::{Gate, Judged, Passage, is_grace};
+use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Rejection, Unavailable};
-use crate::engine::Payload;
+use crate::outcome::Outcome;
 use crate::respond::{Shape, detour};
 
 pin_project! {
@@ -36,7 +37,8 @@ pin_project! {
         Answered { response: Option<Response> },
         /// Something is being asked; then the request is judged again.
         Waiting {
-            hearing: Pin<Box<dyn Future<Output = Heard> + Send>>,
+            hearing: Hearing,
+            heard: Heard,
             gate: Arc<Gate>,
             held: Option<(S, Request<B>)>,
         },
@@ -45,33 +47,8 @@ pin_project! {
 
 /// What the application's response still gets.
 pub(super) struct After {
-    pub(super) in_grace: bool,
-    pub(super) cookies: Vec<HeaderValue>,
-}
-
-/// What a request waits for.
-pub(super) enum Wait {
-    Keys,
-    Payload(String),
-}
-
-impl Wait {
-    fn begin(self, gate: &Arc<Gate>) -> Pin<Box<dyn Future<Output = Heard> + Send>> {
-        let gate = Arc::clone(gate);
-        match self {
-            Self::Keys => Box::pin(async move {
-                gate.shared.keys_refreshed().await;
-                Heard { settled: true, payload: None }
-            }),
-            Self::Payload(nonce) => Box::pin(async move {
-                let payload = match &gate.visits.exchange {
-                    Some(exchange) => exchange.payload(&nonce).await,
-                    None => Payload::Unknown,
-                };
-                Heard { settled: true, payload: Some(payload) }
-            }),
-        }
-    }
+    private: bool,
+    cookies: Vec<HeaderValue>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -87,9 +64,22 @@ where
     }
 
     pub(super) fn waiting(gate: &Arc<Gate>, wait: Wait, service: S, request: Request<B>) -> Self {
-        let (hearing, gate) = (wait.begin(gate), Arc::clone(gate));
-        Self { kind: Kind::Waiting { hearing, gate, held: Some((service, request)) } }
+        Self { kind: wait_for(wait, Heard::default(), gate, service, request) }
     }
+}
+
+fn wait_for<S, B>(
+    wait: Wait,
+    heard: Heard,
+    gate: &Arc<Gate>,
+    service: S,
+    request: Request<B>,
+) -> Kind<S, B, S::Future>
+where
+    S: Service<Request<B>>,
+{
+    let (hearing, gate) = (wait.begin(gate), Arc::clone(gate));
+    Kind::Waiting { hearing, heard, gate, held: Some((service, request)) }
 }
 
 impl<S, B> std::fmt::Debug for ResponseFuture<S, B>
@@ -119,10 +109,10 @@ where
                 KindProj::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }
-                KindProj::Waiting { hearing, gate, held } => {
-                    let heard = ready!(hearing.as_mut().poll(cx));
+                KindProj::Waiting { hearing, heard, gate, held } => {
+                    heard.hear(ready!(hearing.as_mut().poll(cx)));
                     let (service, request) = held.take().expect("polled after completion");
-                    judge_again(gate, &heard, service, request)
+                    judge_again(gate, std::mem::take(heard), service, request)
                 }
             };
             kind.set(next);
@@ -130,44 +120,43 @@ where
     }
 }
 
-/// What was waited for once is not waited for again; after keys, a nonce may be asked about.
+/// What was waited for once is not waited for again; something else may be.
 fn judge_again<S, B>(
     gate: &Arc<Gate>,
-    heard: &Heard,
+    heard: Heard,
     mut service: S,
     mut request: Request<B>,
 ) -> Kind<S, B, S::Future>
 where
     S: Service<Request<B>>,
 {
-    let Judged { passage, cookies } = gate.judge(&request, heard);
+    let Judged { passage, cookies } = gate.judge(&request, &heard);
     let shape = Shape::of(request.method(), request.headers());
     let response = match passage {
         Passage::Open(outcome) => {
-            let after = After { in_grace: is_grace(outcome.auth.as_ref()), cookies };
+            let after = After::of(&outcome, cookies);
             request.extensions_mut().insert(outcome);
             return Kind::Inner { future: service.call(request), after };
         }
         Passage::Closed(rejection) => gate.reject(rejection, shape),
         Passage::Detour(location) => detour(location),
-        Passage::AwaitKeys => gate.reject(Rejection::Unavailable(Unavailable::UnknownKey), shape),
-        Passage::Exchange(nonce) if heard.payload.is_none() => {
-            let hearing = Wait::Payload(nonce).begin(gate);
-            return Kind::Waiting {
-                hearing,
-                gate: Arc::clone(gate),
-                held: Some((service, request)),
-            };
+        Passage::Wait(wait) if !heard.has(&wait) => {
+            return wait_for(wait, heard, gate, service, request);
         }
-        Passage::Exchange(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), shape),
+        Passage::Wait(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), shape),
     };
     Kind::Answered { response: Some(with_cookies(response, cookies)) }
 }
 
 impl After {
+    pub(super) fn of(outcome: &Outcome, cookies: Vec<HeaderValue>) -> Self {
+        let private = is_grace(outcome.auth()) || !cookies.is_empty();
+        Self { private, cookies }
+    }
+
     fn dress(&mut self, response: Response) -> Response {
         let response = with_cookies(response, std::mem::take(&mut self.cookies));
-        if self.in_grace { mark(response) } else { response }
+        if self.private { mark(response) } else { response }
     }
 }
 
@@ -178,7 +167,7 @@ fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
     response
 }
 
-/// What was shown in grace is for this user's eyes and this moment only.
+/// What was shown in grace, or carries a session, is for this user's eyes and this moment only.
 fn mark(mut response: Response) -> Response {
     let private = HeaderValue::from_static("private, no-store");
     response.headers_mut().insert(CACHE_CONTROL, private);

@@ -8,17 +8,21 @@
 //!    here. In grace, the response is marked `Cache-Control: private, no-store`.
 //! 6. A page that this would refuse, and whose browser could have a fresh session, is redirected to
 //!    Clerk's handshake while Clerk is healthy; see `visit`.
-//! 7. Two kinds of requests may wait, a few seconds at most: a token whose key is not known, for a
-//!    refresh that all such requests share; and a browser that comes back from a handshake with a
-//!    nonce, for one call to the Backend API.
+//! 7. Some requests may wait, a few seconds at most: one with a token whose key is not known, for a
+//!    refresh that all such requests share; and, for one call to the Backend API, a browser that comes
+//!    back from a handshake with a nonce, a session that has expired and can be renewed, and a machine
+//!    with an opaque token; see `wait`.
 //!
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
 mod future;
+mod kinds;
 mod public;
+mod renewal;
 mod service;
 mod tickets;
 mod visit;
+mod wait;
 
 pub use future::ResponseFuture;
 pub use public::{PublicPathError, PublicPaths};

@@ -48,6 +48,10 @@ impl PublicPaths {
         Ok(Self { matcher: Arc::new(matcher), count })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// True when the path is public.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {

@@ -5,22 +5,21 @@ use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request};
 use tower::Service;
 
-use super::future::{After, ResponseFuture, Wait};
+use super::future::{After, ResponseFuture};
 use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
-use crate::clock::Moment;
+use super::wait::{Heard, Wait};
 use crate::decide::{
-    Asking, Auth, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
+    Asking, Auth, Caller, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
-use crate::engine::{Examined, Payload, Shared, Signal};
+use crate::engine::{Examined, Shared, Signal};
 use crate::origin::is_same_origin;
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
 use crate::respond::{Answers, Shape, detour, reader};
-use crate::snapshot::Snapshot;
 use crate::token::{Located, Timing};
 
 /// Everything that decides about a request; one `Arc` for each policy.
@@ -31,15 +30,6 @@ pub(crate) struct Gate {
     pub(crate) route: RoutePolicy,
     pub(crate) public: PublicPaths,
     pub(crate) visits: Arc<Visits>,
-}
-
-/// What a request waited for, and heard.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    /// Keys were refreshed; waiting for them is no longer an option.
-    pub(super) settled: bool,
-    /// What the nonce of a handshake stands for.
-    pub(super) payload: Option<Payload>,
 }
 
 /// The result of the gate, and the cookies that go with whatever answer it leads to.
@@ -64,7 +54,7 @@ impl Judged {
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth.as_ref()))
+        matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth()))
     }
 }
 
@@ -74,10 +64,8 @@ pub(super) enum Passage {
     Closed(Rejection),
     /// Go elsewhere, and come back.
     Detour(HeaderValue),
-    /// Wait for keys and ask again.
-    AwaitKeys,
-    /// Wait for what this nonce stands for and ask again.
-    Exchange(String),
+    /// Wait for this and judge again.
+    Wait(Wait),
 }
 
 impl Gate {
@@ -85,15 +73,20 @@ impl Gate {
     pub(super) fn judge<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
         let now = self.shared.now();
         let known = self.shared.core.load();
-        let token = self.shared.locate(request.headers());
-        let examined = self.shared.examine(token.token(), &known, now);
+        let token = self.shared.locate(request.headers(), now);
+        let examined = self.examine(&token, heard, &known, now);
         let verified = token.token().zip(examined.verified());
-        let scene = Scene { known: &known, now, heard, verified };
-        let contradicted = self.is_contradicted(&token, &examined, request.headers());
+        let mut scene = Scene { known: &known, now, heard, verified, renewable: false };
+        let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
         let mut judged = Judged::from(self.weigh(request, believed, scene));
-        if !matches!(judged.passage, Passage::AwaitKeys) && self.is_visit(request) {
-            judged = self.visit(request, judged, scene);
+        if !matches!(judged.passage, Passage::Wait(_)) {
+            scene.renewable = self.is_renewable(request, &token, believed, &judged);
+            if self.is_visit(request) {
+                judged = self.visit(request, judged, scene);
+            } else if scene.renewable {
+                judged = self.renew(request, judged, scene);
+            }
         }
         judged.cookies.extend(self.ticket(request, &token, &examined, &judged, now));
         drop(known);
@@ -111,8 +104,8 @@ impl Gate {
         self.redeem(request, examined, scene.now);
         let credential = self.shared.credential(examined, scene.now);
         let asking = self.asking(request, &credential, scene.heard.settled);
-        let passage = self.decide(&credential, asking, scene.known, scene.now);
-        if matches!(&passage, Passage::Open(outcome) if is_grace(outcome.auth.as_ref())) {
+        let passage = self.decide(request, &credential, asking, scene);
+        if matches!(&passage, Passage::Open(outcome) if is_grace(outcome.auth())) {
             self.shared.used_grace(examined, scene.now);
         }
         passage
@@ -120,14 +113,9 @@ impl Gate {
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
     #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact")]
-    fn is_contradicted(
-        &self,
-        token: &Located<'_>,
-        examined: &Examined,
-        headers: &HeaderMap,
-    ) -> bool {
+    fn is_contradicted(&self, token: &Located<'_>, examined: &Examined) -> bool {
         let policy = self.visits.client_uat;
-        let Located::Cookie(token) = token else { return false };
+        let Located::Cookie { client_uat, .. } = *token else { return false };
         if policy == ClientUat::Ignored {
             return false;
         }
@@ -135,21 +123,25 @@ impl Gate {
             Examined::Verified(known, _) => known.verified.session().issued_at,
             _ => None,
         };
-        match self.shared.client_uat(headers, token) {
+        match client_uat {
             None => policy == ClientUat::Required,
             Some(uat) => uat == 0.0 || issued.is_some_and(|issued| (issued.as_secs() as f64) < uat),
         }
     }
 
-    fn decide(
+    fn decide<B>(
         &self,
+        request: &Request<B>,
         credential: &Credential<'_>,
         asking: Asking,
-        known: &Snapshot,
-        now: Moment,
+        scene: Scene<'_>,
     ) -> Passage {
+        let Scene { known, now, .. } = scene;
         match decide(credential, asking, &self.route, &self.shared.rules, known, now) {
-            Decision::Pass(auth) => self.open(Some(auth), Rejection::Missing),
+            Decision::Pass(auth) => self.open(Some(Caller::User(auth)), Rejection::Missing),
+            Decision::PassMachine(machine) => {
+                self.open(Some(Caller::Machine(machine)), Rejection::Missing)
+            }
             Decision::PassAnonymous(rejection) => {
                 if rejection == Rejection::Unavailable(Unavailable::UnknownKey) {
                     self.shared.tell(Signal::RefreshKeys);
@@ -157,12 +149,16 @@ impl Gate {
                 self.open(None, rejection)
             }
             Decision::Reject(rejection) => Passage::Closed(rejection),
-            Decision::AwaitKeys => Passage::AwaitKeys,
+            Decision::AwaitKeys => Passage::Wait(Wait::Keys),
+            Decision::AskClerk => {
+                let token = self.shared.locate(request.headers(), scene.now);
+                Passage::Wait(Wait::Machine(token.token().unwrap_or_default().to_owned()))
+            }
         }
     }
 
-    fn open(&self, auth: Option<Auth>, otherwise: Rejection) -> Passage {
-        Passage::Open(Outcome { auth, otherwise, answers: Arc::clone(&self.answers) })
+    fn open(&self, caller: Option<Caller>, otherwise: Rejection) -> Passage {
+        Passage::Open(Outcome { caller, otherwise, answers: Arc::clone(&self.answers) })
     }
 
     /// A token within its time is judged by itself: what matters to grace and to those without a
@@ -193,6 +189,9 @@ impl Gate {
     /// Public paths are those of the whole application, so they are compared with the path before
     /// nested routers took their part of it.
     pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
+        if self.public.is_empty() {
+            return false;
+        }
         let original = request.extensions().get::<axum::extract::OriginalUri>();
         self.public.contains(original.map_or(request.uri(), |original| &original.0).path())
     }
@@ -200,7 +199,10 @@ impl Gate {
     fn account(&self, passage: &Passage) {
         let counters = &self.shared.core.counters;
         match passage {
-            Passage::Open(Outcome { auth: Some(auth), .. }) => match auth.grace() {
+            Passage::Open(Outcome { caller: Some(Caller::Machine(_)), .. }) => {
+                counters.passed_machine();
+            }
+            Passage::Open(Outcome { caller: Some(Caller::User(auth)), .. }) => match auth.grace() {
                 None => counters.passed_fresh(),
                 Some(grace) => {
                     counters.passed_in_grace();
@@ -209,7 +211,7 @@ impl Gate {
             },
             Passage::Open(_) => counters.passed_anonymous(),
             Passage::Closed(rejection) => self.account_rejection(*rejection),
-            Passage::Detour(_) | Passage::AwaitKeys | Passage::Exchange(_) => {}
+            Passage::Detour(_) | Passage::Wait(_) => {}
         }
     }
 
@@ -225,7 +227,7 @@ impl Gate {
                     _ => {}
                 }
             }
-            Rejection::Forbidden => counters.answered_forbidden(),
+            Rejection::Forbidden | Rejection::Reverify(_) => counters.answered_forbidden(),
             _ => counters.answered_unauthorized(),
         }
     }
@@ -281,8 +283,7 @@ where
         let judged = self.gate.judge(&request, &Heard::default());
         let wait = match judged.passage {
             Passage::Open(outcome) => {
-                let after =
-                    After { in_grace: is_grace(outcome.auth.as_ref()), cookies: judged.cookies };
+                let after = After::of(&outcome, judged.cookies);
                 request.extensions_mut().insert(outcome);
                 return ResponseFuture::inner(self.inner.call(request), after);
             }
@@ -294,8 +295,7 @@ where
             Passage::Detour(location) => {
                 return ResponseFuture::answered(detour(location), judged.cookies);
             }
-            Passage::AwaitKeys => Wait::Keys,
-            Passage::Exchange(nonce) => Wait::Payload(nonce),
+            Passage::Wait(wait) => wait,
         };
         // The clone is not ready; the service that is goes with the request.
         // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services

@@ -27,7 +27,7 @@ impl Gate {
     ) -> Option<HeaderValue> {
         let tickets = self.shared.tickets.as_ref()?;
         match (token, examined) {
-            (Located::Cookie(_), Examined::Verified(known, _)) if judged.is_fresh() => {
+            (Located::Cookie { .. }, Examined::Verified(known, _)) if judged.is_fresh() => {
                 tickets.renew(request.headers(), known, host(request), now)
             }
             _ => None,

@@ -6,26 +6,29 @@
 //!
 //! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
 //! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
-//! that it is never sent in circles; and no cookies are set for one that was not sent, or a link with
+//! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
 //! a handshake of the sender's own would leave the reader in the sender's session.
 
-use http::header::{AUTHORIZATION, HOST, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
-use super::service::{Gate, Heard, Judged, Passage};
+use super::renewal::{can_ask, is_renewed, permitted, shown};
+use super::service::{Gate, Judged, Passage};
+use super::wait::{Heard, Wait};
 use crate::authenticate::{
     Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, Head, KeyFailure, Need,
-    Reason, RefreshDenial, Site, State,
+    Reason, Site, State,
 };
 use crate::clock::Moment;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
-use crate::engine::{Exchange, Payload};
-use crate::health::{Status, Surface, Verdict};
+use crate::engine::{Payload, Standing, TRIP_COOKIE};
+use crate::health::{Surface, Verdict};
+use crate::id::SessionId;
 use crate::policy::ClientUat;
 use crate::respond::reader;
 use crate::snapshot::Snapshot;
-use crate::token::InvalidToken;
+use crate::token::{InvalidToken, TokenKind, cookie};
 use crate::verify::Verified;
 
 /// How browsers are sent to Clerk and taken back.
@@ -36,7 +39,6 @@ pub(crate) struct Visits {
     pub(crate) scheme: &'static str,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
-    pub(crate) exchange: Option<Exchange>,
 }
 
 /// What is at hand while a page is judged.
@@ -47,6 +49,8 @@ pub(super) struct Scene<'a> {
     pub(super) heard: &'a Heard,
     /// The request's token, if it is verified.
     pub(super) verified: Option<(&'a str, &'a Verified)>,
+    /// It is only too old, and may be renewed.
+    pub(super) renewable: bool,
 }
 
 impl Gate {
@@ -68,13 +72,16 @@ impl Gate {
         if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
             context.forget_return();
         }
-        match self.answer(&context, scene) {
+        match self.answer(&context, request.headers(), scene) {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
-            Ok(answer) if self.demands(request) => self.stay_or_go(&context, &answer, plain, scene),
-            Ok(_) => plain,
-            Err(Waiting::Nonce(nonce)) => Passage::Exchange(nonce).into(),
+            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
+            Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
+                self.stay_or_go(&context, &answer, plain, scene)
+            }
+            Ok(answer) => plain.unless_untold(&answer),
+            Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
             Err(Waiting::InVain) if plain.is_open() => plain,
             Err(Waiting::InVain) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -82,7 +89,12 @@ impl Gate {
         }
     }
 
-    fn answer(&self, context: &Context<'_>, scene: Scene<'_>) -> Result<Answer, Waiting> {
+    pub(super) fn answer(
+        &self,
+        context: &Context<'_>,
+        headers: &HeaderMap,
+        scene: Scene<'_>,
+    ) -> Result<Answer, Waiting> {
         let keys = &scene.known.keys;
         let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
         let evidence = Evidence {
@@ -92,24 +104,41 @@ impl Gate {
             verified: scene.verified,
         };
         let mut answers = Answers {
-            backend_api: self.visits.exchange.is_some(),
-            // Renewal by refresh token is not among the things that a request waits for.
-            refreshed: Some(Err(RefreshDenial::NoBackendApi)),
-            payload: None,
+            backend_api: self.shared.backend.is_some(),
+            refreshed: scene.heard.renewal.clone(),
+            ..Answers::default()
         };
         match &scene.heard.payload {
             Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
             Some(Payload::Unknown) if context.returns().is_some() => return Err(Waiting::InVain),
             _ => {}
         }
-        context.authenticate(&evidence, &answers).map_err(|need| match need {
-            Need::Payload(nonce) if can_exchange(scene) => Waiting::Nonce(nonce),
+        let mut answer = context.authenticate(&evidence, &answers);
+        if let Err(Need::Refresh(call)) = answer {
+            match permitted(&call, scene) {
+                Ok(()) => return Err(Waiting::For(Wait::Renewal(Box::new(call), shown(headers)))),
+                Err(denial) => answers.refreshed = Some(Err(denial)),
+            }
+            answer = context.authenticate(&evidence, &answers);
+        }
+        answer.map_err(|need| match need {
+            Need::Payload(nonce) if can_ask(scene) => {
+                Waiting::For(Wait::Payload(nonce, self.standing(headers, scene)))
+            }
             _ => Waiting::InVain,
         })
     }
 
+    /// What is known of a browser that brings a nonce.
+    fn standing(&self, headers: &HeaderMap, scene: Scene<'_>) -> Standing {
+        let mark = cookie(headers, TRIP_COOKIE);
+        let backend = self.shared.backend.as_ref();
+        backend.map_or(Standing::Stranger, |api| api.trips.standing(mark, scene.now.wall))
+    }
+
     fn demands<B>(&self, request: &Request<B>) -> bool {
-        !self.route.optional && !self.is_public(request)
+        let sessions = self.route.kinds.accepts(TokenKind::Session);
+        sessions && !self.route.optional && !self.is_public(request)
     }
 
     /// Clerk has told who it is.
@@ -125,7 +154,8 @@ impl Gate {
         // Whoever was not sent may have followed somebody else's link into somebody else's session.
         let keep = sent || !by_address;
         let cookies = if keep { set_cookies(&answer.headers) } else { Vec::new() };
-        let clean = context.clean_address();
+        let signed_in = matches!(answer.state, State::SignedIn { .. });
+        let clean = context.settled_address(signed_in);
         if sent && clean != context.address {
             return Judged { cookies, ..detour(&clean) };
         }
@@ -134,7 +164,12 @@ impl Gate {
             _ => None,
         };
         let examined = self.shared.examine(token, scene.known, scene.now);
-        let passage = self.weigh(request, &examined, scene);
+        let mut passage = self.weigh(request, &examined, scene);
+        let stranger = matches!(passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
+        if stranger && by_address && !request.headers().contains_key(COOKIE) {
+            // It was given cookies when it was sent. Without any, signing in would not help it.
+            passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
+        }
         Judged { passage, cookies }
     }
 
@@ -146,11 +181,13 @@ impl Gate {
         scene: Scene<'_>,
     ) -> Judged {
         let reason = answer.state.reason();
-        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason));
+        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
-                Judged { cookies: set_cookies(&answer.headers), ..detour(location) }
+                let mut cookies = set_cookies(&answer.headers);
+                cookies.extend(self.mark(scene));
+                Judged { cookies, ..detour(location) }
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -165,17 +202,31 @@ impl Gate {
         }
     }
 
-    /// A session that is good as it is goes to Clerk only for another organisation, or for want of
-    /// `__client_uat`. A refusal that Clerk cannot change is not taken there.
-    fn is_worth_it(&self, plain: &Passage, reason: &Reason) -> bool {
+    /// The mark by which a browser is known when it comes back with a nonce.
+    fn mark(&self, scene: Scene<'_>) -> Option<HeaderValue> {
+        let session = scene.verified.and_then(|(_, token)| token.session().session_id.as_ref());
+        let backend = self.shared.backend.as_ref()?;
+        backend.trips.mark(session.map(SessionId::as_str), scene.now.wall)
+    }
+
+    /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
+    /// organisation, or when its address says that something happened elsewhere. A refusal that Clerk
+    /// cannot change is not taken there.
+    fn is_worth_it(&self, plain: &Passage, reason: &Reason, context: &Context<'_>) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
+        let first = context.redirects == 0.0;
         match plain {
+            _ if *reason == Reason::PrimaryRespondsToSyncing => first,
             Passage::Open(outcome) => match reason {
-                _ if outcome.auth.as_ref().is_none_or(|auth| auth.grace().is_some()) => false,
-                Reason::OrganizationMismatch => true,
+                _ if !is_fresh(outcome.auth()) => false,
+                Reason::OrganizationMismatch
+                | Reason::DevBrowserSync
+                | Reason::SatelliteNeedsSyncing => first,
                 Reason::TokenWithoutClientUat => self.visits.client_uat != ClientUat::Ignored,
                 _ => false,
             },
+            // It comes from a sign-in, and may have another session by now.
+            Passage::Closed(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
             Passage::Closed(rejection) => matches!(
                 rejection,
                 Rejection::Missing
@@ -187,7 +238,7 @@ impl Gate {
     }
 
     /// The address that was asked for, before routers took their part of it.
-    fn address<B>(&self, request: &Request<B>) -> Option<Url> {
+    pub(super) fn address<B>(&self, request: &Request<B>) -> Option<Url> {
         let original = request.extensions().get::<axum::extract::OriginalUri>();
         let uri = original.map_or(request.uri(), |original| &original.0);
         let scheme = uri.scheme_str().unwrap_or(self.visits.scheme);
@@ -198,10 +249,15 @@ impl Gate {
     }
 }
 
+/// A satellite of a development instance asks its primary application, on any page of it.
+fn is_for_satellite(answer: &Answer) -> bool {
+    answer.state.reason() == Some(&Reason::PrimaryRespondsToSyncing)
+}
+
 /// What stands between a request and its answer.
-enum Waiting {
-    /// What a nonce stands for.
-    Nonce(String),
+pub(super) enum Waiting {
+    /// Something that can be waited for.
+    For(Wait),
     /// Something that cannot be had now.
     InVain,
 }
@@ -220,16 +276,11 @@ fn is_well(scene: Scene<'_>) -> bool {
     back && answers(Surface::Handshake) && answers(Surface::SessionMint)
 }
 
-fn can_exchange(scene: Scene<'_>) -> bool {
-    let status = scene.known.health.surface(Surface::BackendApi).status();
-    let verdict = scene.known.verdict(scene.now);
-    matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
-}
-
 /// What keeps the browser from coming back with a session, as far as this request shows.
 fn snag(answer: &Answer) -> Snag {
-    use InvalidToken::{Expired, IssuedInFuture, NotYet};
+    use InvalidToken::{AuthorizedParty, Expired, IssuedInFuture, NotYet};
     match &answer.arrival {
+        Arrival::Failed(Reason::Token(AuthorizedParty)) => return Snag::Party,
         Arrival::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => return Snag::Clock,
         Arrival::Failed(_) => return Snag::Keys,
         _ => {}
@@ -242,7 +293,7 @@ fn snag(answer: &Answer) -> Snag {
     }
 }
 
-fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
+pub(super) fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
     headers.get_all(SET_COOKIE).iter().cloned().collect()
 }
 

@@ -297,7 +297,7 @@ pub enum PolicyError {
         problem: &'static str,
     },
     /// Two options exclude each other.
-    #[error("{first} and {second} contradict each other: {problem}")]
+    #[error("{first} and {second} do not fit together: {problem}")]
     Contradiction {
         /// One option.
         first: &'static str,

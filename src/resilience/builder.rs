@@ -3,27 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use url::Url;
 
-use super::ClerkResilience;
-use crate::authenticate::{Proxy, Site};
-use crate::clock::{Clock, Moment, SystemClock};
+use super::{ClerkResilience, assemble};
+use crate::authenticate::Site;
+use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::decide::Rules;
-use crate::engine::{Driver, Endings, Exchange, Fixed, Inherited, Shared, State, Work};
-use crate::fetch::HttpUpstream;
-use crate::health::{Health, Verdict};
-use crate::key::{InstanceKind, PublishableKey};
-use crate::middleware::{Gate, PublicPathError, PublicPaths, Visits};
+use crate::engine::Driver;
+use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
-use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
-use crate::revocation::Revocations;
-use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
-use crate::store::{OutageRecord, StateDir};
+use crate::snapshot::DenyList;
 use crate::ticket::TicketKeys;
-use crate::token::{AzpPolicy, Expectations};
+use crate::token::AzpPolicy;
 use crate::upstream::Upstream;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
@@ -34,25 +26,24 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 #[derive(Debug)]
 #[must_use = "nothing happens until .build() or .pair()"]
 pub struct Builder {
-    config: ClerkConfig,
-    grace: GracePolicy,
-    route: RoutePolicy,
-    public: Result<PublicPaths, PublicPathError>,
-    azp: AzpPolicy,
-    audiences: Vec<String>,
-    leeway: Duration,
-    answers: Answers,
-    clock: Option<Arc<dyn Clock>>,
-    upstream: Option<Arc<dyn Upstream>>,
-    token_capacity: usize,
-    ledger_capacity: usize,
-    probe_deadline: Duration,
-    strict_health: bool,
-    handshakes: bool,
-    client_uat: ClientUat,
-    site: Option<Site>,
-    deny_list: DenyList,
-    tickets: Option<TicketKeys>,
+    pub(super) config: ClerkConfig,
+    pub(super) grace: GracePolicy,
+    pub(super) route: RoutePolicy,
+    pub(super) public: Result<PublicPaths, PublicPathError>,
+    pub(super) azp: AzpPolicy,
+    pub(super) audiences: Vec<String>,
+    pub(super) leeway: Duration,
+    pub(super) answers: Answers,
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) upstream: Option<Arc<dyn Upstream>>,
+    pub(super) token_capacity: usize,
+    pub(super) ledger_capacity: usize,
+    pub(super) probe_deadline: Duration,
+    pub(super) strict_health: bool,
+    pub(super) handshakes: bool,
+    pub(super) client_uat: ClientUat,
+    pub(super) deny_list: DenyList,
+    pub(super) tickets: Option<TicketKeys>,
 }
 
 impl Builder {
@@ -62,7 +53,7 @@ impl Builder {
             grace: GracePolicy::disabled(),
             route: RoutePolicy::required(),
             public: Ok(PublicPaths::default()),
-            azp: AzpPolicy::default(),
+            azp: AzpPolicy::IfPresent,
             audiences: Vec::new(),
             leeway: Duration::from_secs(5),
             answers: Answers::default(),
@@ -74,7 +65,6 @@ impl Builder {
             strict_health: false,
             handshakes: true,
             client_uat: ClientUat::default(),
-            site: None,
             deny_list: DenyList::Own,
             tickets: None,
         }
@@ -106,7 +96,8 @@ impl Builder {
     }
 
     /// What to do with tokens without `azp` when authorized parties are named. Default:
-    /// [`AzpPolicy::Required`].
+    /// [`AzpPolicy::IfPresent`], because the cookies of a browser that comes back from Clerk have none;
+    /// [`Counts::without_azp`](crate::Counts::without_azp) counts them.
     pub fn azp(mut self, policy: AzpPolicy) -> Self {
         self.azp = policy;
         self
@@ -170,10 +161,9 @@ impl Builder {
         self
     }
 
-    /// How the application is set up at Clerk: satellite domains, a proxy, organisations in
-    /// addresses. Default: the instance's primary application, with the proxy of the configuration.
-    pub fn site(mut self, site: Site) -> Self {
-        self.site = Some(site);
+    /// How the application is set up at Clerk; see [`ClerkConfig::site`].
+    pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
+        self.config = self.config.site(change);
         self
     }
 
@@ -196,7 +186,7 @@ impl Builder {
         self
     }
 
-    /// Another source of time. Default: [`SystemClock`].
+    /// Another source of time. Default: [`SystemClock`](crate::clock::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -218,7 +208,7 @@ impl Builder {
         self
     }
 
-    /// Another wire to Clerk. Default: [`HttpUpstream`].
+    /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
     pub fn upstream(mut self, upstream: impl Upstream) -> Self {
         self.upstream = Some(Arc::new(upstream));
         self
@@ -243,100 +233,7 @@ impl Builder {
     /// As [`build`](Self::build).
     pub fn pair(self) -> Result<(ClerkResilience, Driver), ConfigError> {
         self.check()?;
-        let public = self.public?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let upstream = match self.upstream {
-            Some(upstream) => upstream,
-            None => Arc::new(HttpUpstream::new().map_err(ConfigError::Client)?),
-        };
-        let config = self.config;
-        let instance = config.publishable_key.issuer();
-        let sign_in = config.sign_in_url.as_deref().map(sign_in_address).transpose()?;
-        let now = clock.now();
-
-        // A directory that cannot be used is no reason not to serve.
-        let (dir, inherited) = match config.state_dir.map(StateDir::open) {
-            None => (None, Inherited::default()),
-            Some(Ok(dir)) => {
-                let inherited = Inherited::load(&dir, &instance, now.wall);
-                (Some(dir), inherited)
-            }
-            Some(Err(error)) => (None, Inherited::refused(error)),
-        };
-        let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
-        let endings = Endings::of(to_end);
-        let (keys, health, revocations) = take_up(&inherited, &config.pinned, now);
-
-        let mut expectations = Expectations::session_tokens(instance.clone());
-        expectations.authorized_parties = config.authorized_parties;
-        expectations.azp = self.azp;
-        expectations.audiences = self.audiences;
-        expectations.leeway = self.leeway;
-        let rules = Rules { grace: self.grace, ..Rules::default() };
-        let mut feeds = Feeds::default();
-        feeds.deny_list = self.deny_list;
-        let initial = Snapshot {
-            keys: keys.clone(),
-            health: health.report(now),
-            revocations,
-            feeds,
-            renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
-            ..Snapshot::default()
-        };
-        let (shared, signals) = Shared::new(Fixed {
-            key: config.publishable_key,
-            rules,
-            expectations,
-            clock: Arc::clone(&clock),
-            token_capacity: self.token_capacity,
-            ledger_capacity: self.ledger_capacity,
-            patience: self.probe_deadline + Duration::from_millis(500),
-            tickets: self.tickets,
-            initial,
-        });
-        report(&inherited, &shared);
-        if let Some(record) = &inherited.outages {
-            shared.core.ledger.restore(record.sightings(), now.wall);
-        }
-        let production = shared.key.kind() == InstanceKind::Production;
-        let site = self.site.unwrap_or_else(|| own_site(&shared.key, &config.frontend_api));
-        let exchange = config.secret_key.clone().map(|secret| {
-            let upstream = Arc::clone(&upstream);
-            Exchange::new(upstream, config.backend_api.clone(), secret, self.probe_deadline)
-        });
-        let visits = Visits {
-            site: site.nonces(exchange.is_some()),
-            scheme: if production { "https" } else { "http" },
-            handshakes: self.handshakes,
-            client_uat: self.client_uat,
-            exchange,
-        };
-        let targets = Targets {
-            frontend_api: config.frontend_api,
-            backend_api: config.backend_api,
-            secret_key: config.secret_key,
-            status_page: config.status_page,
-            canaries: config.canaries,
-            deadline: self.probe_deadline,
-        };
-        let work = Work {
-            core: Arc::clone(&shared.core),
-            prober: Prober { upstream, clock, targets: Arc::new(targets) },
-            health,
-            pinned: config.pinned,
-            keys,
-            state: State::new(dir, instance),
-            endings,
-        };
-        let gate = Gate {
-            shared: Arc::new(shared),
-            answers: Arc::new(Answers { sign_in, ..self.answers }),
-            route: self.route,
-            public,
-            visits: Arc::new(visits),
-        };
-        let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: self.strict_health };
-        Ok((clerk, Driver::new(work, signals)))
+        assemble::pair(self)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -359,8 +256,11 @@ impl Builder {
                 "tokens live for 60 s, more leeway than that would double their life; synchronise the clock instead",
             ));
         }
-        if let Some(Err(error)) = self.site.as_ref().map(Site::check) {
-            return Err(invalid("site", &error.to_string()));
+        if self.route.accepts_api_keys() && self.config.secret_key.is_none() {
+            return Err(invalid(
+                "CLERK_SECRET_KEY",
+                "the policy accepts API keys, and what one stands for only Clerk's Backend API can tell; set it to the secret key from the API keys page of the Clerk dashboard",
+            ));
         }
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
         if !deadlines.contains(&self.probe_deadline) {
@@ -375,53 +275,5 @@ impl Builder {
             );
         }
         Ok(())
-    }
-}
-
-/// The instance's primary application; a Frontend API at another address is a proxy.
-fn own_site(key: &PublishableKey, frontend_api: &Url) -> Site {
-    let site = Site::new(key.clone());
-    match Url::parse(&key.issuer()) {
-        Ok(own) if own == *frontend_api => site,
-        _ => site.proxy(Proxy::Address(frontend_api.clone())),
-    }
-}
-
-fn sign_in_address(text: &str) -> Result<HeaderValue, ConfigError> {
-    let ok = text.starts_with('/') || Url::parse(text).is_ok_and(|url| url.has_host());
-    HeaderValue::try_from(text).ok().filter(|_| ok).ok_or_else(|| ConfigError::Invalid {
-        name: "CLERK_SIGN_IN_URL".to_owned(),
-        problem: "it must be an address such as https://accounts.example.com/sign-in, or a path"
-            .to_owned(),
-    })
-}
-
-fn take_up(
-    inherited: &Inherited,
-    pinned: &crate::jwks::KeySet,
-    now: Moment,
-) -> (Keys, Health, Revocations) {
-    let saved = inherited.keys.as_ref();
-    let keys = Keys {
-        set: saved.map_or_else(|| pinned.clone(), |(set, _)| pinned.joined_with(set)),
-        confirmed: saved.map(|(_, confirmed)| *confirmed),
-        refresh_after: None,
-        refreshing: false,
-        pinned: !pinned.is_empty(),
-    };
-    match &inherited.outages {
-        None => (keys, Health::default(), Revocations::default()),
-        Some(record) => {
-            let health =
-                Health::resume(record.outages(), record.outage_seen(), record.saved(), now);
-            (keys, health, record.revocations())
-        }
-    }
-}
-
-fn report(inherited: &Inherited, shared: &Shared) {
-    for error in &inherited.failures {
-        shared.core.counters.state_failed();
-        tracing::warn!(event = "clerk.state.refused", %error, "a saved file is not used");
     }
 }

@@ -1,5 +1,6 @@
 //! The handle: the layer that applications wrap themselves in, and the controls beside it.
 
+mod assemble;
 mod builder;
 
 use std::sync::Arc;
@@ -88,6 +89,12 @@ impl ClerkResilience {
     /// ```
     #[must_use]
     pub fn policy(&self, route: RoutePolicy) -> Self {
+        if route.accepts_api_keys() && self.gate.shared.backend.is_none() {
+            tracing::error!(
+                event = "clerk.secret_key.missing",
+                "a route accepts API keys, but CLERK_SECRET_KEY is not set, so that every one of them is answered 503; set it to the secret key from the API keys page of the Clerk dashboard"
+            );
+        }
         let gate = Gate {
             shared: Arc::clone(&self.gate.shared),
             answers: Arc::clone(&self.gate.answers),
@@ -233,7 +240,7 @@ impl ClerkResilience {
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
-    /// clock may be ahead.
+    /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.gate.shared.now().wall.plus(CLOCK_LEEWAY));
         self.gate.shared.revoke(|set| set.with_user(id.clone(), now));

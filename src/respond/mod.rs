@@ -189,11 +189,15 @@ fn dress(response: &mut Response, rejection: Rejection, shape: Shape, wait: Opti
     }
 }
 
-/// RFC 6750 §3: no error code when there was no token.
+/// RFC 6750 §3: no error code when there was no token. RFC 9470 names what a new proof of who the
+/// user is would help.
 fn challenge(rejection: Rejection) -> Option<&'static str> {
     match rejection.status() {
         StatusCode::UNAUTHORIZED if rejection == Rejection::Missing => Some("Bearer"),
         StatusCode::UNAUTHORIZED => Some("Bearer error=\"invalid_token\""),
+        StatusCode::FORBIDDEN if matches!(rejection, Rejection::Reverify(_)) => {
+            Some("Bearer error=\"insufficient_user_authentication\"")
+        }
         StatusCode::FORBIDDEN => Some("Bearer error=\"insufficient_scope\""),
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http::{HeaderValue, StatusCode};
 
-use crate::decide::Rejection;
+use crate::decide::{Rejection, Snag};
 
 /// Nothing may be loaded or run; only the style sheet in the page itself counts.
 pub(super) const POLICY: &str =
@@ -47,7 +47,7 @@ impl Default for PageText {
             unavailable: text("Authentication is currently unavailable"),
             explanation: vec![
                 text(
-                    "We cannot check sign-ins right now, because the service that does this for us is not answering. Nothing is wrong with your account, and you have not been signed out.",
+                    "We cannot check sign-ins right now, because the service that does this for us is not answering. Nothing is wrong with your account, and nobody is signed out by this.",
                 ),
                 text(
                     "If you were already signed in, other pages may still work. Please do not sign out or clear your cookies; everything returns by itself.",
@@ -136,19 +136,25 @@ impl<'a> Page<'a> {
 
     /// A link to nowhere loads the page again.
     fn actions(&self) -> String {
-        let retry = format!("<a class=\"button\" href=\"\">{}</a>", escape(&self.text.retry));
-        match (self.rejection.status(), self.sign_in) {
-            (StatusCode::FORBIDDEN, _) => String::new(),
-            _ if matches!(self.rejection, Rejection::Stuck(_)) => {
-                format!("<p class=\"actions\">{retry}</p>")
+        let link = |class: &str, address: &str, label: &str| {
+            format!("<a class=\"{class}\" href=\"{}\">{}</a>", escape(address), escape(label))
+        };
+        let retry = link("button", "", &self.text.retry);
+        let links = match (self.rejection, self.sign_in) {
+            // The address that is shown may hold a handshake that is of no more use.
+            (Rejection::Stuck(Snag::Cookies), Some(address)) => {
+                retry + &link("other", address, &self.text.sign_in_link)
             }
-            (StatusCode::UNAUTHORIZED, Some(address)) => format!(
-                "<p class=\"actions\"><a class=\"button\" href=\"{}\">{}</a></p>",
-                escape(address),
-                escape(&self.text.sign_in_link)
-            ),
-            _ => format!("<p class=\"actions\">{retry}</p>"),
-        }
+            (Rejection::Stuck(_), _) => retry,
+            (rejection, sign_in) => match (rejection.status(), sign_in) {
+                (StatusCode::FORBIDDEN, _) => return String::new(),
+                (StatusCode::UNAUTHORIZED, Some(address)) => {
+                    link("button", address, &self.text.sign_in_link)
+                }
+                _ => retry,
+            },
+        };
+        format!("<p class=\"actions\">{links}</p>")
     }
 
     fn links(&self) -> String {
@@ -194,7 +200,8 @@ h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.25;letter-spacing:-.01em;text-
 p{margin:0 0 1rem;text-wrap:pretty}\
 .app{margin:0 0 .5rem;color:var(--soft);font-size:.875rem;font-weight:600}\
 .note{color:var(--soft);font-size:.875rem}\
-.actions{margin:1.5rem 0 0}\
+.actions{margin:1.5rem 0 0;display:flex;flex-wrap:wrap;align-items:center;gap:.75rem 1.25rem}\
+.other{color:var(--accent)}\
 .button{display:inline-block;padding:.625rem 1.25rem;border-radius:.5rem;background:var(--accent);color:var(--on);font-weight:600;text-decoration:none}\
 .button:hover{filter:brightness(1.1)}\
 .button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}\

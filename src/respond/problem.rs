@@ -5,7 +5,9 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::access::Reverification;
 use crate::decide::Rejection;
 
 #[derive(Serialize)]
@@ -19,6 +21,19 @@ struct Problem {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clerk_error: Option<Value>,
+}
+
+/// What Clerk's front end looks for before it asks the user to verify, in
+/// `isReverificationHint` of `@clerk/shared`.
+fn hint(demand: Reverification) -> Value {
+    let demand = json!({ "level": demand.level.name(), "afterMinutes": demand.within_minutes });
+    json!({
+        "type": "forbidden",
+        "reason": "reverification-error",
+        "metadata": { "reverification": demand },
+    })
 }
 
 pub(super) fn respond(rejection: Rejection, wait: Option<u32>) -> Response {
@@ -31,6 +46,10 @@ pub(super) fn respond(rejection: Rejection, wait: Option<u32>) -> Response {
         detail: rejection.sentence(),
         reason: status.is_client_error().then(|| rejection.reason()),
         retry_after: wait,
+        clerk_error: match rejection {
+            Rejection::Reverify(demand) => Some(hint(demand)),
+            _ => None,
+        },
     };
     let json = serde_json::to_string(&problem).expect("texts and numbers");
     let mut response = Response::new(Body::from(json));

@@ -63,8 +63,11 @@ impl Answer {
 
     /// A page from something that stands between us and Clerk.
     pub(super) fn html(status: StatusCode, title: &str) -> Self {
-        let page = format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n");
-        Self::text(status, HTML, page)
+        Self::page(status, format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n"))
+    }
+
+    pub(super) fn page(status: StatusCode, html: String) -> Self {
+        Self::text(status, HTML, html)
     }
 
     pub(super) fn redirect(status: StatusCode, to: &str) -> Self {

@@ -1,5 +1,6 @@
 //! A request as the handlers see it, whichever front end brought it.
 
+use bytes::Bytes;
 use http::header::COOKIE;
 use http::{HeaderMap, Method};
 use url::form_urlencoded;
@@ -10,18 +11,28 @@ use super::surface::{Host, SimSurface};
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) host: Host,
+    /// The satellite domain, when the Frontend API is asked there.
+    pub(super) satellite: Option<String>,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Ask {
-    /// The first query parameter of that name, decoded.
+    /// The first parameter of that name, decoded: of the query, else of a form.
     pub(super) fn param(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
+            .chain(form_urlencoded::parse(&self.body))
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
+    }
+
+    /// A text among the members of the JSON in the body.
+    pub(super) fn member(&self, name: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        body.get(name)?.as_str().map(str::to_owned)
     }
 
     /// The first cookie of that name, as it stands.
@@ -50,12 +61,15 @@ impl Ask {
                 [".well-known", "jwks.json"] => SimSurface::Jwks,
                 ["v1", "client", "handshake"] => SimSurface::Handshake,
                 ["v1", "client", "sessions", _, "tokens" | "touch", ..] => SimSurface::SessionMint,
+                ["sign-in"] => SimSurface::SignIn,
                 _ if self.reads() => SimSurface::Client,
                 _ => SimSurface::SignIn,
             },
             Host::Backend => match segments.as_slice() {
                 ["v1", "jwks"] => SimSurface::BackendJwks,
-                ["v1", "sessions", _, "tokens", ..] => SimSurface::BackendApi,
+                ["v1", "sessions", _, "tokens" | "refresh", ..] | [.., "verify"] => {
+                    SimSurface::BackendApi
+                }
                 _ if self.reads() => SimSurface::BackendApi,
                 _ => SimSurface::BackendMutation,
             },
@@ -69,7 +83,15 @@ mod tests {
 
     fn ask(host: Host, method: Method, path: &str) -> Ask {
         let (path, query) = (path.to_owned(), String::new());
-        Ask { host, method, path, query, headers: HeaderMap::new() }
+        Ask {
+            host,
+            satellite: None,
+            method,
+            path,
+            query,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
     }
 
     #[test]
@@ -83,10 +105,13 @@ mod tests {
             (Host::Frontend, Method::POST, "/v1/client/sessions/s/touch", S::SessionMint),
             (Host::Frontend, Method::POST, "/v1/client/sign_ins", S::SignIn),
             (Host::Frontend, Method::DELETE, "/v1/client/sessions", S::SignIn),
+            (Host::Frontend, Method::GET, "/sign-in", S::SignIn),
             (Host::Frontend, Method::GET, "/v1/client", S::Client),
             (Host::Frontend, Method::GET, "/", S::Client),
             (Host::Backend, Method::GET, "/v1/jwks", S::BackendJwks),
             (Host::Backend, Method::POST, "/v1/sessions/s/tokens", S::BackendApi),
+            (Host::Backend, Method::POST, "/v1/sessions/s/refresh", S::BackendApi),
+            (Host::Backend, Method::POST, "/api_keys/verify", S::BackendApi),
             (Host::Backend, Method::POST, "/v1/sessions/s/revoke", S::BackendMutation),
             (Host::Backend, Method::GET, "/v1/users/count", S::BackendApi),
             (Host::Status, Method::GET, "/api/v2/summary.json", S::StatusPage),
@@ -102,6 +127,9 @@ mod tests {
         ask.headers.insert(COOKIE, "__client=c1; other=2".parse().expect("a header value"));
         assert_eq!(ask.param("b").as_deref(), Some("x y"));
         assert_eq!(ask.param("c"), None);
+        ask.body = Bytes::from_static(b"a=2&c=d+e");
+        assert_eq!(ask.param("a").as_deref(), Some("1"));
+        assert_eq!(ask.param("c").as_deref(), Some("d e"));
         assert_eq!(ask.cookie("__client"), Some("c1"));
         assert_eq!(ask.cookie("other"), Some("2"));
         assert_eq!(ask.cookie("client"), None);

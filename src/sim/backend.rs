@@ -6,8 +6,11 @@ use serde_json::json;
 
 use super::answer::{Answer, text};
 use super::ask::Ask;
+use super::machine;
 use super::mint;
+use super::refresh;
 use super::state::State;
+use crate::token::TokenKind;
 
 pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     if !authorized(state, ask) {
@@ -23,8 +26,16 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
             Answer::ok(&json!({ "object": "total_count", "total_count": count }))
         }
         ["v1", "clients", "handshake_payload"] if get => handshake_payload(state, ask),
-        ["v1", "sessions", id, "tokens"] if post => mint::answer(state, id, None),
+        ["v1", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
+        ["v1", "sessions", id, "refresh"] if post => refresh::answer(state, id, ask),
         ["v1", "sessions", id, "revoke"] if post => revoke(state, id),
+        ["api_keys", "verify"] if post => machine::verify(state, ask, TokenKind::ApiKey, "secret"),
+        ["m2m_tokens", "verify"] if post => {
+            machine::verify(state, ask, TokenKind::MachineToMachine, "token")
+        }
+        ["oauth_applications", "access_tokens", "verify"] if post => {
+            machine::verify(state, ask, TokenKind::OAuth, "access_token")
+        }
         _ => Answer::not_found(),
     }
 }

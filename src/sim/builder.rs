@@ -20,13 +20,21 @@ pub struct SimBuilder {
     clock: Option<Arc<dyn Clock>>,
     seed: u64,
     ports: [u16; 3],
+    satellites: Vec<String>,
 }
 
 impl SimBuilder {
     pub(super) fn new() -> Self {
         let publishable = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production)
             .expect("the host is plain");
-        Self { publishable, secret: None, clock: None, seed: 0, ports: [0; 3] }
+        Self {
+            publishable,
+            secret: None,
+            clock: None,
+            seed: 0,
+            ports: [0; 3],
+            satellites: Vec::new(),
+        }
     }
 
     /// The instance's publishable key: its kind and, in memory, its Frontend API host. Default: a
@@ -62,6 +70,13 @@ impl SimBuilder {
         self
     }
 
+    /// A satellite domain, as `app.example.org`: in memory, the Frontend API is at `clerk.` and this
+    /// domain as well, and what it mints there has that issuer.
+    pub fn satellite(mut self, domain: impl Into<String>) -> Self {
+        self.satellites.push(domain.into());
+        self
+    }
+
     /// Makes the instance, without sockets.
     #[must_use]
     pub fn build(self) -> SimClerk {
@@ -83,7 +98,7 @@ impl SimBuilder {
     fn into_state(self) -> State {
         let secret = self.secret.unwrap_or_else(|| default_secret(self.publishable.kind()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SimClock::starting_now()));
-        State::new(self.publishable, secret, clock, self.seed)
+        State::new(self.publishable, secret, self.satellites, clock, self.seed)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::key::{PublishableKey, SecretKey};
 use crate::upstream::Upstream;
 
 use super::builder::SimBuilder;
+use super::machine::SimMachine;
 use super::memory::{Hosts, InMemory};
 use super::session::{SimOrganization, SimSession};
 use super::socket::Sockets;
@@ -184,6 +185,12 @@ impl SimClerk {
         self.state.sessions().join(session.id.as_str(), organization);
     }
 
+    /// Makes the user of a session a member of one more organisation, which a handshake can make the
+    /// active one.
+    pub fn add_membership(&self, session: &SimSession, organization: SimOrganization) {
+        self.state.sessions().enroll(session.id.as_str(), organization);
+    }
+
     /// Takes every browser that shows no cookie of its own for the one with this session, or, with
     /// `None`, for one that is signed out. At first there is none.
     pub fn set_browser_session(&self, session: Option<&SimSession>) {
@@ -191,12 +198,31 @@ impl SimClerk {
         self.state.sessions().set_browser(id);
     }
 
+    /// The refresh token of a session's browser, for the cookie `__refresh_` and the
+    /// [suffix](Self::cookie_suffix); empty when the session has ended.
+    #[must_use]
+    pub fn refresh_token(&self, session: &SimSession) -> String {
+        let live = self.state.sessions().get(session.id.as_str()).cloned();
+        live.map(|live| live.refresh_token).unwrap_or_default()
+    }
+
+    /// Issues an opaque machine token.
+    #[must_use]
+    pub fn issue(&self, machine: SimMachine) -> String {
+        self.state.machines().issue(machine, self.state.now().wall)
+    }
+
+    /// Revokes an opaque machine token: the Backend API describes it as revoked from now on.
+    pub fn revoke_machine(&self, secret: &str) {
+        self.state.machines().revoke(secret);
+    }
+
     /// An ordinary session token, issued now.
     #[must_use]
     pub fn mint(&self, session: &SimSession) -> String {
         let live = self.state.sessions().get(session.id.as_str()).cloned();
         match live {
-            Some(live) => mint::mint(&self.state, live, None).sign(),
+            Some(live) => mint::ordinary(&self.state, live).sign(),
             None => self.token(session).sign(),
         }
     }

@@ -1,14 +1,15 @@
 //! The Frontend API: what a browser asks Clerk.
 
-use http::header::{ORIGIN, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, text};
+use super::answer::Answer;
 use super::ask::Ask;
 use super::handshake;
 use super::mint;
 use super::session::Live;
+use super::sign_in;
 use super::state::State;
 
 /// The cookie by which the Frontend API knows a browser; its value is the session's id.
@@ -23,12 +24,11 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         ["v1", "environment"] if get => Answer::ok(&environment(state)),
         ["v1", "client"] if get => Answer::ok(&client(state, ask)),
         ["v1", "client", "handshake"] if get => handshake::answer(state, ask),
-        ["v1", "client", "sessions", id, "tokens"] if post => {
-            mint::answer(state, id, text(&ask.headers, &ORIGIN))
-        }
+        ["v1", "client", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "client", "sessions", id, "touch"] if post => touch(state, id),
         ["v1", "client", "sessions", id, "end" | "remove"] if post => end(state, id),
         ["v1", "client", "sign_ins"] if post => sign_in(state, ask),
+        ["sign-in"] if get || post => sign_in::answer(state, ask),
         _ => Answer::not_found(),
     }
 }
@@ -46,7 +46,7 @@ fn end(state: &State, id: &str) -> Answer {
     }
 }
 
-/// Signs the user named by the query's `identifier` in; no password is asked.
+/// Signs the user named by `identifier` in; no password is asked.
 fn sign_in(state: &State, ask: &Ask) -> Answer {
     let Some(user) = ask.param("identifier").filter(|user| !user.is_empty()) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -54,7 +54,7 @@ fn sign_in(state: &State, ask: &Ask) -> Answer {
     };
     let session = state.sign_in(user.into());
     state.sessions().set_browser(Some(session.id.clone()));
-    let cookie = format!("{CLIENT_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id);
+    let cookie = sign_in::client_cookie(&session);
     let attempt = json!({
         "object": "sign_in_attempt",
         "status": "complete",

@@ -26,8 +26,8 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         return Answer::error(StatusCode::BAD_REQUEST, "form_param_value_invalid", message);
     };
     let live = presented(state, ask).or_else(|| frontend::browser(state, ask));
-    let suffixed = ask.param("suffixed_cookies").is_some_and(|value| value == "true");
-    let directives = Directives::new(state, &target, suffixed).all(live);
+    let live = live.map(|live| in_organization(state, ask, live));
+    let directives = directives(state, ask, target.scheme() == "https", live);
     let (name, value) = match ask.param("format").as_deref() {
         Some("nonce") => ("__clerk_handshake_nonce", state.keep_handshake(directives)),
         _ => ("__clerk_handshake", handshake_token(state, &directives)),
@@ -37,7 +37,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
 }
 
 /// An address a browser may be sent back to.
-fn redirect_target(text: &str) -> Option<Url> {
+pub(super) fn redirect_target(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
@@ -47,6 +47,13 @@ fn presented(state: &State, ask: &Ask) -> Option<Live> {
     let token = ask.param("__session").or_else(|| ask.cookie("__session").map(str::to_owned))?;
     let payload = state.open(&token)?;
     state.sessions().get(payload.get("sid")?.as_str()?).cloned()
+}
+
+/// The session, with the organisation that was asked for, when the user is a member of it.
+fn in_organization(state: &State, ask: &Ask, live: Live) -> Live {
+    let Some(wanted) = ask.param("organization_id") else { return live };
+    let id = live.session.id.as_str().to_owned();
+    state.sessions().activate(&id, &wanted).unwrap_or(live)
 }
 
 fn handshake_token(state: &State, directives: &[String]) -> String {
@@ -61,7 +68,7 @@ fn handshake_token(state: &State, directives: &[String]) -> String {
 }
 
 /// The address with one query parameter in place of any of that name.
-fn with_param(mut url: Url, name: &str, value: &str) -> Url {
+pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     let kept: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(key, _)| key != name)
@@ -69,6 +76,16 @@ fn with_param(mut url: Url, name: &str, value: &str) -> Url {
         .collect();
     url.query_pairs_mut().clear().extend_pairs(kept).append_pair(name, value);
     url
+}
+
+/// The `Set-Cookie` lines for a browser.
+pub(super) fn directives(
+    state: &State,
+    ask: &Ask,
+    secure: bool,
+    live: Option<Live>,
+) -> Vec<String> {
+    Directives::new(state, ask, secure).all(live)
 }
 
 /// What distinguishes the cookies of one instance: eight letters of the publishable key's SHA-1.
@@ -82,17 +99,18 @@ pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
 /// The `Set-Cookie` lines a handshake brings back.
 struct Directives<'a> {
     state: &'a State,
-    origin: String,
+    ask: &'a Ask,
     secure: bool,
     suffix: Option<String>,
 }
 
 impl<'a> Directives<'a> {
-    fn new(state: &'a State, target: &Url, suffixed: bool) -> Self {
+    fn new(state: &'a State, ask: &'a Ask, secure: bool) -> Self {
+        let suffixed = ask.param("suffixed_cookies").is_some_and(|value| value == "true");
         Self {
             state,
-            origin: target.origin().ascii_serialization(),
-            secure: target.scheme() == "https",
+            ask,
+            secure,
             suffix: suffixed.then(|| cookie_suffix(state.publishable_key())),
         }
     }
@@ -101,7 +119,8 @@ impl<'a> Directives<'a> {
         let mut lines = Vec::new();
         if let Some(live) = live {
             let since = live.session.since.as_secs().to_string();
-            let token = mint(self.state, live, Some(&self.origin)).sign();
+            // A browser that navigates sends no origin, and so the token names no party.
+            let token = mint(self.state, self.ask, live).sign();
             self.set(&mut lines, "__client_uat", &since, YEAR);
             self.set(&mut lines, "__session", &token, YEAR);
         } else {
@@ -109,7 +128,9 @@ impl<'a> Directives<'a> {
             self.set(&mut lines, "__session", "", 0);
         }
         if self.state.publishable_key().kind() == InstanceKind::Development {
-            self.set(&mut lines, "__clerk_db_jwt", &random_text("dvb_", 27), YEAR);
+            let known = self.ask.param("__clerk_db_jwt");
+            let browser = known.unwrap_or_else(|| random_text("dvb_", 27));
+            self.set(&mut lines, "__clerk_db_jwt", &browser, YEAR);
         }
         lines
     }

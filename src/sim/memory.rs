@@ -32,19 +32,19 @@ impl InMemory {
 impl Upstream for InMemory {
     fn call(&self, call: Call) -> Calling {
         let (state, host) = (self.state.clone(), self.hosts.find(&call.url));
+        let satellite = state.satellite_of(&call.url);
         Box::pin(async move {
-            let host = host.ok_or(Fault::Dns)?;
+            let host = satellite.as_ref().map(|_| Host::Frontend).or(host).ok_or(Fault::Dns)?;
             let (deadline, max_bytes) = (call.deadline, call.max_bytes);
-            timeout(deadline, exchange(&state, host, call, max_bytes))
+            timeout(deadline, exchange(&state, ask(host, satellite, call), max_bytes))
                 .await
                 .map_err(|_| Fault::Timeout)?
         })
     }
 }
 
-async fn exchange(state: &State, host: Host, call: Call, cap: usize) -> Result<Reply, Fault> {
+async fn exchange(state: &State, ask: Ask, cap: usize) -> Result<Reply, Fault> {
     let sent = Instant::now();
-    let ask = ask(host, call);
     match respond(state, &ask).await {
         Ok(answer) if ask.method == Method::HEAD => Ok(reply(answer.without_body(), sent)),
         Ok(answer) if answer.body.len() > cap => Err(Fault::TooLarge),
@@ -53,13 +53,15 @@ async fn exchange(state: &State, host: Host, call: Call, cap: usize) -> Result<R
     }
 }
 
-fn ask(host: Host, call: Call) -> Ask {
+fn ask(host: Host, satellite: Option<String>, call: Call) -> Ask {
     Ask {
         host,
+        satellite,
         method: call.method,
         path: call.url.path().to_owned(),
         query: call.url.query().unwrap_or_default().to_owned(),
         headers: call.headers,
+        body: call.body,
     }
 }
 

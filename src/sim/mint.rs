@@ -1,33 +1,46 @@
 //! Fresh session tokens for sessions that live.
 
 use http::StatusCode;
+use http::header::ORIGIN;
 use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 
-use super::answer::Answer;
+use super::answer::{Answer, text};
+use super::ask::Ask;
 use super::session::{Live, SimSession};
 use super::state::{State, random_text};
+use super::surface::Host;
 use super::token::TokenBuilder;
 
-/// The answer to a request for a session's token; `origin` becomes its `azp`.
-pub(super) fn answer(state: &State, id: &str, origin: Option<&str>) -> Answer {
+/// The answer to a request for a session's token.
+pub(super) fn answer(state: &State, ask: &Ask, id: &str) -> Answer {
     let live = state.sessions().get(id).cloned();
     match live {
         Some(live) => {
-            Answer::ok(&json!({ "object": "token", "jwt": mint(state, live, origin).sign() }))
+            Answer::ok(&json!({ "object": "token", "jwt": mint(state, ask, live).sign() }))
         }
         None => no_session(state, id),
     }
 }
 
-/// The ordinary token of a session.
-pub(super) fn mint<'a>(state: &'a State, live: Live, origin: Option<&str>) -> TokenBuilder<'a> {
-    let mut token = TokenBuilder::new(state, live.session);
-    if let Some(origin) = origin {
+/// The token of a session for whoever asks: the `Origin` of a browser becomes its `azp`, and the
+/// satellite domain at which the Frontend API is asked its issuer.
+pub(super) fn mint<'a>(state: &'a State, ask: &Ask, live: Live) -> TokenBuilder<'a> {
+    let mut token = ordinary(state, live);
+    if let Some(origin) = text(&ask.headers, &ORIGIN).filter(|_| ask.host == Host::Frontend) {
         token = token.authorized_party(origin);
     }
+    match &ask.satellite {
+        Some(domain) => token.claim("iss", format!("https://clerk.{domain}")),
+        None => token,
+    }
+}
+
+/// The ordinary token of a session.
+pub(super) fn ordinary(state: &State, live: Live) -> TokenBuilder<'_> {
+    let token = TokenBuilder::new(state, live.session);
     match live.organization {
         Some(organization) => token.organization(organization),
         None => token,

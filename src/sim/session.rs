@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, SessionId, UserId};
 
+use super::state::random_text;
+
 /// A session at a simulated Clerk, as [`SimClerk::sign_in`] makes it.
 ///
 /// [`SimClerk::sign_in`]: super::SimClerk::sign_in
@@ -58,6 +60,8 @@ impl SimOrganization {
 pub(super) struct Live {
     pub(super) session: SimSession,
     pub(super) organization: Option<SimOrganization>,
+    pub(super) memberships: Vec<SimOrganization>,
+    pub(super) refresh_token: String,
 }
 
 /// Every session there is and was.
@@ -72,7 +76,10 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn add(&mut self, session: SimSession) {
         self.users.insert(session.user.clone());
-        self.alive.insert(session.id.clone(), Live { session, organization: None });
+        let refresh_token = random_text("rt_", 32);
+        let id = session.id.clone();
+        let live = Live { session, organization: None, memberships: Vec::new(), refresh_token };
+        self.alive.insert(id, live);
     }
 
     /// Ends a session; false when there is none of that name.
@@ -95,6 +102,25 @@ impl Sessions {
         if let Some(live) = self.alive.get_mut(id) {
             live.organization = organization;
         }
+    }
+
+    pub(super) fn enroll(&mut self, id: &str, organization: SimOrganization) {
+        if let Some(live) = self.alive.get_mut(id) {
+            live.memberships.push(organization);
+        }
+    }
+
+    /// Makes an organisation active by its id or slug, or none by an empty name. `None` when there is
+    /// no such session, or its user is no member.
+    pub(super) fn activate(&mut self, id: &str, wanted: &str) -> Option<Live> {
+        let live = self.alive.get_mut(id)?;
+        let named = |org: &&SimOrganization| org.id.as_str() == wanted || org.slug == wanted;
+        let found = live.memberships.iter().chain(&live.organization).find(named).cloned();
+        if found.is_none() && !wanted.is_empty() {
+            return None;
+        }
+        live.organization = found;
+        Some(live.clone())
     }
 
     pub(super) fn alive(&self) -> impl Iterator<Item = &Live> {

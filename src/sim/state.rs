@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use url::Url;
 
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::id::KeyId;
@@ -14,6 +15,7 @@ use crate::key::{PublishableKey, SecretKey};
 use super::clock::shifted;
 use super::fault::SimFault;
 use super::faults::FaultTable;
+use super::machine::Machines;
 use super::session::Sessions;
 use super::signing::SigningKey;
 use super::status_page::SimBoard;
@@ -26,11 +28,13 @@ const HANDSHAKES: usize = 1024;
 pub(super) struct State {
     publishable: PublishableKey,
     secret: SecretKey,
+    satellites: Vec<String>,
     clock: Arc<dyn Clock>,
     date_skew: AtomicI64,
     keys: Mutex<Vec<Arc<SigningKey>>>,
     foreign: OnceLock<Arc<SigningKey>>,
     sessions: Mutex<Sessions>,
+    machines: Mutex<Machines>,
     board: Mutex<SimBoard>,
     handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
     faults: Mutex<FaultTable>,
@@ -41,17 +45,20 @@ impl State {
     pub(super) fn new(
         publishable: PublishableKey,
         secret: SecretKey,
+        satellites: Vec<String>,
         clock: Arc<dyn Clock>,
         seed: u64,
     ) -> Self {
         Self {
             publishable,
             secret,
+            satellites,
             clock,
             date_skew: AtomicI64::new(0),
             keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
             foreign: OnceLock::new(),
             sessions: Mutex::default(),
+            machines: Mutex::default(),
             board: Mutex::default(),
             handshakes: Mutex::default(),
             faults: Mutex::new(FaultTable::new(seed)),
@@ -65,6 +72,12 @@ impl State {
 
     pub(super) fn secret_key(&self) -> &SecretKey {
         &self.secret
+    }
+
+    /// The satellite domain whose Frontend API has this address.
+    pub(super) fn satellite_of(&self, url: &Url) -> Option<String> {
+        let domain = url.host_str()?.strip_prefix("clerk.")?;
+        self.satellites.iter().find(|known| *known == domain).cloned()
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
@@ -86,6 +99,10 @@ impl State {
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions)
+    }
+
+    pub(super) fn machines(&self) -> MutexGuard<'_, Machines> {
+        lock(&self.machines)
     }
 
     pub(super) fn board(&self) -> MutexGuard<'_, SimBoard> {

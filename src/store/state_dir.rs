@@ -140,6 +140,9 @@ pub enum StateDirError {
     /// Other users may write it.
     #[error("{} can be written by other users; this directory decides who gets in: chmod go-w it, or name a directory that only this user writes", .0.display())]
     Writable(PathBuf),
+    /// Writing broke off.
+    #[error("a write did not come to its end: {0}")]
+    Unfinished(String),
 }
 
 #[cfg(test)]

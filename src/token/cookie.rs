@@ -15,28 +15,25 @@ use crate::key::PublishableKey;
 /// its plain name, and with a suffix that is a digest of the publishable key.
 #[derive(Clone, Debug)]
 pub struct CookieNames {
-    pub(crate) session: String,
-    pub(crate) client_uat: String,
+    session: String,
 }
 
 impl CookieNames {
+    const PLAIN_SESSION: &'static str = "__session";
+
     /// The suffixed names for a publishable key: the first 8 characters of base64url(SHA-1(key)).
     #[must_use]
     pub fn of(key: &PublishableKey) -> Self {
         let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
         let digest = aws_lc_rs::digest::digest(sha1, key.as_str().as_bytes());
         let encoded = URL_SAFE_NO_PAD.encode(digest);
-        let suffix = &encoded[..8];
-        Self {
-            session: format!("__session_{suffix}"),
-            client_uat: format!("__client_uat_{suffix}"),
-        }
+        Self { session: format!("{}_{}", Self::PLAIN_SESSION, &encoded[..8]) }
     }
 
     /// What the suffixed names end in, as `QvfNY2dr`.
     #[must_use]
     pub fn suffix(&self) -> &str {
-        &self.session["__session_".len()..]
+        &self.ending()[1..]
     }
 
     /// The name of the suffixed session cookie, as `__session_QvfNY2dr`.
@@ -44,6 +41,17 @@ impl CookieNames {
     pub fn session(&self) -> &str {
         &self.session
     }
+
+    /// The suffix with the line before it.
+    pub(super) fn ending(&self) -> &str {
+        &self.session[Self::PLAIN_SESSION.len()..]
+    }
+}
+
+/// All cookies of a request with a name, in order, percent-decoded. Of equal names the first counts.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let named = pairs(headers).filter(|(name, _)| !name.is_empty());
+    named.map(|(name, value)| (String::from_utf8_lossy(name), text(value)))
 }
 
 /// All `name=value` pairs of all `Cookie` fields, in order. HTTP/2 clients send several fields.
@@ -71,20 +79,25 @@ fn split(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A cookie's value as text, percent-decoded. `None` when it is not text.
-pub(crate) fn text(value: &[u8]) -> Option<Cow<'_, str>> {
-    let text = std::str::from_utf8(value).ok()?;
-    if memchr::memchr(b'%', value).is_none() {
-        return Some(Cow::Borrowed(text));
+/// Stands for bytes that are not text. It has no dots, so that it is no token either.
+pub(super) const UNREADABLE: &str = "unreadable";
+
+/// A cookie's value as text: percent-decoded as a whole, or left as it is when any of it cannot be.
+pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
+    let Ok(text) = std::str::from_utf8(value) else { return Cow::Borrowed(UNREADABLE) };
+    match memchr::memchr(b'%', value).and_then(|_| decoded(value)) {
+        Some(decoded) => Cow::Owned(decoded),
+        None => Cow::Borrowed(text),
     }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = value;
+}
+
+fn decoded(mut rest: &[u8]) -> Option<String> {
+    let mut bytes = Vec::with_capacity(rest.len());
     while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| tail.get(..2).and_then(hex)).flatten();
-        decoded.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
+        rest = tail;
+        bytes.push(if first == b'%' { hex(rest.split_off(..2)?)? } else { first });
     }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
+    String::from_utf8(bytes).ok()
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
@@ -114,11 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn values_are_percent_decoded_and_stray_percents_stay() {
-        assert_eq!(text(b"a%2eb").as_deref(), Some("a.b"));
-        assert_eq!(text(b"100%").as_deref(), Some("100%"));
-        assert_eq!(text(b"%zz").as_deref(), Some("%zz"));
-        assert_eq!(text(b"\xff"), None);
-        assert_eq!(text(b"%ff"), None);
+    fn a_value_is_percent_decoded_as_a_whole_or_not_at_all() {
+        for (value, decoded) in
+            [("a%2Eb", "a.b"), ("100%", "100%"), ("%2e%zz", "%2e%zz"), ("%ff", "%ff"), ("%", "%")]
+        {
+            assert_eq!(text(value.as_bytes()), decoded);
+        }
+        assert_eq!(text(b"\xff"), UNREADABLE);
     }
 }

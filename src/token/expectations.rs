@@ -26,7 +26,8 @@ pub struct Expectations {
     pub issuers: Vec<String>,
     /// The origins in `azp` that are accepted; empty accepts any.
     pub authorized_parties: Vec<String>,
-    /// What to do with a token that has no `azp`, when `authorized_parties` is not empty.
+    /// What to do with a token that has no `azp`, when `authorized_parties` is not empty. Default
+    /// here: [`AzpPolicy::Required`], as in Clerk's SDK.
     pub azp: AzpPolicy,
     /// The `aud` values that are accepted; empty accepts any. As in Clerk's SDK, a token without
     /// `aud` passes.
@@ -62,13 +63,24 @@ impl Expectations {
 }
 
 /// What to do with a token without `azp` when authorized parties are configured.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+///
+/// Clerk copies the `Origin` of the request that mints a token into `azp`. A browser that navigates
+/// sends no `Origin`, so the cookie that a handshake sets has no `azp`, and neither have tokens from
+/// the Backend API or a native application ([clerk/javascript#8231], [#9249]). Nobody can take an
+/// `azp` out of a token, since it is signed; what a token without one leaves open is which
+/// application of the instance it was made for.
+///
+/// [clerk/javascript#8231]: https://github.com/clerk/javascript/issues/8231
+/// [#9249]: https://github.com/clerk/javascript/issues/9249
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AzpPolicy {
-    /// Refuse it, as Clerk's backend SDK does since 3.11.1.
-    #[default]
+    /// Refuse it, as Clerk's backend SDK does since 3.11.1, and [`Expectations`] with it. For
+    /// applications that take tokens from scripts alone: pages would send their visitors to Clerk
+    /// again and again.
     Required,
-    /// Accept it; an `azp` that is there must still be an authorized party.
+    /// Accept it; an `azp` that is there must still be an authorized party. The layer's default;
+    /// [`Counts::without_azp`](crate::Counts::without_azp) tells how many there are.
     IfPresent,
     /// Do not look at `azp`.
     Off,

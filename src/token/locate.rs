@@ -6,13 +6,13 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::claims::Claims;
-use super::cookie::{CookieNames, pairs, text};
-use super::jws::{Jws, object};
+use super::cookie::{CookieNames, UNREADABLE};
+use super::jar::CookieJar;
+use crate::clock::Timestamp;
 use crate::key::PublishableKey;
 
 /// A token and the place where it was found.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Located<'a> {
     /// No token.
@@ -20,7 +20,13 @@ pub enum Located<'a> {
     /// In the `Authorization` field. It beats every cookie, even when it is bad.
     Header(Cow<'a, str>),
     /// In one of the session cookies.
-    Cookie(Cow<'a, str>),
+    Cookie {
+        /// The token.
+        token: Cow<'a, str>,
+        /// When the browser's client last changed, in Unix seconds and zero when nobody is signed
+        /// in; `None` without any `__client_uat`.
+        client_uat: Option<f64>,
+    },
 }
 
 impl fmt::Debug for Located<'_> {
@@ -29,7 +35,7 @@ impl fmt::Debug for Located<'_> {
         f.write_str(match self {
             Self::Nowhere => "Nowhere",
             Self::Header(_) => "Header([redacted])",
-            Self::Cookie(_) => "Cookie([redacted])",
+            Self::Cookie { .. } => "Cookie([redacted])",
         })
     }
 }
@@ -40,7 +46,7 @@ impl Located<'_> {
     pub fn token(&self) -> Option<&str> {
         match self {
             Self::Nowhere => None,
-            Self::Header(token) | Self::Cookie(token) => Some(token),
+            Self::Header(token) | Self::Cookie { token, .. } => Some(token),
         }
     }
 }
@@ -49,116 +55,41 @@ impl Located<'_> {
 /// first, then the session cookie of this instance, with its suffixed name or the plain one.
 ///
 /// A field with another scheme, `Basic` for one, does not hide the cookie. A value that is not text
-/// is a token that will not verify, never a reason to look elsewhere.
+/// is a token that will not verify, never a reason to look elsewhere. The time matters to development
+/// instances only, where an expired suffixed cookie gives way to a sign-out.
 #[must_use]
 pub fn locate<'a>(
     headers: &'a HeaderMap,
     names: &CookieNames,
     key: &PublishableKey,
+    now: Timestamp,
 ) -> Located<'a> {
     if let Some(token) = bearer(headers) {
         return Located::Header(token);
     }
-    let cookies = SessionCookies::find(headers, names);
-    match cookies.choose(key) {
-        Some(value) => Located::Cookie(text(value).unwrap_or(UNREADABLE)),
-        None => Located::Nowhere,
+    let jar = CookieJar::read(headers, names);
+    match jar.session(key.frontend_api(), key.kind(), now) {
+        (Some(token), client_uat) => Located::Cookie { token, client_uat },
+        (None, _) => Located::Nowhere,
     }
 }
-
-/// Stands for a token of bytes that are not text; it has no dots and is refused as malformed.
-const UNREADABLE: Cow<'static, str> = Cow::Borrowed("unreadable");
 
 /// The value is split at single spaces. One part alone is the token; of two or more, the first must
 /// be exactly `Bearer`, and the second is the token.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let field = headers.get(AUTHORIZATION)?;
-    let Ok(value) = std::str::from_utf8(field.as_bytes()) else { return Some(UNREADABLE) };
+    let Ok(value) = std::str::from_utf8(field.as_bytes()) else {
+        return Some(Cow::Borrowed(UNREADABLE));
+    };
     let value = value.trim();
     match value.split_once(' ') {
         None if value.is_empty() => None,
         None => Some(Cow::Borrowed(value)),
         Some(("Bearer", rest)) => {
             let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
-            Some(if end > 0 { Cow::Borrowed(&rest[..end]) } else { UNREADABLE })
+            Some(Cow::Borrowed(if end > 0 { &rest[..end] } else { UNREADABLE }))
         }
         Some(_) => None,
-    }
-}
-
-/// The cookies that decide which session token counts. The first of equal names wins.
-#[derive(Default)]
-pub(super) struct SessionCookies<'a> {
-    session: Option<&'a [u8]>,
-    pub(super) suffixed_session: Option<&'a [u8]>,
-    pub(super) client_uat: Option<&'a [u8]>,
-    pub(super) suffixed_client_uat: Option<&'a [u8]>,
-}
-
-impl<'a> SessionCookies<'a> {
-    pub(super) fn find(headers: &'a HeaderMap, names: &CookieNames) -> Self {
-        let mut found = Self::default();
-        for (name, value) in pairs(headers) {
-            let slot = match name {
-                b"__session" => &mut found.session,
-                b"__client_uat" => &mut found.client_uat,
-                _ if name == names.session.as_bytes() => &mut found.suffixed_session,
-                _ if name == names.client_uat.as_bytes() => &mut found.suffixed_client_uat,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
-        }
-        found
-    }
-
-    /// One of the two tokens, by Clerk's rules, which only need asking when the two differ.
-    fn choose(&self, key: &PublishableKey) -> Option<&'a [u8]> {
-        let some = |value: Option<&'a [u8]>| value.filter(|v| !v.is_empty());
-        let (plain, suffixed) = (some(self.session), some(self.suffixed_session));
-        match (plain, suffixed) {
-            (Some(p), Some(s)) if p == s => suffixed,
-            (Some(p), Some(s)) if self.prefers_suffixed(&Peek::of(p), &Peek::of(s), key) => {
-                suffixed
-            }
-            (Some(_), Some(_)) => plain,
-            (plain, suffixed) => suffixed.or(plain),
-        }
-    }
-
-    /// Clerk's rules for a request with both cookies, in their order.
-    fn prefers_suffixed(&self, plain: &Peek, suffixed: &Peek, key: &PublishableKey) -> bool {
-        let signed_out = |uat: Option<&[u8]>| uat == Some(b"0");
-        let (uat, suffixed_uat) = (self.client_uat, self.suffixed_client_uat);
-        let Some(issuer) = plain.issuer.as_deref() else { return false };
-        if issuer.strip_prefix("https://").unwrap_or(issuer) != key.frontend_api() {
-            return true;
-        }
-        if !signed_out(suffixed_uat) && !signed_out(uat) && plain.issued_at > suffixed.issued_at {
-            return false;
-        }
-        if signed_out(suffixed_uat) && !signed_out(uat) {
-            return false;
-        }
-        suffixed_uat.is_some() || suffixed.issued_at > plain.issued_at
-    }
-}
-
-/// What an unverified token says about itself, as far as the choice between cookies goes.
-struct Peek {
-    issuer: Option<String>,
-    issued_at: i64,
-}
-
-impl Peek {
-    fn of(value: &[u8]) -> Self {
-        let token = text(value).unwrap_or_default();
-        let jws = Jws::parse(&token).ok().filter(|jws| jws.header().is_ok());
-        let claims = jws.as_ref().and_then(|jws| object::<Claims<'_>>(&jws.payload).ok());
-        let claims = claims.unwrap_or_default();
-        Self {
-            issuer: claims.iss.text().map(str::to_owned),
-            issued_at: claims.iat.seconds().unwrap_or(0),
-        }
     }
 }
 
@@ -178,14 +109,22 @@ mod tests {
         (key, names)
     }
 
-    fn found(fields: &[(http::HeaderName, &str)]) -> Option<String> {
+    /// The token, and what `__client_uat` says.
+    fn located(fields: &[(http::HeaderName, &str)]) -> (Option<String>, Option<f64>) {
         let (key, names) = instance();
+        let own_uat = format!("__client_uat_{}", names.suffix());
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
-            headers
-                .append(name, value.replace("SUFFIXED", names.session()).parse().expect("a field"));
+            let value = value.replace("OWN_UAT", &own_uat).replace("SUFFIXED", names.session());
+            headers.append(name, value.parse().expect("a field"));
         }
-        locate(&headers, &names, &key).token().map(str::to_owned)
+        let found = locate(&headers, &names, &key, Timestamp::from_secs(1_000));
+        let uat = if let Located::Cookie { client_uat, .. } = found { client_uat } else { None };
+        (found.token().map(str::to_owned), uat)
+    }
+
+    fn found(fields: &[(http::HeaderName, &str)]) -> Option<String> {
+        located(fields).0
     }
 
     fn token(issuer: &str, iat: i64) -> String {
@@ -229,7 +168,8 @@ mod tests {
     fn of_two_different_session_cookies_the_fresher_one_of_this_instance_counts() {
         let own = "https://clerk.example.com";
         let both = |plain: &str, suffixed: &str| {
-            found(&[(COOKIE, &format!("__session={plain}; SUFFIXED={suffixed}"))])
+            let cookies = format!("__session={plain}; SUFFIXED={suffixed}; OWN_UAT=50");
+            found(&[(COOKIE, &cookies)])
         };
         let (old, new) = (token(own, 100), token(own, 200));
         assert_eq!(both(&old, &new).as_deref(), Some(&*new));
@@ -243,11 +183,26 @@ mod tests {
     }
 
     #[test]
+    fn the_client_uat_goes_with_the_chosen_cookie() {
+        let uat = |cookies: &str| located(&[(COOKIE, cookies)]);
+        let a = || Some("a".to_owned());
+        assert_eq!(uat("__session=a"), (a(), None));
+        assert_eq!(uat("__session=a; __client_uat=7"), (a(), Some(7.0)));
+        assert_eq!(uat("SUFFIXED=a; OWN_UAT=9; __client_uat=7"), (a(), Some(9.0)));
+        assert_eq!(uat("__session=a; SUFFIXED=a; OWN_UAT=0; __client_uat=7"), (a(), Some(7.0)));
+        assert_eq!(uat("__session=a; OWN_UAT=0"), (a(), Some(0.0)), "there is no other");
+        assert_eq!(uat("SUFFIXED=a; OWN_UAT=0; __client_uat=7").0, None, "signed out");
+    }
+
+    #[test]
     fn bytes_that_are_not_text_are_a_token_that_cannot_verify() {
         let (key, names) = instance();
         let mut headers = HeaderMap::new();
         let bytes = http::HeaderValue::from_bytes(b"Bearer \xff\xfe").expect("opaque bytes");
         headers.insert(AUTHORIZATION, bytes);
-        assert_eq!(locate(&headers, &names, &key).token(), Some("unreadable"));
+        assert_eq!(
+            locate(&headers, &names, &key, Timestamp::default()).token(),
+            Some("unreadable")
+        );
     }
 }

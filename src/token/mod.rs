@@ -11,16 +11,19 @@ mod claims;
 mod cookie;
 mod decode;
 mod expectations;
+mod jar;
 mod json;
 mod jws;
 mod kind;
 mod locate;
 mod organization;
+mod peek;
 mod scope;
 mod session;
 mod uat;
+mod unknown_key;
 
-pub use cookie::CookieNames;
+pub use cookie::{CookieNames, cookies};
 pub use decode::{Decoded, decode};
 pub use expectations::{AzpPolicy, Expectations, Timing};
 pub use jws::MAX_TOKEN_BYTES;
@@ -29,17 +32,20 @@ pub use locate::{Located, locate};
 pub use organization::Organization;
 pub use scope::Scoped;
 pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
+pub use unknown_key::UnknownKey;
 
 pub(crate) use claims::Claims;
-pub(crate) use cookie::{cookie, pairs};
+pub(crate) use cookie::cookie;
 pub(crate) use expectations::{
     CATEGORY_MACHINE, check_category, check_claims, check_header, check_session_category, timing,
 };
+pub(crate) use jar::CookieJar;
 pub(crate) use jws::{Header, Jws, object};
 pub(crate) use kind::OAUTH_TYPES;
 pub(crate) use locate::bearer;
+pub(crate) use peek::Peek;
 pub(crate) use session::Times;
-pub(crate) use uat::{client_uat, leading_number};
+pub(crate) use uat::leading_number;
 
 /// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
 /// SDK gives.

@@ -1,23 +1,5 @@
 //! `__client_uat`: when the browser's client last changed, in Unix seconds.
 
-use http::HeaderMap;
-
-use super::cookie::CookieNames;
-use super::locate::SessionCookies;
-
-/// The `__client_uat` that belongs to a session cookie: of the same kind, with or without a suffix,
-/// or else the other. `None` when there is neither.
-pub(crate) fn client_uat(headers: &HeaderMap, names: &CookieNames, token: &str) -> Option<f64> {
-    let cookies = SessionCookies::find(headers, names);
-    let number = |value: Option<&[u8]>| {
-        let value = std::str::from_utf8(value?).unwrap_or_default();
-        (!value.is_empty()).then(|| leading_number(value))
-    };
-    let (own, plain) = (number(cookies.suffixed_client_uat), number(cookies.client_uat));
-    let suffixed = cookies.suffixed_session == Some(token.as_bytes());
-    if suffixed { own.or(plain) } else { plain.or(own) }
-}
-
 /// The beginning of a value as a whole number, as browsers read one; zero when there is none.
 pub(crate) fn leading_number(value: &str) -> f64 {
     let value = value.trim_start();

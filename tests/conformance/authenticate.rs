@@ -1,229 +1,162 @@
-//! Rows about whole requests: which cookies count, and which state the request is in.
-//!
-//! A row passes when the outcome is the reference's, or when a rule in [`deviation`] fits it. No rule lets anybody in whom the reference keeps out.
+//! Rows about whole requests: which state the request is in.
 
 use std::collections::BTreeMap;
 
 use clerk_resilience::authenticate::{
-    Answer, Answers, Context, Cookies, Evidence, Head, KeyFailure, Need, OrganizationSync, Proxy,
-    RefreshDenial, Site, State, authenticate, public_address,
+    Answer, Context, Evidence, Need, Reason, State, authenticate,
 };
-use clerk_resilience::clock::Timestamp;
-use clerk_resilience::jwks::{JwksError, KeySet};
-use clerk_resilience::key::PublishableKey;
-use clerk_resilience::token::Expectations;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use clerk_resilience::machine::MachineToken;
+use clerk_resilience::token::{SessionStatus, TokenKind};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::verdict::{Aspect, Verdict};
+use crate::options::{expectations, now};
+use crate::request::{Misconfigured, Request, accepts, answer, answers, keys, site, text};
+use crate::verdict::{Aspect, Outcome, Verdict, member, same};
 
-type Outcome = Result<(), String>;
-
-fn check_url_and_cookies(row: &Value) -> Outcome {
-    let request = Request::read(row);
-    let cookies = Cookies::read(&request.headers);
-    let found: BTreeMap<_, _> = cookies.iter().collect();
-    let address = public_address(&request.address, &request.headers);
-    let expected = &row["expected"];
-    same("clerkUrl", &json!(address.as_str()), &expected["clerkUrl"])?;
-    same("cookies", &json!(found), &expected["cookies"])
-}
-
-fn check_suffix_selection(row: &Value) -> Outcome {
-    let input = &row["input"];
-    let cookies = input["cookies"].as_object().ok_or("no cookies")?;
-    let pairs: Vec<_> = cookies.iter().map(|(n, v)| format!("{n}={}", text(v))).collect();
-    let mut headers = HeaderMap::new();
-    headers.insert("cookie", pairs.join("; ").parse().map_err(|_| "cookies")?);
-    let key = PublishableKey::parse(text(&input["publishable_key"])).map_err(|e| e.to_string())?;
-    let site = Site::new(key);
-    let address = Url::parse("https://app.example.com/").map_err(|e| e.to_string())?;
-    let head = Head { method: &Method::GET, address: &address, headers: &headers };
-    let context = Context::new(&site, head, now(row));
-    let expected = &row["expected"];
-    same("uses_suffixed", &json!(context.suffixed), &expected["uses_suffixed"])?;
-    let suffixed = format!("__session_{}", text(&input["suffix"]));
-    let token = match expected["session_token"].as_str() {
-        Some("suffixed") => &cookies[&suffixed],
-        Some("unsuffixed") => &cookies["__session"],
-        _ => &expected["session_token"],
-    };
-    same("session_token", &json!(context.cookie_token), token)?;
-    same_number("client_uat", context.client_uat, &expected["client_uat"])
-}
-
-fn check_context(row: &Value) -> Outcome {
-    let request = Request::read(row);
-    let options = &row["input"]["options"];
-    let site = site(options)?;
-    let context = Context::new(&site, request.head(), now(row));
-    let expected = &row["expected"];
-    let optional = |name: &str| expected.get(name).cloned().unwrap_or_default();
-    same("sessionTokenInCookie", &json!(context.cookie_token), &optional("sessionTokenInCookie"))?;
-    same("devBrowserToken", &json!(context.dev_browser), &optional("devBrowserToken"))?;
-    same_number("clientUat", context.client_uat, &expected["clientUat"])?;
-    let counter = &expected["handshakeRedirectLoopCounter"];
-    same_number("handshakeRedirectLoopCounter", context.redirects, counter)?;
-    same("frontendApi", &json!(context.frontend_api()), &expected["frontendApi"])?;
-    same("usesSuffixedCookies", &json!(context.suffixed), &expected["usesSuffixedCookies"])?;
-    let foreign = json!(context.is_cross_origin_referrer());
-    same("isCrossOriginReferrer", &foreign, &expected["isCrossOriginReferrer"])?;
-    let known = json!(context.is_known_clerk_referrer());
-    same("isKnownClerkReferrer", &known, &expected["isKnownClerkReferrer"])?;
-    same("clerkUrl", &json!(context.address.as_str()), &expected["clerkUrl"])
-}
-
-/// Group `authenticate_request`. What takes machine tokens as well is for a layer that takes them.
+/// Group `authenticate_request`. What the reference throws as an exception at each request is what
+/// this library refuses to start with.
 pub(crate) fn request(row: &Value) -> Verdict {
-    if !accepts_sessions(&row["input"]["options"]) {
-        return Verdict::NotImplemented;
-    }
-    match check_request(row) {
-        Ok(None) => Verdict::Pass,
-        Ok(Some(rule)) => Verdict::Excused(rule),
-        Err(detail) => Verdict::differs(Aspect::Outcome, true, detail),
-    }
-}
-
-/// Group `authenticate_context`.
-pub(crate) fn context(row: &Value) -> Verdict {
-    verdict(check_context(row))
-}
-
-/// Group `request_url_and_cookies`.
-pub(crate) fn url_and_cookies(row: &Value) -> Verdict {
-    verdict(check_url_and_cookies(row))
-}
-
-/// Group `suffixed_cookie_selection`.
-pub(crate) fn suffix_selection(row: &Value) -> Verdict {
-    verdict(check_suffix_selection(row))
-}
-
-fn verdict(outcome: Outcome) -> Verdict {
-    match outcome {
-        Ok(()) => Verdict::Pass,
-        Err(detail) => Verdict::differs(Aspect::Content, true, detail),
-    }
-}
-
-/// The rule under which the row deviates, if it does.
-fn check_request(row: &Value) -> Result<Option<&'static str>, String> {
-    let site = match site(&row["input"]["options"]) {
-        Ok(site) => site,
-        Err(_) if row["expected"]["throws"] == true => return Ok(Some(THROWS)),
-        Err(error) => return Err(error),
+    let (expected, thrown) = (&row["expected"], row["expected"]["throws"] == true);
+    let (answer, asked) = match run(row) {
+        Ok(found) => found,
+        Err(Stopped::Misconfigured(Misconfigured(why))) => {
+            let alike = thrown && text(&expected["message"]).contains(why);
+            let detail = format!("refused as configuration: {why}");
+            return if alike { Verdict::Pass } else { refused(expected, detail) };
+        }
+        Err(Stopped::Failed(detail)) => return refused(expected, detail),
     };
-    let (answer, asked) = run(row, &site)?;
-    let same = compare(row, &answer).and_then(|()| compare_calls(row, &asked));
-    match (same, deviation(row, &answer)) {
-        (Ok(()), _) => Ok(None),
-        (Err(_), Some(rule)) => Ok(Some(rule)),
-        (Err(detail), None) => Err(detail),
+    let inside = answer.state.name() == "signed-in";
+    let aspect = match (inside, expected["status"] == "signed-in") {
+        (true, true) => Aspect::Content,
+        (false, false) => Aspect::Reason,
+        _ => Aspect::Outcome,
+    };
+    if thrown {
+        let reason = answer.state.reason().map(Reason::code);
+        return Verdict::differs(aspect, inside, format!("{reason:?} instead of an exception"));
+    }
+    match compare(row, &answer).and_then(|()| compare_calls(row, &asked)) {
+        Ok(()) => Verdict::Pass,
+        Err(detail) => Verdict::differs(aspect, inside, detail),
     }
 }
 
-const THROWS: &str = "state-instead-of-an-exception";
+fn refused(expected: &Value, detail: String) -> Verdict {
+    let aspect = if expected["status"] == "signed-in" { Aspect::Outcome } else { Aspect::Reason };
+    Verdict::differs(aspect, false, detail)
+}
 
-/// The deliberate deviations, each by the rule that makes it one.
-fn deviation(row: &Value, answer: &Answer) -> Option<&'static str> {
-    let (input, expected) = (&row["input"], &row["expected"]);
-    let refused = !matches!(answer.state, State::SignedIn { .. });
-    let reason = answer.state.reason().map(|reason| reason.code().into_owned());
-    let throws = expected["throws"] == true;
-    let needless_key = throws && text(&input["options"]["secretKey"]).is_empty();
-    let kind = &expected["tokenType"];
-    let machine = kind != "session_token" && (!kind.is_null() || mixed(&input["options"]));
-    let over = answer_to_count(expected).is_some_and(|count| count > 3.0);
-    let over = over && json!(reason) == expected["reason"];
-    let mocked = header(input, "cookie").contains("__session=mock_token")
-        || input["options"].get("clientUat").is_some();
-    match () {
-        () if throws && refused => Some(THROWS),
-        () if needless_key => Some("no-secret-key-needed"),
-        () if machine && refused => Some("machine-tokens-are-no-sessions"),
-        () if over && refused => Some("loop-guard-that-holds"),
-        () if mocked && refused => Some("mocked-verifier"),
-        () => None,
+/// Why there is no answer.
+enum Stopped {
+    Misconfigured(Misconfigured),
+    Failed(String),
+}
+
+impl From<Misconfigured> for Stopped {
+    fn from(error: Misconfigured) -> Self {
+        Self::Misconfigured(error)
     }
-}
-
-fn accepts_sessions(options: &Value) -> bool {
-    match &options["acceptsToken"] {
-        Value::Null => true,
-        Value::String(kind) => kind == "session_token" || kind == "any",
-        Value::Array(kinds) => kinds.iter().any(|kind| kind == "session_token"),
-        _ => false,
-    }
-}
-
-fn mixed(options: &Value) -> bool {
-    options["acceptsToken"].is_array() || options["acceptsToken"] == "any"
-}
-
-/// The count that the reference sets.
-fn answer_to_count(expected: &Value) -> Option<f64> {
-    let lines = expected["set_cookie"].as_array()?;
-    let line =
-        lines.iter().find_map(|line| line.as_str()?.strip_prefix("__clerk_redirect_count="))?;
-    line.split(';').next()?.parse().ok()
 }
 
 /// Judges the request, with the answers of the row whenever one is asked for.
-fn run(row: &Value, site: &Site) -> Result<(Answer, Vec<Need>), String> {
-    let request = Request::read(row);
-    let keys = keys(row);
-    let mut expect = Expectations::any();
-    if let Some(audience) = row["input"]["options"]["audience"].as_str() {
-        expect.audiences = vec![audience.to_owned()];
-    }
+fn run(row: &Value) -> Result<(Answer, Vec<Need>), Stopped> {
+    let options = &row["input"]["options"];
+    let accepts = accepts(options);
+    let site = site(options, &accepts)?;
+    let (request, keys) = (Request::read(row), keys(row));
+    let expect = expectations(options).map_err(Stopped::Failed)?;
     let evidence = Evidence {
         keys: keys.as_ref().map_err(|failure| *failure),
         expect: &expect,
         now: now(row),
         verified: None,
     };
-    let mut answers = Answers { backend_api: has_backend_api(row), ..Answers::default() };
-    let mut asked = Vec::new();
+    let (mut answers, mut asked) = (answers(row), Vec::new());
     for _ in 0..3 {
-        match authenticate(site, request.head(), &evidence, &answers) {
+        let judged = match options.get("clientUat") {
+            None => authenticate(&site, request.head(), &accepts, &evidence, &answers),
+            Some(uat) => {
+                let mut context = Context::new(&site, request.head(), now(row));
+                context.client_uat = overwritten(uat);
+                context.authenticate(&evidence, &answers)
+            }
+        };
+        match judged {
             Ok(answer) => return Ok((answer, asked)),
             Err(need) => {
-                match &need {
-                    Need::Refresh(_) => answers.refreshed = Some(refreshed(row)),
-                    _ => answers.payload = Some(payload(row)),
-                }
+                answer(row, &need, &mut answers)?;
                 asked.push(need);
             }
         }
     }
-    Err("asks again and again".to_owned())
+    Err(Stopped::Failed("asks again and again".to_owned()))
+}
+
+/// The reference's options overwrite what it read of the request. A text is true, `"0"` too, and
+/// compares as the number in it: later than nothing, and earlier than any token.
+fn overwritten(uat: &Value) -> f64 {
+    match uat {
+        Value::String(text) if text.is_empty() => 0.0,
+        Value::String(text) => text.parse().unwrap_or(f64::NAN).max(f64::MIN_POSITIVE),
+        other => other.as_f64().unwrap_or(0.0),
+    }
 }
 
 fn compare(row: &Value, answer: &Answer) -> Outcome {
     let expected = &row["expected"];
-    same("status", &json!(answer.state.name()), &expected["status"])?;
+    member("status", &json!(answer.state.name()), &expected["status"])?;
     let reason = answer.state.reason().map(|reason| reason.code().into_owned());
-    same("reason", &json!(reason), &expected["reason"])?;
+    member("reason", &json!(reason), &expected["reason"])?;
     let location = match &answer.state {
         State::Handshake { location, .. } => Some(location),
         _ => answer.clean.as_ref(),
     };
-    same("location", &location.map_or(Value::Null, taken_apart), &expected["location"])?;
-    same("set_cookie", &json!(set_cookies(&answer.headers)), &json!(guarded(expected)))?;
-    same("headers", &json!(other_headers(&answer.headers)), &plain_headers(expected))?;
-    if let State::SignedIn { token, verified } = &answer.state {
-        if let Some(expected) = expected["token"].as_str() {
-            same("token", &json!(token), &json!(expected))?;
+    member("location", &location.map_or(Value::Null, taken_apart), &expected["location"])?;
+    member("set_cookie", &json!(set_cookies(&answer.headers)), &json!(guarded(expected)))?;
+    member("headers", &json!(other_headers(&answer.headers)), &plain_headers(expected))?;
+    let kind = answer.state.kind().map(TokenKind::name);
+    member("tokenType", &json!(kind), &expected["tokenType"])?;
+    let (token, auth) = match &answer.state {
+        State::SignedIn { token, verified } => {
+            let session = verified.session();
+            let active = session.status != SessionStatus::Pending;
+            let user = active.then(|| session.user_id.as_str());
+            (token, json!({ "isAuthenticated": active, "userId": user }))
         }
-        let auth = &expected["auth"];
-        if auth["isAuthenticated"] == true {
-            same("userId", &json!(verified.session().user_id.as_str()), &auth["userId"])?;
-        }
-        same_use(row, token)?;
+        State::Machine { token, machine } => (token, described(machine)),
+        _ => return Ok(()),
+    };
+    if let Some(expected) = expected["token"].as_str() {
+        member("token", &json!(token), &json!(expected))?;
     }
-    Ok(())
+    let recorded = expected["auth"].as_object().into_iter().flatten();
+    let other = recorded.filter(|(name, _)| auth.get(name.as_str()).is_some());
+    let other = other.into_iter().find(|(name, value)| !same(&auth[name.as_str()], value));
+    if let Some((name, value)) = other {
+        return Err(format!("auth.{name}: found {}, expected {value}", auth[name.as_str()]));
+    }
+    same_use(row, token)
+}
+
+/// A machine, as the reference describes it.
+fn described(machine: &MachineToken) -> Value {
+    let subject = machine.subject.as_str();
+    let person = machine.kind == TokenKind::OAuth || subject.starts_with("user_");
+    json!({
+        "isAuthenticated": true,
+        "id": machine.id,
+        "subject": subject,
+        "machineId": subject,
+        "userId": person.then_some(subject),
+        "orgId": subject.starts_with("org_").then_some(subject),
+        "clientId": machine.client_id,
+        "name": machine.name,
+        "scopes": machine.scopes,
+        "claims": machine.claims,
+    })
 }
 
 /// Where the token came from.
@@ -238,10 +171,17 @@ fn same_use(row: &Value, token: &str) -> Outcome {
     if right { Ok(()) } else { Err("the token is from another place".to_owned()) }
 }
 
+/// The calls to the Backend API's client by what they say, those about machines by their number:
+/// with a PEM at hand nothing else is asked.
 fn compare_calls(row: &Value, asked: &[Need]) -> Outcome {
+    let (machines, asked): (Vec<_>, Vec<_>) =
+        asked.iter().partition(|need| matches!(need, Need::Machine(_)));
+    if row["input"]["jwt_key"].is_string() && row["expected"]["http_calls"].is_u64() {
+        member("http_calls", &json!(machines.len()), &row["expected"]["http_calls"])?;
+    }
     let Some(expected) = row["expected"]["api_calls"].as_array() else { return Ok(()) };
-    let found: Vec<Value> = asked.iter().map(call).collect();
-    same("api_calls", &json!(found), &json!(expected))
+    let found: Vec<Value> = asked.into_iter().map(call).collect();
+    member("api_calls", &json!(found), &json!(expected))
 }
 
 fn call(need: &Need) -> Value {
@@ -301,135 +241,7 @@ fn plain_headers(expected: &Value) -> Value {
     Value::Object(plain.collect())
 }
 
-struct Request {
-    method: Method,
-    address: Url,
-    headers: HeaderMap,
-}
-
-impl Request {
-    fn read(row: &Value) -> Self {
-        let request = &row["input"]["request"];
-        let fields = request["headers"].as_array().into_iter().flatten();
-        let fields = fields.filter_map(|field| {
-            let name = HeaderName::try_from(text(&field[0])).ok()?;
-            Some((name, HeaderValue::from_bytes(text(&field[1]).as_bytes()).ok()?))
-        });
-        Self {
-            method: text(&request["method"]).parse().expect("a method"),
-            address: Url::parse(text(&request["url"])).expect("an address"),
-            headers: fields.collect(),
-        }
-    }
-
-    fn head(&self) -> Head<'_> {
-        Head { method: &self.method, address: &self.address, headers: &self.headers }
-    }
-}
-
-fn site(options: &Value) -> Result<Site, String> {
-    let option = |name: &str| Some(text(&options[name])).filter(|value| !value.is_empty());
-    let key = PublishableKey::parse(option("publishableKey").unwrap_or_default());
-    let mut site = Site::new(key.map_err(|error| error.to_string())?)
-        .satellite(options["isSatellite"] == true)
-        .auto_sync(options["satelliteAutoSync"] == true)
-        .auto_proxy(true)
-        .organizations(organizations(&options["organizationSyncOptions"]));
-    if let Some(domain) = option("domain") {
-        site = site.domain(domain);
-    }
-    if let Some(proxy) = option("proxyUrl").and_then(Proxy::parse) {
-        site = site.proxy(proxy);
-    }
-    if let Some(address) = option("signInUrl").and_then(|address| Url::parse(address).ok()) {
-        site = site.sign_in(address);
-    }
-    site.check().map_err(|error| error.to_string())?;
-    Ok(site)
-}
-
-fn organizations(options: &Value) -> OrganizationSync {
-    let list = |name: &str| options[name].as_array().into_iter().flatten().map(text);
-    OrganizationSync::new(list("organizationPatterns"), list("personalAccountPatterns"))
-}
-
-/// The keys, from a PEM or from what the Backend API answers in the end.
-fn keys(row: &Value) -> Result<KeySet, KeyFailure> {
-    let input = &row["input"];
-    if let Some(pem) = input["jwt_key"].as_str() {
-        return KeySet::from_pem(pem).map_err(|_| KeyFailure::NotLoaded);
-    }
-    if let Some(pem) = input["options"]["jwtKey"].as_str() {
-        return KeySet::from_pem(pem).map_err(|_| KeyFailure::NotLoaded);
-    }
-    let reply = input["upstream"].as_array().and_then(|replies| replies.last());
-    let reply = reply.ok_or(KeyFailure::Unreachable)?;
-    let body = text(&reply["body"]);
-    let json: Option<Value> = serde_json::from_str(body).ok();
-    match (reply["status"].as_u64(), json) {
-        (Some(200), _) => KeySet::parse(body.as_bytes()).map_err(|error| match error {
-            JwksError::NotJson => KeyFailure::Unreachable,
-            _ => KeyFailure::NotLoaded,
-        }),
-        (Some(_), Some(json)) if json["errors"][0]["code"] == "clerk_key_invalid" => {
-            Err(KeyFailure::SecretKeyInvalid)
-        }
-        (Some(_), Some(_)) => Err(KeyFailure::NotLoaded),
-        _ => Err(KeyFailure::Unreachable),
-    }
-}
-
-fn has_backend_api(row: &Value) -> bool {
-    let input = &row["input"];
-    input.get("api_stub").is_some() || input["options"].get("apiClient").is_some()
-}
-
-/// What the stub, or the recorded call of a name, answers.
-fn api_answer(row: &Value, stub: &str, call: &str) -> Option<Value> {
-    let input = &row["input"];
-    let stubbed = input["api_stub"].get(stub).cloned();
-    stubbed.or_else(|| {
-        let calls = input["api_client_calls"].as_array()?;
-        calls.iter().find(|made| made["call"] == call).cloned()
-    })
-}
-
-fn refreshed(row: &Value) -> Result<Vec<String>, RefreshDenial> {
-    let answer = api_answer(row, "refresh", "sessions.refreshSession").unwrap_or_default();
-    match (&answer["result"]["cookies"], &answer["throws"]["errors"][0]["code"]) {
-        (Value::Array(cookies), _) => Ok(cookies.iter().map(|c| text(c).to_owned()).collect()),
-        (_, Value::String(code)) => Err(RefreshDenial::of_api_error(code)),
-        _ => Err(RefreshDenial::Unexpected),
-    }
-}
-
-fn payload(row: &Value) -> Option<Vec<String>> {
-    let answer = api_answer(row, "handshake", "clients.getHandshakePayload")?;
-    let lines = answer["result"]["directives"].as_array()?;
-    Some(lines.iter().map(|line| text(line).to_owned()).collect())
-}
-
 fn header(input: &Value, name: &str) -> String {
     let fields = input["request"]["headers"].as_array().into_iter().flatten();
     fields.filter(|field| field[0] == name).map(|field| text(&field[1])).collect()
-}
-
-fn now(row: &Value) -> Timestamp {
-    Timestamp::from_millis(row["now_ms"].as_i64().unwrap_or_default())
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn same(what: &str, found: &Value, expected: &Value) -> Outcome {
-    if found == expected {
-        return Ok(());
-    }
-    Err(format!("{what}: found {found}, expected {expected}"))
-}
-
-fn same_number(what: &str, found: f64, expected: &Value) -> Outcome {
-    let equal = expected.as_f64().is_some_and(|number| (number - found).abs() < f64::EPSILON);
-    if equal { Ok(()) } else { Err(format!("{what}: found {found}, expected {expected}")) }
 }

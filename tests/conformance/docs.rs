@@ -18,7 +18,7 @@ pub(crate) fn agrees(report: &Report) -> bool {
     let (found, after) = rest.split_once(END).expect("where the figures end");
     let figures = figures(report);
     let mut agrees = true;
-    for rule in &DEVIATIONS {
+    for rule in DEVIATIONS {
         if !after.contains(&format!("**`{}`**", rule.name)) {
             println!("docs/conformance.md has no reason for the rule {}", rule.name);
             agrees = false;
@@ -57,7 +57,7 @@ fn figures(report: &Report) -> String {
         ],
     );
     text.push_str("\n| rule | rows |\n|---|---:|\n");
-    for rule in &DEVIATIONS {
+    for rule in DEVIATIONS {
         let count = report
             .sum(|group| group.deviating.iter().filter(|(_, name, _)| *name == rule.name).count());
         writeln!(text, "| `{}` | {count} |", rule.name).expect("text");

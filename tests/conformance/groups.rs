@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::verdict::Verdict;
-use crate::{authenticate, claims, jwks, keys, machine, tokens, webhooks};
+use crate::{authenticate, claims, context, jwks, keys, machine, tokens, webhooks};
 
 pub(crate) type Check = fn(&Value) -> Verdict;
 
@@ -29,9 +29,9 @@ pub(crate) const GROUPS: [(&str, Check); 23] = [
     ("webhook", webhooks::verify),
     ("webhook_sign", webhooks::sign),
     ("authenticate_request", authenticate::request),
-    ("authenticate_context", authenticate::context),
-    ("request_url_and_cookies", authenticate::url_and_cookies),
-    ("suffixed_cookie_selection", authenticate::suffix_selection),
+    ("authenticate_context", context::context),
+    ("request_url_and_cookies", context::url_and_cookies),
+    ("suffixed_cookie_selection", context::suffix_selection),
 ];
 
 fn not_implemented(_row: &Value) -> Verdict {

@@ -7,6 +7,7 @@
 
 mod authenticate;
 mod claims;
+mod context;
 mod deviations;
 mod docs;
 mod groups;
@@ -16,6 +17,7 @@ mod machine;
 mod minted;
 mod options;
 mod report;
+mod request;
 mod tokens;
 mod vectors;
 mod verdict;

@@ -4,7 +4,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, options};
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::{Auth, GraceAccess, GracePolicy, PageText, Rejection, RoutePolicy, Verdict};
+use clerk_resilience::{
+    Auth, AzpPolicy, GraceAccess, GracePolicy, PageText, Rejection, RoutePolicy, Verdict,
+};
 use http::{Request, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -247,7 +249,8 @@ async fn every_row_of_the_table_is_answered_in_the_form_that_its_reader_understa
 async fn invalid_is_never_503_and_what_cannot_be_told_is_never_401_in_any_weather() {
     const PARTY: &str = "https://app.example.com";
     let world = World::with_canary(|builder| {
-        builder.grace(GracePolicy::balanced()).authorized_parties([PARTY])
+        let builder = builder.grace(GracePolicy::balanced());
+        builder.authorized_parties([PARTY]).azp(AzpPolicy::Required)
     })
     .await;
     let sim = &world.sim;

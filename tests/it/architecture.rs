@@ -12,7 +12,6 @@ const FLOORS: [&[&str]; 10] = [
     &[
         "health",
         "jwks",
-        "policy",
         "proof",
         "revocation",
         "status_page",
@@ -20,7 +19,7 @@ const FLOORS: [&[&str]; 10] = [
         "webhook_event",
         "webhook_signature",
     ],
-    &["handshake", "machine", "snapshot", "ticket", "verify"],
+    &["handshake", "machine", "policy", "snapshot", "ticket", "verify"],
     &["authenticate", "decide"],
     &["fetch", "probe", "respond", "store"],
     &["engine", "outcome"],

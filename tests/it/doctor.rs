@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clerk_resilience::doctor::{Finding, Severity, examine, examine_routes, examine_vars};
+use clerk_resilience::doctor::{Finding, Intent, Severity, examine, examine_routes, examine_vars};
 use clerk_resilience::key::{InstanceKind, SecretKey};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
@@ -23,6 +23,7 @@ async fn a_good_configuration_has_no_errors() {
     let config = config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
     let found = findings(&sim, config.authorized_parties(["https://app.example.com"])).await;
     assert!(found.iter().all(|finding| finding.severity < Severity::Error), "{found:?}");
+    assert_eq!(severity(&found, "no-authorized-parties"), None);
     for code in ["one-instance", "jwt-key", "clock-skew", "session-mint", "backend-api", "jwks"] {
         assert_eq!(severity(&found, code), Some(Severity::Fine), "{code}");
     }
@@ -93,54 +94,114 @@ async fn a_clock_that_is_wrong_is_measured() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_frontend_api_that_is_not_where_it_should_be_is_told_from_an_outage() {
+    for fault in [SimFault::Dns, SimFault::Refused, SimFault::Tls] {
+        let sim = SimClerk::in_memory();
+        sim.break_with(SimSurface::FRONTEND, fault.clone());
+        let found = findings(&sim, config(&sim)).await;
+        let code = if fault == SimFault::Tls { "stranger" } else { "frontend-api-unreachable" };
+        assert_eq!(severity(&found, code), Some(Severity::Error), "{fault:?} {found:?}");
+        assert_eq!(severity(&found, "dns"), None, "{found:?}");
+    }
+    let sim = SimClerk::in_memory();
+    sim.break_with(SimSurface::FRONTEND, SimFault::status(500));
+    let found = findings(&sim, config(&sim)).await;
+    assert_eq!(severity(&found, "it-is-clerk"), Some(Severity::Note), "{found:?}");
+    assert_eq!(severity(&found, "frontend-api-unreachable"), None, "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_directory_that_others_can_write_is_an_error() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let sim = SimClerk::in_memory();
+    let dir = tempfile::tempdir().expect("a directory");
+    for (mode, expected) in [(0o700, Severity::Fine), (0o777, Severity::Error)] {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(dir.path(), mode).expect("our own directory");
+        let found = findings(&sim, config(&sim).state_dir(dir.path())).await;
+        assert_eq!(severity(&found, "state-dir"), Some(expected), "{found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_cannot_be_used_are_errors() {
+    let sim = SimClerk::in_memory();
+    for config in [
+        config(&sim).authorized_parties(["https://app.example.com/path"]),
+        config(&sim).site(|site| site.satellite(true)),
+        config(&sim).site(|site| site.domain("https://app.example.org").satellite(true)),
+        config(&sim).frontend_api("http://clerk.example.com".parse().expect("an address")),
+    ] {
+        let found = findings(&sim, config).await;
+        assert_eq!(severity(&found, "setting"), Some(Severity::Error), "{found:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_malformed_variable_is_reported_and_no_key_is_shown() {
-    let vars = |name: &str| {
-        let value = match name {
-            "CLERK_SECRET_KEY" => "pk_oops_secret",
-            "CLERK_JWT_KEY" => "oops_secret",
-            "CLERK_API_URL" => "nonsense",
-            _ => return None,
+    const BAD: [(&str, &str); 6] = [
+        ("CLERK_SECRET_KEY", "pk_oops_secret"),
+        ("CLERK_JWT_KEY", "oops_secret"),
+        ("CLERK_API_URL", "nonsense"),
+        ("NEXT_PUBLIC_CLERK_DOMAIN", "https://oops_secret@a.example"),
+        ("CLERK_IS_SATELLITE", "true"),
+        ("CLERK_RESILIENCE_EGRESS_CANARIES", ","),
+    ];
+    for (key, says) in [(None, "is not set"), (Some("pk_test_broken"), "cut off")] {
+        let vars = |name: &str| match name {
+            "CLERK_PUBLISHABLE_KEY" => key.map(str::to_owned),
+            _ => BAD.iter().find(|(bad, _)| *bad == name).map(|(_, value)| (*value).to_owned()),
         };
-        Some(value.to_owned())
-    };
-    let text = examine_vars(vars).await.to_string();
-    assert!(text.contains("CLERK_PUBLISHABLE_KEY is not set"), "{text}");
-
-    let more = |name: &str| match name {
-        "CLERK_PUBLISHABLE_KEY" => Some("pk_test_broken".to_owned()),
-        other => vars(other),
-    };
-    let diagnosis = examine_vars(more).await;
-    let text = diagnosis.to_string();
-    assert!(diagnosis.has_errors());
-    assert!(text.contains("CLERK_PUBLISHABLE_KEY") && !text.contains("oops_secret"), "{text}");
+        let diagnosis = examine_vars(vars).await;
+        let text = diagnosis.to_string();
+        assert!(diagnosis.has_errors());
+        assert_eq!(text.matches("CLERK_PUBLISHABLE_KEY ").count(), 1, "{text}");
+        assert!(text.contains(says), "{text}");
+        for (name, _) in BAD {
+            assert!(text.contains(name), "{name}: {text}");
+        }
+        assert!(!text.contains("oops_secret"), "{text}");
+        let last = diagnosis.findings.last().expect("findings");
+        assert_eq!((diagnosis.findings.len(), last.code), (BAD.len() + 2, "not-asked"), "{text}");
+    }
 }
 
 #[tokio::test]
 async fn what_each_route_demands_is_found_by_asking() {
+    use axum::response::Redirect;
     use axum::{Router, routing::get};
     use clerk_resilience::fetch::HttpUpstream;
 
     let sim = SimClerk::in_memory();
     let clerk = ClerkResilience::builder(config(&sim)).upstream(sim.upstream()).build();
-    let app = routes()
-        .route_layer(clerk.expect("a good configuration"))
-        .merge(Router::new().route("/open", get(async || "all")));
+    let away = get(async || Redirect::to("/elsewhere?token=oops_secret"));
+    let open = Router::new().route("/open", get(async || "all")).route("/away", away);
+    let app = routes().route_layer(clerk.expect("a good configuration")).merge(open);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
     let app = format!("http://{address}").parse().expect("an address");
-    let paths = ["/me", "/open", "/nowhere"].map(str::to_owned);
     let upstream = HttpUpstream::new().expect("a client");
-    let found = examine_routes(&app, &paths, &upstream).await;
+    for (intent, path, severity, code, says) in [
+        (Intent::Unsaid, "/me", Severity::Fine, "route", "demands a session"),
+        (Intent::Unsaid, "/open", Severity::Note, "route-open", "is open to everybody"),
+        (Intent::Unsaid, "/nowhere", Severity::Fine, "route", "does not exist"),
+        (Intent::Unsaid, "/away", Severity::Fine, "route", "sends visitors to /elsewhere"),
+        (Intent::Protected, "/me", Severity::Fine, "route", "demands a session"),
+        (Intent::Protected, "/open", Severity::Error, "public-by-mistake", "meant to be protected"),
+        (Intent::Protected, "/nowhere", Severity::Error, "route", "does not exist"),
+        (Intent::Public, "/me", Severity::Error, "protected-by-mistake", "meant to be public"),
+        (Intent::Public, "/open", Severity::Fine, "route", "is open to everybody"),
+        (Intent::Public, "//evil.example/", Severity::Error, "route", "is no path"),
+    ] {
+        let routes = [(intent, path.to_owned())];
+        let found = examine_routes(&app, &routes, &upstream).await.remove(0);
+        assert_eq!((found.severity, found.code), (severity, code), "{intent:?} {path} {found:?}");
+        assert!(found.what.contains(says), "{found:?}");
+        assert!(!found.what.contains("oops_secret"), "{found:?}");
+        assert!(found.severity != Severity::Error || code == "route" || !found.advice.is_empty());
+    }
     server.abort();
-    let says = |n: usize, words: &str| {
-        let what: &str = &found[n].what;
-        assert!(what.contains(words), "{what}");
-    };
-    says(0, "demands a session");
-    says(1, "is open to everybody");
-    says(2, "does not exist");
-    assert_eq!(found[1].code, "route-open");
 }

@@ -1,23 +1,19 @@
 //! Browsers that are sent to Clerk for a fresh session, and come back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::Body;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSession, SimSurface};
-use clerk_resilience::upstream::{Call, Upstream as _};
 use clerk_resilience::{Builder, ClientUat, GracePolicy, PageText, Verdict};
-use http::{HeaderMap, Request, StatusCode};
+use http::StatusCode;
 use url::Url;
 
-use crate::support::{Answer, NAVIGATION, World, anonymous, start_of_time};
-
-const APP: &str = "https://app.example.com";
+use crate::browser::{APP, Browser};
+use crate::support::{NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A production or development instance beside an application.
-async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
+pub(crate) async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
     skewed(kind, 0, choose).await
 }
 
@@ -33,113 +29,7 @@ async fn skewed(kind: InstanceKind, behind: i64, choose: impl FnOnce(Builder) ->
     world
 }
 
-/// A browser: it follows redirects between the application and Clerk, and keeps cookies, or not.
-struct Browser<'a> {
-    world: &'a World,
-    jar: BTreeMap<String, (String, i64)>,
-    keeps: bool,
-    /// How long each hop takes.
-    hop: Duration,
-    /// Where it has been.
-    trail: Vec<String>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(world: &'a World) -> Self {
-        let (jar, trail) = (BTreeMap::new(), Vec::new());
-        Self { world, jar, keeps: true, hop: Duration::from_millis(100), trail }
-    }
-
-    /// Signed in with this session; its token is as old as it is.
-    fn signed_in(world: &'a World, token: &str, uat: &str) -> Self {
-        let mut browser = Self::new(world);
-        browser.set(&format!("__session={token}; Path=/"));
-        browser.set(&format!("__client_uat={uat}; Path=/"));
-        browser
-    }
-
-    fn set(&mut self, line: &str) {
-        let (pair, rest) = line.split_once(';').unwrap_or((line, ""));
-        let (name, value) = pair.split_once('=').expect("a pair");
-        let age = rest.split(';').find_map(|part| part.trim().strip_prefix("Max-Age="));
-        let age: i64 = age.map_or(i64::from(i32::MAX), |age| age.parse().expect("a number"));
-        self.jar.insert(name.to_owned(), (value.to_owned(), self.world.now_secs() + age));
-    }
-
-    fn keep(&mut self, headers: &HeaderMap) {
-        for line in headers.get_all("set-cookie") {
-            let line = line.to_str().expect("text").to_owned();
-            if self.keeps {
-                self.set(&line);
-            }
-        }
-    }
-
-    fn cookies(&self) -> String {
-        let now = self.world.now_secs();
-        let live = self.jar.iter().filter(|(_, (_, until))| *until > now);
-        live.map(|(name, (value, _))| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
-    }
-
-    fn page(&self, path: &str) -> Request<Body> {
-        let cookies = self.cookies();
-        let mut fields = NAVIGATION.to_vec();
-        fields.push(("host", "app.example.com"));
-        fields.push(("x-forwarded-proto", "https"));
-        if !cookies.is_empty() {
-            fields.push(("cookie", &cookies));
-        }
-        anonymous("GET", path, &fields)
-    }
-
-    /// Goes to a page, and wherever it is sent, until there is something to read.
-    async fn visit(&mut self, path: &str) -> Answer {
-        let mut address = Url::parse(APP).and_then(|app| app.join(path)).expect("an address");
-        for _ in 0..40 {
-            tokio::time::sleep(self.hop).await;
-            let (status, location, answer) = self.go(&address).await;
-            match location {
-                Some(location) if status.is_redirection() => {
-                    address = address.join(&location).expect("an address");
-                }
-                _ => return answer.expect("the application's answer"),
-            }
-        }
-        panic!("a loop: {:#?}", self.trail);
-    }
-
-    async fn go(&mut self, address: &Url) -> (StatusCode, Option<String>, Option<Answer>) {
-        let location = |headers: &HeaderMap| {
-            headers.get("location").map(|location| location.to_str().expect("text").to_owned())
-        };
-        if address.host_str() == Some("app.example.com") {
-            self.trail.push(format!("app {}", address.path()));
-            let path = &address.as_str()[APP.len()..];
-            let answer = self.world.send(self.page(path)).await;
-            self.keep(&answer.headers);
-            return (answer.status, location(&answer.headers), Some(answer));
-        }
-        self.trail.push(format!("clerk {}", address.path()));
-        let reply = self.world.sim.upstream().call(Call::get(address.clone())).await;
-        let reply = reply.expect("an answer of Clerk's");
-        (reply.status, location(&reply.headers), None)
-    }
-
-    fn handshakes(&self) -> usize {
-        self.trail.iter().filter(|hop| *hop == "clerk /v1/client/handshake").count()
-    }
-}
-
-/// Somebody who signed in, and whose token has expired since.
-async fn expired(world: &World) -> (SimSession, String) {
-    let session = world.sim.sign_in("user_1");
-    world.sim.set_browser_session(Some(&session));
-    let token = world.sim.mint(&session);
-    world.pass(90).await;
-    (session, token)
-}
-
-fn uat(session: &SimSession) -> String {
+pub(crate) fn uat(session: &SimSession) -> String {
     session.since.as_secs().to_string()
 }
 
@@ -279,6 +169,49 @@ async fn a_browser_without_cookies_is_not_sent_in_circles() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stranger_without_cookies_is_told_so_and_not_sent_to_sign_in() {
+    let world = world(InstanceKind::Development, |builder| builder).await;
+    let mut browser = Browser::new(&world);
+    browser.keeps = false;
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.body.contains("Allow cookies for this site"), "{}", answer.body);
+    assert_eq!(browser.handshakes(), 1);
+    browser.keeps = true;
+    let answer = browser.visit("/me").await;
+    assert!(answer.body.contains("Please sign in"), "{}", answer.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_signs_in_anew_is_not_kept_out_by_the_session_that_was_revoked() {
+    for kind in [InstanceKind::Development, InstanceKind::Production] {
+        let world = world(kind, |builder| builder).await;
+        let old = world.sim.sign_in("user_1");
+        let token = world.sim.mint(&old);
+        world.clerk.revoke_session(old.id.clone());
+        world.sim.revoke(&old);
+        world.pass(5).await;
+        let mut browser = Browser::signed_in(&world, &token, &uat(&old));
+        browser.set("__clerk_db_jwt=dvb_1; Path=/");
+        let answer = browser.visit("/me").await;
+        assert!(answer.body.contains("The session has ended"), "{}", answer.body);
+        assert_eq!(browser.handshakes(), 0, "Clerk does not decide about what was revoked here");
+
+        // Clerk tells of the new session in the address, or by a cookie of the shared domain.
+        let new = world.sim.sign_in("user_1");
+        world.sim.set_browser_session(Some(&new));
+        let answer = if kind == InstanceKind::Development {
+            browser.visit("/me?__clerk_db_jwt=dvb_2").await
+        } else {
+            browser.set(&format!("__client_uat={}; Path=/", uat(&new)));
+            browser.visit("/me").await
+        };
+        assert_eq!(answer.status, StatusCode::OK, "{kind:?} {}", answer.body);
+        assert_eq!(browser.handshakes(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
@@ -405,4 +338,48 @@ async fn a_page_whose_session_cannot_be_renewed_now_is_unavailable_and_not_signe
     assert_eq!(world.clerk.verdict(), Verdict::Healthy);
     let answer = world.send(browser.page("/me")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.header("location"));
+}
+
+/// Many nonces that nobody gave out, in one moment.
+async fn flood(world: &World, cookies: &str) -> u64 {
+    let before = world.clerk.counts().backend_questions;
+    for number in 0..200 {
+        let path = format!("/me?__clerk_handshake_nonce=flood-{number}-{}", cookies.len());
+        let mut fields = NAVIGATION.to_vec();
+        fields.extend([("host", "app.example.com"), ("x-forwarded-proto", "https")]);
+        fields.push(("cookie", cookies));
+        world.send(anonymous("GET", &path, &fields)).await;
+    }
+    world.clerk.counts().backend_questions - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_made_up_nonces_keeps_nobody_out_who_was_sent_to_clerk() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut renewing = Browser::signed_in(&world, &token, &uat(&session));
+    let mut signing_in = Browser::new(&world);
+    signing_in.set(&format!("__client_uat={}; Path=/", uat(&session)));
+    for browser in [&mut renewing, &mut signing_in] {
+        let back = returning(browser).await;
+        assert_eq!(flood(&world, "nothing=here").await.min(20), 20, "the flood has its bounds");
+        let answer = world.send(browser.page(&back)).await;
+        assert!(answer.header("location").ends_with("/me"), "{}", answer.header("location"));
+        world.pass(10).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_is_good_for_ten_nonces_and_those_of_one_session_count_together() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    flood(&world, "nothing=here").await;
+    let mut asked = 0;
+    for _ in 0..5 {
+        let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+        returning(&mut browser).await;
+        asked += flood(&world, &browser.cookies()).await;
+    }
+    // Those beyond find the bucket of strangers, which is not quite empty any more.
+    assert!((10..=25).contains(&asked), "{asked}");
 }

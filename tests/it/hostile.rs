@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSession, SimSurface};
-use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy, Verdict};
+use clerk_resilience::{AzpPolicy, GraceAccess, GracePolicy, RoutePolicy, Verdict};
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ async fn an_outage_believes_nothing_that_was_not_believed_before() {
     let world = World::with(|builder| {
         let full = RoutePolicy::required().grace(GraceAccess::Full);
         let builder = builder.grace(GracePolicy::available()).policy(full);
-        builder.authorized_parties(["https://app.example.com"])
+        builder.authorized_parties(["https://app.example.com"]).azp(AzpPolicy::Required)
     })
     .await;
     let sim = &world.sim;

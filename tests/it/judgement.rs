@@ -1,6 +1,6 @@
 //! The truth table of [`decide`], row by row.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
@@ -9,9 +9,10 @@ use clerk_resilience::decide::{
 };
 use clerk_resilience::health::{Outages, Verdict};
 use clerk_resilience::jwks::KeySet;
+use clerk_resilience::machine::{MachineToken, Question};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::snapshot::Snapshot;
-use clerk_resilience::token::{Expectations, InvalidToken, Timing};
+use clerk_resilience::token::{Expectations, InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
 use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
 
@@ -354,5 +355,102 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
         assert_eq!(ask(DOCUMENT), document, "{verdict:?}");
         let stay = Asking { may_sign_in: false, ..DOCUMENT };
         assert_eq!(ask(stay), document_without_page, "{verdict:?}");
+    }
+}
+
+/// What an API key stands for, by Clerk's answer with these members over the usual ones.
+fn api_key(over: &serde_json::Value) -> Arc<MachineToken> {
+    let mut answer = serde_json::json!({
+        "id": "key_1", "subject": "user_1", "scopes": [], "revoked": false, "expired": false,
+        "created_at": start_of_time().as_millis(),
+    });
+    let over = over.as_object().expect("members").clone();
+    answer.as_object_mut().expect("members").extend(over);
+    let api = "https://api.clerk.com/".parse().expect("an address");
+    let question = Question::about("ak_1", &api).expect("an API key");
+    let told = question.answer(http::StatusCode::OK, answer.to_string().as_bytes());
+    Arc::new(told.expect("an answer"))
+}
+
+fn for_keys() -> RoutePolicy {
+    RoutePolicy::required().accepts([TokenKind::ApiKey])
+}
+
+fn of_machine(token: &Arc<MachineToken>, route: &RoutePolicy, known: &Snapshot) -> Decision {
+    let credential = Credential::Machine { token, signed: false };
+    decide(&credential, API, route, &rules(), known, at(10))
+}
+
+#[test]
+fn row_17_a_kind_that_the_route_does_not_accept_is_401_in_any_weather() {
+    let mismatch = Rejection::Invalid(InvalidToken::Kind);
+    let (session, key) = (verified(&token(&[])), api_key(&serde_json::json!({})));
+    for verdict in ALL {
+        let known = known(verdict, at(10));
+        let decision = of_machine(&key, &RoutePolicy::required(), &known);
+        assert_eq!(rejection(&decision), mismatch, "{verdict:?}");
+        let opaque = Credential::Opaque { kind: TokenKind::OAuth, untold: None };
+        for credential in [with(&session, at(10), None), opaque] {
+            let decision = decide(&credential, API, &for_keys(), &rules(), &known, at(10));
+            assert_eq!(rejection(&decision), mismatch, "{verdict:?} {credential:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
+    let over = start_of_time().plus(Duration::from_secs(10)).as_millis();
+    for verdict in ALL {
+        let mut known = known(verdict, at(10));
+        let ask = |over, known: &Snapshot| of_machine(&api_key(&over), &for_keys(), known);
+        let decision = ask(serde_json::json!({ "expiration": over + 1 }), &known);
+        assert!(matches!(decision, Decision::PassMachine(_)), "{verdict:?}");
+        let expired = Rejection::Invalid(InvalidToken::Expired);
+        for (over, expected) in [
+            (serde_json::json!({ "expiration": over }), expired),
+            (serde_json::json!({ "expired": true }), expired),
+            (serde_json::json!({ "revoked": true }), Rejection::Revoked),
+        ] {
+            assert_eq!(rejection(&ask(over, &known)), expected, "{verdict:?}");
+        }
+        let demanding = for_keys().role("org:admin");
+        let decision = of_machine(&api_key(&serde_json::json!({})), &demanding, &known);
+        assert_eq!(rejection(&decision), Rejection::Forbidden);
+        known.revocations = known.revocations.with_token("key_1".into(), at(20).wall);
+        let decision = ask(serde_json::json!({}), &known);
+        assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
+    }
+}
+
+#[test]
+fn row_19_a_signed_token_of_a_machine_needs_usable_keys() {
+    let key = api_key(&serde_json::json!({}));
+    let mut known = known(Verdict::Healthy, at(10));
+    known.keys.confirmed = Some(at(0).wall.minus(Duration::from_secs(8 * 24 * 60 * 60)));
+    let ask = |signed| {
+        let credential = Credential::Machine { token: &key, signed };
+        decide(&credential, API, &for_keys(), &rules(), &known, at(10))
+    };
+    assert_eq!(rejection(&ask(true)), Rejection::Unavailable(Unavailable::NoKeys));
+    assert!(matches!(ask(false), Decision::PassMachine(_)));
+}
+
+#[test]
+fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
+    let untold = |untold| Credential::Opaque { kind: TokenKind::ApiKey, untold };
+    for verdict in ALL {
+        let known = known(verdict, at(10));
+        let ask = |credential: &Credential<'_>, route: &RoutePolicy| {
+            decide(credential, API, route, &rules(), &known, at(10))
+        };
+        let optional = RoutePolicy::optional().accepts([TokenKind::ApiKey]);
+        for route in [for_keys(), optional] {
+            assert!(matches!(ask(&untold(None), &route), Decision::AskClerk), "{verdict:?}");
+        }
+        for reason in [Unavailable::BackendApi, Unavailable::NoSecretKey] {
+            let decision = ask(&untold(Some(reason)), &for_keys());
+            assert_eq!(rejection(&decision), Rejection::Unavailable(reason), "{verdict:?}");
+        }
+        assert_eq!(rejection(&ask(&Credential::Absent, &for_keys())), Rejection::Missing);
     }
 }

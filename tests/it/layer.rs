@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
+use clerk_resilience::guard::Named;
 use clerk_resilience::sim::{SimClerk, SimOrganization, SimSession};
 use clerk_resilience::{
-    Auth, AuthRejection, ClerkResilience, Demand, FreshAuth, GraceAccess, GracePolicy, Rejection,
-    Require, RoutePolicy, Verdict,
+    Auth, AuthRejection, ClerkResilience, FreshAuth, GraceAccess, GracePolicy, Rejection,
+    RequirePermission, RequireRole, RoutePolicy, Verdict,
 };
 use http::{Request, StatusCode};
 use proptest::prelude::*;
@@ -18,18 +19,14 @@ use crate::support::{Answer, NAVIGATION, World, anonymous, bearer, signed};
 
 struct Admin;
 
-impl Demand for Admin {
-    fn met_by(auth: &Auth) -> bool {
-        auth.has_role("org:admin")
-    }
+impl Named for Admin {
+    const NAME: &'static str = "org:admin";
 }
 
-struct Reader;
+struct ReadPosts;
 
-impl Demand for Reader {
-    fn met_by(auth: &Auth) -> bool {
-        auth.has_permission("org:posts:read")
-    }
+impl Named for ReadPosts {
+    const NAME: &'static str = "org:posts:read";
 }
 
 fn kind(auth: &Auth) -> String {
@@ -42,8 +39,11 @@ fn extractors() -> Router {
     Router::new()
         .route("/auth", get(async |auth: Auth| kind(&auth)))
         .route("/fresh", get(async |FreshAuth(auth): FreshAuth| kind(&auth)))
-        .route("/admin", get(async |admin: Require<Admin>| kind(&admin)))
-        .route("/reader", get(async |reader: Require<Reader>| kind(&reader.into_inner())))
+        .route("/admin", get(async |admin: RequireRole<Admin>| kind(&admin)))
+        .route(
+            "/reader",
+            get(async |reader: RequirePermission<ReadPosts>| kind(&reader.into_inner())),
+        )
         .route(
             "/option",
             get(async |auth: Option<Auth>| auth.map_or("nobody".to_owned(), |auth| kind(&auth))),

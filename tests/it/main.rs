@@ -3,18 +3,27 @@
 mod answers;
 mod architecture;
 mod bounds;
+mod browser;
+#[cfg(feature = "cli")]
+mod command;
 mod contract;
+mod cookies;
 mod doctor;
 mod grace;
+mod guards;
 mod handshake;
 mod health;
 mod hostile;
 mod judgement;
 mod keys;
 mod layer;
+mod machines;
 mod outage;
+mod parties;
+mod refresh;
 mod restart;
 mod sign_out;
+mod sites;
 mod support;
 mod tickets;
 mod wire;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
 
@@ -46,6 +46,16 @@ async fn outage_on_record(dir: &Path) -> (World, String) {
     (world, token)
 }
 
+/// Saved keys, a session that they verify, and a Clerk that has just broken.
+async fn keys_on_record(dir: &Path) -> (World, SimSession) {
+    let world = World::with(with_state(dir)).await;
+    let session = world.sim.sign_in("user_1");
+    world.get(&world.sim.mint(&session)).await;
+    until_saved(dir, |_| true).await;
+    world.break_clerk();
+    (world, session)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -77,11 +87,7 @@ async fn a_restart_extends_no_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without_them_says_so() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let session = world.sim.sign_in("user_1");
-    world.get(&world.sim.mint(&session)).await;
-    until_saved(dir.path(), |_| true).await;
-    world.break_clerk();
+    let (world, session) = keys_on_record(dir.path()).await;
 
     let world = restart(world, dir.path());
     let valid = world.sim.mint(&session);
@@ -127,11 +133,7 @@ async fn a_revocation_survives_a_restart() {
 #[tokio::test(start_paused = true)]
 async fn files_that_others_may_write_and_files_of_another_instance_decide_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = World::with(with_state(dir.path())).await;
-    let session = world.sim.sign_in("user_1");
-    world.get(&world.sim.mint(&session)).await;
-    until_saved(dir.path(), |_| true).await;
-    world.break_clerk();
+    let (world, _) = keys_on_record(dir.path()).await;
     let keys = dir.path().join("keys.json");
 
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o666)).expect("ours");

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{get, post};
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSession, SimSurface};
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, GracePolicy, Verdict};
 use http::{HeaderMap, Request, StatusCode};
@@ -79,6 +80,18 @@ impl World {
     /// Healthy, with choices.
     pub(crate) async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let world = Self::unready(choose);
+        world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+        world
+    }
+
+    /// Healthy, with balanced grace and choices, and an instance for production.
+    pub(crate) async fn production(choose: impl FnOnce(Builder) -> Builder) -> Self {
+        let clock = SimClock::starting_at(start_of_time());
+        let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
+        let sim = SimClerk::builder().clock(clock.clone()).seed(7);
+        let sim = sim.publishable_key(key.expect("a host")).build();
+        let world =
+            Self::beside(clock, sim, |builder| choose(builder.grace(GracePolicy::balanced())));
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         world
     }
@@ -172,6 +185,15 @@ pub(crate) fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Re
     let request =
         fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.body(Body::empty()).expect("a request")
+}
+
+/// Somebody who signed in, and whose token has expired since.
+pub(crate) async fn expired(world: &World) -> (SimSession, String) {
+    let session = world.sim.sign_in("user_1");
+    world.sim.set_browser_session(Some(&session));
+    let token = world.sim.mint(&session);
+    world.pass(90).await;
+    (session, token)
 }
 
 /// The fields of a browser's page navigation.

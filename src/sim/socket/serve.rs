@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use super::super::state::State;
 use super::super::surface::Host;
 use super::raw;
 
-/// How much of a request's body is read before the answer; it is not looked at.
+/// How much of a request's body is read before the answer.
 const BODY: usize = 64 * 1024;
 
 /// Reads one request and answers it, or takes the socket back from hyper and misbehaves on it.
@@ -44,14 +44,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Break> {
     let (head, body) = request.into_parts();
-    // A body that is cut off or too long changes nothing: nobody reads it.
-    let _ = Limited::new(body, BODY).collect().await;
+    // A body that is cut off or too long counts as none.
+    let body = Limited::new(body, BODY).collect().await;
     let ask = Ask {
         host,
+        satellite: None,
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
+        body: body.map(Collected::to_bytes).unwrap_or_default(),
     };
     respond(&state, &ask).await.map(response)
 }

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
+use crate::key::{InstanceKind, PublishableKey};
 use crate::sim::{SimClerk, SimFault, SimSurface};
 
 const SOON: Duration = Duration::from_millis(100);
@@ -21,7 +22,12 @@ async fn send(url: &Url, head: &str) -> io::Result<TcpStream> {
 
 /// Everything that comes back on one connection.
 async fn ask(url: &Url, head: &str) -> io::Result<String> {
+    ask_with(url, head, "").await
+}
+
+async fn ask_with(url: &Url, head: &str, body: &str) -> io::Result<String> {
     let mut stream = send(url, head).await?;
+    stream.write_all(body.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -72,6 +78,32 @@ async fn a_post_with_a_body_is_answered() {
     let head = format!("{head}\r\ncontent-type: text/plain\r\ncontent-length: 0");
     let answer = ask(&url, &head).await.expect("an answer");
     assert!(answer.contains("\"jwt\":"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_person_signs_in_on_the_page_and_is_sent_back_from_then_on() {
+    let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Development);
+    let clerk = SimClerk::builder().publishable_key(key.expect("a plain host"));
+    let clerk = clerk.start().await.expect("free ports");
+    let url = clerk.frontend_api_url();
+    let path = "/sign-in?redirect_url=http%3A%2F%2Fapp.example%2Fa%3Fb%3D1";
+    let page = ask(&url, &format!("GET {path} HTTP/1.1")).await.expect("an answer");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("name=\"identifier\""), "{page}");
+
+    let form = "identifier=Ada+L";
+    let head = format!("POST {path} HTTP/1.1\r\ncontent-length: {}", form.len());
+    let answer = ask_with(&url, &head, form).await.expect("an answer");
+    let back = "location: http://app.example/a?b=1&__clerk_db_jwt=dvb_";
+    assert!(answer.starts_with("HTTP/1.1 303") && answer.contains(back), "{answer}");
+    let session = &clerk.sessions()[0];
+    assert_eq!(session.user.as_str(), "Ada L");
+    let cookie = format!("__client={}", session.id);
+    assert!(answer.contains(&format!("set-cookie: {cookie}; Path=/; HttpOnly")), "{answer}");
+
+    let again = format!("GET {path} HTTP/1.1\r\ncookie: {cookie}");
+    assert!(ask(&url, &again).await.expect("an answer").contains(back));
+    clerk.revoke(session);
+    assert!(ask(&url, &again).await.expect("an answer").starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

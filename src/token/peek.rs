@@ -3,23 +3,25 @@
 
 use serde_json::Value;
 
+use super::expectations::check_session_category;
+use super::jws::{Header, Jws, object};
+use super::kind::OAUTH_TYPES;
 use crate::clock::Timestamp;
-use crate::token::{Header, Jws, OAUTH_TYPES, check_session_category, object};
 
 #[derive(Debug)]
-pub(super) struct Peek {
+pub(crate) struct Peek {
     /// `iss` when it is there and not empty; one that is not text belongs to nobody.
     pub(super) issuer: Option<String>,
-    pub(super) session_id: Option<String>,
+    pub(crate) session_id: Option<String>,
     /// `iat`, as far as it is a number.
-    issued_at: Option<f64>,
+    pub(super) issued_at: Option<f64>,
     expires_at: Option<f64>,
     session: bool,
 }
 
 impl Peek {
     /// `None` when the token cannot be decoded.
-    pub(super) fn of(token: &str) -> Option<Self> {
+    pub(crate) fn of(token: &str) -> Option<Self> {
         let jws = Jws::parse(token).ok()?;
         let claims: serde_json::Map<String, Value> = object(&jws.payload).ok()?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|s| !s.is_empty());
@@ -37,12 +39,8 @@ impl Peek {
         })
     }
 
-    pub(super) fn issued_or_zero(&self) -> f64 {
-        self.issued_at.unwrap_or(0.0)
-    }
-
     /// Issued before a time in Unix seconds. A token without `iat` is not.
-    pub(super) fn issued_before(&self, seconds: f64) -> bool {
+    pub(crate) fn issued_before(&self, seconds: f64) -> bool {
         self.issued_at.is_some_and(|issued| issued < seconds)
     }
 
@@ -52,7 +50,7 @@ impl Peek {
     }
 
     /// Whether it is a session token.
-    pub(super) fn is_session(&self) -> bool {
+    pub(crate) fn is_session(&self) -> bool {
         self.session
     }
 }

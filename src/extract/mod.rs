@@ -1,7 +1,9 @@
 //! The session, as an argument of a handler.
 
+mod caller;
+pub mod guard;
+
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
+use self::guard::Demand as _;
 use crate::decide::{Auth, Rejection};
 use crate::outcome::Outcome;
 use crate::respond::{Answers, Shape};
@@ -63,12 +66,15 @@ fn outcome(parts: &Parts) -> Result<&Outcome, AuthRejection> {
         .ok_or_else(|| AuthRejection::new(Rejection::LayerMissing, Arc::default(), parts))
 }
 
-fn required(parts: &Parts) -> Result<(Auth, &Outcome), AuthRejection> {
+/// The session, if there is one and it meets a further demand.
+fn required(
+    parts: &Parts,
+    demand: impl FnOnce(&Auth) -> Result<(), Rejection>,
+) -> Result<Auth, AuthRejection> {
     let outcome = outcome(parts)?;
-    match &outcome.auth {
-        Some(auth) => Ok((auth.clone(), outcome)),
-        None => Err(AuthRejection::new(outcome.otherwise, Arc::clone(&outcome.answers), parts)),
-    }
+    let auth = outcome.auth().ok_or(outcome.missing());
+    let met = auth.and_then(|auth| demand(auth).map(|()| auth.clone()));
+    met.map_err(|rejection| AuthRejection::new(rejection, Arc::clone(&outcome.answers), parts))
 }
 
 /// The session of a request. On a route where it is optional and absent, the handler is not reached.
@@ -76,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AuthRejection> {
-        required(parts).map(|(auth, _)| auth)
+        required(parts, |_| Ok(()))
     }
 }
 
@@ -85,7 +91,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, AuthRejection> {
-        outcome(parts).map(|outcome| outcome.auth.clone())
+        outcome(parts).map(|outcome| outcome.auth().cloned())
     }
 }
 
@@ -98,11 +104,7 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshAuth {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AuthRejection> {
-        let (auth, outcome) = required(parts)?;
-        if auth.grace().is_none() {
-            return Ok(Self(auth));
-        }
-        Err(AuthRejection::new(Rejection::FreshRequired, Arc::clone(&outcome.answers), parts))
+        required(parts, guard::Fresh::check).map(Self)
     }
 }
 
@@ -111,66 +113,5 @@ impl Deref for FreshAuth {
 
     fn deref(&self) -> &Auth {
         &self.0
-    }
-}
-
-/// Something that a session must have, named by a type.
-///
-/// ```
-/// use clerk_resilience::{Auth, Demand, Require};
-///
-/// struct Admin;
-/// impl Demand for Admin {
-///     fn met_by(auth: &Auth) -> bool {
-///         auth.has_role("org:admin")
-///     }
-/// }
-///
-/// async fn settings(admin: Require<Admin>) -> String {
-///     format!("Hello, {}", admin.user_id())
-/// }
-/// ```
-pub trait Demand {
-    /// True when the session has it.
-    fn met_by(auth: &Auth) -> bool;
-}
-
-/// A session that meets a [`Demand`], such as a role or permission; 403 when it does not.
-pub struct Require<D> {
-    auth: Auth,
-    demand: PhantomData<fn() -> D>,
-}
-
-impl<D> Require<D> {
-    /// The session.
-    #[must_use]
-    pub fn into_inner(self) -> Auth {
-        self.auth
-    }
-}
-
-impl<D> Deref for Require<D> {
-    type Target = Auth;
-
-    fn deref(&self) -> &Auth {
-        &self.auth
-    }
-}
-
-impl<D> fmt::Debug for Require<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Require").field("auth", &self.auth).finish_non_exhaustive()
-    }
-}
-
-impl<S: Send + Sync, D: Demand> FromRequestParts<S> for Require<D> {
-    type Rejection = AuthRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AuthRejection> {
-        let (auth, outcome) = required(parts)?;
-        if D::met_by(&auth) {
-            return Ok(Self { auth, demand: PhantomData });
-        }
-        Err(AuthRejection::new(Rejection::Forbidden, Arc::clone(&outcome.answers), parts))
     }
 }

@@ -1,0 +1,162 @@
+//! The environment, in the words that Clerk users already have.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::ClerkConfig;
+use super::address::{address, check_domain, proxy, with_scheme};
+use super::error::{ConfigError, invalid};
+use crate::authenticate::{Site, SiteError};
+use crate::key::{PublishableKey, SecretKey};
+
+/// How front-end tools spell the variables that browsers may know.
+const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_"];
+
+impl ClerkConfig {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the variable that is missing or malformed and says what to do.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables from anywhere: a secret store, a test.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_vars(read: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let vars = Vars(&read);
+        let mut config = Self::new(vars.publishable_key()?);
+        if let Some(text) = vars.get("CLERK_SECRET_KEY") {
+            let key = SecretKey::parse(text.trim());
+            config.secret_key = Some(key.map_err(|source| invalid("CLERK_SECRET_KEY", &source))?);
+        }
+        if let Some(text) = vars.get("CLERK_JWT_KEY") {
+            config = config.jwt_key(&text).map_err(|source| invalid("CLERK_JWT_KEY", &source))?;
+        }
+        config.frontend_api = vars.frontend_api()?;
+        if let Some(text) = vars.get("CLERK_API_URL") {
+            config.backend_api = address("CLERK_API_URL", &text)?;
+        }
+        match vars.get("CLERK_RESILIENCE_STATUS_URL") {
+            Some(off) if off == "off" => config.status_page = None,
+            Some(text) => {
+                config.status_page = Some(address("CLERK_RESILIENCE_STATUS_URL", &text)?);
+            }
+            None => {}
+        }
+        for text in vars.list("CLERK_RESILIENCE_EGRESS_CANARIES")? {
+            config.canaries.push(address("CLERK_RESILIENCE_EGRESS_CANARIES", &text)?);
+        }
+        config.authorized_parties = vars.list("CLERK_AUTHORIZED_PARTIES")?;
+        config.sign_in_url = vars.public("CLERK_SIGN_IN_URL").map(|(_, text)| text);
+        config.site = vars.site(config.site)?;
+        config.state_dir = vars.get("CLERK_RESILIENCE_STATE_DIR").map(PathBuf::from);
+        Ok(config)
+    }
+}
+
+struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Vars<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    /// A variable under any of its spellings, and that spelling.
+    fn public(&self, name: &str) -> Option<(String, String)> {
+        let mut names = PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
+        names.find_map(|name| self.get(&name).map(|text| (name, text)))
+    }
+
+    fn publishable_key(&self) -> Result<PublishableKey, ConfigError> {
+        let missing = ConfigError::Missing {
+            variable: "CLERK_PUBLISHABLE_KEY",
+            what: "the publishable key (pk_live_… or pk_test_…) from the API keys page of the Clerk dashboard",
+        };
+        let (name, text) = self.public("CLERK_PUBLISHABLE_KEY").ok_or(missing)?;
+        PublishableKey::parse(text.trim()).map_err(|source| invalid(&name, &source))
+    }
+
+    /// Two names for one thing.
+    fn frontend_api(&self) -> Result<Option<Url>, ConfigError> {
+        let read =
+            |name| self.get(name).map(|text| address(name, &with_scheme(text.trim()))).transpose();
+        match (read("CLERK_FRONTEND_API_URL")?, read("CLERK_FAPI")?) {
+            (Some(one), Some(other)) if one != other => Err(ConfigError::Contradiction {
+                first: "CLERK_FAPI",
+                second: "CLERK_FRONTEND_API_URL",
+                problem: "both name the Frontend API's address, but not the same; unset one",
+            }),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+
+    fn site(&self, mut site: Site) -> Result<Site, ConfigError> {
+        if let Some((name, text)) = self.public("CLERK_PROXY_URL") {
+            site = site.proxy(proxy(&name, &text)?);
+        }
+        if let Some((name, text)) = self.public("CLERK_DOMAIN") {
+            check_domain(&name, text.trim())?;
+            site = site.domain(text.trim());
+        }
+        let sign_in = self.public("CLERK_SIGN_IN_URL");
+        if let Some(url) = sign_in.as_ref().and_then(|(_, text)| Url::parse(text.trim()).ok()) {
+            site = site.sign_in(url);
+        }
+        if let Some((name, text)) = self.public("CLERK_IS_SATELLITE") {
+            site = site.satellite(flag(&name, &text)?);
+        }
+        site.check().map_err(|error| unfit(error, sign_in.is_some()))?;
+        Ok(site)
+    }
+
+    /// A list of nothing but commas is a mistake, not an empty list.
+    fn list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let Some(text) = self.get(name) else { return Ok(Vec::new()) };
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let items: Vec<String> = items.map(str::to_owned).collect();
+        if items.is_empty() {
+            return Err(invalid(
+                name,
+                &"it names nothing; unset it, or list values between commas",
+            ));
+        }
+        Ok(items)
+    }
+}
+
+fn flag(name: &str, text: &str) -> Result<bool, ConfigError> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(invalid(name, &"write true or false")),
+    }
+}
+
+/// What a satellite lacks, in the names of variables.
+fn unfit(error: SiteError, has_sign_in: bool) -> ConfigError {
+    let (second, problem) = match error {
+        SiteError::SatelliteWithoutDomain => (
+            "CLERK_DOMAIN",
+            "a satellite application has a domain of its own; set CLERK_DOMAIN to it, as app.example.org, or CLERK_PROXY_URL",
+        ),
+        SiteError::SatelliteWithoutSignIn if has_sign_in => (
+            "CLERK_SIGN_IN_URL",
+            "visitors of a satellite sign in at the primary application; write its whole address, as https://example.com/sign-in",
+        ),
+        SiteError::SatelliteWithoutSignIn => (
+            "CLERK_SIGN_IN_URL",
+            "in development a satellite needs the primary application's sign-in page; set it, as http://localhost:3000/sign-in",
+        ),
+        SiteError::SignInAtSatellite => (
+            "CLERK_SIGN_IN_URL",
+            "visitors of a satellite sign in at the primary application, but the address is on the satellite's own domain",
+        ),
+    };
+    ConfigError::Contradiction { first: "CLERK_IS_SATELLITE", second, problem }
+}

@@ -1,0 +1,211 @@
+//! What must be known of an application's Clerk instance.
+
+mod address;
+mod env;
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use url::Url;
+
+pub use error::ConfigError;
+
+use self::address::{check_address, check_domain, check_party};
+use self::error::invalid;
+use crate::authenticate::{Proxy, Site};
+use crate::jwks::{KeySet, PemError};
+use crate::key::{PublishableKey, SecretKey};
+
+const DEFAULT_API: &str = "https://api.clerk.com/";
+const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
+
+/// An application's Clerk instance: its keys and addresses.
+///
+/// [`from_env`](Self::from_env) reads the variables that Clerk users already have:
+///
+/// | variable | meaning | without it |
+/// |---|---|---|
+/// | `CLERK_PUBLISHABLE_KEY` * | names the instance | an error |
+/// | `CLERK_SECRET_KEY` | lets the Backend API be watched, and be a second source of keys | neither |
+/// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
+/// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to | any |
+/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in | they get a 401 page |
+/// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: an address, or a path of this application, as `/__clerk`. An address is asked by this process too | its own host |
+/// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API, and browsers too if there is no proxy | its own host |
+/// | `CLERK_IS_SATELLITE` * | `true` for an application that shares the sessions of a primary one on another domain; takes `CLERK_DOMAIN` or `CLERK_PROXY_URL`, and in development the primary's whole `CLERK_SIGN_IN_URL` | it is the primary |
+/// | `CLERK_DOMAIN` * | the satellite's domain, as `app.example.org`; its Frontend API is at `clerk.app.example.org` | |
+/// | `CLERK_API_URL` | the Backend API's address | `https://api.clerk.com` |
+/// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
+/// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
+/// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
+///
+/// A variable that is empty counts as not set. Those with an asterisk are also read with the prefixes
+/// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
+#[derive(Clone, Debug)]
+pub struct ClerkConfig {
+    pub(crate) publishable_key: PublishableKey,
+    pub(crate) secret_key: Option<SecretKey>,
+    pub(crate) pinned: KeySet,
+    /// Where this process asks, if it is to be somewhere else than the site says.
+    frontend_api: Option<Url>,
+    site: Site,
+    pub(crate) backend_api: Url,
+    pub(crate) status_page: Option<Url>,
+    pub(crate) canaries: Vec<Url>,
+    pub(crate) authorized_parties: Vec<String>,
+    pub(crate) sign_in_url: Option<String>,
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl ClerkConfig {
+    /// The instance of a publishable key, with Clerk's own addresses and nothing else.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the addresses are constants")]
+    pub fn new(publishable_key: PublishableKey) -> Self {
+        let parse = |url: &str| Url::parse(url).expect("a constant address");
+        Self {
+            site: Site::new(publishable_key.clone()),
+            publishable_key,
+            secret_key: None,
+            pinned: KeySet::default(),
+            frontend_api: None,
+            backend_api: parse(DEFAULT_API),
+            status_page: Some(parse(DEFAULT_STATUS)),
+            canaries: Vec::new(),
+            authorized_parties: Vec::new(),
+            sign_in_url: None,
+            state_dir: None,
+        }
+    }
+
+    /// The secret key.
+    #[must_use]
+    pub fn secret_key(mut self, key: SecretKey) -> Self {
+        self.secret_key = Some(key);
+        self
+    }
+
+    /// A PEM public key, as in `CLERK_JWT_KEY`. It verifies without any contact to Clerk, but does
+    /// not follow when Clerk's key changes.
+    ///
+    /// # Errors
+    ///
+    /// [`PemError`] says what the text is instead.
+    pub fn jwt_key(mut self, pem: &str) -> Result<Self, PemError> {
+        self.pinned = KeySet::from_pem(pem)?;
+        Ok(self)
+    }
+
+    /// The Frontend API's address. Tokens are still expected from the issuer that the publishable
+    /// key, or the site, names.
+    #[must_use]
+    pub fn frontend_api(mut self, url: Url) -> Self {
+        self.frontend_api = Some(url);
+        self
+    }
+
+    /// How the application is set up at Clerk: a satellite, a proxy, organisations in addresses. The
+    /// change is made to what the variables say.
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkConfig;
+    /// use clerk_resilience::authenticate::OrganizationSync;
+    ///
+    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA").unwrap();
+    /// let sync = OrganizationSync::new(["/orgs/:slug", "/orgs/:slug/(.*)"], ["/me"]);
+    /// let config = ClerkConfig::new(key).site(|site| site.organizations(sync));
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
+        self.site = change(self.site);
+        self
+    }
+
+    /// The Backend API's address.
+    #[must_use]
+    pub fn backend_api(mut self, url: Url) -> Self {
+        self.backend_api = url;
+        self
+    }
+
+    /// The status page's JSON document, of any common vendor's form; `None` to leave it alone.
+    #[must_use]
+    pub fn status_page(mut self, url: Option<Url>) -> Self {
+        self.status_page = url;
+        self
+    }
+
+    /// One more address that should always answer. When Clerk does not answer at all, and these do
+    /// not either, it is this application that is cut off.
+    #[must_use]
+    pub fn egress_canary(mut self, url: Url) -> Self {
+        self.canaries.push(url);
+        self
+    }
+
+    /// The origins that tokens may be issued to, as `https://app.example.com`.
+    #[must_use]
+    pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
+        self.authorized_parties = parties.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where to send people who are not signed in: an address, or a path of the application.
+    #[must_use]
+    pub fn sign_in_url(mut self, url: impl Into<String>) -> Self {
+        self.sign_in_url = Some(url.into());
+        self
+    }
+
+    /// A private directory for what must survive a restart: the last good keys, the record of
+    /// outages, the sessions seen. It decides who gets in, so nobody else may write it.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// Where this process reaches the Frontend API.
+    pub(crate) fn frontend_api_url(&self) -> Url {
+        self.frontend_api.clone().unwrap_or_else(|| self.site.server_address())
+    }
+
+    /// The site, for browsers: they too go to a Frontend API that is somewhere else.
+    pub(crate) fn browsers_site(&self) -> Site {
+        match &self.frontend_api {
+            Some(url) if !self.site.has_proxy() && *url != self.site.server_address() => {
+                self.site.clone().proxy(Proxy::Address(url.clone()))
+            }
+            _ => self.site.clone(),
+        }
+    }
+
+    /// The `iss` values of this application's tokens.
+    pub(crate) fn issuers(&self) -> Vec<String> {
+        self.site.issuers(&self.authorized_parties)
+    }
+
+    /// What only shows when everything is put together.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        for party in &self.authorized_parties {
+            check_party(party)?;
+        }
+        let addresses = [
+            ("the Frontend API's address", self.frontend_api.as_ref()),
+            ("the proxy's address", self.site.proxy_address()),
+            ("the Backend API's address", Some(&self.backend_api)),
+            ("the status page's address", self.status_page.as_ref()),
+        ];
+        for (name, url) in addresses {
+            url.map_or(Ok(()), |url| check_address(name, url))?;
+        }
+        if let Some(domain) = self.site.own_domain() {
+            check_domain("the site's domain", domain)?;
+        }
+        self.site.check().map_err(|error| invalid("site", &error))?;
+        self.canaries.iter().try_for_each(|url| check_address("an egress canary", url))
+    }
+}

@@ -1,0 +1,144 @@
+//! What the variables become.
+
+use super::*;
+
+const KEY: (&str, &str) = ("CLERK_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuY2xlcmsuZGV2JA");
+
+fn config(vars: &[(&str, &str)]) -> Result<ClerkConfig, String> {
+    let read =
+        |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+    ClerkConfig::from_vars(read).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_publishable_key_alone_is_enough() {
+    let config = config(&[KEY]).expect("complete");
+    assert_eq!(config.frontend_api_url().as_str(), "https://clerk.clerk.dev/");
+    assert_eq!(config.backend_api.as_str(), "https://api.clerk.com/");
+    assert!(config.secret_key.is_none());
+}
+
+#[test]
+fn a_missing_or_empty_variable_is_named_with_what_to_do() {
+    for vars in [&[][..], &[("CLERK_PUBLISHABLE_KEY", " ")]] {
+        let error = config(vars).expect_err("incomplete");
+        assert!(error.contains("CLERK_PUBLISHABLE_KEY is not set"), "{error}");
+        assert!(error.contains("dashboard"), "{error}");
+    }
+}
+
+#[test]
+fn a_front_end_spelling_of_the_publishable_key_will_do() {
+    assert!(config(&[("NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", KEY.1)]).is_ok());
+}
+
+#[test]
+fn each_malformed_variable_is_named_and_no_secret_is_shown() {
+    for (name, value) in [
+        ("CLERK_SECRET_KEY", "pk_live_oops_secret"),
+        ("CLERK_SECRET_KEY", "oops_secret"),
+        ("CLERK_JWT_KEY", "oops_secret"),
+        ("CLERK_JWT_KEY", "-----BEGIN RSA PRIVATE KEY-----\noops_secret\n"),
+        ("CLERK_API_URL", "api.clerk.com"),
+        ("CLERK_API_URL", "http://api.clerk.com"),
+        ("CLERK_API_URL", "https://user:oops_secret@api.clerk.com"),
+        ("CLERK_FAPI", "ftp://clerk.example.com"),
+        ("CLERK_PROXY_URL", "http://example.com/__clerk"),
+        ("CLERK_DOMAIN", "https://app.example.org"),
+        ("CLERK_DOMAIN", "app.example.org/path"),
+        ("CLERK_DOMAIN", "user:oops_secret@app.example.org"),
+        ("CLERK_IS_SATELLITE", "maybe"),
+        ("VITE_CLERK_IS_SATELLITE", "maybe"),
+        ("CLERK_RESILIENCE_STATUS_URL", "nonsense"),
+        ("CLERK_RESILIENCE_EGRESS_CANARIES", "http://example.com"),
+        ("CLERK_AUTHORIZED_PARTIES", " , ,"),
+    ] {
+        let error = config(&[KEY, (name, value)]).expect_err(name);
+        assert!(error.starts_with(name), "{name}: {error}");
+        assert!(!error.contains("oops_secret"), "{error}");
+    }
+    let error = config(&[("CLERK_PUBLISHABLE_KEY", "sk_live_oops_secret")]).expect_err("swap");
+    assert!(error.contains("swap") && !error.contains("oops_secret"), "{error}");
+}
+
+#[test]
+fn an_authorized_party_that_is_no_origin_is_corrected() {
+    for (party, hint) in [
+        ("https://app.example.com/", "\"https://app.example.com\""),
+        ("https://app.example.com/path", "\"https://app.example.com\""),
+        ("app.example.com", "is not an origin"),
+    ] {
+        let config = config(&[KEY]).expect("complete").authorized_parties([party]);
+        let error = config.check().expect_err(party).to_string();
+        assert!(error.contains(hint), "{error}");
+    }
+    let good = config(&[KEY]).expect("complete").authorized_parties(["http://localhost:3000"]);
+    assert!(good.check().is_ok());
+}
+
+#[test]
+fn plain_http_is_for_this_host_alone() {
+    assert!(config(&[KEY, ("CLERK_API_URL", "http://127.0.0.1:4000")]).is_ok());
+    assert!(config(&[KEY, ("CLERK_FRONTEND_API_URL", "http://localhost:4000")]).is_ok());
+    assert!(config(&[KEY, ("CLERK_FAPI", "clerk.example.com")]).is_ok());
+}
+
+const LIVE: (&str, &str) = ("CLERK_PUBLISHABLE_KEY", "pk_live_Y2xlcmsuY2xlcmsuZGV2JA");
+const SATELLITE: (&str, &str) = ("CLERK_IS_SATELLITE", "true");
+
+#[test]
+fn what_does_not_fit_together_is_named_with_what_to_do() {
+    let domain = ("CLERK_DOMAIN", "app.example.org");
+    for (vars, hint) in [
+        (&[LIVE, SATELLITE][..], "set CLERK_DOMAIN"),
+        (&[KEY, SATELLITE, domain], "CLERK_SIGN_IN_URL"),
+        (&[KEY, SATELLITE, domain, ("CLERK_SIGN_IN_URL", "/sign-in")], "whole address"),
+        (
+            &[LIVE, SATELLITE, domain, ("CLERK_SIGN_IN_URL", "https://app.example.org/in")],
+            "own domain",
+        ),
+        (&[KEY, ("CLERK_FAPI", "a.example"), ("CLERK_FRONTEND_API_URL", "b.example")], "unset one"),
+    ] {
+        let error = config(vars).expect_err(hint);
+        assert!(error.contains("do not fit together") && error.contains(hint), "{error}");
+    }
+    let sign_in = ("CLERK_SIGN_IN_URL", "https://example.com/sign-in");
+    assert!(config(&[KEY, SATELLITE, domain, sign_in]).is_ok());
+    assert!(config(&[LIVE, SATELLITE, ("CLERK_PROXY_URL", "/__clerk")]).is_ok());
+    let same = [KEY, ("CLERK_FAPI", "a.example"), ("CLERK_FRONTEND_API_URL", "https://a.example")];
+    assert!(config(&same).is_ok());
+}
+
+#[test]
+fn a_satellite_has_an_issuer_and_a_frontend_api_of_its_own_in_production() {
+    let domain = ("NEXT_PUBLIC_CLERK_DOMAIN", "app.example.org");
+    let live = config(&[LIVE, ("NEXT_PUBLIC_CLERK_IS_SATELLITE", "1"), domain]);
+    let live = live.expect("complete");
+    assert_eq!(live.issuers(), ["https://clerk.app.example.org"]);
+    assert_eq!(live.frontend_api_url().as_str(), "https://clerk.app.example.org/");
+    let primary = config(&[LIVE, ("CLERK_IS_SATELLITE", "false"), domain]).expect("complete");
+    assert_eq!(primary.issuers(), ["https://clerk.clerk.dev"]);
+    let sign_in = ("CLERK_SIGN_IN_URL", "http://localhost:3000/sign-in");
+    let local = ("CLERK_DOMAIN", "localhost:3001");
+    let test = config(&[KEY, SATELLITE, local, sign_in]).expect("complete");
+    assert_eq!(test.issuers(), ["https://clerk.clerk.dev"]);
+    assert_eq!(test.frontend_api_url().as_str(), "https://clerk.clerk.dev/");
+}
+
+#[test]
+fn a_proxy_is_asked_by_address_and_left_to_browsers_by_path() {
+    let parties = ("CLERK_AUTHORIZED_PARTIES", "https://example.com");
+    let path = config(&[LIVE, parties, ("CLERK_PROXY_URL", "/__clerk")]).expect("complete");
+    assert_eq!(path.frontend_api_url().as_str(), "https://clerk.clerk.dev/");
+    assert_eq!(path.issuers(), ["https://clerk.clerk.dev", "https://example.com/__clerk"]);
+    let proxy = ("CLERK_PROXY_URL", "example.com/__clerk/");
+    let address = config(&[LIVE, proxy]).expect("complete");
+    assert_eq!(address.frontend_api_url().as_str(), "https://example.com/__clerk/");
+    assert_eq!(address.issuers(), ["https://clerk.clerk.dev", "https://example.com/__clerk"]);
+    let both = config(&[LIVE, proxy, ("CLERK_FAPI", "inner.example.com")]).expect("complete");
+    assert_eq!(both.frontend_api_url().as_str(), "https://inner.example.com/");
+    assert!(both.browsers_site().proxy_address().is_some_and(|url| url.path() == "/__clerk/"));
+    let fapi = config(&[LIVE, ("CLERK_FAPI", "inner.example.com")]).expect("complete");
+    assert!(fapi.browsers_site().has_proxy());
+    assert_eq!(fapi.issuers(), ["https://clerk.clerk.dev"]);
+}

@@ -1,0 +1,101 @@
+//! What the routes of a running application demand, found by asking without any credentials.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::LOCATION;
+use url::Url;
+
+use super::finding::Finding;
+use crate::upstream::{Call, Reply, Upstream};
+
+/// An application may be slow to answer, and its pages large.
+const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a route is meant to be.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Intent {
+    /// Not said: what the route demands is only told.
+    #[default]
+    Unsaid,
+    /// Open to everybody. One that demands a session is an error.
+    Public,
+    /// For those who are signed in. One that is open is an error.
+    Protected,
+}
+
+/// Asks a running application for paths, and tells what each demands; an error where that is not what
+/// it is meant to demand.
+pub async fn examine_routes(
+    app: &Url,
+    routes: &[(Intent, String)],
+    upstream: &dyn Upstream,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (intent, path) in routes {
+        findings.push(match app.join(path) {
+            Ok(url) if url.origin() == app.origin() => ask(*intent, path, url, upstream).await,
+            _ => Finding::error("route", format!("{path} is no path, as /me."), ""),
+        });
+    }
+    findings
+}
+
+async fn ask(intent: Intent, path: &str, url: Url, upstream: &dyn Upstream) -> Finding {
+    let mut call = Call::get(url).deadline(DEADLINE);
+    call.max_bytes = MAX_BYTES;
+    match upstream.call(call).await {
+        Ok(reply) => judge(intent, path, &reply),
+        Err(fault) => {
+            let what = format!("{path} could not be asked for: {fault}.");
+            Finding::error("route", what, "Start the application, and name its address.")
+        }
+    }
+}
+
+fn judge(intent: Intent, path: &str, reply: &Reply) -> Finding {
+    let status = reply.status;
+    let demand = match status {
+        StatusCode::UNAUTHORIZED => "demands a session".to_owned(),
+        StatusCode::FORBIDDEN => "is forbidden to everybody without a session".to_owned(),
+        StatusCode::SERVICE_UNAVAILABLE => "demands a session, and Clerk is down".to_owned(),
+        StatusCode::NOT_FOUND => "does not exist".to_owned(),
+        _ if status.is_redirection() => format!("sends visitors to {}", target(reply)),
+        _ if status.is_success() => "is open to everybody".to_owned(),
+        _ => "answers an error".to_owned(),
+    };
+    let closed = [401, 403, 503].contains(&status.as_u16());
+    let what = format!("{path} {demand} ({}).", status.as_u16());
+    let close = "Put it below .route_layer(clerk.clone()), or take it off .public([..]).";
+    let open = "Name it in .public([..]), or put it beside the protected routes with .merge(..).";
+    match intent {
+        Intent::Protected if status.is_success() => Finding::error(
+            "public-by-mistake",
+            format!("{what} It is meant to be protected."),
+            close,
+        ),
+        Intent::Public if closed => Finding::error(
+            "protected-by-mistake",
+            format!("{what} It is meant to be public."),
+            open,
+        ),
+        Intent::Public | Intent::Protected if status == StatusCode::NOT_FOUND => Finding::error(
+            "route",
+            what,
+            "Look at its spelling; what does not exist proves nothing.",
+        ),
+        Intent::Unsaid if status.is_success() => {
+            Finding::note("route-open", what, &format!("If it should be protected: {close}"))
+        }
+        _ => Finding::fine("route", what),
+    }
+}
+
+/// Without the query, which may hold a token.
+fn target(reply: &Reply) -> String {
+    let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let place = location.and_then(|text| text.split(['?', '#']).next());
+    place.unwrap_or("nowhere").to_owned()
+}

@@ -1,0 +1,51 @@
+//! What shows without asking anybody.
+
+use super::finding::Finding;
+use crate::config::ClerkConfig;
+use crate::store::StateDir;
+
+pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let host = config.publishable_key.frontend_api();
+    let kind = config.publishable_key.kind();
+    findings.push(Finding::fine("publishable-key", format!("The instance is {host} ({kind:?}).")));
+    if let Err(error) = config.check() {
+        findings.push(Finding::error("setting", format!("{error}."), ""));
+    }
+    match &config.secret_key {
+        None => findings.push(Finding::note(
+            "no-secret-key",
+            "CLERK_SECRET_KEY is not set, so the Backend API is neither watched nor a second source of keys, expired sessions are not renewed here, and routes that accept API keys or other opaque machine tokens answer them 503.",
+            "Set it to the secret key from the API keys page of the Clerk dashboard.",
+        )),
+        Some(secret) if secret.kind() != kind => findings.push(Finding::error(
+            "mixed-modes",
+            "CLERK_PUBLISHABLE_KEY and CLERK_SECRET_KEY are of different modes: one is live, the other test.",
+            "Copy both from the same page of the Clerk dashboard.",
+        )),
+        Some(_) => {}
+    }
+    if config.authorized_parties.is_empty() {
+        findings.push(Finding::warning(
+            "no-authorized-parties",
+            "CLERK_AUTHORIZED_PARTIES is not set, so a token that another application of this instance obtained is accepted here.",
+            "Set it to this application's origins, as https://app.example.com, with commas between them.",
+        ));
+    }
+    findings.push(state_dir(config));
+    findings
+}
+
+fn state_dir(config: &ClerkConfig) -> Finding {
+    let Some(path) = &config.state_dir else {
+        return Finding::warning(
+            "no-state-dir",
+            "CLERK_RESILIENCE_STATE_DIR is not set, so a process that starts during an outage knows no keys and grants no grace.",
+            "Set it to a directory that only the application's user can write.",
+        );
+    };
+    match StateDir::open(path) {
+        Ok(dir) => Finding::fine("state-dir", format!("{} is private.", dir.path().display())),
+        Err(error) => Finding::error("state-dir", format!("{error}."), ""),
+    }
+}

@@ -1,0 +1,42 @@
+//! The variables, all of them, not only up to the first that is malformed.
+
+use super::finding::Finding;
+use crate::config::{ClerkConfig, ConfigError};
+use crate::key::PublishableKey;
+
+const KEY: &str = "CLERK_PUBLISHABLE_KEY";
+
+/// Reads the variables again and again, each time without the one that was found malformed. Without a
+/// publishable key there is no configuration, but the other variables are still read.
+pub(super) fn read_all(
+    read: &impl Fn(&str) -> Option<String>,
+) -> (Option<ClerkConfig>, Vec<Finding>) {
+    let stand_in = PublishableKey::for_domain("example.com").expect("a plain domain");
+    let mut masked: Vec<String> = Vec::new();
+    let mut findings = Vec::new();
+    loop {
+        let keyless = masked.iter().any(|name| name == KEY);
+        let shown = |name: &str| match name {
+            KEY if keyless => Some(stand_in.as_str().to_owned()),
+            // Whichever spelling it was.
+            _ if masked.iter().any(|bad| name.ends_with(bad.as_str())) => None,
+            _ => read(name),
+        };
+        let error = match ClerkConfig::from_vars(shown) {
+            Ok(config) => return ((!keyless).then_some(config), findings),
+            Err(error) => error,
+        };
+        findings.push(Finding::error("variable", format!("{error}."), ""));
+        let culprit = match error {
+            ConfigError::Missing { variable, .. } => variable.to_owned(),
+            ConfigError::Invalid { name, .. } if name.ends_with(KEY) => KEY.to_owned(),
+            ConfigError::Invalid { name, .. } => name,
+            ConfigError::Contradiction { first, .. } => first.to_owned(),
+            _ => return (None, findings),
+        };
+        if masked.contains(&culprit) {
+            return (None, findings);
+        }
+        masked.push(culprit);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a request may ask of Clerk's Backend API: what a handshake's nonce stands for, fresh cookies
+//! for an expired session, and what an opaque machine token stands for.
+//!
+//! Clerk grants a production instance a hundred calls a second, and a flood of requests must not use
+//! them up. What anybody can make up, nonces and opaque tokens, begins at most twenty calls a second
+//! each. Whoever has shown something that only Clerk gives out draws from another bucket, so that the
+//! flood does not keep them waiting.
+
+mod machine;
+mod nonce;
+mod refresh;
+mod trip;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+pub(crate) use machine::Told;
+pub(crate) use nonce::Payload;
+pub(crate) use refresh::Refreshed;
+pub(crate) use trip::{Standing, TRIP_COOKIE};
+
+use super::bucket::Bucket;
+use super::counters::Counters;
+use super::digest::Namer;
+use super::flights::Flights;
+use crate::key::SecretKey;
+use crate::upstream::{Call, Reply, Upstream};
+
+const API_VERSION: HeaderName = HeaderName::from_static("clerk-api-version");
+/// So many questions of one sort may be under way at once; further ones are not begun.
+const AT_ONCE: usize = 256;
+/// Calls a second for what anybody can make up.
+const STRANGERS: f64 = 20.0;
+/// Calls a second for those who showed something of Clerk's.
+const KNOWN: f64 = 40.0;
+/// A wrong secret key is complained about this often a second.
+const COMPLAINTS: f64 = 1.0 / 60.0;
+
+/// Asks the Backend API.
+#[derive(Debug)]
+pub(crate) struct BackendApi {
+    wire: Arc<Wire>,
+    names: Namer,
+    nonces: nonce::Nonces,
+    refreshes: Flights<refresh::Held>,
+    refreshing: Bucket,
+    machines: machine::Machines,
+    pub(crate) trips: trip::Trips,
+}
+
+/// Where the Backend API is, and what to ask it with.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) address: Url,
+    pub(crate) secret: SecretKey,
+    /// Each call is over after this.
+    pub(crate) deadline: Duration,
+}
+
+impl BackendApi {
+    pub(crate) fn new(access: Access, counters: Arc<Counters>) -> Self {
+        Self {
+            names: Namer::random(),
+            nonces: nonce::Nonces::new(),
+            refreshes: Flights::new(AT_ONCE, 4 * 1024),
+            refreshing: Bucket::new(KNOWN),
+            machines: machine::Machines::new(),
+            trips: trip::Trips::new(&access.secret),
+            wire: Arc::new(Wire { access, counters, complaints: Bucket::new(COMPLAINTS) }),
+        }
+    }
+}
+
+/// One call at a time.
+#[derive(Debug)]
+struct Wire {
+    access: Access,
+    counters: Arc<Counters>,
+    complaints: Bucket,
+}
+
+impl Wire {
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.access.address.clone();
+        let base = self.access.address.path().trim_end_matches('/');
+        url.set_path(&format!("{base}/{path}"));
+        url.set_query(None);
+        url
+    }
+
+    /// The answer, whatever it is; `None` when there was none in time.
+    async fn send(&self, call: Call) -> Option<Reply> {
+        let deadline = self.access.deadline;
+        let call = call
+            .bearer(self.access.secret.expose())
+            .header(API_VERSION, HeaderValue::from_static("2026-05-12"))
+            .deadline(deadline);
+        self.counters.asked_backend();
+        let timely = tokio::time::timeout(deadline, self.access.upstream.call(call)).await;
+        let reply = timely.ok()?.ok();
+        let answered = reply.as_ref().is_some_and(|reply| {
+            !reply.status.is_server_error() && reply.status != http::StatusCode::TOO_MANY_REQUESTS
+        });
+        if !answered {
+            self.counters.unanswered_by_backend();
+        }
+        reply
+    }
+
+    /// Nothing works until somebody corrects it, so that it is said loudly, once a minute.
+    fn secret_is_refused(&self) {
+        if self.complaints.take() {
+            tracing::error!(
+                event = "clerk.secret_key.refused",
+                "Clerk's Backend API refuses CLERK_SECRET_KEY; copy it again from the API keys page of the Clerk dashboard. Until then opaque machine tokens are answered 503 and sessions are not renewed here"
+            );
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A handshake's nonce is exchanged for cookies.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::super::bucket::Bucket;
+use super::super::flights::{Flights, Keep};
+use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Standing, Wire};
+use crate::upstream::Call;
+
+/// A longer nonce is none.
+const MAX_NONCE: usize = 512;
+
+/// What a nonce stood for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Payload {
+    /// `Set-Cookie` lines.
+    Lines(Vec<String>),
+    /// Nothing: it was used before, or is too old.
+    Gone,
+    /// It cannot be told now.
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) struct Nonces {
+    flights: Flights<Payload>,
+    strangers: Bucket,
+    sent: Bucket,
+    renewing: Bucket,
+}
+
+impl Nonces {
+    pub(super) fn new() -> Self {
+        Self {
+            flights: Flights::new(AT_ONCE, 1024),
+            strangers: Bucket::new(STRANGERS),
+            sent: Bucket::new(STRANGERS),
+            renewing: Bucket::new(KNOWN),
+        }
+    }
+
+    fn bucket(&self, standing: Standing) -> &Bucket {
+        match standing {
+            Standing::Stranger => &self.strangers,
+            Standing::Sent => &self.sent,
+            Standing::Renewing => &self.renewing,
+        }
+    }
+}
+
+impl BackendApi {
+    /// What a nonce stands for.
+    pub(crate) async fn payload(&self, nonce: String, standing: Standing) -> Payload {
+        if nonce.len() > MAX_NONCE {
+            return Payload::Gone;
+        }
+        let (about, bucket) = (self.names.name("nonce", &[&nonce]), self.nonces.bucket(standing));
+        let wire = Arc::clone(&self.wire);
+        let asked = self.nonces.flights.ask(about, bucket, keep, || ask(wire, nonce));
+        asked.await.unwrap_or(Payload::Unknown)
+    }
+}
+
+/// Cookies are handed to those who waited for them, and to nobody later.
+fn keep(payload: &Payload) -> Keep {
+    match payload {
+        Payload::Gone => Keep::for_secs(10),
+        Payload::Lines(_) | Payload::Unknown => Keep::default(),
+    }
+}
+
+async fn ask(wire: Arc<Wire>, nonce: String) -> Payload {
+    let mut url = wire.url("v1/clients/handshake_payload");
+    url.query_pairs_mut().append_pair("nonce", &nonce);
+    let Some(reply) = wire.send(Call::get(url)).await else { return Payload::Unknown };
+    match reply.status {
+        StatusCode::OK => lines(&reply.body).map_or(Payload::Unknown, Payload::Lines),
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Payload::Gone
+        }
+        StatusCode::UNAUTHORIZED => {
+            wire.secret_is_refused();
+            Payload::Unknown
+        }
+        _ => Payload::Unknown,
+    }
+}
+
+fn lines(body: &[u8]) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Document {
+        directives: Vec<String>,
+    }
+    serde_json::from_slice::<Document>(body).ok().map(|document| document.directives)
+}

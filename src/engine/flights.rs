@@ -1,0 +1,241 @@
+//! Questions that requests wait for: one at a time about the same thing, so many at once, so many in
+//! a second, and the answer kept for a moment.
+//!
+//! A question is a task of its own. Whoever waits may go away: the question ends all the same, those
+//! who still wait hear the answer, and asking again by going away costs nobody anything. It must
+//! have a deadline of its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+use super::cache::Cache;
+use super::digest::Digest;
+
+/// Questions of one sort, and their answers.
+pub(super) struct Flights<A>(Arc<Inner<A>>);
+
+struct Inner<A> {
+    under_way: Mutex<HashMap<Digest, watch::Receiver<Option<A>>>>,
+    kept: Cache<Kept<A>>,
+    /// Further ones are not begun.
+    at_once: usize,
+    began: Instant,
+}
+
+struct Kept<A> {
+    about: Digest,
+    answer: A,
+    until: Instant,
+    remembered: Instant,
+}
+
+/// How long an answer is good, and how long it is remembered that there was one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keep {
+    pub(super) good: Duration,
+    pub(super) remembered: Duration,
+}
+
+impl Keep {
+    pub(super) fn for_secs(secs: u64) -> Self {
+        let good = Duration::from_secs(secs);
+        Self { good, remembered: good }
+    }
+}
+
+impl<A: Clone + Send + Sync + 'static> Flights<A> {
+    pub(super) fn new(at_once: usize, capacity: usize) -> Self {
+        Self(Arc::new(Inner {
+            under_way: Mutex::default(),
+            kept: Cache::new(capacity),
+            at_once,
+            began: Instant::now(),
+        }))
+    }
+
+    /// The answer, if it is still good. Takes no lock.
+    pub(super) fn known(&self, about: Digest) -> Option<A> {
+        let kept = self.0.find(about)?;
+        (Instant::now() < kept.until).then(|| kept.answer.clone())
+    }
+
+    /// The answer, good or not, while it is remembered.
+    pub(super) fn remembered(&self, about: Digest) -> Option<A> {
+        let kept = self.0.find(about)?;
+        (Instant::now() < kept.remembered).then(|| kept.answer.clone())
+    }
+
+    /// The answer to a question that may have to be asked first; `None` when it may not be, now.
+    pub(super) async fn ask<F>(
+        &self,
+        about: Digest,
+        bucket: &Bucket,
+        keep: fn(&A) -> Keep,
+        question: impl FnOnce() -> F,
+    ) -> Option<A>
+    where
+        F: Future<Output = A> + Send + 'static,
+    {
+        let mut flight = self.board(about, bucket, keep, question)?;
+        flight.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    fn board<F>(
+        &self,
+        about: Digest,
+        bucket: &Bucket,
+        keep: fn(&A) -> Keep,
+        question: impl FnOnce() -> F,
+    ) -> Option<watch::Receiver<Option<A>>>
+    where
+        F: Future<Output = A> + Send + 'static,
+    {
+        let mut under_way = self.0.under_way();
+        if let Some(flight) = under_way.get(&about) {
+            return Some(flight.clone());
+        }
+        // It may have landed a moment ago.
+        if let Some(answer) = self.known(about) {
+            return Some(watch::channel(Some(answer)).1);
+        }
+        if under_way.len() >= self.0.at_once || !bucket.take() {
+            return None;
+        }
+        let (news, flight) = watch::channel(None);
+        under_way.insert(about, flight.clone());
+        drop(under_way);
+        let landing = Landing { inner: Arc::clone(&self.0), about };
+        let question = question();
+        tokio::spawn(async move {
+            let answer = question.await;
+            landing.inner.keep(about, &answer, keep(&answer));
+            drop(landing);
+            news.send_replace(Some(answer));
+        });
+        Some(flight)
+    }
+}
+
+impl<A> Inner<A> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Digest, watch::Receiver<Option<A>>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, about: Digest) -> Option<Arc<Kept<A>>> {
+        self.kept.find(about.index(), |kept| kept.about == about)
+    }
+}
+
+impl<A: Clone> Inner<A> {
+    /// When it must be, those that are forgotten soonest make room.
+    fn keep(&self, about: Digest, answer: &A, keep: Keep) {
+        if keep.remembered.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let remembered = now + keep.remembered;
+        let kept = Kept { about, answer: answer.clone(), until: now + keep.good, remembered };
+        let worth = i64::try_from((remembered - self.began).as_millis()).unwrap_or(i64::MAX);
+        let same = |kept: &Kept<A>| kept.about == about;
+        self.kept.insert(about.index(), Arc::new(kept), worth, same);
+    }
+}
+
+/// Takes a question off the list when it is over, however it ends.
+struct Landing<A> {
+    inner: Arc<Inner<A>>,
+    about: Digest,
+}
+
+impl<A> Drop for Landing<A> {
+    fn drop(&mut self) {
+        self.inner.under_way().remove(&self.about);
+    }
+}
+
+impl<A> fmt::Debug for Flights<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").field("at_once", &self.0.at_once).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::digest::Namer;
+    use super::*;
+
+    fn about(thing: &str) -> Digest {
+        Namer::new(b"a key of the tests").name("thing", &[thing])
+    }
+
+    const NEVER: fn(&u32) -> Keep = |_| Keep::default();
+
+    /// Answers with how often it was asked, after a second.
+    async fn counted(asked: Arc<AtomicU32>) -> u32 {
+        let count = asked.fetch_add(1, Ordering::Relaxed) + 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        count
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_goes_on_when_whoever_asked_it_goes_away() {
+        let (flights, bucket, asked) =
+            (Flights::new(8, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+        for _ in 0..10 {
+            let ask = flights.ask(about("one"), &bucket, NEVER, || counted(asked.clone()));
+            let gone = tokio::time::timeout(Duration::from_millis(50), ask).await;
+            assert!(gone.is_err(), "it takes longer than that");
+        }
+        let answer = flights.ask(about("one"), &bucket, NEVER, || counted(asked.clone())).await;
+        assert_eq!((answer, asked.load(Ordering::Relaxed)), (Some(1), 1));
+        assert!(flights.0.under_way().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_panics_is_answered_with_nothing_and_leaves_nothing_behind() {
+        let (flights, bucket) = (Flights::<u32>::new(8, 8), Bucket::new(100.0));
+        let answer = flights.ask(about("one"), &bucket, NEVER, || async { panic!("as asked") });
+        assert_eq!(answer.await, None);
+        let answer = flights.ask(about("one"), &bucket, NEVER, || async { 7 }).await;
+        assert_eq!(answer, Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_under_way_at_once_than_may_be() {
+        let (flights, bucket, asked) =
+            (Flights::new(2, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+        let ask =
+            |thing: &str| flights.ask(about(thing), &bucket, NEVER, || counted(asked.clone()));
+        let (one, two, three) = tokio::join!(ask("one"), ask("two"), ask("three"));
+        assert_eq!((one, two, three), (Some(1), Some(2), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_good_for_its_time_and_remembered_for_longer() {
+        let (flights, bucket, asked) =
+            (Flights::new(8, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+        let keep: fn(&u32) -> Keep =
+            |_| Keep { good: Duration::from_secs(5), remembered: Duration::from_secs(50) };
+        let ask = || flights.ask(about("one"), &bucket, keep, || counted(asked.clone()));
+        assert_eq!(ask().await, Some(1));
+        tokio::time::advance(Duration::from_millis(4_999)).await;
+        assert_eq!((ask().await, flights.known(about("one"))), (Some(1), Some(1)));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(
+            (flights.known(about("one")), flights.remembered(about("one"))),
+            (None, Some(1))
+        );
+        assert_eq!(ask().await, Some(2));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(flights.remembered(about("one")), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! The token of a machine, checked here or by what Clerk told of it.
+
+use std::sync::Arc;
+
+use super::backend::Told;
+use super::shared::{Examined, Shared};
+use crate::clock::Moment;
+use crate::decide::Unavailable;
+use crate::machine::{self, MachineError};
+use crate::snapshot::Snapshot;
+use crate::token::{InvalidToken, Timing, TokenKind};
+
+impl Shared {
+    /// Checks a machine's token, of a kind that is accepted. `told` is what Clerk told when it was
+    /// asked for this request.
+    pub(crate) fn examine_machine(
+        &self,
+        token: &str,
+        told: Option<&Told>,
+        known: &Snapshot,
+        now: Moment,
+    ) -> Examined {
+        match TokenKind::of_opaque(token) {
+            Some(kind) => self.examine_opaque(token, kind, told),
+            None => self.examine_signed(token, known, now),
+        }
+    }
+
+    fn examine_opaque(&self, token: &str, kind: TokenKind, told: Option<&Told>) -> Examined {
+        let Some(backend) = &self.backend else {
+            return Examined::Opaque { kind, untold: Some(Unavailable::NoSecretKey) };
+        };
+        match told.cloned().or_else(|| backend.told(token)) {
+            Some(Told::Known(token)) => Examined::Machine { token, signed: false },
+            Some(Told::NotAToken) => Examined::Invalid(InvalidToken::Malformed),
+            Some(Told::Untold(reason)) => Examined::Opaque { kind, untold: Some(reason) },
+            None => Examined::Opaque { kind, untold: None },
+        }
+    }
+
+    fn examine_signed(&self, token: &str, known: &Snapshot, now: Moment) -> Examined {
+        let expect = self.expectations();
+        match machine::verify(token, &known.keys.set, expect, now.wall) {
+            Ok(token) => Examined::Machine { token: Arc::new(token), signed: true },
+            Err(MachineError::Unverified(InvalidToken::UnknownKey)) => {
+                self.without_its_key(token, now)
+            }
+            Err(MachineError::Unverified(reason)) => Examined::Invalid(reason),
+            Err(_) => Examined::Invalid(InvalidToken::Malformed),
+        }
+    }
+
+    /// A token that would be refused even with its key is not worth a refresh of the keys.
+    fn without_its_key(&self, token: &str, now: Moment) -> Examined {
+        let expect = self.expectations();
+        let Ok(unknown) = machine::unknown_key(token, expect) else {
+            return Examined::Invalid(InvalidToken::UnknownKey);
+        };
+        match unknown.timing(now.wall, expect.leeway) {
+            Timing::Current => Examined::UnknownKey(unknown, Timing::Current),
+            Timing::Expired { .. } => Examined::Invalid(InvalidToken::Expired),
+            Timing::NotYet => Examined::Invalid(InvalidToken::NotYet),
+            Timing::IssuedInFuture => Examined::Invalid(InvalidToken::IssuedInFuture),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Which kind of token a request has, and whether it may come here.
+
+use super::service::Gate;
+use super::wait::Heard;
+use crate::clock::Moment;
+use crate::engine::Examined;
+use crate::snapshot::Snapshot;
+use crate::token::{InvalidToken, Located, TokenKind};
+
+impl Gate {
+    /// Checks the token of a request, if it is of a kind that may come here. Machines have no cookies.
+    pub(super) fn examine(
+        &self,
+        token: &Located<'_>,
+        heard: &Heard,
+        known: &Snapshot,
+        now: Moment,
+    ) -> Examined {
+        let kinds = &self.route.kinds;
+        let sessions = kinds.accepts(TokenKind::Session);
+        let Located::Header(text) = token else {
+            return self.shared.examine(token.token().filter(|_| sessions), known, now);
+        };
+        let mut examined = Examined::Invalid(InvalidToken::Kind);
+        if sessions {
+            examined = self.shared.examine(Some(text), known, now);
+        }
+        if !examined.may_be_a_machines() {
+            return examined;
+        }
+        match TokenKind::of(text) {
+            TokenKind::Session => examined,
+            kind if kinds.accepts(kind) => {
+                self.shared.examine_machine(text, heard.told.as_ref(), known, now)
+            }
+            _ => Examined::Invalid(InvalidToken::Kind),
+        }
+    }
+}

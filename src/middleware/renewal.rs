@@ -1,0 +1,148 @@
+//! An expired session cookie is renewed on the way, by the browser's refresh cookie: for programs
+//! too, which cannot be sent to Clerk.
+//!
+//! Only a `GET` is renewed, as by Clerk's SDK, and only with a token that is good in everything but
+//! its time: nobody causes a call with a token that Clerk did not sign. It is renewed on routes where
+//! a session is optional as well, so that a page does not greet a user as a stranger; paths that were
+//! named public need no session and get none renewed. While Clerk is not known to be well, nothing is
+//! renewed, and the judgement of the expired token stands.
+//!
+//! A session that could be renewed, while the Backend API does not say whether it is, cannot be told:
+//! 503, not 401. A page may still go to Clerk's handshake.
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, Request};
+use serde_json::{Map, Value};
+
+use super::service::{Gate, Judged, Passage};
+use super::visit::{Scene, Waiting, set_cookies};
+use crate::authenticate::{
+    Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
+};
+use crate::decide::{Rejection, Unavailable};
+use crate::engine::Examined;
+use crate::health::{Status, Surface, Verdict};
+use crate::token::{InvalidToken, Located, Timing};
+
+/// Header fields that Clerk is shown with the request to renew: where it came from, and from what
+/// kind of browser. Cookies and credentials are not among them.
+const SHOWN: [&str; 9] = [
+    "accept-language",
+    "cf-connecting-ip",
+    "forwarded",
+    "host",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+impl Gate {
+    /// Whether this request, so judged, could be renewed. A token that would be refused for another
+    /// reason than its age, a revocation for one, is not.
+    pub(super) fn is_renewable<B>(
+        &self,
+        request: &Request<B>,
+        token: &Located<'_>,
+        examined: &Examined,
+        judged: &Judged,
+    ) -> bool {
+        judged.is_expired()
+            && matches!(examined, Examined::Verified(_, Timing::Expired { otherwise_good: true }))
+            && matches!(token, Located::Cookie { .. })
+            && *request.method() == Method::GET
+            && self.shared.backend.is_some()
+            && !self.is_public(request)
+    }
+
+    /// Renews the session of a request that does not show a page.
+    pub(super) fn renew<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
+        let Some(address) = self.address(request) else { return plain };
+        let head = Head { method: request.method(), address: &address, headers: request.headers() };
+        let mut context = Context::new(&self.visits.site, head, scene.now.wall);
+        context.forget_return();
+        match self.answer(&context, request.headers(), scene) {
+            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
+            Ok(answer) => plain.unless_untold(&answer),
+            Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
+            Err(Waiting::InVain) => plain,
+        }
+    }
+
+    /// Judges a request by its new token.
+    pub(super) fn renewed<B>(
+        &self,
+        request: &Request<B>,
+        answer: &Answer,
+        scene: Scene<'_>,
+    ) -> Judged {
+        let State::SignedIn { token, .. } = &answer.state else {
+            return Passage::Closed(Rejection::Missing).into();
+        };
+        self.shared.core.counters.renewed_session();
+        let examined = self.shared.examine(Some(token), scene.known, scene.now);
+        let passage = self.weigh(request, &examined, scene);
+        Judged { passage, cookies: set_cookies(&answer.headers) }
+    }
+}
+
+impl Judged {
+    /// Nothing but the age of the token is wrong, and Clerk is well.
+    fn is_expired(&self) -> bool {
+        let expired = Rejection::Invalid(InvalidToken::Expired);
+        match &self.passage {
+            Passage::Closed(rejection) => *rejection == expired,
+            Passage::Open(outcome) => outcome.caller.is_none() && outcome.otherwise == expired,
+            _ => false,
+        }
+    }
+
+    /// The same, unless the Backend API owes an answer.
+    pub(super) fn unless_untold(mut self, answer: &Answer) -> Self {
+        let untold = Rejection::Unavailable(Unavailable::BackendApi);
+        let unreachable = Reason::TokenExpired(RefreshDenial::Unreachable);
+        if answer.state.reason() != Some(&unreachable) || !self.is_expired() {
+            return self;
+        }
+        match &mut self.passage {
+            Passage::Open(outcome) => outcome.otherwise = untold,
+            closed => *closed = Passage::Closed(untold),
+        }
+        self
+    }
+}
+
+/// A call that this request may cause, or why it may not.
+pub(super) fn permitted(call: &RefreshCall, scene: Scene<'_>) -> Result<(), RefreshDenial> {
+    let verified = scene.verified.is_some_and(|(token, _)| token == call.expired_token);
+    if !scene.renewable || !verified {
+        return Err(RefreshDenial::NoBackendApi);
+    }
+    if can_ask(scene) { Ok(()) } else { Err(RefreshDenial::Unreachable) }
+}
+
+/// Whether the Backend API is worth asking for a browser's sake.
+pub(super) fn can_ask(scene: Scene<'_>) -> bool {
+    let status = scene.known.health.surface(Surface::BackendApi).status();
+    let verdict = scene.known.verdict(scene.now);
+    matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
+}
+
+/// Signed in with new cookies, and not by a handshake.
+pub(super) fn is_renewed(answer: &Answer) -> bool {
+    matches!(answer.state, State::SignedIn { .. })
+        && answer.arrival != Arrival::Resolved
+        && answer.headers.contains_key(SET_COOKIE)
+}
+
+/// Each field with the list of its values.
+pub(super) fn shown(headers: &HeaderMap) -> Value {
+    let values = |name: &str| -> Vec<Value> {
+        let values = headers.get_all(name).iter();
+        values.filter_map(|value| value.to_str().ok()).map(Value::from).collect()
+    };
+    let fields = SHOWN.into_iter().map(|name| (name.to_owned(), values(name)));
+    let shown = fields.filter(|(_, values)| !values.is_empty());
+    Value::Object(shown.map(|(name, values)| (name, Value::from(values))).collect::<Map<_, _>>())
+}

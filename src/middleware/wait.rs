@@ -1,0 +1,93 @@
+//! What a request may wait for, once each: fresh keys, or an answer of the Backend API.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::service::Gate;
+use crate::authenticate::{RefreshCall, RefreshDenial};
+use crate::decide::Unavailable;
+use crate::engine::{Payload, Refreshed, Shared, Standing, Told};
+
+/// What a request waits for.
+pub(super) enum Wait {
+    /// A refresh of the keys, which all such requests share.
+    Keys,
+    /// What a handshake's nonce stands for.
+    Payload(String, Standing),
+    /// Fresh cookies for an expired session, and the header fields that Clerk is to see.
+    Renewal(Box<RefreshCall>, serde_json::Value),
+    /// What an opaque machine token stands for.
+    Machine(String),
+}
+
+/// What came of it.
+pub(super) enum News {
+    Keys,
+    Payload(Payload),
+    Renewal(Refreshed),
+    Machine(Told),
+}
+
+/// The future of it.
+pub(super) type Hearing = Pin<Box<dyn Future<Output = News> + Send>>;
+
+impl Wait {
+    pub(super) fn begin(self, gate: &Gate) -> Hearing {
+        let shared = Arc::clone(&gate.shared);
+        Box::pin(async move { self.hear(&shared).await })
+    }
+
+    async fn hear(self, shared: &Shared) -> News {
+        match (self, &shared.backend) {
+            (Self::Keys, _) => {
+                shared.keys_refreshed().await;
+                News::Keys
+            }
+            (Self::Payload(nonce, standing), Some(backend)) => {
+                News::Payload(backend.payload(nonce, standing).await)
+            }
+            (Self::Payload(..), None) => News::Payload(Payload::Unknown),
+            (Self::Renewal(call, fields), Some(backend)) => {
+                News::Renewal(backend.refreshed(*call, fields).await)
+            }
+            (Self::Renewal(..), None) => News::Renewal(Err(RefreshDenial::NoBackendApi)),
+            (Self::Machine(token), Some(backend)) => News::Machine(backend.tell(&token).await),
+            (Self::Machine(_), None) => News::Machine(Told::Untold(Unavailable::NoSecretKey)),
+        }
+    }
+}
+
+/// What a request waited for, and heard.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// Keys were refreshed; waiting for them is no longer an option.
+    pub(super) settled: bool,
+    /// What the nonce of a handshake stands for.
+    pub(super) payload: Option<Payload>,
+    /// Fresh cookies, or why there are none.
+    pub(super) renewal: Option<Refreshed>,
+    /// What a machine's token stands for.
+    pub(super) told: Option<Told>,
+}
+
+impl Heard {
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Keys => self.settled = true,
+            News::Payload(payload) => self.payload = Some(payload),
+            News::Renewal(renewal) => self.renewal = Some(renewal),
+            News::Machine(told) => self.told = Some(told),
+        }
+    }
+
+    /// Nothing is waited for twice.
+    pub(super) fn has(&self, wait: &Wait) -> bool {
+        match wait {
+            Wait::Keys => self.settled,
+            Wait::Payload(..) => self.payload.is_some(),
+            Wait::Renewal(..) => self.renewal.is_some(),
+            Wait::Machine(_) => self.told.is_some(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From choices to a layer and its driver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use url::Url;
+
+use super::ClerkResilience;
+use super::builder::Builder;
+use crate::clock::{Moment, SystemClock, Timestamp};
+use crate::config::ConfigError;
+use crate::decide::Rules;
+use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Work};
+use crate::fetch::HttpUpstream;
+use crate::health::{Health, Verdict};
+use crate::key::InstanceKind;
+use crate::middleware::{Gate, PublicPaths, Visits};
+use crate::probe::{Prober, Targets};
+use crate::respond::Answers;
+use crate::revocation::Revocations;
+use crate::snapshot::{Feeds, Keys, Snapshot};
+use crate::store::{OutageRecord, StateDir};
+use crate::token::{CookieNames, Expectations};
+use crate::upstream::Upstream;
+
+/// A request waits a little longer for keys than a question for them may take.
+const MORE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Choices that were checked, put together.
+pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), ConfigError> {
+    let public = std::mem::replace(&mut choices.public, Ok(PublicPaths::default()))?;
+    let clock = choices.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
+    let upstream = match choices.upstream.take() {
+        Some(upstream) => upstream,
+        None => Arc::new(HttpUpstream::new().map_err(ConfigError::Client)?),
+    };
+    let sign_in = choices.config.sign_in_url.as_deref().map(sign_in_address).transpose()?;
+    let (instance, now) = (choices.config.publishable_key.issuer(), clock.now());
+    let (dir, inherited) = inherit(&choices, &instance, now.wall);
+    let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
+    let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
+    let endings = Endings::of(to_end);
+    let initial = Snapshot {
+        keys: keys.clone(),
+        health: health.report(now),
+        revocations,
+        feeds: Feeds { deny_list: choices.deny_list, ..Feeds::default() },
+        renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
+        ..Snapshot::default()
+    };
+    let (shared, signals) = Shared::new(Fixed {
+        key: choices.config.browsers_site().issuing_key(),
+        names: CookieNames::of(&choices.config.publishable_key),
+        rules: Rules { grace: choices.grace.clone(), ..Rules::default() },
+        expectations: expectations(&choices),
+        clock: Arc::clone(&clock),
+        token_capacity: choices.token_capacity,
+        ledger_capacity: choices.ledger_capacity,
+        patience: choices.probe_deadline + MORE_PATIENCE,
+        backend: access(&choices, &upstream),
+        tickets: choices.tickets.take(),
+        initial,
+    });
+    report(&inherited, &shared);
+    if let Some(record) = &inherited.outages {
+        shared.core.ledger.restore(record.sightings(), now.wall);
+    }
+    let visits = visits(&choices);
+    let targets = Targets {
+        frontend_api: choices.config.frontend_api_url(),
+        backend_api: choices.config.backend_api,
+        secret_key: choices.config.secret_key,
+        status_page: choices.config.status_page,
+        canaries: choices.config.canaries,
+        deadline: choices.probe_deadline,
+    };
+    let work = Work {
+        core: Arc::clone(&shared.core),
+        prober: Prober { upstream, clock, targets: Arc::new(targets) },
+        health,
+        pinned: choices.config.pinned,
+        keys,
+        state: State::new(dir, instance),
+        endings,
+    };
+    let gate = Gate {
+        shared: Arc::new(shared),
+        answers: Arc::new(Answers { sign_in, ..choices.answers }),
+        route: choices.route,
+        public,
+        visits: Arc::new(visits),
+    };
+    let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
+    Ok((clerk, Driver::new(work, signals)))
+}
+
+fn expectations(choices: &Builder) -> Expectations {
+    Expectations {
+        session_tokens_only: true,
+        issuers: choices.config.issuers(),
+        authorized_parties: choices.config.authorized_parties.clone(),
+        azp: choices.azp,
+        audiences: choices.audiences.clone(),
+        leeway: choices.leeway,
+        ..Expectations::any()
+    }
+}
+
+/// The way to the Backend API, when there is a secret key to ask it with.
+fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
+    choices.config.secret_key.clone().map(|secret| Access {
+        upstream: Arc::clone(upstream),
+        address: choices.config.backend_api.clone(),
+        secret,
+        deadline: choices.probe_deadline,
+    })
+}
+
+fn visits(choices: &Builder) -> Visits {
+    let config = &choices.config;
+    let production = config.publishable_key.kind() == InstanceKind::Production;
+    Visits {
+        site: config.browsers_site().nonces(config.secret_key.is_some()),
+        scheme: if production { "https" } else { "http" },
+        handshakes: choices.handshakes,
+        client_uat: choices.client_uat,
+    }
+}
+
+/// A directory that cannot be used is no reason not to serve.
+fn inherit(choices: &Builder, instance: &str, now: Timestamp) -> (Option<StateDir>, Inherited) {
+    match choices.config.state_dir.as_ref().map(StateDir::open) {
+        None => (None, Inherited::default()),
+        Some(Ok(dir)) => {
+            let inherited = Inherited::load(&dir, instance, now);
+            (Some(dir), inherited)
+        }
+        Some(Err(error)) => (None, Inherited::refused(error)),
+    }
+}
+
+fn sign_in_address(text: &str) -> Result<HeaderValue, ConfigError> {
+    let ok = text.starts_with('/') || Url::parse(text).is_ok_and(|url| url.has_host());
+    HeaderValue::try_from(text).ok().filter(|_| ok).ok_or_else(|| ConfigError::Invalid {
+        name: "CLERK_SIGN_IN_URL".to_owned(),
+        problem: "it must be an address such as https://accounts.example.com/sign-in, or a path"
+            .to_owned(),
+    })
+}
+
+fn take_up(
+    inherited: &Inherited,
+    pinned: &crate::jwks::KeySet,
+    now: Moment,
+) -> (Keys, Health, Revocations) {
+    let saved = inherited.keys.as_ref();
+    let keys = Keys {
+        set: saved.map_or_else(|| pinned.clone(), |(set, _)| pinned.joined_with(set)),
+        confirmed: saved.map(|(_, confirmed)| *confirmed),
+        refresh_after: None,
+        refreshing: false,
+        pinned: !pinned.is_empty(),
+    };
+    match &inherited.outages {
+        None => (keys, Health::default(), Revocations::default()),
+        Some(record) => {
+            let health =
+                Health::resume(record.outages(), record.outage_seen(), record.saved(), now);
+            (keys, health, record.revocations())
+        }
+    }
+}
+
+fn report(inherited: &Inherited, shared: &Shared) {
+    for error in &inherited.failures {
+        shared.core.counters.state_failed();
+        tracing::warn!(event = "clerk.state.refused", %error, "a saved file is not used");
+    }
+}

@@ -1,0 +1,51 @@
+//! The page on which people sign in. Clerk has it on a host of its own, the account portal.
+
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{Method, StatusCode};
+use url::Url;
+
+use crate::id::UserId;
+use crate::key::InstanceKind;
+
+use super::answer::Answer;
+use super::ask::Ask;
+use super::frontend::{self, CLIENT_COOKIE};
+use super::handshake::{redirect_target, with_param};
+use super::session::SimSession;
+use super::state::{State, random_text};
+
+const PAGE: &str = include_str!("sign_in.html");
+
+/// Shows the page, or takes what was entered. Whoever is signed in already is sent back at once, as
+/// where an instance allows a browser one session.
+pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+    let back = ask.param("redirect_url").and_then(|url| redirect_target(&url));
+    let entered = || ask.param("identifier").filter(|name| !name.trim().is_empty());
+    let answer = match (frontend::browser(state, ask), entered()) {
+        (Some(_), _) => leave(state, back),
+        (None, Some(name)) if ask.method == Method::POST => {
+            let session = state.sign_in(UserId::new(name.trim()));
+            leave(state, back).header(SET_COOKIE, &client_cookie(&session))
+        }
+        _ => Answer::page(StatusCode::OK, PAGE.to_owned()),
+    };
+    answer.header(CACHE_CONTROL, "no-store")
+}
+
+/// What the Frontend API knows the browser by from now on.
+pub(super) fn client_cookie(session: &SimSession) -> String {
+    format!("{CLIENT_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id)
+}
+
+/// Back to the application. That of a development instance is told to ask for the session, since it
+/// shares no cookies with Clerk.
+fn leave(state: &State, back: Option<Url>) -> Answer {
+    let Some(back) = back else {
+        return Answer::html(StatusCode::OK, "You are signed in");
+    };
+    let back = match state.publishable_key().kind() {
+        InstanceKind::Development => with_param(back, "__clerk_db_jwt", &random_text("dvb_", 27)),
+        InstanceKind::Production => back,
+    };
+    Answer::redirect(StatusCode::SEE_OTHER, back.as_str())
+}
