@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod audit;
 pub mod authenticate;
 pub mod clock;
 mod config;
@@ -49,7 +50,7 @@ pub use crate::extract::guard::{
 pub use crate::extract::{AuthRejection, FreshAuth};
 pub use crate::health::Verdict;
 pub use crate::health_route::HealthService;
-pub use crate::middleware::{Authenticate, PublicPathError, PublicPaths, ResponseFuture};
+pub use crate::middleware::{Authenticate, Lease, PublicPathError, PublicPaths, ResponseFuture};
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};

@@ -70,6 +70,8 @@ pub enum GraceDenial {
     Idle,
     /// G14: too many requests of this session in this minute.
     TooOften,
+    /// G15: an upgrade whose handler would not end it at the deadline.
+    Unbounded,
     /// G16: an unsafe request that does not come from the same origin.
     CrossOrigin,
 }
@@ -98,6 +100,7 @@ impl GraceDenial {
             Self::TooOld => "too-old",
             Self::Idle => "idle",
             Self::TooOften => "too-often",
+            Self::Unbounded => "unbounded",
             Self::CrossOrigin => "cross-origin",
         }
     }

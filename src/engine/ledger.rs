@@ -35,7 +35,7 @@ impl SessionDigest {
         u64::from_be_bytes(*first)
     }
 
-    fn to_hex(self) -> String {
+    pub(crate) fn to_hex(self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }
 

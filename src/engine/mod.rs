@@ -34,3 +34,4 @@ pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};
+pub(crate) use verified::Known;

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
+use crate::audit::Recorder;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Unavailable};
 use crate::health::Verdict;
@@ -110,6 +111,7 @@ pub(crate) struct Shared {
     /// How long a request may wait for keys.
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<Tickets>,
+    pub(crate) recorder: Option<Recorder>,
     /// The Backend API, when there is a secret key to ask it with.
     pub(crate) backend: Option<BackendApi>,
     names: CookieNames,
@@ -130,6 +132,7 @@ pub(crate) struct Fixed {
     pub(crate) ledger_capacity: usize,
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<TicketKeys>,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) initial: Snapshot,
 }
@@ -154,6 +157,7 @@ impl Shared {
         let shared = Self {
             core: Arc::new(core),
             tickets,
+            recorder: fixed.recorder,
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,

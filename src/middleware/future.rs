@@ -11,7 +11,8 @@ use http::{HeaderValue, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::service::{Gate, Judged, Passage, is_grace};
+use super::lease::{Tenancy, Terms};
+use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Rejection, Unavailable};
 use crate::outcome::Outcome;
@@ -47,8 +48,9 @@ pin_project! {
 
 /// What the application's response still gets.
 pub(super) struct After {
-    private: bool,
     cookies: Vec<HeaderValue>,
+    /// In grace; boxed, for few requests are.
+    tenancy: Option<Box<Tenancy>>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -130,12 +132,12 @@ fn judge_again<S, B>(
 where
     S: Service<Request<B>>,
 {
-    let Judged { passage, cookies } = gate.judge(&request, &heard);
+    let Judged { passage, cookies, terms } = gate.judge(&request, &heard);
     let shape = Shape::of(request.method(), request.headers());
     let response = match passage {
         Passage::Open(outcome) => {
-            let after = After::of(&outcome, cookies);
-            request.extensions_mut().insert(outcome);
+            let after = After::of(&request, &outcome, cookies, terms.as_ref());
+            admit(&mut request, outcome, terms);
             return Kind::Inner { future: service.call(request), after };
         }
         Passage::Closed(rejection) => gate.reject(rejection, shape),
@@ -149,14 +151,29 @@ where
 }
 
 impl After {
-    pub(super) fn of(outcome: &Outcome, cookies: Vec<HeaderValue>) -> Self {
-        let private = is_grace(outcome.auth()) || !cookies.is_empty();
-        Self { private, cookies }
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        outcome: &Outcome,
+        cookies: Vec<HeaderValue>,
+        terms: Option<&Terms>,
+    ) -> Self {
+        let tenancy = terms.map(|terms| {
+            let shape = Shape::of(request.method(), request.headers());
+            let (terms, answers) = (terms.clone(), Arc::clone(&outcome.answers));
+            Box::new(Tenancy { terms, answers, shape })
+        });
+        Self { cookies, tenancy }
     }
 
     fn dress(&mut self, response: Response) -> Response {
-        let response = with_cookies(response, std::mem::take(&mut self.cookies));
-        if self.private { mark(response) } else { response }
+        let (cookies, tenancy) = (std::mem::take(&mut self.cookies), self.tenancy.take());
+        let private = tenancy.is_some() || !cookies.is_empty();
+        let response = match tenancy {
+            Some(tenancy) => tenancy.bind(response),
+            None => response,
+        };
+        let response = with_cookies(response, cookies);
+        if private { mark(response) } else { response }
     }
 }
 

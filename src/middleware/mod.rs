@@ -17,7 +17,9 @@
 
 mod future;
 mod kinds;
+mod lease;
 mod public;
+mod record;
 mod renewal;
 mod service;
 mod tickets;
@@ -25,6 +27,7 @@ mod visit;
 mod wait;
 
 pub use future::ResponseFuture;
+pub use lease::Lease;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 

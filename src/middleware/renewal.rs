@@ -83,7 +83,7 @@ impl Gate {
         self.shared.core.counters.renewed_session();
         let examined = self.shared.examine(Some(token), scene.known, scene.now);
         let passage = self.weigh(request, &examined, scene);
-        Judged { passage, cookies: set_cookies(&answer.headers) }
+        Judged { cookies: set_cookies(&answer.headers), ..passage.into() }
     }
 }
 

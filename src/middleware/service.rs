@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE};
-use http::{HeaderValue, Method, Request};
+use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
 
 use super::future::{After, ResponseFuture};
+use super::lease::Terms;
 use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
@@ -36,11 +37,13 @@ pub(crate) struct Gate {
 pub(super) struct Judged {
     pub(super) passage: Passage,
     pub(super) cookies: Vec<HeaderValue>,
+    /// On what terms, in grace.
+    pub(super) terms: Option<Terms>,
 }
 
 impl From<Passage> for Judged {
     fn from(passage: Passage) -> Self {
-        Self { passage, cookies: Vec::new() }
+        Self { passage, cookies: Vec::new(), terms: None }
     }
 }
 
@@ -89,6 +92,8 @@ impl Gate {
             }
         }
         judged.cookies.extend(self.ticket(request, &token, &examined, &judged, now));
+        judged.terms = self.terms(request, believed, &judged, scene);
+        self.record(request, believed, &judged, scene);
         drop(known);
         self.account(&judged.passage);
         judged
@@ -103,12 +108,26 @@ impl Gate {
     ) -> Passage {
         self.redeem(request, examined, scene.now);
         let credential = self.shared.credential(examined, scene.now);
-        let asking = self.asking(request, &credential, scene.heard.settled);
+        let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
+        let asking = self.asking(request, timely, scene.heard.settled);
         let passage = self.decide(request, &credential, asking, scene);
         if matches!(&passage, Passage::Open(outcome) if is_grace(outcome.auth())) {
             self.shared.used_grace(examined, scene.now);
         }
         passage
+    }
+
+    fn terms<B>(
+        &self,
+        request: &Request<B>,
+        examined: &Examined,
+        judged: &Judged,
+        scene: Scene<'_>,
+    ) -> Option<Terms> {
+        let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
+        let Passage::Open(outcome) = &judged.passage else { return None };
+        outcome.auth()?.grace()?;
+        Some(Terms::new(self, known, self.asking(request, false, scene.heard.settled)))
     }
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
@@ -163,19 +182,13 @@ impl Gate {
 
     /// A token within its time is judged by itself: what matters to grace and to those without a
     /// session is then not looked for, and stands at its strictest.
-    fn asking<B>(
-        &self,
-        request: &Request<B>,
-        credential: &Credential<'_>,
-        settled: bool,
-    ) -> Asking {
+    fn asking<B>(&self, request: &Request<B>, timely: bool, settled: bool) -> Asking {
         let (method, headers) = (request.method(), request.headers());
-        let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         Asking {
             reader: if timely { Reader::Api } else { reader(method, headers) },
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-                && !headers.contains_key(UPGRADE),
+                && !is_upgrade(headers),
             same_origin: !timely && is_same_origin(headers),
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
@@ -204,10 +217,7 @@ impl Gate {
             }
             Passage::Open(Outcome { caller: Some(Caller::User(auth)), .. }) => match auth.grace() {
                 None => counters.passed_fresh(),
-                Some(grace) => {
-                    counters.passed_in_grace();
-                    tracing::debug!(event = "clerk.grace.passed", reason = grace.reason.name());
-                }
+                Some(_) => counters.passed_in_grace(),
             },
             Passage::Open(_) => counters.passed_anonymous(),
             Passage::Closed(rejection) => self.account_rejection(*rejection),
@@ -236,6 +246,12 @@ impl Gate {
     pub(super) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
         self.answers.reject(rejection, shape)
     }
+}
+
+/// A request whose answer has no end of its own: a WebSocket, or server-sent events.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let events = |accept: &HeaderValue| accept.as_bytes().starts_with(b"text/event-stream");
+    headers.contains_key(UPGRADE) || headers.get(ACCEPT).is_some_and(events)
 }
 
 /// A service behind the layer.
@@ -283,8 +299,8 @@ where
         let judged = self.gate.judge(&request, &Heard::default());
         let wait = match judged.passage {
             Passage::Open(outcome) => {
-                let after = After::of(&outcome, judged.cookies);
-                request.extensions_mut().insert(outcome);
+                let after = After::of(&request, &outcome, judged.cookies, judged.terms.as_ref());
+                admit(&mut request, outcome, judged.terms);
                 return ResponseFuture::inner(self.inner.call(request), after);
             }
             Passage::Closed(rejection) => {
@@ -302,6 +318,14 @@ where
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
         ResponseFuture::waiting(&self.gate, wait, ready, request)
+    }
+}
+
+/// Leaves for the extractors what was found.
+pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option<Terms>) {
+    request.extensions_mut().insert(outcome);
+    if let Some(terms) = terms {
+        request.extensions_mut().insert(terms);
     }
 }
 

@@ -170,7 +170,7 @@ impl Gate {
             // It was given cookies when it was sent. Without any, signing in would not help it.
             passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
         }
-        Judged { passage, cookies }
+        Judged { cookies, ..passage.into() }
     }
 
     fn stay_or_go(

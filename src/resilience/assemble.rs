@@ -60,6 +60,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         patience: choices.probe_deadline + MORE_PATIENCE,
         backend: access(&choices, &upstream),
         tickets: choices.tickets.take(),
+        recorder: choices.recorder.take(),
         initial,
     });
     report(&inherited, &shared);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{ClerkResilience, assemble};
+use crate::audit::{GraceEvent, Recorder};
 use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
@@ -44,6 +45,7 @@ pub struct Builder {
     pub(super) client_uat: ClientUat,
     pub(super) deny_list: DenyList,
     pub(super) tickets: Option<TicketKeys>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl Builder {
@@ -67,6 +69,7 @@ impl Builder {
             client_uat: ClientUat::default(),
             deny_list: DenyList::Own,
             tickets: None,
+            recorder: None,
         }
     }
 
@@ -205,6 +208,13 @@ impl Builder {
     /// machines that do not share a state directory.
     pub fn tickets(mut self, keys: TicketKeys) -> Self {
         self.tickets = Some(keys);
+        self
+    }
+
+    /// Hands every decision about grace to the application, for its audit log. It is called while a
+    /// request waits, so it must not wait for anything itself.
+    pub fn audit(mut self, record: impl Fn(&GraceEvent) + Send + Sync + 'static) -> Self {
+        self.recorder = Some(Recorder(Arc::new(record)));
         self
     }
 

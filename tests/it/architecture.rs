@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 10] = [
     ],
     &["handshake", "machine", "policy", "snapshot", "ticket", "verify"],
     &["authenticate", "decide"],
-    &["fetch", "probe", "respond", "store"],
+    &["audit", "fetch", "probe", "respond", "store"],
     &["engine", "outcome"],
     &["extract", "guard", "health_route", "middleware", "sign_out"],
     // The face of the crate, in three steps so that it has no circles either.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod architecture;
+mod audit;
 mod bounds;
 mod browser;
 #[cfg(feature = "cli")]
@@ -17,6 +18,7 @@ mod hostile;
 mod judgement;
 mod keys;
 mod layer;
+mod lease;
 mod machines;
 mod outage;
 mod parties;

@@ -1,0 +1,189 @@
+//! What outlives its request in grace ends when grace does.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::Listener;
+use clerk_resilience::{Auth, GraceAccess, GracePolicy, Lease, RoutePolicy, Verdict};
+use futures_util::stream;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tower::ServiceExt as _;
+
+use crate::support::{World, anonymous, bearer};
+
+/// One connection that is there already.
+struct One(Option<DuplexStream>);
+
+impl Listener for One {
+    type Io = DuplexStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (DuplexStream, ()) {
+        match self.0.take() {
+            Some(connection) => (connection, ()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn held(ws: WebSocketUpgrade, _: Auth, lease: Lease) -> Response {
+    ws.on_upgrade(async |mut socket| {
+        lease.hold(async move { while socket.recv().await.is_some() {} }).await;
+    })
+}
+
+async fn forgotten(ws: WebSocketUpgrade, _: Auth) -> Response {
+    ws.on_upgrade(async |mut socket| while socket.recv().await.is_some() {})
+}
+
+async fn events(_: Auth) -> impl IntoResponse {
+    let ticks = stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Event::default().data("tick")), ()))
+    });
+    Sse::new(ticks)
+}
+
+fn app(world: &World, grace: GraceAccess) -> Router {
+    Router::new()
+        .route("/held", get(held))
+        .route("/forgotten", get(forgotten))
+        .route("/events", get(events))
+        .route_layer(world.clerk.policy(RoutePolicy::required().grace(grace)))
+}
+
+/// Opens a WebSocket, and returns the connection and the status.
+async fn open(world: &World, path: &str, token: &str) -> (DuplexStream, u16) {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let app = app(world, GraceAccess::Full);
+    tokio::spawn(async move { axum::serve(One(Some(server)), app).await });
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: app.example.com\r\nauthorization: Bearer {token}\r\n\
+         sec-fetch-site: same-origin\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    client.write_all(request.as_bytes()).await.expect("a request");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.expect("a response"));
+    }
+    let head = String::from_utf8(head).expect("text");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (client, status.expect("a status"))
+}
+
+/// How many seconds pass until the connection ends.
+async fn lasts(world: &World, mut connection: DuplexStream) -> i64 {
+    let begun = world.clock_secs();
+    let mut rest = Vec::new();
+    drop(connection.read_to_end(&mut rest).await);
+    world.clock_secs() - begun
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_websocket_that_was_opened_in_grace_ends_at_the_deadline() {
+    let policy = GracePolicy::balanced().max_grace("10min");
+    let world = World::with(|builder| builder.grace(policy)).await;
+    let (_, token) = world.outage().await;
+    let until = 60 + 10 * 60;
+    let begun = world.clock_secs();
+    let (connection, status) = open(&world, "/held", &token).await;
+    assert_eq!(status, 101);
+    let lasted = lasts(&world, connection).await;
+    assert!((until..=until + 1).contains(&(begun + lasted)), "{begun} {lasted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_websocket_ends_within_seconds_of_a_revocation_and_of_the_recovery() {
+    let world = World::new().await;
+    let (session, token) = world.outage().await;
+    let (connection, status) = open(&world, "/held", &token).await;
+    assert_eq!(status, 101);
+    world.pass(60).await;
+    world.clerk.revoke_session(session.id.clone());
+    assert!(lasts(&world, connection).await <= 5);
+
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let (connection, _) = open(&world, "/held", &token).await;
+    world.sim.heal_all();
+    lasts(&world, connection).await;
+    assert!(matches!(world.clerk.verdict(), Verdict::Recovering | Verdict::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_an_upgrade_that_nobody_would_end_is_refused_in_grace_and_not_otherwise() {
+    let world = World::new().await;
+    let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
+    assert_eq!(open(&world, "/forgotten", &fresh).await.1, 101);
+    assert_eq!(open(&world, "/held", &fresh).await.1, 101);
+    let (_, token) = world.outage().await;
+    assert_eq!(open(&world, "/forgotten", &token).await.1, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_within_its_time_has_a_lease_without_an_end() {
+    let world = World::new().await;
+    let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
+    let (mut connection, _) = open(&world, "/held", &fresh).await;
+    let quiet = tokio::time::timeout(Duration::from_secs(3_600), connection.read_u8()).await;
+    assert!(quiet.is_err(), "it goes on");
+}
+
+fn stream_request(path: &str, token: &str) -> Request<axum::body::Body> {
+    let mut request = bearer("GET", path, token);
+    let headers = request.headers_mut();
+    headers.insert("accept", "text/event-stream".parse().expect("a value"));
+    headers.insert("sec-fetch-site", "same-origin".parse().expect("a value"));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_stream_ends_at_the_deadline_without_any_help_of_its_handler() {
+    let policy = GracePolicy::balanced().max_grace("10min");
+    let world = World::with(|builder| builder.grace(policy)).await;
+    let (_, token) = world.outage().await;
+    let app = app(&world, GraceAccess::Full);
+    let response = app.oneshot(stream_request("/events", &token)).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut body = response.into_body();
+    let mut ticks = 0;
+    while let Some(frame) = body.frame().await {
+        let data: Bytes = frame.expect("a frame").into_data().expect("data");
+        ticks += usize::from(data.starts_with(b"data: tick"));
+    }
+    let until = 60 + 10 * 60;
+    assert!((until..=until + 1).contains(&world.clock_secs()), "{}", world.clock_secs());
+    assert!(ticks > 400, "{ticks}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_server_sent_events_are_no_mere_reading() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let app = app(&world, GraceAccess::SafeMethods);
+    let answer = World::ask(&app, stream_request("/events", &token)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let cross = {
+        let fields = [("accept", "text/event-stream"), ("sec-fetch-site", "cross-site")];
+        let mut request = anonymous("GET", "/events", &fields);
+        let value = format!("Bearer {token}").parse().expect("a value");
+        request.headers_mut().insert("authorization", value);
+        request
+    };
+    let app = crate::lease::app(&world, GraceAccess::Full);
+    assert_eq!(World::ask(&app, cross).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
