@@ -32,6 +32,7 @@ pub use driver::Driver;
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
+pub(crate) use ledger::SessionDigest;
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};
 pub(crate) use verified::Known;

@@ -1,4 +1,4 @@
-//! What outlives its request in grace: WebSockets and streams, and when they must end.
+//! What outlives its request in grace, and when it must end: streams, and whatever an upgrade began.
 
 use std::convert::Infallible;
 use std::fmt;

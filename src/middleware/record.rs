@@ -7,7 +7,7 @@ use super::service::{Gate, Judged, Passage};
 use super::visit::Scene;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{GraceDenial, Rejection, Unavailable};
-use crate::engine::Examined;
+use crate::engine::{Examined, SessionDigest};
 
 impl Gate {
     pub(super) fn record<B>(
@@ -24,7 +24,7 @@ impl Gate {
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         let event = GraceEvent {
             at: scene.now.wall,
-            session: known.session.map(|session| session.to_hex()),
+            session: known.session.map(SessionDigest::to_hex),
             method: request.method().clone(),
             route: matched.unwrap_or(request.uri().path()).to_owned(),
             verdict: scene.known.verdict(scene.now),
