@@ -109,9 +109,9 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    (0..1000).for_each(|_| {
+                    for _ in 0..1000 {
                         pace.count(session(), at(60));
-                    })
+                    }
                 });
             }
         });

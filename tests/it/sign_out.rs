@@ -1,10 +1,9 @@
 //! Signing out while Clerk cannot: it sticks here, and Clerk is told later.
 
 use axum::Router;
-use axum::response::IntoResponse;
 use axum::routing::post;
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::{Auth, ClerkResilience, GracePolicy, Verdict};
+use clerk_resilience::{Auth, GracePolicy, Verdict};
 use http::StatusCode;
 
 use crate::support::{Answer, World, anonymous, bearer};
@@ -63,7 +62,7 @@ async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
     .await;
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
     drop(world);
-    let next = World::beside(clock, sim, &kept);
+    let next = World::beside(clock, sim, kept);
     next.pass(3).await;
     assert_eq!(next.get(&token).await.status, StatusCode::UNAUTHORIZED);
     next.sim.heal_all();
@@ -132,12 +131,9 @@ async fn a_forged_token_ends_nobody_s_session_and_its_cookies_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_can_sign_out_by_itself() {
-    async fn leave(clerk: ClerkResilience, auth: Auth) -> impl IntoResponse {
-        (clerk.sign_out(&auth), "bye")
-    }
     let world = World::new().await;
     let clerk = world.clerk.clone();
-    let handler = move |auth: Auth| leave(clerk.clone(), auth);
+    let handler = async move |auth: Auth| (clerk.sign_out(&auth), "bye");
     let app = Router::new().route("/leave", post(handler)).route_layer(world.clerk.clone());
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let answer = World::ask(&app, bearer("POST", "/leave", &token)).await;
