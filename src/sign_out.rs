@@ -32,7 +32,7 @@ use crate::origin::is_same_origin;
 #[derive(Clone, Debug)]
 #[must_use = "the browser keeps its cookies unless this is part of the response"]
 pub struct SignedOut {
-    cookies: [HeaderValue; 4],
+    cookies: Vec<HeaderValue>,
 }
 
 impl SignedOut {

@@ -37,8 +37,8 @@ impl Doors {
         url.into()
     }
 
-    pub(crate) fn site(&self, key: &PublishableKey) -> Site {
-        Site::new(key.clone()).proxy(Proxy::Address(self.frontend_api.clone()))
+    pub(crate) fn site(&self, site: Site) -> Site {
+        site.proxy(Proxy::Address(self.frontend_api.clone()))
     }
 }
 

@@ -190,7 +190,7 @@ fn builder(
         .status_page(page)
         .sign_in_url(doors.sign_in());
     ClerkResilience::builder(config)
-        .site(doors.site(sim.publishable_key()))
+        .site(|site| doors.site(site))
         .grace(GracePolicy::balanced())
         .state_dir(state.path())
         .egress_canary(canary.clone())

@@ -272,15 +272,15 @@ impl Shared {
         }
     }
 
-    /// `Set-Cookie` lines that take this instance's cookies for a session away.
-    pub(crate) fn forget_cookies(&self) -> [HeaderValue; 4] {
-        let (session, refresh) =
-            (self.names.session(), format!("__refresh_{}", self.names.suffix()));
-        let plain =
-            ["__session", session, &refresh].map(|name| format!("{name}=; Path=/; Max-Age=0"));
-        let [first, second, third] = plain;
+    /// `Set-Cookie` lines that take this instance's cookies for a session away, as far as they were set
+    /// for this host alone.
+    pub(crate) fn forget_cookies(&self) -> Vec<HeaderValue> {
+        let suffixed = |name: &str| format!("{name}_{}", self.names.suffix());
+        let plain = ["__session", "__client_uat"].map(str::to_owned);
+        let own = ["__session", "__client_uat", "__refresh"].map(suffixed);
+        let lines = plain.into_iter().chain(own).map(|name| format!("{name}=; Path=/; Max-Age=0"));
         let ticket = format!("{TICKET}=; Path=/; Secure; HttpOnly; Max-Age=0");
-        [first, second, third, ticket].map(|line| HeaderValue::try_from(line).expect("plain text"))
+        lines.chain([ticket]).filter_map(|line| HeaderValue::try_from(line).ok()).collect()
     }
 
     /// Tells the driver something; never waits.

@@ -118,7 +118,7 @@ impl House {
             .status_page(page)
             .sign_in_url(doors.sign_in());
         let clerk = ClerkResilience::builder(config)
-            .site(doors.site(&key))
+            .site(|site| doors.site(site))
             .grace(GracePolicy::balanced())
             .clock(clock)
             .upstream(sim.upstream())
