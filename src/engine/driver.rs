@@ -75,12 +75,15 @@ impl Work {
         loop {
             task.launch();
             let wake = task.wake();
+            // In this order each time: no flood of signals keeps a probe waiting, and under a virtual
+            // clock everything goes the same way again.
             tokio::select! {
+                biased;
+                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
                 },
-                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 () = tokio::time::sleep_until(wake) => {}
             }
             task.tick().await;
