@@ -158,6 +158,8 @@ impl Schedule {
             }
             (_, Outlook::Calm) => secs(60),
             (Probe::Egress, Outlook::Alert) => secs(5),
+            // Keys that cannot be had are asked for in two places.
+            (Probe::Jwks, Outlook::Alert) => secs(15),
             (_, Outlook::Alert) => secs(7),
             (_, Outlook::Down | Outlook::Mending) => secs(20),
         }
@@ -181,7 +183,8 @@ mod tests {
         while let Some(now) = schedule.next_due().filter(|due| *due <= start + span) {
             for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::Egress) {
                 if schedule.take(probe, now) {
-                    count += 1;
+                    let twice = outlook != Outlook::Calm && probe == Probe::Jwks;
+                    count += if twice { 2 } else { 1 };
                     schedule.finish(probe, false, now);
                 }
             }
