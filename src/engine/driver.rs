@@ -259,6 +259,9 @@ impl Task {
         }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
+        if self.health.is_in_doubt() {
+            self.schedule.hasten(Probe::SessionMint, Instant::now());
+        }
         let stale = self.published.is_none_or(|at| now.since(at) >= HEARTBEAT);
         let announced = *self.core.verdicts.borrow();
         if self.changed || stale || verdict != before || verdict != announced {
