@@ -81,3 +81,17 @@ async fn tabs_that_renew_while_we_still_fail_show_that_we_are_cut_off() {
     assert!(world.until(Verdict::Isolated).await <= 5, "it is not waited for the usual probe");
     assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.sim.break_with(SimSurface::SessionMint, SimFault::status(500));
+    world.pass(120).await;
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.pass(65).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
