@@ -15,6 +15,7 @@
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
 mod future;
+mod nonces;
 mod public;
 mod service;
 mod visit;
@@ -23,5 +24,6 @@ pub use future::ResponseFuture;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
+pub(crate) use nonces::Nonces;
 pub(crate) use service::Gate;
 pub(crate) use visit::Visits;

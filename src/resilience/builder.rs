@@ -15,7 +15,7 @@ use crate::engine::{Driver, Exchange, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::{InstanceKind, PublishableKey};
-use crate::middleware::{Gate, PublicPathError, PublicPaths, Visits};
+use crate::middleware::{Gate, Nonces, PublicPathError, PublicPaths, Visits};
 use crate::policy::{ClientUat, GracePolicy, MAX_GRACE, RoutePolicy};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, Page, PageText, Renderer};
@@ -284,6 +284,7 @@ impl Builder {
             handshakes: self.handshakes,
             client_uat: self.client_uat,
             exchange,
+            nonces: Nonces::default(),
         };
         let targets = Targets {
             frontend_api: config.frontend_api,
