@@ -137,7 +137,7 @@ pub enum Decision {
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
-/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting failed within the last minute |
+/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting or the handshake failed within the last minute |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
@@ -315,13 +315,14 @@ impl Judgement<'_> {
         })
     }
 
-    /// Minting failed a moment ago, so that the holder of a live session may not have got a fresh token
-    /// in time. A page is sent to Clerk for one, or told that it cannot be.
+    /// What renews sessions failed a moment ago, so that the holder of a live one may not have got a
+    /// fresh token in time. A page is sent to Clerk for one, or told that it cannot be.
     fn is_shaky(&self) -> bool {
         let page = self.asking.reader == Reader::Document && self.asking.safe;
-        let minting = self.known.health.surface(Surface::SessionMint);
-        let forced = self.known.health.forced.is_some();
-        !page && !forced && minting.failed_within(RENEWAL_LAG, self.now)
+        let health = &self.known.health;
+        let failed = |surface| health.surface(surface).failed_within(RENEWAL_LAG, self.now);
+        let failed = failed(Surface::SessionMint) || failed(Surface::Handshake);
+        !page && health.forced.is_none() && failed
     }
 
     fn admit(&self, auth: &Auth) -> Result<(), Rejection> {
