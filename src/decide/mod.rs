@@ -103,8 +103,9 @@ const KEY_LEAD: Duration = Duration::from_secs(10);
 /// Keys that were refreshed because a request waited for them are no older than this.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-/// Open tabs renew up to 50 s after minting works again.
-const RENEWAL_LAG: Duration = Duration::from_secs(60);
+/// Open tabs renew up to 50 s after minting works again; as long as the drain of an outage lasts, nobody
+/// is told that they are signed out.
+const RENEWAL_LAG: Duration = Duration::from_secs(90);
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -137,7 +138,7 @@ pub enum Decision {
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role or permission is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
-/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting or the handshake failed within the last minute |
+/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting or the handshake failed within the last 90 s |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |

@@ -92,6 +92,6 @@ async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
     world.sim.heal_all();
     world.until(Verdict::Healthy).await;
     assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    world.pass(65).await;
+    world.pass(95).await;
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
