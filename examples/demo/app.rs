@@ -15,11 +15,10 @@ use http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::outcome::SESSION_FIELD;
 use crate::plain::{Plain, PlainUser, verify_session};
 
 const PAGE: &str = include_str!("app.html");
-/// Tells the demo whether a session was within its time or in grace.
-pub(crate) const SESSION_FIELD: &str = "x-session";
 /// Notes beyond this are forgotten, oldest first.
 const KEPT: usize = 20;
 

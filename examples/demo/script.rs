@@ -15,12 +15,14 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::address::Address;
 use crate::app::{self, Notes};
-use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
+use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
 use crate::outcome::Outcome;
 use crate::plain::Plain;
 use crate::protected::Protected;
+use crate::renewal::RENEW_AFTER;
 use crate::table;
 use crate::tally::{Answer, Asker, Second, Server, Stranger, Tally};
 

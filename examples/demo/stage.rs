@@ -16,12 +16,14 @@ use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 use url::Url;
 
+use crate::address::Address;
 use crate::app::{self, Notes};
-use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
+use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
 use crate::log::Log;
 use crate::plain::Plain;
 use crate::protected::Protected;
+use crate::renewal::RENEW_AFTER;
 use crate::{Trouble, desk, serve};
 
 pub(crate) async fn run(port: u16, span: Option<Duration>) -> Result<(), Trouble> {
