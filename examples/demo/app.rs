@@ -10,7 +10,7 @@ use axum::extract::{Extension, Form, FromRequestParts, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use clerk_resilience::id::{SessionId, UserId};
+use clerk_resilience::id::SessionId;
 use clerk_resilience::{Auth, AuthRejection, ClerkResilience, GraceAccess, RoutePolicy};
 use http::StatusCode;
 use http::request::Parts;
@@ -18,10 +18,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::account::{self, Account};
+use crate::outcome::SESSION_FIELD;
+use crate::user::PlainUser;
 
 const PAGE: &str = include_str!("app.html");
-/// Tells the demo whether a session was within its time or in grace.
-pub(crate) const SESSION_FIELD: &str = "x-session";
 /// Notes beyond this are forgotten, oldest first.
 const KEPT: usize = 20;
 
@@ -52,10 +52,6 @@ impl Notes {
         change(notes.entry(user.to_owned()).or_default())
     }
 }
-
-/// Who passed plain verification.
-#[derive(Clone, Debug)]
-pub(crate) struct PlainUser(pub(crate) UserId);
 
 /// The signed-in user, whoever verified that.
 pub(crate) struct Visitor {

@@ -9,41 +9,18 @@ use axum::extract::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::sim::{SimClerk, SimSession};
+use clerk_resilience::sim::SimSession;
 use clerk_resilience::upstream::{Call, Upstream};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use url::Url;
 
+use crate::address::Address;
 use crate::outcome::Outcome;
+use crate::renewal::Renewal;
 
-/// clerk-js asks for the next token when the present one is this old.
-pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(43);
-const FIRST_PAUSE: Duration = Duration::from_secs(3);
-const PAUSE_GROWTH: f64 = 1.55;
-const LONGEST_PAUSE: Duration = Duration::from_secs(50);
 /// How long a person looks at an empty page.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where a Clerk instance is.
-#[derive(Clone, Debug)]
-pub(crate) struct Address {
-    pub(crate) frontend_api: Url,
-    pub(crate) backend_api: Url,
-}
-
-impl Address {
-    pub(crate) fn of(sim: &SimClerk) -> Self {
-        Self { frontend_api: sim.frontend_api_url(), backend_api: sim.backend_api_url() }
-    }
-
-    /// An address of the Frontend API.
-    pub(crate) fn at(&self, path: &str) -> Url {
-        let mut url = self.frontend_api.clone();
-        url.set_path(path);
-        url
-    }
-}
 
 /// How a browser asks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,13 +72,10 @@ impl Browser {
 
     /// Renews the token for ever; the first time after `wait`.
     pub(crate) async fn keep_renewing(self: Arc<Self>, mut wait: Duration) {
-        let mut failures = 0;
+        let mut renewal = Renewal::default();
         loop {
             tokio::time::sleep(wait).await;
-            (wait, failures) = match self.renew().await {
-                Some(()) => (RENEW_AFTER, 0),
-                None => (pause(failures), failures + 1),
-            };
+            wait = renewal.pause_after(self.renew().await.is_some());
         }
     }
 
@@ -114,10 +88,6 @@ impl Browser {
         jwt.clone_into(&mut self.token.lock().unwrap_or_else(PoisonError::into_inner));
         Some(())
     }
-}
-
-fn pause(failures: i32) -> Duration {
-    FIRST_PAUSE.mul_f64(PAUSE_GROWTH.powi(failures.min(20))).min(LONGEST_PAUSE)
 }
 
 /// What a signed-in browser of a development instance shows.

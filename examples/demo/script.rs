@@ -15,14 +15,17 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::address::Address;
 use crate::app::Notes;
-use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
+use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
 use crate::outcome::Outcome;
-use crate::plain::{self, Plain};
+use crate::plain::Plain;
 use crate::protected::Protected;
+use crate::renewal::RENEW_AFTER;
 use crate::table;
 use crate::tally::{Answer, Asker, Second, Server, Stranger, Tally};
+use crate::unprotected;
 
 pub(crate) const STORM: u64 = 60;
 const SIGNED_OUT: u64 = 150;
@@ -122,7 +125,7 @@ impl Play {
             secret: sim.secret_key().clone(),
             cache: Mutex::default(),
         };
-        let plain = plain::application(Arc::new(plain), Notes::default());
+        let plain = unprotected::application(Arc::new(plain), Notes::default());
         let people = PEOPLE.map(|(name, kind, age)| (name, kind, open(&sim, name, age))).into();
         let leaver = open(&sim, "Gil", 15);
         let ended = ended(&sim);

@@ -18,12 +18,15 @@ use tower::ServiceExt as _;
 use url::Url;
 
 use crate::account::{Account, Doors};
+use crate::address::Address;
 use crate::app::Notes;
-use crate::browser::{self, Address, Browser, Kind, RENEW_AFTER};
+use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
 use crate::log::Log;
-use crate::plain::{self, Plain};
+use crate::plain::Plain;
 use crate::protected::Protected;
+use crate::renewal::RENEW_AFTER;
+use crate::unprotected;
 use crate::{Trouble, desk, serve};
 
 pub(crate) async fn run(port: u16, span: Option<Duration>) -> Result<(), Trouble> {
@@ -68,7 +71,7 @@ impl Stage {
         let builder = builder(&sim, &wires[0], &state, &canary, &doors);
         let protected = RwLock::new(Protected::start(builder, notes.clone())?);
         let plain = Arc::new(plain(&sim, &clock, &wires[1]));
-        let plain = plain::application(plain, Notes::default());
+        let plain = unprotected::application(plain, Notes::default());
         let session = sim.sign_in("Ada");
         let token = sim.mint(&session);
         let ada = Arc::new(Browser::new(session, token, &Address::of(&sim), http));

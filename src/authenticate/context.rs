@@ -46,6 +46,8 @@ pub struct Context<'a> {
     pub redirects: f64,
     /// Whether the cookies with this instance's suffix count.
     pub suffixed: bool,
+    /// Whether the result of a handshake is asked for by a nonce.
+    pub(crate) nonce: bool,
     pub(super) refresh_token: Option<String>,
     pub(super) handshake_token: Option<String>,
     pub(super) handshake_nonce: Option<String>,
@@ -87,6 +89,7 @@ impl<'a> Context<'a> {
             fetch_dest: field(SEC_FETCH_DEST),
             accept: field(ACCEPT),
             suffixed,
+            nonce: site.needs_secret_key(),
             address,
         }
     }

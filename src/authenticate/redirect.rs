@@ -68,7 +68,7 @@ fn frontend_redirect(context: &Context<'_>, reason: &Reason) -> Option<Url> {
         .append_pair("__clerk_api_version", API_VERSION)
         .append_pair("suffixed_cookies", if context.suffixed { "true" } else { "false" })
         .append_pair("__clerk_hs_reason", &reason.code());
-    if context.site.needs_secret_key() {
+    if context.nonce {
         query.append_pair("format", "nonce");
     }
     if let Some(token) = context.token() {

@@ -124,6 +124,10 @@ const KEY_LEAD: Duration = Duration::from_secs(10);
 /// Keys that were refreshed because a request waited for them are no older than this.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
+/// Open tabs renew up to 50 s after minting works again; as long as the drain of an outage lasts, nobody
+/// is told that they are signed out.
+const RENEWAL_LAG: Duration = Duration::from_secs(90);
+
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -159,7 +163,7 @@ pub enum Decision {
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
-/// | 8 | expired | healthy | required | 401 |
+/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting or the handshake failed within the last 90 s |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
@@ -364,6 +368,7 @@ impl Judgement<'_> {
             (_, Err(denial)) => denial,
         };
         Err(match self.verdict {
+            Verdict::Healthy if self.is_shaky() => Rejection::Unavailable(Unavailable::Uncertain),
             Verdict::Healthy => expired,
             // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
             Verdict::Recovering if mode != GraceMode::Enabled || !denial.is_of_the_request() => {
@@ -372,6 +377,16 @@ impl Judgement<'_> {
             Verdict::Outage => Rejection::Unavailable(Unavailable::GraceDenied(denial)),
             _ => Rejection::Unavailable(Unavailable::Uncertain),
         })
+    }
+
+    /// What renews sessions failed a moment ago, so that the holder of a live one may not have got a
+    /// fresh token in time. A page is sent to Clerk for one, or told that it cannot be.
+    fn is_shaky(&self) -> bool {
+        let page = self.asking.reader == Reader::Document && self.asking.safe;
+        let health = &self.known.health;
+        let failed = |surface| health.surface(surface).failed_within(RENEWAL_LAG, self.now);
+        let failed = failed(Surface::SessionMint) || failed(Surface::Handshake);
+        !page && health.forced.is_none() && failed
     }
 
     fn admit(&self, auth: &Auth) -> Result<(), Rejection> {

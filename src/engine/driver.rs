@@ -78,13 +78,16 @@ impl Work {
         loop {
             task.launch();
             let wake = task.wake();
+            // In this order each time: no flood of signals keeps a probe waiting, and under a virtual
+            // clock everything goes the same way again.
             tokio::select! {
+                biased;
+                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
+                Some(told) = task.endings.told() => task.ended(told),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
                 },
-                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
-                Some(told) = task.endings.told() => task.ended(told),
                 () = tokio::time::sleep_until(wake) => {}
             }
             task.tick().await;
@@ -276,6 +279,9 @@ impl Task {
         }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
+        if self.health.is_in_doubt() {
+            self.schedule.hasten(Probe::SessionMint, Instant::now());
+        }
         let stale = self.published.is_none_or(|at| now.since(at) >= HEARTBEAT);
         let announced = *self.core.verdicts.borrow();
         if self.changed || stale || verdict != before || verdict != announced {

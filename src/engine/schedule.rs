@@ -113,6 +113,11 @@ impl Schedule {
     /// Somebody needs to know: asks as soon as the spacing allows.
     pub(crate) fn hasten(&mut self, probe: Probe, now: Instant) {
         let spacing = if probe == Probe::StatusPage { PAGE_SPACING } else { SPACING };
+        self.ask_after(probe, spacing, now);
+    }
+
+    /// Asks when this much has passed since the last time, if not before.
+    fn ask_after(&mut self, probe: Probe, spacing: Duration, now: Instant) {
         let slot = self.slot(probe);
         let soonest = slot.last.map_or(now, |last| last + spacing);
         slot.due = slot.due.min(soonest.max(now));
@@ -124,7 +129,8 @@ impl Schedule {
         slot.running || slot.due <= now + SPACING
     }
 
-    /// Adapts to a new outlook. When things get worse, everything is asked anew.
+    /// Adapts to a new outlook. When things get worse, everything is asked anew, but no more often than
+    /// it would be if they stayed so: an outlook may change many times a minute.
     pub(crate) fn adapt(&mut self, outlook: Outlook, now: Instant) {
         if outlook == self.outlook {
             return;
@@ -133,7 +139,7 @@ impl Schedule {
         self.down_interval = DOWN_FIRST;
         if matches!(outlook, Outlook::Alert | Outlook::Mending) {
             for probe in Probe::ALL {
-                self.hasten(probe, now);
+                self.ask_after(probe, alert_spacing(probe), now);
             }
         }
     }
@@ -144,7 +150,6 @@ impl Schedule {
             (Probe::StatusPage, _) => secs(75),
             (Probe::Egress, Outlook::Calm | Outlook::Mending) => secs(300),
             (Probe::SessionMint, Outlook::Calm) => secs(10),
-            (Probe::SessionMint, Outlook::Alert) => secs(2),
             (Probe::SessionMint, Outlook::Mending) => DOWN_FIRST,
             (Probe::SessionMint, Outlook::Down) => {
                 let interval = self.down_interval;
@@ -157,10 +162,21 @@ impl Schedule {
                 (KEYS_FIRST * 2_u32.pow(doublings)).min(secs(60))
             }
             (_, Outlook::Calm) => secs(60),
-            (Probe::Egress, Outlook::Alert) => secs(5),
-            (_, Outlook::Alert) => secs(7),
+            (_, Outlook::Alert) => alert_spacing(probe),
             (_, Outlook::Down | Outlook::Mending) => secs(20),
         }
+    }
+}
+
+/// How often a thing is asked while something is wrong.
+fn alert_spacing(probe: Probe) -> Duration {
+    match probe {
+        Probe::SessionMint => SPACING,
+        Probe::StatusPage => PAGE_SPACING,
+        Probe::Egress => Duration::from_secs(5),
+        // Keys that cannot be had are asked for in two places.
+        Probe::Jwks => Duration::from_secs(15),
+        Probe::Handshake | Probe::BackendApi => Duration::from_secs(7),
     }
 }
 
@@ -181,7 +197,8 @@ mod tests {
         while let Some(now) = schedule.next_due().filter(|due| *due <= start + span) {
             for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::Egress) {
                 if schedule.take(probe, now) {
-                    count += 1;
+                    let twice = outlook != Outlook::Calm && probe == Probe::Jwks;
+                    count += if twice { 2 } else { 1 };
                     schedule.finish(probe, false, now);
                 }
             }

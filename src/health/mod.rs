@@ -41,6 +41,8 @@ pub struct Health {
     standing: Standing,
     outages: Outages,
     mints: Mints,
+    /// Since when newly minted tokens contradict the failing probes.
+    life_proven: Option<Moment>,
     page_agrees: bool,
     canaries: Option<bool>,
     clock_skew_millis: Option<i64>,
@@ -130,6 +132,8 @@ impl Health {
         }
         self.last_tick = Some(now);
         self.mints.tick(self.standing.verdict == Verdict::Healthy, now.wall);
+        let proven = self.life(now) == Life::Proven;
+        self.life_proven = proven.then(|| self.life_proven.unwrap_or(now));
         let signals = self.signals(now);
         let before = self.standing.verdict;
         self.standing = self.standing.after(&signals, now);
@@ -171,17 +175,9 @@ impl Health {
 
     fn signals(&self, now: Moment) -> Signals {
         let mint = self.tracker(Surface::SessionMint);
-        let recent = |surface: Surface| {
-            let last = self.tracker(surface).last_failure();
-            last.is_some_and(|last| now.since(last.at) <= EVIDENCE_LIFE)
-        };
+        let recent = |surface: Surface| self.tracker(surface).failed_within(EVIDENCE_LIFE, now);
         let failing = |surface: Surface| self.tracker(surface).failures() >= 2 && recent(surface);
-        let suspect_since = mint.failing_since().map_or(now.wall, |since| since.wall);
-        let life = match self.standing.verdict {
-            Verdict::Healthy | Verdict::Unknown => Life::Neutral,
-            _ if mint.failures() == 0 => Life::Neutral,
-            _ => self.mints.life(suspect_since, now.wall),
-        };
+        let life = if self.is_in_doubt() { Life::Neutral } else { self.life(now) };
         let others = [Surface::Handshake, Surface::BackendApi, Surface::Jwks];
         let authentic = |surface: Surface| {
             let last = self.tracker(surface).last_authentic();
@@ -208,6 +204,25 @@ impl Health {
             drained: self.drain.is_none_or(|drain| now.mono >= drain.none_after.mono),
             silent: self.silent(now),
         }
+    }
+
+    fn life(&self, now: Moment) -> Life {
+        let failing_since = self.tracker(Surface::SessionMint).failing_since();
+        match (self.standing.verdict, failing_since) {
+            (Verdict::Healthy | Verdict::Unknown, _) | (_, None) => Life::Neutral,
+            (_, Some(since)) => self.mints.life(since.wall, now.wall),
+        }
+    }
+
+    /// True when tokens are minted again in a proven outage, and no probe has asked since. Either Clerk
+    /// is back, and open tabs knew it before us, or we are cut off: the next probe tells which.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        let failed = self.tracker(Surface::SessionMint).last_failure();
+        let asked_since =
+            |proven: Moment| failed.is_some_and(|last| last.began.mono >= proven.mono);
+        self.standing.verdict == Verdict::Outage
+            && self.life_proven.is_some_and(|proven| !asked_since(proven))
     }
 
     /// Counts from the last observation, or else from the start of the verdict that was taken up.

@@ -210,6 +210,12 @@ impl Tracker {
         self.last_failure
     }
 
+    /// True when it was seen failing at most so long ago.
+    #[must_use]
+    pub fn failed_within(&self, span: Duration, now: Moment) -> bool {
+        self.last_failure.is_some_and(|last| now.since(last.at) <= span)
+    }
+
     /// The last observation that told something about Clerk.
     #[must_use]
     pub fn last_told(&self) -> Option<Moment> {

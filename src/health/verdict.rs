@@ -21,7 +21,9 @@
 //! minutes, what its predecessor had proven.
 //!
 //! **Isolated.** We are the ones cut off: minting fails for us, but canaries fail too, or tokens keep
-//! being minted. Nothing is granted.
+//! being minted. Nothing is granted. In a proven outage tokens that are minted again may also be the
+//! recovery, which open tabs notice before we do: then minting is asked at once, and only when it
+//! fails again are we cut off.
 //!
 //! **Recovery.** Three good answers in a row on every surface without which sessions cannot go on,
 //! over at least 30 s; one good answer is no recovery. `Recovering` is the drain: open tabs fetch

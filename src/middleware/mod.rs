@@ -18,6 +18,7 @@
 mod future;
 mod kinds;
 mod lease;
+mod nonces;
 mod public;
 mod record;
 mod renewal;
@@ -31,5 +32,6 @@ pub use lease::Lease;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
+pub(crate) use nonces::Nonces;
 pub(crate) use service::Gate;
 pub(crate) use visit::Visits;

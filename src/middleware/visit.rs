@@ -4,15 +4,22 @@
 //! Clerk is healthy, its handshake and its minting included: a redirect to a Clerk that is down is a
 //! dead end on somebody else's error page.
 //!
+//! The result comes back as a nonce, which the Backend API exchanges, or as a token, which needs nobody.
+//! A nonce is asked for only while the Backend API is well, and no more often than it can be exchanged:
+//! after an outage thousands come back in a minute, and the Backend API may come back last.
+//!
 //! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
 //! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
 //! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
 //! a handshake of the sender's own would leave the reader in the sender's session.
 
+use std::time::Duration;
+
 use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
+use super::nonces::Nonces;
 use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Gate, Judged, Passage};
 use super::wait::{Heard, Wait};
@@ -31,6 +38,11 @@ use crate::snapshot::Snapshot;
 use crate::token::{InvalidToken, TokenKind, cookie};
 use crate::verify::Verified;
 
+/// A Backend API that failed within this time is not relied on.
+const AFTERMATH: Duration = Duration::from_secs(60);
+/// The count of redirects is kept this long.
+const COUNTED: Duration = Duration::from_secs(300);
+
 /// How browsers are sent to Clerk and taken back.
 #[derive(Debug)]
 pub(crate) struct Visits {
@@ -39,6 +51,7 @@ pub(crate) struct Visits {
     pub(crate) scheme: &'static str,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
+    pub(crate) nonces: Nonces,
 }
 
 /// What is at hand while a page is judged.
@@ -68,6 +81,7 @@ impl Gate {
         let head = Head { method: request.method(), address: &address, headers: request.headers() };
         let mut context = Context::new(&self.visits.site, head, scene.now.wall);
         let returned = context.returns();
+        context.nonce &= backend_is_well(scene) && self.visits.nonces.have_room(scene.now);
         let stale = scene.heard.payload == Some(Payload::Gone);
         if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
             context.forget_return();
@@ -185,11 +199,17 @@ impl Gate {
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
                 self.shared.core.counters.sent_to_clerk();
+                if context.nonce {
+                    self.visits.nonces.count(scene.now);
+                }
                 let mut cookies = set_cookies(&answer.headers);
                 cookies.extend(self.mark(scene));
                 Judged { cookies, ..detour(location) }
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
+                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+            }
+            _ if worth && answer.exhausted && is_uneasy(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             _ if worth && answer.exhausted => {
@@ -274,6 +294,20 @@ fn is_well(scene: Scene<'_>) -> bool {
     let verdict = scene.known.verdict(scene.now);
     let back = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
     back && answers(Surface::Handshake) && answers(Surface::SessionMint)
+}
+
+/// Whether a nonce that is asked for now can be exchanged in a moment.
+fn backend_is_well(scene: Scene<'_>) -> bool {
+    let backend = scene.known.health.surface(Surface::BackendApi);
+    backend.failures() == 0 && !backend.failed_within(AFTERMATH, scene.now)
+}
+
+/// Whether Clerk failed so lately that a browser may have been sent there in vain, without any fault of
+/// its own.
+fn is_uneasy(scene: Scene<'_>) -> bool {
+    [Surface::Handshake, Surface::SessionMint, Surface::BackendApi]
+        .into_iter()
+        .any(|surface| scene.known.health.surface(surface).failed_within(COUNTED, scene.now))
 }
 
 /// What keeps the browser from coming back with a session, as far as this request shows.

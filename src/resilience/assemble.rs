@@ -15,7 +15,7 @@ use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Wo
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
-use crate::middleware::{Gate, PublicPaths, Visits};
+use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
 use crate::probe::{Prober, Targets};
 use crate::respond::Answers;
 use crate::revocation::Revocations;
@@ -126,6 +126,7 @@ fn visits(choices: &Builder) -> Visits {
         scheme: if production { "https" } else { "http" },
         handshakes: choices.handshakes,
         client_uat: choices.client_uat,
+        nonces: Nonces::default(),
     }
 }
 

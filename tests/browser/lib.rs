@@ -7,6 +7,11 @@
 mod account;
 #[path = "../../examples/demo/app.rs"]
 mod app;
+#[expect(dead_code, reason = "the demo's other parts use the rest")]
+#[path = "../../examples/common/outcome.rs"]
+mod outcome;
+#[path = "../../examples/common/user.rs"]
+mod user;
 
 mod chromium;
 mod demo;

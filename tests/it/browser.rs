@@ -60,7 +60,7 @@ impl<'a> Browser<'a> {
         jar.insert(name.to_owned(), (value.to_owned(), world.now_secs() + age));
     }
 
-    fn keep(&mut self, site: usize, headers: &HeaderMap) {
+    pub(crate) fn keep(&mut self, site: usize, headers: &HeaderMap) {
         for line in headers.get_all("set-cookie") {
             let line = line.to_str().expect("text").to_owned();
             if self.keeps {

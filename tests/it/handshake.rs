@@ -383,3 +383,50 @@ async fn a_mark_is_good_for_ten_nonces_and_those_of_one_session_count_together()
     // Those beyond find the bucket of strangers, which is not quite empty any more.
     assert!((10..=25).contains(&asked), "{asked}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_backend_api_is_down_the_result_comes_in_the_address() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    world.sim.break_with(SimSurface::BACKEND, SimFault::status(503));
+    world.pass(120).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    assert_eq!(browser.visit("/me").await.status, StatusCode::OK);
+    assert_eq!(browser.handshakes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_browsers_than_nonces_can_be_exchanged_come_back_all_the_same() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let before = world.sim.requests(SimSurface::BackendApi);
+    for number in 0..100 {
+        let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+        browser.hop = Duration::from_millis(1);
+        assert_eq!(browser.visit("/me").await.status, StatusCode::OK, "{number}");
+    }
+    let asked = world.sim.requests(SimSurface::BackendApi) - before;
+    assert!((5..=20).contains(&asked), "{asked} nonces were exchanged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_sent_to_a_failing_clerk_three_times_is_not_told_that_it_is_their_fault() {
+    for fails in [true, false] {
+        let world = world(InstanceKind::Production, |builder| builder).await;
+        let (session, token) = expired(&world).await;
+        let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+        for _ in 0..3 {
+            let answer = world.send(browser.page("/me")).await;
+            assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+            browser.keep(0, &answer.headers);
+        }
+        if fails {
+            world.sim.break_with(SimSurface::Handshake, SimFault::status(500));
+        }
+        world.pass(75).await;
+        world.sim.heal_all();
+        world.pass(75).await;
+        let told = if fails { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(world.send(browser.page("/me")).await.status, told);
+    }
+}

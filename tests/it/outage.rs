@@ -1,6 +1,7 @@
 //! The main job: an application goes on while Clerk is down.
 
 use clerk_resilience::Verdict;
+use clerk_resilience::sim::{SimFault, SimSurface};
 use http::StatusCode;
 
 use crate::support::World;
@@ -31,4 +32,66 @@ async fn a_session_alive_at_the_start_is_served_throughout_an_outage_and_its_rec
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
     let fresh = world.sim.mint(&session);
     assert_eq!(world.get(&fresh).await.body, "user_1 fresh");
+}
+
+/// So many users renew their tokens and use the application.
+async fn renew(world: &World, users: std::ops::Range<u32>) {
+    for user in users {
+        let session = world.sim.sign_in(format!("user_{user}"));
+        assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+    }
+}
+
+/// An application that knows how many renewals are usual, five minutes into an outage, and a session
+/// that was alive when it began.
+async fn busy_in_an_outage() -> (World, String) {
+    fastrand::seed(1);
+    let world = World::new().await;
+    for second in 0..60 {
+        renew(&world, second..second + 1).await;
+        world.pass(1).await;
+    }
+    let token = world.sim.mint(&world.sim.sign_in("user_late"));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.pass(300).await;
+    (world, token)
+}
+
+#[tokio::test(start_paused = true)]
+async fn tabs_that_notice_the_recovery_before_we_do_end_nobody_s_grace() {
+    let (world, token) = busy_in_an_outage().await;
+    world.sim.heal_all();
+    renew(&world, 0..40).await;
+    for second in 0..60 {
+        let answer = world.get(&token).await;
+        assert_eq!(answer.status, StatusCode::OK, "second {second} after: {}", answer.body);
+        world.pass(1).await;
+    }
+    world.until(Verdict::Healthy).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tabs_that_renew_while_we_still_fail_show_that_we_are_cut_off() {
+    let (world, token) = busy_in_an_outage().await;
+    world.sim.heal_all();
+    world.sim.break_with(SimSurface::SessionMint, SimFault::status(503));
+    renew(&world, 0..40).await;
+    assert!(world.until(Verdict::Isolated).await <= 5, "it is not waited for the usual probe");
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.sim.break_with(SimSurface::SessionMint, SimFault::status(500));
+    world.pass(120).await;
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    world.pass(95).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }

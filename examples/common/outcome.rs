@@ -5,7 +5,8 @@ use std::fmt;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::app::SESSION_FIELD;
+/// Tells whether a session was within its time or in grace.
+pub(crate) const SESSION_FIELD: &str = "x-session";
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Outcome {

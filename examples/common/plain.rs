@@ -5,21 +5,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use clerk_resilience::clock::{Clock, Moment};
+use clerk_resilience::handshake;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::{PublishableKey, SecretKey};
 use clerk_resilience::token::{CookieNames, Expectations, Timing, locate};
 use clerk_resilience::upstream::{Call, Upstream};
 use clerk_resilience::verify::verify;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::app::{self, Notes, PlainUser};
-use crate::browser::Address;
+use crate::address::Address;
+use crate::user::PlainUser;
 
 const KEYS_LIVE: Duration = Duration::from_secs(300);
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -44,20 +45,17 @@ enum Failure {
     Expired(String),
 }
 
-/// The application behind it.
-pub(crate) fn application(plain: Arc<Plain>, notes: Notes) -> Router {
-    let routes = app::reading().merge(app::writing()).with_state(notes);
-    routes.route_layer(from_fn_with_state(plain, verify_session))
-}
-
 /// The middleware.
-async fn verify_session(
+pub(crate) async fn verify_session(
     State(plain): State<Arc<Plain>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let document = request.headers().get("sec-fetch-dest").is_some_and(|to| to == "document");
     let navigates = document && request.method() == Method::GET;
+    if let Some(token) = arriving(&request).filter(|_| navigates) {
+        return plain.arrive(here(&request), &token).await;
+    }
     match plain.user(request.headers()).await {
         Ok(user) => {
             request.extensions_mut().insert(user);
@@ -115,6 +113,22 @@ impl Plain {
         if reply.status.is_success() { KeySet::parse(&reply.body).ok() } else { None }
     }
 
+    /// Whoever comes back from Clerk gets its cookies, and is sent to the address without its mark.
+    async fn arrive(&self, clean: Option<Url>, token: &str) -> Response {
+        let keys = self.keys().await;
+        let verified = keys.and_then(|keys| handshake::verify(token, &keys).ok());
+        let (Some(cookies), Some(clean)) = (verified, clean) else {
+            return (StatusCode::UNAUTHORIZED, "Unauthenticated\n").into_response();
+        };
+        let mut response = Redirect::temporary(clean.as_str()).into_response();
+        for line in &cookies.directives {
+            if let Ok(line) = HeaderValue::try_from(line) {
+                response.headers_mut().append(SET_COOKIE, line);
+            }
+        }
+        response
+    }
+
     /// Sends a page to Clerk, which is to send it back with a fresh token.
     fn handshake(&self, request: &Request, token: &str) -> Redirect {
         let mut url = self.address.at("v1/client/handshake");
@@ -124,6 +138,13 @@ impl Plain {
             .append_pair("__session", token);
         Redirect::temporary(url.as_str())
     }
+}
+
+/// The token that Clerk's handshake sent along.
+fn arriving(request: &Request) -> Option<String> {
+    let query = request.uri().query()?;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "__clerk_handshake").map(|(_, token)| token.into_owned())
 }
 
 /// The address of the page, as the browser knows it: a TLS edge in front says what it was asked for.

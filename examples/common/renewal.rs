@@ -1,0 +1,43 @@
+//! When clerk-js asks for the next token, as measured with the real one in a real browser.
+
+use std::time::Duration;
+
+/// It asks when the present token is this old.
+pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(43);
+/// When that fails it is silent until 5 s before the token expires.
+const SECOND_CHANCE: Duration = Duration::from_secs(11);
+/// Then it tries again and again, each pause longer than the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(3);
+const GROWTH: f64 = 1.55;
+const LONGEST_PAUSE: Duration = Duration::from_secs(50);
+/// So many times, and then from the beginning.
+const RETRIES: u32 = 8;
+const NEW_CHAIN: Duration = Duration::from_secs(5);
+
+/// The rhythm of one open tab.
+#[derive(Debug, Default)]
+pub(crate) struct Renewal {
+    failures: u32,
+}
+
+impl Renewal {
+    /// How long to wait after a try.
+    pub(crate) fn pause_after(&mut self, succeeded: bool) -> Duration {
+        if succeeded {
+            self.failures = 0;
+            return RENEW_AFTER;
+        }
+        self.failures += 1;
+        match self.failures {
+            1 => SECOND_CHANCE,
+            failures if failures < 2 + RETRIES => {
+                let exponent = i32::try_from(failures - 2).unwrap_or(i32::MAX);
+                FIRST_PAUSE.mul_f64(GROWTH.powi(exponent)).min(LONGEST_PAUSE)
+            }
+            _ => {
+                self.failures = 1;
+                NEW_CHAIN
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Who passed plain verification.
+
+use clerk_resilience::id::UserId;
+
+/// A user, as plain verification leaves it for the handlers.
+#[derive(Clone, Debug)]
+pub(crate) struct PlainUser(pub(crate) UserId);
