@@ -86,6 +86,16 @@ async fn clerk_is_told_again_until_it_has_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clerk_is_told_once() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let before = world.sim.requests(SimSurface::BackendMutation);
+    sign_out(&world, &token, &[SAME_ORIGIN]).await;
+    world.pass(60).await;
+    assert_eq!(world.sim.requests(SimSurface::BackendMutation) - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_site_cannot_sign_anybody_out() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));

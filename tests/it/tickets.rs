@@ -107,6 +107,14 @@ async fn a_ticket_is_a_guarded_cookie_and_is_renewed_only_when_there_is_somethin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_in_grace_gets_no_ticket() {
+    let world = World::with(with_tickets).await;
+    let (_, token) = world.outage().await;
+    let answer = call(&world, "app.example.com", &token, None).await;
+    assert_eq!((answer.status, set(&answer)), (StatusCode::OK, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn tickets_and_trust_in_the_token_alone_contradict_each_other() {
     let world = World::unready(|builder| builder);
     let policy = GracePolicy::balanced().dangerously_trust_the_token_alone();
