@@ -75,12 +75,15 @@ impl Work {
         loop {
             task.launch();
             let wake = task.wake();
+            // In this order, so that the same events have the same outcome, and no flood of signals
+            // keeps what Clerk answered from being heard.
             tokio::select! {
+                biased;
+                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
                 },
-                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 () = tokio::time::sleep_until(wake) => {}
             }
             task.tick().await;
