@@ -4,7 +4,8 @@ use clerk_resilience::decide::{Credential, Decision, decide};
 use clerk_resilience::{GraceReason, Verdict};
 use proptest::prelude::*;
 
-use crate::case::{Case, Taken, cases};
+use crate::case::{Case, Taken};
+use crate::cases::cases;
 use crate::reference::{Expected, judge};
 
 fn decided(case: &Case) -> Decision {
@@ -56,7 +57,12 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, max_shrink_time: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_judgement_agrees_with_the_policy(case in cases()) {

@@ -105,6 +105,7 @@ fn unknown_key() -> UnknownKey {
 
 /// What is known of keys, and what was tried.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Scene {
     verdict: Verdict,
     timing: Timing,

@@ -2,6 +2,7 @@
 //! that was written from the policy alone.
 
 mod case;
+mod cases;
 mod grace;
 mod judgement;
 mod reference;

@@ -5,7 +5,7 @@ use clerk_resilience::decide::{GraceDenial, Rejection, Unavailable};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::{GraceAccess, Verdict};
 
-use crate::case::{Case, Demand, HOUR, MINUTE, Mode, SECOND, Taken};
+use crate::case::{Case, Demand, Feed, HOUR, MINUTE, Mode, SECOND, Taken};
 use crate::token::Kind;
 
 /// What the reference expects.
@@ -63,10 +63,9 @@ fn expired(case: &Case) -> Expected {
     let unauthorized = vec![Rejection::Invalid(InvalidToken::Expired)];
     let uncertain = vec![Rejection::Unavailable(Unavailable::Uncertain)];
     Expected::Refused(match case.verdict {
-        Verdict::Healthy => unauthorized,
         Verdict::Recovering if case.mode != Mode::Enabled => unauthorized,
-        Verdict::Recovering if failing.iter().all(is_of_the_request) => uncertain,
-        Verdict::Recovering => unauthorized,
+        Verdict::Recovering if failing.iter().copied().all(is_of_the_request) => uncertain,
+        Verdict::Healthy | Verdict::Recovering => unauthorized,
         Verdict::Outage => denials(case, failing),
         _ => uncertain,
     })
@@ -81,7 +80,7 @@ fn denials(case: &Case, failing: Vec<GraceDenial>) -> Vec<Rejection> {
     failing.into_iter().map(|d| Rejection::Unavailable(Unavailable::GraceDenied(d))).collect()
 }
 
-fn is_of_the_request(denial: &GraceDenial) -> bool {
+fn is_of_the_request(denial: GraceDenial) -> bool {
     matches!(denial, GraceDenial::Route | GraceDenial::CrossOrigin | GraceDenial::TooOften)
 }
 
@@ -118,7 +117,7 @@ pub(crate) fn failing_conditions(case: &Case) -> Vec<GraceDenial> {
         (!bridge && !alive, GraceDenial::NotAliveAtStart),
         (!bridge && (spent || b.episode == 0 || b.day == 0), GraceDenial::BudgetSpent),
         (
-            case.deny_list.is_some_and(|ago| ago.is_none_or(|ago| ago > MINUTE)),
+            !matches!(case.deny_list, Feed::Own | Feed::Ago(..=MINUTE)),
             GraceDenial::DenyListIncomplete,
         ),
         (
