@@ -1,8 +1,9 @@
 //! One world, played in two manners.
 
+use crate::answer::Answer;
 use crate::oracle::Violation;
 use crate::plan::{Event, Millis, Plan};
-use crate::play::{Answer, Manner, Played, play};
+use crate::play::{Manner, Played, play};
 use crate::process::Mode;
 
 /// The answers of two performances, side by side.
@@ -34,9 +35,9 @@ pub(crate) fn a_dry_run_shows_nothing(plan: &Plan) -> Played {
         return dry;
     }
     // Those who wait together are answered in any order, and each draws its `Retry-After`.
-    let same = |off: &Answer, dry: &Answer| match off.waited && dry.waited {
-        true => (off.status, off.reason) == (dry.status, dry.reason),
-        false => off.bytes == dry.bytes,
+    let same = |off: &Answer, dry: &Answer| {
+        let alike = (off.status, off.reason) == (dry.status, dry.reason);
+        off.bytes == dry.bytes || (off.waited && dry.waited && alike)
     };
     let differs = pairs(&off, &dry).find(|(_, off, dry)| !same(off, dry));
     off.violation = differs.map(|(place, off, dry)| {

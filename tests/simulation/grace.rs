@@ -15,6 +15,8 @@ const SEEN_WITHIN: Millis = 600 * SECOND;
 const GRAIN: Millis = 5 * SECOND;
 /// A token is noted when it comes for the first time, and not for the minute that it is good.
 const NOTED_ONCE: i64 = 65;
+/// Half a minute of good answers, a minute and a half of drain, and the time between two questions.
+const DRAINED: Millis = 150 * SECOND;
 /// What a crash may lose of the time that was spent.
 const CRASH: Millis = 20 * SECOND;
 
@@ -24,6 +26,7 @@ pub(crate) fn check(facts: &Facts<'_>) -> Checked {
         return must(!due, "L2", || format!("grace was due, but {}", facts.answer.reason));
     };
     facts.mode()?;
+    facts.trouble()?;
     facts.token()?;
     facts.deadline(grace)?;
     facts.alive(grace)?;
@@ -42,6 +45,14 @@ fn is_bridge(grace: &Grace) -> bool {
 impl Facts<'_> {
     fn mode(&self) -> Checked {
         must(self.world.mode == Mode::Enabled, "I7", || "grace that is not switched on".into())
+    }
+
+    /// G1: something is wrong with Clerk, or was until a moment ago.
+    fn trouble(&self) -> Checked {
+        let memory = self.memory;
+        let last = memory.last_failure.map(|last| last.max(memory.born));
+        let recent = last.is_some_and(|last| self.now - last <= DRAINED);
+        must(recent || memory.is_forced(self.now), "I4", || "grace while Clerk is well".into())
     }
 
     /// G2, G3, G10: only `exp` may fail.

@@ -2,6 +2,7 @@
 //! simulated Clerk in all weathers, users, attackers, operators and restarts; and an oracle, written
 //! from the policy, that judges every answer. How to run and to replay it is in `docs/simulation.md`.
 
+mod answer;
 mod evidence;
 mod grace;
 mod memory;

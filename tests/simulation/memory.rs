@@ -47,10 +47,11 @@ pub(crate) struct Memory {
     pub(crate) keys: Option<((bool, bool), Millis)>,
     pub(crate) last_good: Option<Millis>,
     pub(crate) failing_since: Option<Millis>,
-    last_failure: Option<Millis>,
+    /// When minting last failed, or was last said to.
+    pub(crate) last_failure: Option<Millis>,
     /// No episode of now began before this.
     pub(crate) episode: Millis,
-    /// When a stranger last answered, or something that is not an answer.
+    /// What an operator said last, and until when that counts.
     pub(crate) forced: Option<(Option<Verdict>, Millis)>,
     pub(crate) deny_list: Option<Millis>,
     pub(crate) webhook: Option<Millis>,

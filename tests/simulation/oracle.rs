@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use clerk_resilience::Verdict;
 use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::memory::{Memory, Owner, minute};
 use crate::plan::{Ask, Event, Millis, Plan, Route, Via};
-use crate::play::{Answer, Manner};
+use crate::play::Manner;
 use crate::process::Mode;
 use crate::tally::Tally;
 use crate::token::{Kind, Token};
@@ -202,21 +203,18 @@ impl Oracle {
         let Some(seen) = &answer.seen else { return };
         let (owner, minute) = (token.owner(), minute(now + memory.offset));
         memory.passed.insert(owner, now);
-        match &seen.grace {
-            Some(grace) => {
-                *memory.in_grace.entry((owner, minute)).or_default() += 1;
-                if grace.reason.name() != "bridge" {
-                    memory.spends(now);
-                }
-                self.tally.count(grace.reason.name());
+        if let Some(grace) = &seen.grace {
+            *memory.in_grace.entry((owner, minute)).or_default() += 1;
+            if grace.reason.name() != "bridge" {
+                memory.spends(now);
             }
-            None => {
-                let (claims, at) = memory.claims.get(&owner).copied().unwrap_or((i64::MIN, 0));
-                let newest = token.claims_as_of().max(claims);
-                let at = if newest > claims { now } else { at };
-                memory.claims.insert(owner, (newest, at));
-                self.tally.count("fresh");
-            }
+            self.tally.count(grace.reason.name());
+        } else {
+            let (claims, at) = memory.claims.get(&owner).copied().unwrap_or((i64::MIN, 0));
+            let newest = token.claims_as_of().max(claims);
+            let at = if newest > claims { now } else { at };
+            memory.claims.insert(owner, (newest, at));
+            self.tally.count("fresh");
         }
     }
 }
