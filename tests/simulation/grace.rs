@@ -155,7 +155,7 @@ impl Facts<'_> {
     fn proof_of_life(&self, grace: &Grace) -> Checked {
         let (world, memory) = (self.world, self.memory);
         let trouble = memory.failing_since.filter(|since| since - memory.born > 90 * SECOND);
-        let long = trouble.is_some_and(|since| self.now - since > 60 * SECOND);
+        let long = trouble.is_some_and(|since| self.now - since > 35 * SECOND);
         let calm = world.first_trouble.is_some_and(|first| first > 60 * SECOND);
         let vetoed = world.plan.crowd
             && world.weather.users_alive

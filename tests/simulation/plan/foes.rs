@@ -7,15 +7,23 @@ use super::{Ask, Ending, Event, Fate, From, Millis, Plan, Revoked, Route, SECOND
 use crate::token::{Kind, Token};
 
 impl Plan {
-    pub(super) fn attackers(&mut self, rng: &mut Rng) {
+    pub(super) fn attackers(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {
         for _ in 0..rng.u32(10..50) {
             let at = rng.i64(10..self.ends / SECOND) * SECOND + rng.i64(0..1_000);
             let ask = self.attack(rng, at);
             self.add(at, Event::Ask(ask));
         }
         for _ in 0..rng.u32(..3) {
-            let from = rng.i64(10..self.ends / SECOND) * SECOND;
+            let from = self.some_time(rng, spells);
             self.flood(rng, from);
+        }
+    }
+
+    /// Any time, or one soon after trouble began.
+    fn some_time(&self, rng: &mut Rng, spells: &[(Millis, Millis)]) -> Millis {
+        match spells {
+            [_, ..] if rng.bool() => spells[rng.usize(..spells.len())].0 + rng.i64(3..90) * SECOND,
+            _ => rng.i64(10..self.ends / SECOND) * SECOND,
         }
     }
 
@@ -63,7 +71,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn operators(&mut self, rng: &mut Rng) {
+    pub(super) fn operators(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {
         let last = self.ends / SECOND;
         let any = |rng: &mut Rng| rng.i64(30..last) * SECOND + rng.i64(0..1_000);
         for _ in 0..rng.u32(..3) {
@@ -81,7 +89,7 @@ impl Plan {
             let ending = if rng.bool() { Ending::Orderly } else { Ending::Crash };
             let fate =
                 [Fate::Kept, Fate::Kept, Fate::Kept, Fate::Lost, Fate::Damaged][rng.usize(..5)];
-            let (at, instance) = (any(rng), rng.usize(..self.instances));
+            let (at, instance) = (self.some_time(rng, spells), rng.usize(..self.instances));
             self.add(at, Event::Restart(instance, ending, fate));
         }
         if self.jumps {

@@ -159,8 +159,8 @@ impl Plan {
         if crowd {
             plan.crowd();
         }
-        plan.attackers(&mut rng);
-        plan.operators(&mut rng);
+        plan.attackers(&mut rng, &spells);
+        plan.operators(&mut rng, &spells);
         plan.events.retain(|(_, event)| crowd || !is_impossible(event, &spells));
         plan.events.sort_by_key(|(at, _)| *at);
         plan
@@ -177,12 +177,13 @@ impl Plan {
         let (mut at, mut spells) = (rng.i64(70..200) * SECOND, Vec::new());
         while at < self.ends {
             let weather = match (self.crowd, rng.bool()) {
-                (true, true) => Weather::cut_off(rng),
-                (true, false) => Weather::turned_away(rng),
+                (true, true) if rng.bool() => Weather::cut_off(rng),
+                (true, _) => Weather::turned_away(rng),
                 _ => Weather::any(rng),
             };
             let lasts =
                 [rng.i64(5..60), rng.i64(60..400), rng.i64(200..900)][rng.usize(..3)] * SECOND;
+            let lasts = if self.crowd { lasts.max(150 * SECOND) } else { lasts };
             let calm =
                 [rng.i64(5..60), rng.i64(60..300), rng.i64(100..1_200)][rng.usize(..3)] * SECOND;
             // Beside a crowd that renews its tokens, the tabs that poll are asleep.
