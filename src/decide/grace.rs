@@ -137,8 +137,8 @@ impl Case<'_> {
         self.complete_deny_list()?;
         self.living_webhooks(reason)?;
         self.ordinary_session()?;
-        self.open_route()?;
         self.in_use(seen)?;
+        self.open_route()?;
         self.at_a_human_pace()?;
         Ok(Grace {
             reason,

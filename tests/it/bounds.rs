@@ -108,6 +108,19 @@ async fn g13_a_session_that_was_long_not_seen_valid_is_over_however_much_it_is_u
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_grace_drains_a_session_that_is_over_is_told_so_whatever_it_asks_for() {
+    let world = with(GracePolicy::balanced().max_idle("2min")).await;
+    let (_, token) = world.outage().await;
+    world.pass(2 * MINUTE).await;
+    world.sim.heal_all();
+    world.until(Verdict::Recovering).await;
+    for method in ["GET", "POST"] {
+        let answer = world.send(crate::support::bearer(method, "/me", &token)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}: {}", answer.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
     let world = with(GracePolicy::balanced().requests_per_minute(3)).await;
     let (_, token) = world.outage().await;

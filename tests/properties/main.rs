@@ -1,0 +1,12 @@
+//! Properties of the pure floors: what holds for all values, and the judgement against a second one
+//! that was written from the policy alone.
+
+mod case;
+mod cases;
+mod grace;
+mod judgement;
+mod reference;
+#[path = "../simulation/token.rs"]
+#[expect(dead_code, reason = "the simulation uses more of it")]
+mod token;
+mod values;

@@ -1,0 +1,71 @@
+//! One world, played in two manners.
+
+use crate::answer::Answer;
+use crate::oracle::Violation;
+use crate::plan::{Event, Millis, Plan};
+use crate::play::{Manner, Played, play};
+use crate::process::Mode;
+
+/// The answers of two performances, side by side.
+fn pairs<'a>(
+    one: &'a Played,
+    other: &'a Played,
+) -> impl Iterator<Item = (usize, &'a Answer, &'a Answer)> {
+    let find = |place: usize| other.answers.iter().find(move |(at, _)| *at == place);
+    let sorted = one.answers.len() == other.answers.len();
+    one.answers.iter().enumerate().filter_map(move |(n, (place, answer))| {
+        let same = other.answers.get(n).filter(|(at, _)| sorted && at == place);
+        same.or_else(|| find(*place)).map(|(_, twin)| (*place, answer, twin))
+    })
+}
+
+fn violation(plan: &Plan, place: usize, invariant: &'static str, text: &str) -> Violation {
+    let (at, event) = &plan.events[place];
+    Violation { invariant, text: format!("{text}, at {at} ms: {event:?}") }
+}
+
+/// I8: a dry run answers as if grace were off, byte for byte.
+pub(crate) fn a_dry_run_shows_nothing(plan: &Plan) -> Played {
+    let mut off = play(plan, Manner::of(Mode::Disabled));
+    if off.violation.is_some() {
+        return off;
+    }
+    let dry = play(plan, Manner::of(Mode::ReportOnly));
+    if dry.violation.is_some() {
+        return dry;
+    }
+    // Those who wait together are answered in any order, and each draws its `Retry-After`.
+    let same = |off: &Answer, dry: &Answer| {
+        let alike = (off.status, off.reason) == (dry.status, dry.reason);
+        off.bytes == dry.bytes || (off.waited && dry.waited && alike)
+    };
+    let differs = pairs(&off, &dry).find(|(_, off, dry)| !same(off, dry));
+    off.violation = differs.map(|(place, off, dry)| {
+        violation(plan, place, "I8", &format!("{:?} became {:?}", off.bytes, dry.bytes))
+    });
+    off
+}
+
+/// I4: the same world in which Clerk seems healthy from some time on gives grace to nobody whom it
+/// was not given to before, unless outage time was spared.
+pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Violation> {
+    let troubles = plan.events.iter().filter_map(|(at, event)| match event {
+        Event::Weather(weather) if weather.fault.is_some() => Some(*at),
+        _ => None,
+    });
+    let troubles: Vec<Millis> = troubles.collect();
+    let pick = usize::try_from(plan.seed).unwrap_or_default() % troubles.len().max(1);
+    let later = 5_000 + i64::try_from(plan.seed % 90).unwrap_or_default() * 1_000;
+    let fair_from = troubles.get(pick)? + later;
+    let fair = play(plan, Manner { fair_from: Some(fair_from), ..Manner::of(Mode::Enabled) });
+    let spared = |answer: &Answer| answer.reason == "budget-spent";
+    let added = pairs(as_it_is, &fair)
+        .find(|(_, foul, fair)| fair.in_grace() && foul.seen.is_none() && !spared(foul));
+    added.map(|(place, foul, _)| {
+        let text = format!(
+            "{} ({}) became grace when all was well from {fair_from} ms on",
+            foul.status, foul.reason
+        );
+        violation(plan, place, "I4", &text)
+    })
+}

@@ -1,0 +1,179 @@
+//! What the oracle remembers of one instance of the application: what it was shown, told and
+//! answered. It errs on the side of the application.
+
+use std::collections::{HashMap, VecDeque};
+
+use clerk_resilience::Verdict;
+use clerk_resilience::sim::SimSurface;
+
+use crate::plan::{Ending, Fate, Millis, Revoked};
+use crate::token::START;
+use crate::wire::Asked;
+
+/// What an orderly life writes down within this time, a crash may lose.
+const UNWRITTEN: Millis = 20_000;
+const REVOCATION_UNWRITTEN: Millis = 2_000;
+/// Failures so far apart belong to different episodes, with two minutes to spare.
+const EPISODE: Millis = 17 * 60_000;
+/// Passes in grace so close together show that grace went on in between.
+const TOGETHER: Millis = 30_000;
+
+pub(crate) type Owner = (u16, u16);
+
+/// The minute of the clock in which this is, counted from the epoch.
+pub(crate) fn minute(wall: Millis) -> i64 {
+    (START.as_millis() + wall).div_euclid(60_000)
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) born: Millis,
+    /// The wall clock minus true time.
+    pub(crate) offset: Millis,
+    /// By how much the clock was behind when the process had reason to trust it, at the most.
+    pub(crate) behind: Millis,
+    pub(crate) verdict: Option<Verdict>,
+    /// When a token of a session was last shown within its time.
+    pub(crate) shown: HashMap<Owner, Millis>,
+    pub(crate) passed: HashMap<Owner, Millis>,
+    /// The newest claims that passed, and when they did.
+    pub(crate) claims: HashMap<Owner, (i64, Millis)>,
+    sessions: HashMap<Owner, Millis>,
+    users: HashMap<u16, Millis>,
+    /// Requests with an expired token, and passes in grace, by session and minute.
+    pub(crate) expired: HashMap<(Owner, Millis), u32>,
+    pub(crate) in_grace: HashMap<(Owner, Millis), u32>,
+    /// The keys that were fetched last, and when.
+    pub(crate) keys: Option<((bool, bool), Millis)>,
+    pub(crate) last_good: Option<Millis>,
+    pub(crate) failing_since: Option<Millis>,
+    /// When minting last failed, or was last said to.
+    pub(crate) last_failure: Option<Millis>,
+    /// No episode of now began before this.
+    pub(crate) episode: Millis,
+    /// What an operator said last, and until when that counts.
+    pub(crate) forced: Option<(Option<Verdict>, Millis)>,
+    pub(crate) deny_list: Option<Millis>,
+    pub(crate) webhook: Option<Millis>,
+    last_grace: Option<Millis>,
+    pub(crate) spent_in_episode: Millis,
+    pub(crate) spent_in_day: Millis,
+    pub(crate) restarts: Millis,
+    calls: VecDeque<Millis>,
+    pub(crate) busiest: usize,
+}
+
+impl Memory {
+    /// Something went over the wire.
+    pub(crate) fn hears(&mut self, now: Millis, asked: &Asked) {
+        if asked.surface.is_some() {
+            self.calls.push_back(now);
+            while self.calls.front().is_some_and(|at| now - at > 60_000) {
+                self.calls.pop_front();
+            }
+            self.busiest = self.busiest.max(self.calls.len());
+        }
+        if let Some(keys) = asked.keys {
+            let same = self.keys.is_some_and(|(held, _)| held == keys);
+            self.keys = if same { self.keys } else { Some((keys, now)) };
+        }
+        if asked.surface == Some(SimSurface::SessionMint) {
+            if asked.good {
+                (self.last_good, self.failing_since) = (Some(now), None);
+            } else {
+                self.fails(now);
+            }
+        }
+    }
+
+    /// Minting fails: an outage may have begun with the last good answer, or with this one.
+    fn fails(&mut self, now: Millis) {
+        let began = self.last_good.unwrap_or(now);
+        if self.last_failure.is_none_or(|last| began - last > EPISODE) {
+            self.episode = began;
+        }
+        self.last_failure = Some(now);
+        self.failing_since.get_or_insert(now);
+    }
+
+    /// An operator speaks, until then.
+    pub(crate) fn forces(&mut self, now: Millis, verdict: Option<Verdict>, until: Millis) {
+        self.forced = Some((verdict, until));
+        if verdict == Some(Verdict::Outage) {
+            if self.last_failure.is_none_or(|last| now - last > EPISODE) {
+                self.episode = now;
+            }
+            self.last_failure = Some(until);
+        }
+    }
+
+    pub(crate) fn is_forced(&self, now: Millis) -> bool {
+        self.forced.is_some_and(|(_, until)| now <= until + 1_000)
+    }
+
+    pub(crate) fn revokes(&mut self, now: Millis, revoked: Revoked) {
+        match revoked {
+            Revoked::Session(user, session) => {
+                self.sessions.insert((user, session), now);
+            }
+            Revoked::User(user) => {
+                self.users.insert(user, now);
+            }
+        }
+    }
+
+    /// Told to refuse it, and not told in vain.
+    pub(crate) fn is_revoked(&self, (user, session): Owner, iat: i64) -> bool {
+        let wall = |at: &Millis| at + self.offset.min(0);
+        self.sessions.contains_key(&(user, session))
+            || self.users.get(&user).is_some_and(|at| iat * 1_000 <= wall(at))
+    }
+
+    /// Told to refuse it, perhaps.
+    pub(crate) fn may_be_revoked(&self, (user, session): Owner) -> bool {
+        self.sessions.contains_key(&(user, session)) || self.users.contains_key(&user)
+    }
+
+    /// A pass in grace: how long grace went on by now, at the least.
+    pub(crate) fn spends(&mut self, now: Millis) {
+        let since = self.last_grace.map_or(Millis::MAX, |last| now - last);
+        if since > 14 * 60_000 {
+            self.spent_in_episode = 0;
+        } else if since <= TOGETHER {
+            self.spent_in_episode += since;
+            self.spent_in_day += since;
+        }
+        self.last_grace = Some(now);
+    }
+
+    /// The process ends and another takes its place.
+    pub(crate) fn restarts(&mut self, now: Millis, ending: Ending, fate: Fate, keeps: bool) {
+        let kept = keeps && fate == Fate::Kept;
+        let old = std::mem::take(self);
+        if kept {
+            let lost = if ending == Ending::Crash { UNWRITTEN } else { 0 };
+            let written = |at: Millis| at <= now - lost;
+            let revocation = if lost > 0 { REVOCATION_UNWRITTEN } else { 0 };
+            let denied = |at: Millis| at <= now - revocation;
+            *self = Self {
+                shown: old.shown,
+                passed: old.passed.clone(),
+                claims: old.claims.into_iter().filter(|(_, (_, at))| written(*at)).collect(),
+                sessions: old.sessions.into_iter().filter(|(_, at)| denied(*at)).collect(),
+                users: old.users.into_iter().filter(|(_, at)| denied(*at)).collect(),
+                last_failure: old.last_failure,
+                episode: old.episode,
+                last_good: old.last_good,
+                spent_in_episode: old.spent_in_episode,
+                spent_in_day: old.spent_in_day,
+                last_grace: old.last_grace,
+                ..Self::default()
+            };
+        }
+        self.born = now;
+        self.offset = old.offset;
+        self.behind = (-old.offset).max(if kept { old.behind } else { 0 }).max(0);
+        self.restarts = old.restarts + 1;
+        self.busiest = old.busiest;
+    }
+}

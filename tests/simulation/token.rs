@@ -1,0 +1,195 @@
+//! The tokens of the simulation. What is wrong with one is known by construction, so that whoever
+//! judges need not read it. Signing is slow: each is signed once in the life of the process.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use clerk_resilience::clock::{Clock, Moment, Timestamp};
+use clerk_resilience::key::{InstanceKind, PublishableKey};
+use clerk_resilience::sim::{SimClerk, SimSession, TokenBuilder};
+use serde_json::{Value, json};
+
+/// When every world begins.
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_780_000_000);
+const LIFETIME: i64 = 60;
+const DAYS_30: i64 = 30 * 24 * 3_600;
+
+/// One token: whose, when it was issued (in seconds since the start), and what is odd about it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) user: u16,
+    pub(crate) session: u16,
+    pub(crate) iat: i64,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Kind {
+    /// As Clerk mints them.
+    Plain,
+    /// The same with the key that Clerk rotates to.
+    Rotated,
+    /// Read from Clerk's database five minutes before it was issued (`oiat`).
+    OldClaims,
+    /// Signed with a key nobody published, under the published key's name.
+    Forged,
+    /// `alg: none`.
+    NoAlgorithm,
+    /// Another instance's, with its own key.
+    Elsewhere,
+    /// Ours, under a key name nobody ever heard of.
+    UnknownKey,
+    /// Our signature, another issuer.
+    WrongIssuer,
+    /// A JWT template's: it lives for thirty days.
+    LongLived,
+    /// An impersonated session.
+    Impersonated,
+    /// A session with open tasks.
+    Pending,
+    /// Issued, and good, a minute after the rest says.
+    NotYet,
+}
+
+impl Kind {
+    pub(crate) const ODD: [Self; 10] = [
+        Self::OldClaims,
+        Self::Forged,
+        Self::NoAlgorithm,
+        Self::Elsewhere,
+        Self::UnknownKey,
+        Self::WrongIssuer,
+        Self::LongLived,
+        Self::Impersonated,
+        Self::Pending,
+        Self::NotYet,
+    ];
+
+    /// Good in everything but time, once its key is known.
+    pub(crate) fn is_genuine(self) -> bool {
+        use Kind::{Impersonated, LongLived, NotYet, OldClaims, Pending, Plain, Rotated};
+        matches!(self, Plain | Rotated | OldClaims | LongLived | Impersonated | Pending | NotYet)
+    }
+
+    /// Wrong in a way that no weather excuses.
+    pub(crate) fn is_invalid(self) -> bool {
+        matches!(self, Self::Forged | Self::NoAlgorithm | Self::WrongIssuer)
+    }
+
+    /// Its key may have to be fetched.
+    pub(crate) fn may_wait(self) -> bool {
+        matches!(self, Self::Rotated | Self::Elsewhere | Self::UnknownKey)
+    }
+
+    /// Grace is for ordinary sessions.
+    pub(crate) fn may_have_grace(self) -> bool {
+        matches!(self, Self::Plain | Self::Rotated | Self::OldClaims | Self::NotYet)
+    }
+}
+
+impl Token {
+    pub(crate) fn exp(self) -> i64 {
+        self.iat + if self.kind == Kind::LongLived { DAYS_30 } else { LIFETIME }
+    }
+
+    /// When Clerk vouched for its claims.
+    pub(crate) fn claims_as_of(self) -> i64 {
+        if self.kind == Kind::OldClaims { self.iat - 300 } else { self.iat }
+    }
+
+    pub(crate) fn owner(self) -> (u16, u16) {
+        (self.user, self.session)
+    }
+
+    /// The token, in compact form.
+    pub(crate) fn text(self) -> Arc<str> {
+        thread_local!(static SIGNED: RefCell<HashMap<Token, Arc<str>>> = RefCell::default());
+        SIGNED.with_borrow_mut(|signed| {
+            signed.entry(self).or_insert_with(|| self.sign_aside()).clone()
+        })
+    }
+
+    /// Without a trace in the random numbers of the world that happens to need it first.
+    fn sign_aside(self) -> Arc<str> {
+        let seed = fastrand::get_seed();
+        let text = self.sign();
+        fastrand::seed(seed);
+        text
+    }
+
+    fn sign(self) -> Arc<str> {
+        let clerk = match self.kind {
+            Kind::Rotated => &KEYS.second,
+            Kind::Elsewhere => &KEYS.elsewhere,
+            _ => &KEYS.first,
+        };
+        let session = SimSession {
+            id: format!("sess_{}_{}", self.user, self.session).into(),
+            user: format!("user_{}", self.user).into(),
+            since: START,
+        };
+        let token = self.spoil(clerk.token(&session).issued(at(self.iat)));
+        token.claim("jti", format!("jti_{self:?}")).sign().into()
+    }
+
+    fn spoil(self, token: TokenBuilder<'_>) -> TokenBuilder<'_> {
+        match self.kind {
+            Kind::Plain | Kind::Rotated | Kind::Elsewhere => token,
+            Kind::OldClaims => token.header("oiat", at(self.claims_as_of()).as_secs()),
+            Kind::Forged => token.forged(),
+            Kind::NoAlgorithm => token.header("alg", "none"),
+            Kind::UnknownKey => token.kid("ins_nobody"),
+            Kind::WrongIssuer => token.claim("iss", "https://clerk.other.example"),
+            Kind::LongLived => token.lifetime(Duration::from_secs(30 * 24 * 3_600)),
+            Kind::Impersonated => token.claim("act", json!({"sub": "user_staff"})),
+            Kind::Pending => token.claim("sts", "pending"),
+            Kind::NotYet => token.claim("nbf", at(self.iat + LIFETIME).as_secs()),
+        }
+    }
+}
+
+/// So many seconds after the start.
+pub(crate) fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(START.as_secs() + secs)
+}
+
+/// The keys of this instance and of another.
+struct Signers {
+    first: SimClerk,
+    second: SimClerk,
+    elsewhere: SimClerk,
+}
+
+static KEYS: LazyLock<Signers> = LazyLock::new(|| {
+    let clerk = || SimClerk::builder().clock(Stopped);
+    let other = PublishableKey::for_host("clerk.other.example", InstanceKind::Production);
+    Signers {
+        first: clerk().build(),
+        second: clerk().build(),
+        elsewhere: clerk().publishable_key(other.expect("a host")).build(),
+    }
+});
+
+/// Makes the keys, before time is stopped.
+pub(crate) fn make_keys() {
+    LazyLock::force(&KEYS);
+}
+
+/// The published keys: the first, the second, or both.
+pub(crate) fn jwks(first: bool, second: bool) -> Value {
+    let of = |clerk: &SimClerk| clerk.jwks()["keys"][0].clone();
+    let keys = [first.then(|| of(&KEYS.first)), second.then(|| of(&KEYS.second))];
+    json!({ "keys": keys.into_iter().flatten().collect::<Vec<_>>() })
+}
+
+/// Tokens name their own times.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Moment {
+        Moment { wall: START, mono: Duration::ZERO }
+    }
+}

@@ -1,0 +1,201 @@
+//! The wire to Clerk: a simulated instance that answers in its own words, behind weather and a log.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clerk_resilience::clock::{Clock, Moment};
+use clerk_resilience::sim::{
+    SimBoard, SimClerk, SimClock, SimComponentState, SimFault, SimSurface,
+};
+use clerk_resilience::upstream::{Call, Calling, Fault, Reply, Upstream};
+use fastrand::Rng;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::token::{START, jwks};
+use crate::weather::Weather;
+
+pub(crate) const CANARY: &str = "https://canary.sim.example/";
+/// A good answer that takes longer than a probe waits is none.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// What one world's wire is like, and what went over it.
+#[derive(Debug)]
+pub(crate) struct Sky {
+    pub(crate) weather: Weather,
+    pub(crate) keys: (bool, bool),
+    pub(crate) red: bool,
+    /// From now on every question gets a good answer, whatever the weather.
+    pub(crate) forced_fair: bool,
+    rng: Rng,
+    log: Vec<Asked>,
+}
+
+/// A question to Clerk that was answered, or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Instant,
+    pub(crate) instance: usize,
+    /// `None` for a canary.
+    pub(crate) surface: Option<SimSurface>,
+    pub(crate) good: bool,
+    /// Keys that came, if these were asked for.
+    pub(crate) keys: Option<(bool, bool)>,
+}
+
+impl Sky {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            weather: Weather::fair(),
+            keys: (true, false),
+            red: false,
+            forced_fair: false,
+            rng: Rng::with_seed(seed ^ 0x5eed),
+            log: Vec::new(),
+        }
+    }
+
+    /// What was asked and answered since the last time.
+    pub(crate) fn take_log(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.log)
+    }
+
+    fn fault(&mut self, surface: SimSurface) -> Option<SimFault> {
+        let (draw, weather) = (self.rng.f64(), &self.weather);
+        let hit = !self.forced_fair && weather.surfaces.contains(&surface) && draw < weather.share;
+        hit.then(|| weather.fault.clone()).flatten()
+    }
+}
+
+/// One instance's end of the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    pub(crate) sky: Arc<Mutex<Sky>>,
+    pub(crate) instance: usize,
+}
+
+pub(crate) fn lock(sky: &Mutex<Sky>) -> MutexGuard<'_, Sky> {
+    sky.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Upstream for Wire {
+    fn call(&self, call: Call) -> Calling {
+        let wire = self.clone();
+        Box::pin(async move {
+            match surface(&call.url) {
+                Some(surface) => wire.ask_clerk(surface, call).await,
+                None => wire.ask_canary(),
+            }
+        })
+    }
+}
+
+impl Wire {
+    async fn ask_clerk(self, surface: SimSurface, call: Call) -> Result<Reply, Fault> {
+        let (fault, keys) = {
+            let mut sky = lock(&self.sky);
+            (sky.fault(surface), sky.keys)
+        };
+        let late = |fault: &SimFault| !matches!(fault, SimFault::Latency(span) if *span < PATIENCE);
+        let good = !fault.as_ref().is_some_and(late);
+        let right = fault.as_ref().is_none_or(|fault| matches!(fault, SimFault::Latency(_)));
+        let calling = clerk(|sim| {
+            sim.set_board(board(lock(&self.sky).red));
+            sim.upstream().call(call)
+        });
+        // Whatever Clerk publishes in its own voice are its keys.
+        let foreign = fault == Some(SimFault::ForeignKeys) && surface == SimSurface::Jwks;
+        clerk(|sim| sim.set_faults(surface, fault.map(|fault| (1.0, fault)).as_slice()));
+        let mut reply = calling.await;
+        let asked_keys = matches!(surface, SimSurface::Jwks | SimSurface::BackendJwks);
+        if let Ok(reply) = &mut reply
+            && asked_keys
+            && right
+        {
+            reply.body = Bytes::from(jwks(keys.0, keys.1).to_string());
+        }
+        let keys = match (asked_keys && right && good, foreign) {
+            (true, _) => Some(keys),
+            (false, foreign) => foreign.then_some((false, false)),
+        };
+        self.note(Asked {
+            at: Instant::now(),
+            instance: self.instance,
+            surface: Some(surface),
+            good,
+            keys,
+        });
+        reply
+    }
+
+    fn ask_canary(&self) -> Result<Reply, Fault> {
+        let good = {
+            let sky = lock(&self.sky);
+            sky.weather.canary || sky.forced_fair
+        };
+        self.note(Asked {
+            at: Instant::now(),
+            instance: self.instance,
+            surface: None,
+            good,
+            keys: None,
+        });
+        let (headers, body, latency) = (HeaderMap::new(), Bytes::new(), Duration::ZERO);
+        let reply = Reply { status: StatusCode::NO_CONTENT, headers, body, latency };
+        if good { Ok(reply) } else { Err(Fault::Refused) }
+    }
+
+    fn note(&self, asked: Asked) {
+        lock(&self.sky).log.push(asked);
+    }
+}
+
+fn surface(url: &Url) -> Option<SimSurface> {
+    let path = url.path();
+    match url.host_str() {
+        Some("api.sim.example") if path == "/v1/jwks" => Some(SimSurface::BackendJwks),
+        Some("api.sim.example") => Some(SimSurface::BackendApi),
+        Some("status.sim.example") => Some(SimSurface::StatusPage),
+        Some("canary.sim.example") => None,
+        _ if path.ends_with("jwks.json") => Some(SimSurface::Jwks),
+        _ if path.ends_with("/tokens") => Some(SimSurface::SessionMint),
+        _ if path.ends_with("/handshake") => Some(SimSurface::Handshake),
+        _ => Some(SimSurface::Client),
+    }
+}
+
+fn board(red: bool) -> SimBoard {
+    if red { SimBoard::everything(&SimComponentState::MajorOutage) } else { SimBoard::default() }
+}
+
+/// The Clerk that answers on this thread. Its keys are not used, so that making it once will do.
+fn clerk<T>(with: impl FnOnce(&SimClerk) -> T) -> T {
+    thread_local!(static CLERK: SimClerk = SimClerk::builder().clock(Follow).build());
+    CLERK.with(with)
+}
+
+thread_local!(static TRUE_TIME: RefCell<Option<SimClock>> = const { RefCell::new(None) });
+
+/// Makes the Clerk of this thread, and its random keys.
+pub(crate) fn make_clerk() {
+    clerk(|_| ());
+}
+
+/// Begins another world on this thread.
+pub(crate) fn begin_time() {
+    TRUE_TIME.set(Some(SimClock::starting_at(START)));
+}
+
+/// The true time of the world that this thread plays.
+#[derive(Debug)]
+struct Follow;
+
+impl Clock for Follow {
+    fn now(&self) -> Moment {
+        let stopped = Moment { wall: START, mono: Duration::ZERO };
+        TRUE_TIME.with_borrow(|clock| clock.as_ref().map_or(stopped, Clock::now))
+    }
+}
