@@ -9,7 +9,7 @@
 //! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
 //! a handshake of the sender's own would leave the reader in the sender's session.
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
@@ -26,7 +26,7 @@ use crate::engine::{Payload, Standing, TRIP_COOKIE};
 use crate::health::{Surface, Verdict};
 use crate::id::SessionId;
 use crate::policy::ClientUat;
-use crate::respond::reader;
+use crate::respond::{asked, reader};
 use crate::snapshot::Snapshot;
 use crate::token::{InvalidToken, TokenKind, cookie};
 use crate::verify::Verified;
@@ -35,8 +35,6 @@ use crate::verify::Verified;
 #[derive(Debug)]
 pub(crate) struct Visits {
     pub(crate) site: Site,
-    /// `https` where the instance is for production: nothing else tells this process.
-    pub(crate) scheme: &'static str,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
 }
@@ -239,13 +237,8 @@ impl Gate {
 
     /// The address that was asked for, before routers took their part of it.
     pub(super) fn address<B>(&self, request: &Request<B>) -> Option<Url> {
-        let original = request.extensions().get::<axum::extract::OriginalUri>();
-        let uri = original.map_or(request.uri(), |original| &original.0);
-        let scheme = uri.scheme_str().unwrap_or(self.visits.scheme);
-        let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = uri.authority().map(http::uri::Authority::as_str).or(named)?;
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        Url::parse(&format!("{scheme}://{host}{path}")).ok()
+        let scheme = self.answers.scheme;
+        asked(request.uri(), request.headers(), request.extensions(), scheme)
     }
 }
 
