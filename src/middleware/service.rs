@@ -56,6 +56,10 @@ impl Judged {
         matches!(self.passage, Passage::Closed(_))
     }
 
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self.passage, Passage::Closed(Rejection::Revoked))
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth()))
     }
@@ -85,7 +89,7 @@ impl Gate {
         let mut judged = Judged::from(self.weigh(request, believed, scene));
         if !matches!(judged.passage, Passage::Wait(_)) {
             scene.renewable = self.is_renewable(request, &token, believed, &judged);
-            if self.is_visit(request) {
+            if self.is_visit(request, &token) {
                 judged = self.visit(request, judged, scene);
             } else if scene.renewable {
                 judged = self.renew(request, judged, scene);

@@ -9,7 +9,7 @@
 //! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
 //! a handshake of the sender's own would leave the reader in the sender's session.
 
-use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
@@ -28,7 +28,7 @@ use crate::id::SessionId;
 use crate::policy::ClientUat;
 use crate::respond::{asked, reader};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, TokenKind, cookie};
+use crate::token::{InvalidToken, Located, TokenKind, cookie};
 use crate::verify::Verified;
 
 /// How browsers are sent to Clerk and taken back.
@@ -52,11 +52,12 @@ pub(super) struct Scene<'a> {
 }
 
 impl Gate {
-    /// Whether the request shows a page, and may be sent to Clerk.
-    pub(super) fn is_visit<B>(&self, request: &Request<B>) -> bool {
+    /// Whether the request shows a page, and may be sent to Clerk. A password in front of a whole site
+    /// is no token, and changes nothing.
+    pub(super) fn is_visit<B>(&self, request: &Request<B>, token: &Located<'_>) -> bool {
         self.visits.handshakes
             && *request.method() == Method::GET
-            && !request.headers().contains_key(AUTHORIZATION)
+            && !matches!(token, Located::Header(_))
             && reader(request.method(), request.headers()) == Reader::Document
     }
 
@@ -189,6 +190,10 @@ impl Gate {
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+            }
+            // Nobody is sent on from here, and the next sign-in must not find the count used up.
+            _ if plain.is_revoked() && context.redirects > 0.0 => {
+                Judged { cookies: vec![FORGET_COUNT], ..plain }
             }
             _ if worth && answer.exhausted => {
                 Passage::Closed(Rejection::Stuck(snag(answer))).into()
