@@ -34,7 +34,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_SECRET_KEY` | lets the Backend API be watched, and be a second source of keys | neither |
 /// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
 /// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to | any |
-/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in | they get a 401 page |
+/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in, with the way back as `redirect_url` | they get a 401 page |
 /// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: an address, or a path of this application, as `/__clerk`. An address is asked by this process too | its own host |
 /// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API, and browsers too if there is no proxy | its own host |
 /// | `CLERK_IS_SATELLITE` * | `true` for an application that shares the sessions of a primary one on another domain; takes `CLERK_DOMAIN` or `CLERK_PROXY_URL`, and in development the primary's whole `CLERK_SIGN_IN_URL` | it is the primary |
@@ -169,7 +169,8 @@ impl ClerkConfig {
         self
     }
 
-    /// Where to send people who are not signed in: an address, or a path of the application.
+    /// Where to send people who are not signed in: an address, or a path of the application. The page
+    /// that they asked for goes along as `redirect_url`, unless the address names one itself.
     #[must_use]
     pub fn sign_in_url(mut self, url: impl Into<String>) -> Self {
         self.sign_in_url = Some(url.into());
