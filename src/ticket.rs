@@ -65,6 +65,11 @@ impl TicketKeys {
         keys.collect::<Result<_, _>>().map(Self)
     }
 
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Makes a ticket.
     #[must_use]
     pub fn seal(&self, ticket: Ticket, bound: Bound<'_>) -> String {

@@ -17,7 +17,7 @@ use http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::account::{self, Account};
+use crate::account::{self, Doors};
 use crate::outcome::SESSION_FIELD;
 use crate::user::PlainUser;
 
@@ -29,6 +29,7 @@ const KEPT: usize = 20;
 pub(crate) fn protected(clerk: &ClerkResilience, notes: Notes) -> Router {
     let form = clerk.policy(RoutePolicy::required().grace(GraceAccess::Full));
     let acting = writing().route("/sign-out", post(sign_out));
+    let acting = acting.layer(Extension(clerk.clone()));
     let routes = reading().route_layer(clerk.clone()).merge(acting.route_layer(form));
     let open = Router::new().route("/signed-out", get(account::signed_out));
     routes.with_state(notes).merge(open).merge(clerk.routes())
@@ -88,7 +89,7 @@ async fn me(visitor: Visitor) -> Response {
 
 async fn page(
     visitor: Visitor,
-    account: Option<Extension<Account>>,
+    doors: Option<Extension<Doors>>,
     State(notes): State<Notes>,
 ) -> Response {
     let item = |note: &String| format!("<li>{}</li>", escape(note));
@@ -105,21 +106,27 @@ async fn page(
     let html = PAGE
         .replace("{notice}", notice)
         .replace("{user}", &escape(&visitor.user))
-        .replace("{account}", &controls(&visitor, account.as_deref()))
+        .replace("{account}", &controls(&visitor, doors.as_deref()))
         .replace("{notes}", &list);
     ([(SESSION_FIELD, visitor.session())], Html(html)).into_response()
 }
 
 /// The button to sign out, and what keeps the token fresh, for those whose browser holds it.
-fn controls(visitor: &Visitor, account: Option<&Account>) -> String {
-    let (Some(account), Some(session)) = (account, &visitor.session) else { return String::new() };
-    include_str!("controls.html").replace("{tokens}", &escape(account.tokens(session).as_str()))
+fn controls(visitor: &Visitor, doors: Option<&Doors>) -> String {
+    let (Some(doors), Some(session)) = (doors, &visitor.session) else { return String::new() };
+    include_str!("controls.html").replace("{tokens}", &escape(doors.tokens(session).as_str()))
 }
 
-async fn sign_out(visitor: Visitor, account: Option<Extension<Account>>) -> Response {
-    match (account, visitor.session) {
-        (Some(Extension(account)), Some(session)) => account.sign_out(session).await,
-        _ => StatusCode::NOT_FOUND.into_response(),
+/// Ends the session here from the next request on, and at Clerk as soon as it answers. In an outage
+/// Clerk would otherwise take the browser back in afterwards.
+async fn sign_out(
+    auth: Auth,
+    doors: Option<Extension<Doors>>,
+    Extension(clerk): Extension<ClerkResilience>,
+) -> Response {
+    match doors {
+        Some(_) => (clerk.sign_out(&auth), Redirect::to("./signed-out")).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -22,8 +22,8 @@ pub(crate) fn by_host(stage: &Arc<Stage>) -> Router {
             if !is_own(request.headers()) {
                 return desk.oneshot(request).await;
             }
-            let (router, account) = stage.own().await;
-            request.extensions_mut().insert(account);
+            let [router, _] = stage.routers().await;
+            request.extensions_mut().insert(stage.doors.clone());
             router.oneshot(request).await
         }
     }))

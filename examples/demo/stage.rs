@@ -17,7 +17,7 @@ use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 use url::Url;
 
-use crate::account::{Account, Doors};
+use crate::account::Doors;
 use crate::address::Address;
 use crate::app::Notes;
 use crate::browser::{self, Browser, Kind};
@@ -93,20 +93,6 @@ impl Stage {
 
     pub(crate) async fn routers(&self) -> [Router; 2] {
         [self.protected.read().await.router.clone(), self.plain.clone()]
-    }
-
-    /// What a browser that holds its own session meets.
-    pub(crate) async fn own(&self) -> (Router, Account) {
-        let protected = self.protected.read().await;
-        let account = Account {
-            clerk: protected.clerk.clone(),
-            doors: self.doors.clone(),
-            upstream: Arc::new(self.wires[0].clone()),
-            backend_api: self.sim.backend_api_url(),
-            publishable: self.sim.publishable_key().clone(),
-            secret: self.sim.secret_key().clone(),
-        };
-        (protected.router.clone(), account)
     }
 
     /// Ada uses both applications, once a second.

@@ -5,6 +5,8 @@ use http::header::{HOST, HeaderName};
 use url::Url;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Whether a satellite has asked its primary application.
+pub(super) const SYNCED: &str = "__clerk_synced";
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The address with the origin that the browser sees: the first value of `X-Forwarded-Proto` and of
@@ -37,6 +39,18 @@ fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
+}
+
+/// The address without what a handshake left in it.
+pub(crate) fn clean_address(address: &Url) -> Url {
+    without(address, &super::resolve::MARKS)
+}
+
+/// The address of a satellite's page that is to ask its primary application once more.
+pub(crate) fn synced_anew(address: &Url) -> Url {
+    let mut changed = without(address, &[SYNCED]);
+    changed.query_pairs_mut().append_pair(SYNCED, "false");
+    changed
 }
 
 /// The address without these query parameters.

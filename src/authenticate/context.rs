@@ -6,13 +6,10 @@ use http::header::{ACCEPT, HeaderName, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::address::{param, public_address};
+use super::address::{SYNCED, clean_address, param, public_address};
 use super::site::Site;
 use crate::clock::Timestamp;
 use crate::token::{CookieJar, bearer, leading_number};
-
-/// Whether a satellite has asked its primary application.
-const SYNCED: &str = "__clerk_synced";
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -117,7 +114,7 @@ impl<'a> Context<'a> {
     /// The address without what a handshake left in it.
     #[must_use]
     pub fn clean_address(&self) -> Url {
-        super::address::without(&self.address, &super::resolve::MARKS)
+        clean_address(&self.address)
     }
 
     /// Where to go on after a handshake. An address of a satellite then says that it asked, unless

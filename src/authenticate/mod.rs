@@ -48,6 +48,7 @@ use url::Url;
 
 pub use accepts::Accepts;
 pub use address::public_address;
+pub(crate) use address::{clean_address, synced_anew};
 pub use context::{Carrier, Context, Head};
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;

@@ -227,7 +227,7 @@ impl Site {
         self.key.kind() != InstanceKind::Production
     }
 
-    pub(super) fn is_satellite(&self) -> bool {
+    pub(crate) fn is_satellite(&self) -> bool {
         self.satellite
     }
 

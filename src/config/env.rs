@@ -55,15 +55,17 @@ impl ClerkConfig {
         config.authorized_parties = vars.list("CLERK_AUTHORIZED_PARTIES")?;
         config.sign_in_url = vars.public("CLERK_SIGN_IN_URL").map(|(_, text)| text);
         config.site = vars.site(config.site)?;
+        config.grace = vars.grace()?;
+        config.tickets = vars.tickets()?;
         config.state_dir = vars.get("CLERK_RESILIENCE_STATE_DIR").map(PathBuf::from);
         Ok(config)
     }
 }
 
-struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
+pub(super) struct Vars<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl Vars<'_> {
-    fn get(&self, name: &str) -> Option<String> {
+    pub(super) fn get(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|text| !text.trim().is_empty())
     }
 

@@ -3,6 +3,7 @@
 mod address;
 mod env;
 mod error;
+mod grace;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use self::error::invalid;
 use crate::authenticate::{Proxy, Site};
 use crate::jwks::{KeySet, PemError};
 use crate::key::{PublishableKey, SecretKey};
+use crate::policy::GracePolicy;
+use crate::ticket::TicketKeys;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
@@ -31,7 +34,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_SECRET_KEY` | lets the Backend API be watched, and be a second source of keys | neither |
 /// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
 /// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to | any |
-/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in | they get a 401 page |
+/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in, with the way back as `redirect_url` | they get a 401 page |
 /// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: an address, or a path of this application, as `/__clerk`. An address is asked by this process too | its own host |
 /// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API, and browsers too if there is no proxy | its own host |
 /// | `CLERK_IS_SATELLITE` * | `true` for an application that shares the sessions of a primary one on another domain; takes `CLERK_DOMAIN` or `CLERK_PROXY_URL`, and in development the primary's whole `CLERK_SIGN_IN_URL` | it is the primary |
@@ -40,6 +43,15 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
 /// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
 /// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
+///
+/// | `CLERK_RESILIENCE_GRACE` | `off`, `report-only` (the bounds of `balanced`, evaluated and logged, with no effect), `balanced` or `available`; see [`GracePolicy`] | off |
+/// | `CLERK_RESILIENCE_MAX_GRACE` | how long after its `exp` a token may be honoured, as `60min`; `0` for not at all, at most 24 hours | the preset's |
+/// | `CLERK_RESILIENCE_GRACE_BUDGET` | outage time with grace, per episode, as `2h` | the preset's |
+/// | `CLERK_RESILIENCE_GRACE_DAY_BUDGET` | outage time with grace, in any 24 hours | the preset's |
+/// | `CLERK_RESILIENCE_TICKET_KEYS` | comma-separated keys of tickets, the newest first, as `openssl rand -base64 32` makes them; see [`Builder::tickets`](crate::Builder::tickets) | no tickets |
+///
+/// What [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets) choose
+/// counts, whatever the variables say. A bound without a preset is an error.
 ///
 /// A variable that is empty counts as not set. Those with an asterisk are also read with the prefixes
 /// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
@@ -57,6 +69,8 @@ pub struct ClerkConfig {
     pub(crate) authorized_parties: Vec<String>,
     pub(crate) sign_in_url: Option<String>,
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) grace: GracePolicy,
+    pub(crate) tickets: Option<TicketKeys>,
 }
 
 impl ClerkConfig {
@@ -77,6 +91,8 @@ impl ClerkConfig {
             authorized_parties: Vec::new(),
             sign_in_url: None,
             state_dir: None,
+            grace: GracePolicy::disabled(),
+            tickets: None,
         }
     }
 
@@ -153,7 +169,8 @@ impl ClerkConfig {
         self
     }
 
-    /// Where to send people who are not signed in: an address, or a path of the application.
+    /// Where to send people who are not signed in: an address, or a path of the application. The page
+    /// that they asked for goes along as `redirect_url`, unless the address names one itself.
     #[must_use]
     pub fn sign_in_url(mut self, url: impl Into<String>) -> Self {
         self.sign_in_url = Some(url.into());

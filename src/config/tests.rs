@@ -142,3 +142,87 @@ fn a_proxy_is_asked_by_address_and_left_to_browsers_by_path() {
     assert!(fapi.browsers_site().has_proxy());
     assert_eq!(fapi.issuers(), ["https://clerk.clerk.dev"]);
 }
+
+const GRACE: &str = "CLERK_RESILIENCE_GRACE";
+const MAX_GRACE: &str = "CLERK_RESILIENCE_MAX_GRACE";
+const BUDGET: &str = "CLERK_RESILIENCE_GRACE_BUDGET";
+const DAY_BUDGET: &str = "CLERK_RESILIENCE_GRACE_DAY_BUDGET";
+const BOUNDS: [&str; 3] = [MAX_GRACE, BUDGET, DAY_BUDGET];
+
+fn grace(vars: &[(&str, &str)]) -> Result<GracePolicy, String> {
+    config(&[&[KEY], vars].concat()).map(|config| config.grace)
+}
+
+#[test]
+fn grace_is_what_the_variable_says_and_off_without_it() {
+    for (text, policy) in [
+        ("", GracePolicy::disabled()),
+        ("off", GracePolicy::disabled()),
+        ("report-only", GracePolicy::balanced().report_only()),
+        ("balanced", GracePolicy::balanced()),
+        (" Available ", GracePolicy::available()),
+    ] {
+        assert_eq!(grace(&[(GRACE, text)]), Ok(policy), "{text:?}");
+    }
+    assert_eq!(grace(&[]), Ok(GracePolicy::disabled()));
+    for text in ["0", "false", "true", "on", "60min", "strict", "report_only"] {
+        let error = grace(&[(GRACE, text)]).expect_err(text);
+        assert!(error.starts_with(GRACE) && error.contains("balanced"), "{error}");
+    }
+}
+
+#[test]
+fn bounds_of_grace_are_spans_and_each_mistake_names_its_variable() {
+    let vars = [(GRACE, "balanced"), (MAX_GRACE, "5min"), (BUDGET, "1h"), (DAY_BUDGET, "90min")];
+    let expected =
+        GracePolicy::balanced().max_grace("5min").episode_budget("1h").day_budget("90min");
+    assert_eq!(grace(&vars), Ok(expected));
+    for name in BOUNDS {
+        for text in ["5", "false", "-5m", "1.5", "∞", "unlimited", "60 minuets"] {
+            let error = grace(&[(GRACE, "available"), (name, text)]).expect_err(text);
+            assert!(error.starts_with(name) && error.contains("unit"), "{name} {text}: {error}");
+        }
+        for text in ["25h", "5000000000years"] {
+            let error = grace(&[(GRACE, "available"), (name, text)]).expect_err(text);
+            assert!(error.starts_with(name) && error.contains("24 hours"), "{name}: {error}");
+        }
+        let unset = grace(&[(GRACE, "available"), (name, " ")]);
+        assert_eq!(unset, Ok(GracePolicy::available()), "{name}");
+    }
+    let error =
+        grace(&[(GRACE, "balanced"), (BUDGET, "2h"), (DAY_BUDGET, "1h")]).expect_err("more");
+    assert!(error.contains(BUDGET) && error.contains(DAY_BUDGET), "{error}");
+}
+
+#[test]
+fn zero_is_no_grace_at_all() {
+    for zero in ["0", "0s", " 0min "] {
+        let policy = grace(&[(GRACE, "balanced"), (MAX_GRACE, zero)]).expect(zero);
+        assert!(policy.max_grace.is_zero(), "{zero:?}");
+    }
+}
+
+#[test]
+fn a_bound_without_grace_is_a_contradiction() {
+    for name in BOUNDS {
+        for off in [&[][..], &[(GRACE, "off")], &[(GRACE, "")]] {
+            let error = grace(&[off, &[(name, "5min")]].concat()).expect_err(name);
+            assert!(error.contains("do not fit together"), "{error}");
+            assert!(error.contains(name) && error.contains(GRACE), "{error}");
+        }
+    }
+}
+
+#[test]
+fn keys_of_tickets_are_read_and_a_bad_one_is_not_shown() {
+    let name = "CLERK_RESILIENCE_TICKET_KEYS";
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let two = config(&[KEY, (name, &format!("{key}, {key}"))]).expect("keys");
+    assert_eq!(two.tickets.map(|keys| keys.count()), Some(2));
+    assert!(config(&[KEY, (name, " ")]).expect("unset").tickets.is_none());
+    for text in ["0", "b29wc19zZWNyZXQ=", ",", &format!("{key},")] {
+        let error = config(&[KEY, (name, text)]).expect_err(text);
+        assert!(error.starts_with(name) && error.contains("openssl"), "{error}");
+        assert!(!error.contains("b29wc19z"), "{error}");
+    }
+}

@@ -1,7 +1,10 @@
 //! What shows without asking anybody.
 
+use humantime::format_duration;
+
 use super::finding::Finding;
 use crate::config::ClerkConfig;
+use crate::policy::GraceMode;
 use crate::store::StateDir;
 
 pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
@@ -33,7 +36,38 @@ pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
         ));
     }
     findings.push(state_dir(config));
+    findings.push(grace(config));
+    findings.extend(config.tickets.as_ref().map(|keys| {
+        Finding::fine(
+            "tickets",
+            format!("CLERK_RESILIENCE_TICKET_KEYS holds {} of them.", keys.count()),
+        )
+    }));
     findings
+}
+
+/// What the variables choose; the application may choose something else in its code.
+fn grace(config: &ClerkConfig) -> Finding {
+    let policy = &config.grace;
+    let effect = match policy.mode {
+        GraceMode::Disabled => {
+            return Finding::note(
+                "grace",
+                "CLERK_RESILIENCE_GRACE is off. Unless the application chooses grace in its code, expired sessions are answered 503 while Clerk is down.",
+                "Set it to report-only to see in the log what grace would do.",
+            );
+        }
+        GraceMode::ReportOnly => "only logged",
+        GraceMode::Enabled => "given",
+    };
+    let [token, episode, day] =
+        [policy.max_grace, policy.episode_budget, policy.day_budget].map(format_duration);
+    Finding::fine(
+        "grace",
+        format!(
+            "Unless the application chooses otherwise, grace is {effect}: for {token} after a token's exp, for {episode} an episode, and for {day} in 24 hours."
+        ),
+    )
 }
 
 fn state_dir(config: &ClerkConfig) -> Finding {

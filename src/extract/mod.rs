@@ -35,7 +35,8 @@ impl AuthRejection {
                 "a handler takes a session, but its route is not behind the layer: add .route_layer(clerk.clone()) below it"
             );
         }
-        Self { rejection, answers, shape: Shape::of(&parts.method, &parts.headers) }
+        let shape = answers.shape_of_parts(parts);
+        Self { rejection, answers, shape }
     }
 
     /// The reason.
@@ -55,7 +56,7 @@ impl std::error::Error for AuthRejection {}
 
 impl IntoResponse for AuthRejection {
     fn into_response(self) -> Response {
-        self.answers.reject(self.rejection, self.shape)
+        self.answers.reject(self.rejection, &self.shape)
     }
 }
 

@@ -16,7 +16,7 @@ use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Rejection, Unavailable};
 use crate::outcome::Outcome;
-use crate::respond::{Shape, detour};
+use crate::respond::detour;
 
 pin_project! {
     /// The future of [`Authenticate`](super::Authenticate).
@@ -133,19 +133,19 @@ where
     S: Service<Request<B>>,
 {
     let Judged { passage, cookies, terms } = gate.judge(&request, &heard);
-    let shape = Shape::of(request.method(), request.headers());
+    let shape = gate.answers.shape(&request);
     let response = match passage {
         Passage::Open(outcome) => {
             let after = After::of(&request, &outcome, cookies, terms.as_ref());
             admit(&mut request, outcome, terms);
             return Kind::Inner { future: service.call(request), after };
         }
-        Passage::Closed(rejection) => gate.reject(rejection, shape),
+        Passage::Closed(rejection) => gate.reject(rejection, &shape),
         Passage::Detour(location) => detour(location),
         Passage::Wait(wait) if !heard.has(&wait) => {
             return wait_for(wait, heard, gate, service, request);
         }
-        Passage::Wait(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), shape),
+        Passage::Wait(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), &shape),
     };
     Kind::Answered { response: Some(with_cookies(response, cookies)) }
 }
@@ -158,7 +158,7 @@ impl After {
         terms: Option<&Terms>,
     ) -> Self {
         let tenancy = terms.map(|terms| {
-            let shape = Shape::of(request.method(), request.headers());
+            let shape = outcome.answers.shape(request);
             let (terms, answers) = (terms.clone(), Arc::clone(&outcome.answers));
             Box::new(Tenancy { terms, answers, shape })
         });

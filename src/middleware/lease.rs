@@ -172,7 +172,7 @@ impl Tenancy {
                 "refused an upgrade in grace, since its handler would not end it in time: take a Lease and hold it"
             );
             let denied = Unavailable::GraceDenied(GraceDenial::Unbounded);
-            return self.answers.reject(Rejection::Unavailable(denied), self.shape);
+            return self.answers.reject(Rejection::Unavailable(denied), &self.shape);
         }
         let streams = response.body().size_hint().exact().is_none();
         if upgrades || !streams {

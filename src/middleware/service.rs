@@ -20,7 +20,7 @@ use crate::engine::{Examined, Shared, Signal};
 use crate::origin::is_same_origin;
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
-use crate::respond::{Answers, Shape, detour, reader};
+use crate::respond::{Answers, Shape, detour, original, reader};
 use crate::token::{Located, Timing};
 
 /// Everything that decides about a request; one `Arc` for each policy.
@@ -56,6 +56,10 @@ impl Judged {
         matches!(self.passage, Passage::Closed(_))
     }
 
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self.passage, Passage::Closed(Rejection::Revoked))
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth()))
     }
@@ -85,13 +89,16 @@ impl Gate {
         let mut judged = Judged::from(self.weigh(request, believed, scene));
         if !matches!(judged.passage, Passage::Wait(_)) {
             scene.renewable = self.is_renewable(request, &token, believed, &judged);
-            if self.is_visit(request) {
+            if self.is_visit(request, &token) {
                 judged = self.visit(request, judged, scene);
             } else if scene.renewable {
                 judged = self.renew(request, judged, scene);
             }
         }
         judged.cookies.extend(self.ticket(request, &token, &examined, &judged, now));
+        if judged.is_fresh() {
+            judged.cookies.extend(self.answers.arrived(request.method(), request.headers()));
+        }
         judged.terms = self.terms(request, believed, &judged, scene);
         self.record(request, believed, &judged, scene);
         drop(known);
@@ -194,9 +201,14 @@ impl Gate {
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             public: self.is_public(request),
-            may_sign_in: !timely && self.answers.may_sign_in(request.uri().path(), headers),
+            may_sign_in: !timely && self.may_sign_in(request),
             settled,
         }
+    }
+
+    fn may_sign_in<B>(&self, request: &Request<B>) -> bool {
+        let asked = original(request.uri(), request.extensions());
+        self.answers.may_sign_in(asked.path(), request.headers())
     }
 
     /// Public paths are those of the whole application, so they are compared with the path before
@@ -205,8 +217,7 @@ impl Gate {
         if self.public.is_empty() {
             return false;
         }
-        let original = request.extensions().get::<axum::extract::OriginalUri>();
-        self.public.contains(original.map_or(request.uri(), |original| &original.0).path())
+        self.public.contains(original(request.uri(), request.extensions()).path())
     }
 
     fn account(&self, passage: &Passage) {
@@ -243,7 +254,7 @@ impl Gate {
     }
 
     /// The response for a rejection.
-    pub(super) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
+    pub(super) fn reject(&self, rejection: Rejection, shape: &Shape) -> Response {
         self.answers.reject(rejection, shape)
     }
 }
@@ -304,8 +315,8 @@ where
                 return ResponseFuture::inner(self.inner.call(request), after);
             }
             Passage::Closed(rejection) => {
-                let shape = Shape::of(request.method(), request.headers());
-                let response = self.gate.reject(rejection, shape);
+                let shape = self.gate.answers.shape(&request);
+                let response = self.gate.reject(rejection, &shape);
                 return ResponseFuture::answered(response, judged.cookies);
             }
             Passage::Detour(location) => {

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
+use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
@@ -33,9 +33,9 @@ use crate::engine::{Payload, Standing, TRIP_COOKIE};
 use crate::health::{Surface, Verdict};
 use crate::id::SessionId;
 use crate::policy::ClientUat;
-use crate::respond::reader;
+use crate::respond::{asked, reader};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, TokenKind, cookie};
+use crate::token::{InvalidToken, Located, TokenKind, cookie};
 use crate::verify::Verified;
 
 /// A Backend API that failed within this time is not relied on.
@@ -47,8 +47,6 @@ const COUNTED: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(crate) struct Visits {
     pub(crate) site: Site,
-    /// `https` where the instance is for production: nothing else tells this process.
-    pub(crate) scheme: &'static str,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
     pub(crate) nonces: Nonces,
@@ -67,11 +65,12 @@ pub(super) struct Scene<'a> {
 }
 
 impl Gate {
-    /// Whether the request shows a page, and may be sent to Clerk.
-    pub(super) fn is_visit<B>(&self, request: &Request<B>) -> bool {
+    /// Whether the request shows a page, and may be sent to Clerk. A password in front of a whole site
+    /// is no token, and changes nothing.
+    pub(super) fn is_visit<B>(&self, request: &Request<B>, token: &Located<'_>) -> bool {
         self.visits.handshakes
             && *request.method() == Method::GET
-            && !request.headers().contains_key(AUTHORIZATION)
+            && !matches!(token, Located::Header(_))
             && reader(request.method(), request.headers()) == Reader::Document
     }
 
@@ -209,6 +208,10 @@ impl Gate {
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
+            // Nobody is sent on from here, and the next sign-in must not find the count used up.
+            _ if plain.is_revoked() && context.redirects > 0.0 => {
+                Judged { cookies: vec![FORGET_COUNT], ..plain }
+            }
             _ if worth && answer.exhausted && is_uneasy(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
@@ -259,13 +262,8 @@ impl Gate {
 
     /// The address that was asked for, before routers took their part of it.
     pub(super) fn address<B>(&self, request: &Request<B>) -> Option<Url> {
-        let original = request.extensions().get::<axum::extract::OriginalUri>();
-        let uri = original.map_or(request.uri(), |original| &original.0);
-        let scheme = uri.scheme_str().unwrap_or(self.visits.scheme);
-        let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = uri.authority().map(http::uri::Authority::as_str).or(named)?;
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        Url::parse(&format!("{scheme}://{host}{path}")).ok()
+        let scheme = self.answers.scheme;
+        asked(request.uri(), request.headers(), request.extensions(), scheme)
     }
 }
 

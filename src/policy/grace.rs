@@ -62,7 +62,8 @@ pub struct GracePolicy {
 }
 
 impl GracePolicy {
-    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses.
+    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses, unless variables say
+    /// otherwise.
     #[must_use]
     pub fn disabled() -> Self {
         Self { mode: GraceMode::Disabled, ..Self::balanced() }
@@ -139,7 +140,7 @@ impl GracePolicy {
         self
     }
 
-    /// Outage time during which grace is given, per episode.
+    /// Outage time during which grace is given, per episode; at most 24 hours.
     #[must_use]
     pub fn episode_budget(mut self, span: impl Into<Span>) -> Self {
         self.episode_budget = self.read("episode_budget", span.into());
@@ -226,9 +227,14 @@ impl GracePolicy {
         if let Some((option, error)) = self.faults.first() {
             return Err(PolicyError::Span { option, source: error.clone() });
         }
-        if self.max_grace > MAX_GRACE {
+        let long = [
+            ("max_grace", self.max_grace),
+            ("episode_budget", self.episode_budget),
+            ("day_budget", self.day_budget),
+        ];
+        if let Some((option, _)) = long.into_iter().find(|(_, span)| *span > MAX_GRACE) {
             let problem = "no grace is longer than 24 hours; choose less";
-            return Err(PolicyError::Bound { option: "max_grace", problem });
+            return Err(PolicyError::Bound { option, problem });
         }
         if self.bridge > MAX_BRIDGE {
             let problem = "it is an allowance for clocks, not a grace; choose at most 60 s";
@@ -343,6 +349,8 @@ mod tests {
         let day = Duration::from_secs(24 * 60 * 60);
         for (policy, names) in [
             (GracePolicy::balanced().max_grace(day * 2), vec!["max_grace", "24 hours"]),
+            (GracePolicy::balanced().episode_budget(day * 2), vec!["episode_budget", "24 hours"]),
+            (GracePolicy::balanced().day_budget("1month"), vec!["day_budget", "24 hours"]),
             (GracePolicy::balanced().bridge("61s"), vec!["bridge", "60 s"]),
             (
                 GracePolicy::balanced().episode_budget("2h").day_budget("1h"),

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use url::Url;
-
 use super::ClerkResilience;
 use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
-use crate::config::ConfigError;
+use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Work};
 use crate::fetch::HttpUpstream;
@@ -17,7 +14,7 @@ use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
 use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
 use crate::probe::{Prober, Targets};
-use crate::respond::Answers;
+use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Keys, Snapshot};
 use crate::store::{OutageRecord, StateDir};
@@ -35,7 +32,11 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         Some(upstream) => upstream,
         None => Arc::new(HttpUpstream::new().map_err(ConfigError::Client)?),
     };
-    let sign_in = choices.config.sign_in_url.as_deref().map(sign_in_address).transpose()?;
+    let sign_in = choices.config.sign_in_url.as_deref();
+    let sign_in = sign_in.map(|text| sign_in_address(text, &choices.config)).transpose()?;
+    let production = choices.config.publishable_key.kind() == InstanceKind::Production;
+    // Nothing else tells this process.
+    let scheme = if production { "https" } else { "http" };
     let (instance, now) = (choices.config.publishable_key.issuer(), clock.now());
     let (dir, inherited) = inherit(&choices, &instance, now.wall);
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
@@ -87,7 +88,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     };
     let gate = Gate {
         shared: Arc::new(shared),
-        answers: Arc::new(Answers { sign_in, ..choices.answers }),
+        answers: Arc::new(Answers { sign_in, scheme, ..choices.answers }),
         route: choices.route,
         public,
         visits: Arc::new(visits),
@@ -120,10 +121,8 @@ fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
 
 fn visits(choices: &Builder) -> Visits {
     let config = &choices.config;
-    let production = config.publishable_key.kind() == InstanceKind::Production;
     Visits {
         site: config.browsers_site().nonces(config.secret_key.is_some()),
-        scheme: if production { "https" } else { "http" },
         handshakes: choices.handshakes,
         client_uat: choices.client_uat,
         nonces: Nonces::default(),
@@ -142,9 +141,9 @@ fn inherit(choices: &Builder, instance: &str, now: Timestamp) -> (Option<StateDi
     }
 }
 
-fn sign_in_address(text: &str) -> Result<HeaderValue, ConfigError> {
-    let ok = text.starts_with('/') || Url::parse(text).is_ok_and(|url| url.has_host());
-    HeaderValue::try_from(text).ok().filter(|_| ok).ok_or_else(|| ConfigError::Invalid {
+fn sign_in_address(text: &str, config: &ClerkConfig) -> Result<SignIn, ConfigError> {
+    let sign_in = SignIn::parse(text, config.browsers_site().is_satellite());
+    sign_in.ok_or_else(|| ConfigError::Invalid {
         name: "CLERK_SIGN_IN_URL".to_owned(),
         problem: "it must be an address such as https://accounts.example.com/sign-in, or a path"
             .to_owned(),

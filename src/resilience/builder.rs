@@ -51,8 +51,9 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(config: ClerkConfig) -> Self {
         Self {
+            grace: config.grace.clone(),
+            tickets: config.tickets.clone(),
             config,
-            grace: GracePolicy::disabled(),
             route: RoutePolicy::required(),
             public: Ok(PublicPaths::default()),
             azp: AzpPolicy::IfPresent,
@@ -68,12 +69,12 @@ impl Builder {
             handshakes: true,
             client_uat: ClientUat::default(),
             deny_list: DenyList::Own,
-            tickets: None,
             recorder: None,
         }
     }
 
-    /// The bounds of grace. Default: [`GracePolicy::disabled`].
+    /// The bounds of grace. Default: what `CLERK_RESILIENCE_GRACE` and its companions say, else
+    /// [`GracePolicy::disabled`]. This choice replaces all of theirs.
     pub fn grace(mut self, policy: GracePolicy) -> Self {
         self.grace = policy;
         self
@@ -205,7 +206,8 @@ impl Builder {
 
     /// Gives browsers a ticket, a cookie under a MAC, as evidence that their session was seen valid;
     /// it counts as the ledger does, in every process that has the keys. For applications on several
-    /// machines that do not share a state directory.
+    /// machines that do not share a state directory. Default: the keys in `CLERK_RESILIENCE_TICKET_KEYS`,
+    /// which this choice replaces; without any, no tickets.
     pub fn tickets(mut self, keys: TicketKeys) -> Self {
         self.tickets = Some(keys);
         self

@@ -48,7 +48,8 @@ pub struct ClerkResilience {
 
 impl ClerkResilience {
     /// The complete and safe layer: tokens are verified here, old keys are tolerated, what cannot be
-    /// told is an honest 503, and grace is off. Starts the driver on the present runtime.
+    /// told is an honest 503, and grace is off, unless `CLERK_RESILIENCE_GRACE` says otherwise. Starts the
+    /// driver on the present runtime.
     ///
     /// # Panics
     ///

@@ -6,7 +6,9 @@
 
 mod page;
 mod problem;
+mod sign_in;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,9 +18,12 @@ use http::header::{
     CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use url::Url;
 
 pub use page::{Page, PageText};
+pub(crate) use sign_in::{SignIn, asked, original};
 
 use crate::decide::{Reader, Rejection};
 
@@ -32,7 +37,9 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(crate) struct Answers {
     pub(crate) text: PageText,
     pub(crate) renderer: Option<Renderer>,
-    pub(crate) sign_in: Option<HeaderValue>,
+    pub(crate) sign_in: Option<SignIn>,
+    /// Of the application's addresses, where a request does not say.
+    pub(crate) scheme: &'static str,
 }
 
 /// Counts how often a visitor was sent to sign in. It lives long enough to hold however slow the
@@ -41,6 +48,8 @@ const LOOP_COOKIE: &str = "__clerk_resilience_sent";
 const LOOP_SECONDS: u32 = 300;
 /// A visitor who comes back without a session this often is told so instead.
 const LOOP_LIMIT: u8 = 3;
+const FORGET_SENT: HeaderValue =
+    HeaderValue::from_static("__clerk_resilience_sent=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
 
 /// The application's own page.
 #[derive(Clone)]
@@ -53,24 +62,15 @@ impl std::fmt::Debug for Renderer {
 }
 
 /// What of a request shapes the answer to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) reader: Reader,
     pub(crate) head: bool,
     pub(crate) htmx: bool,
     /// How often this visitor was sent to sign in lately.
     pub(crate) sent: u8,
-}
-
-impl Shape {
-    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        Self {
-            reader: reader(method, headers),
-            head: method == Method::HEAD,
-            htmx: headers.contains_key(HX_REQUEST),
-            sent: times_sent(headers),
-        }
-    }
+    /// The page to come back to after a sign-in.
+    page: Option<Url>,
 }
 
 fn times_sent(headers: &HeaderMap) -> u8 {
@@ -94,12 +94,42 @@ pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
 }
 
 impl Answers {
+    /// What of a request shapes the answer to it.
+    pub(crate) fn shape<B>(&self, request: &Request<B>) -> Shape {
+        let (method, uri) = (request.method(), request.uri());
+        self.shape_of(method, uri, request.headers(), request.extensions())
+    }
+
+    /// The same, of a request without its body.
+    pub(crate) fn shape_of_parts(&self, parts: &Parts) -> Shape {
+        self.shape_of(&parts.method, &parts.uri, &parts.headers, &parts.extensions)
+    }
+
+    fn shape_of(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Shape {
+        let reader = reader(method, headers);
+        let comes_back = self.sign_in.is_some() && reader == Reader::Document;
+        let asked = || asked(uri, headers, extensions, self.scheme);
+        Shape {
+            reader,
+            head: method == Method::HEAD,
+            htmx: headers.contains_key(HX_REQUEST),
+            sent: times_sent(headers),
+            page: comes_back.then(asked).flatten().map(|url| sign_in::page(&url, headers)),
+        }
+    }
+
     /// The response for a rejection.
-    pub(crate) fn reject(&self, rejection: Rejection, shape: Shape) -> Response {
+    pub(crate) fn reject(&self, rejection: Rejection, shape: &Shape) -> Response {
         let wait = rejection.retry_after().map(|(from, to)| fastrand::u32(from..=to));
         let mut response = match rejection {
             Rejection::SignIn => self.redirect(shape),
-            _ if shape.reader == Reader::Document => self.page(rejection, wait),
+            _ if shape.reader == Reader::Document => self.page(rejection, wait, shape),
             _ => problem::respond(rejection, wait),
         };
         *response.status_mut() = match rejection {
@@ -116,12 +146,17 @@ impl Answers {
 
     /// Whether somebody who asks for this path may be sent to sign in.
     pub(crate) fn may_sign_in(&self, path: &str, headers: &HeaderMap) -> bool {
-        let Some(address) = &self.sign_in else { return false };
-        let own = address.as_bytes().split(|b| matches!(b, b'?' | b'#')).next();
-        own != Some(path.as_bytes()) && times_sent(headers) < LOOP_LIMIT
+        let Some(sign_in) = &self.sign_in else { return false };
+        !sign_in.is_at(path) && times_sent(headers) < LOOP_LIMIT
     }
 
-    fn redirect(&self, shape: Shape) -> Response {
+    /// Whoever sees a page with a session did not come back in vain: the count begins anew.
+    pub(crate) fn arrived(&self, method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
+        let counts = self.sign_in.is_some() && reader(method, headers) == Reader::Document;
+        (counts && times_sent(headers) > 0).then_some(FORGET_SENT)
+    }
+
+    fn redirect(&self, shape: &Shape) -> Response {
         let mut response = Response::new(Body::empty());
         let count = shape.sent.saturating_add(1);
         let cookie = format!(
@@ -130,14 +165,20 @@ impl Answers {
         if let Ok(cookie) = HeaderValue::try_from(cookie) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
-        if let Some(address) = &self.sign_in {
-            response.headers_mut().insert(LOCATION, address.clone());
+        let location = self.way_to_sign_in(shape).and_then(|way| HeaderValue::try_from(&*way).ok());
+        if let Some(location) = location {
+            response.headers_mut().insert(LOCATION, location);
         }
         response
     }
 
-    fn page(&self, rejection: Rejection, wait: Option<u32>) -> Response {
-        let page = Page::new(&self.text, rejection, wait, self.sign_in.as_ref());
+    fn way_to_sign_in(&self, shape: &Shape) -> Option<Cow<'_, str>> {
+        self.sign_in.as_ref().map(|sign_in| sign_in.with_way_back(shape.page.as_ref()))
+    }
+
+    fn page(&self, rejection: Rejection, wait: Option<u32>, shape: &Shape) -> Response {
+        let sign_in = self.way_to_sign_in(shape);
+        let page = Page::new(&self.text, rejection, wait, sign_in.as_deref());
         let html = match &self.renderer {
             Some(Renderer(render)) => render(&page),
             None => page.render(),
@@ -167,7 +208,7 @@ pub(crate) fn detour(location: HeaderValue) -> Response {
 /// What an answer depends on.
 const VARIES: &str = "Accept, Authorization, Cookie, HX-Request, Origin, Sec-Fetch-Dest";
 
-fn dress(response: &mut Response, rejection: Rejection, shape: Shape, wait: Option<u32>) {
+fn dress(response: &mut Response, rejection: Rejection, shape: &Shape, wait: Option<u32>) {
     let length = axum::body::HttpBody::size_hint(response.body()).exact();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

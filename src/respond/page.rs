@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::decide::{Rejection, Snag};
 
@@ -74,7 +74,7 @@ pub struct Page<'a> {
     pub rejection: Rejection,
     /// After how many seconds the page should load itself again.
     pub refresh_after: Option<u32>,
-    /// Where to sign in.
+    /// Where to sign in, with the way back to this page.
     pub sign_in: Option<&'a str>,
 }
 
@@ -83,9 +83,8 @@ impl<'a> Page<'a> {
         text: &'a PageText,
         rejection: Rejection,
         refresh_after: Option<u32>,
-        sign_in: Option<&'a HeaderValue>,
+        sign_in: Option<&'a str>,
     ) -> Self {
-        let sign_in = sign_in.and_then(|address| address.to_str().ok());
         Self { text, rejection, refresh_after, sign_in }
     }
 

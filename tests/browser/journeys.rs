@@ -1,5 +1,7 @@
 //! When all is well.
 
+use clerk_resilience::sim::{SimFault, SimSurface};
+
 use crate::chromium::{browse, usual};
 use crate::world::{HANDSHAKE, SIGN_IN, World, sent_to};
 
@@ -21,11 +23,64 @@ fn a_stranger_signs_in_is_greeted_signs_out_and_is_a_stranger_again() {
 
         browser.press("Sign out").await;
         browser.shows("You are signed out").await;
-        assert_eq!(world.sim.sessions(), [], "Clerk knows of it");
         assert_eq!(browser.cookie("__session").await, None);
+        world.pass(2).await;
+        assert_eq!(world.sim.sessions(), [], "Clerk knows of it");
 
         browser.press("Sign in again").await;
         browser.sign_in("Ada").await;
+    });
+}
+
+#[test]
+fn whoever_returns_before_clerk_knows_of_the_sign_out_is_told_that_the_session_has_ended() {
+    let world = World::new(0);
+    browse([usual()], async |[browser]| {
+        browser.visit(&world.application).await;
+        browser.sign_in("Ada").await;
+        world.sim.break_with(SimSurface::BackendMutation, SimFault::cdn(503));
+        browser.press("Sign out").await;
+        browser.shows("You are signed out").await;
+        world.visits();
+        browser.press("Sign in again").await;
+        browser.shows("The session has ended").await;
+        assert_eq!(world.sim.sessions().len(), 1, "Clerk took the browser for signed in");
+        let visits = world.visits();
+        assert!(visits.len() <= 4, "out, back, to Clerk, and to the clean address: {visits:#?}");
+        browser.visit(&world.application).await;
+        browser.shows("The session has ended").await;
+        assert_eq!(world.visits().len(), 1, "and nowhere else");
+
+        world.sim.heal_all();
+        world.pass(70).await;
+        assert_eq!(world.sim.sessions(), []);
+        browser.press("Sign in").await;
+        browser.sign_in("Ada").await;
+    });
+}
+
+#[test]
+fn whoever_signs_in_comes_back_to_the_page_that_was_asked_for() {
+    let world = World::new(0);
+    let page = world.application.join("?from=a%26mail").expect("an address");
+    browse([usual()], async |[browser]| {
+        browser.visit(&page).await;
+        browser.sign_in("Ada").await;
+        assert_eq!(browser.address().await, page);
+    });
+}
+
+#[test]
+fn signing_in_again_and_again_is_no_loop_while_it_works() {
+    let world = World::new(0);
+    browse([usual()], async |[browser]| {
+        for _ in 0..5 {
+            browser.visit(&world.application).await;
+            browser.sign_in("Ada").await;
+            browser.press("Sign out").await;
+            browser.shows("You are signed out").await;
+            world.pass(8).await;
+        }
     });
 }
 

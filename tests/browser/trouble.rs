@@ -77,7 +77,7 @@ fn whoever_signs_out_in_an_outage_stays_signed_out_after_it() {
         world.sim.break_with(SimSurface::CLERK, SimFault::cdn(503));
         assert_eq!(world.pass(90).await, Verdict::Outage);
         browser.press("Sign out").await;
-        browser.shows("is told as soon as it does").await;
+        browser.shows("You are signed out").await;
         assert_eq!(world.sim.sessions().len(), 1, "Clerk does not know of it yet");
 
         browser.press("Sign in again").await;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use crate::account::{Account, Doors};
+use crate::account::Doors;
 use crate::app::{self, Notes};
 
 /// In such steps time goes on; every probe is over before the next.
@@ -111,7 +111,7 @@ impl House {
             application: address("notes.localhost", listener.local_addr().expect("bound").port()),
         };
         let page = sim.status_page_url().join("api/v2/summary.json").ok();
-        let config = ClerkConfig::new(key.clone())
+        let config = ClerkConfig::new(key)
             .secret_key(sim.secret_key().clone())
             .frontend_api(sim.frontend_api_url())
             .backend_api(sim.backend_api_url())
@@ -124,17 +124,9 @@ impl House {
             .upstream(sim.upstream())
             .build()
             .expect("a good configuration");
-        let account = Account {
-            clerk: clerk.clone(),
-            doors: doors.clone(),
-            upstream: Arc::new(sim.upstream()),
-            backend_api: sim.backend_api_url(),
-            publishable: key,
-            secret: sim.secret_key().clone(),
-        };
         let trail = Trail::default();
         let router = app::protected(&clerk, Notes::default())
-            .layer(Extension(account))
+            .layer(Extension(doors.clone()))
             .layer(from_fn_with_state(trail.clone(), note));
         tokio::spawn(axum::serve(listener, router).into_future());
         let house = Self { application: doors.application, sim, clerk, trail };

@@ -339,7 +339,10 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
             let redirected = expected == 307;
             assert_eq!(answer.headers.contains_key("location"), redirected, "{at}");
             if redirected {
-                assert_eq!(answer.header("location"), "https://accounts.example.com/in", "{at}");
+                assert!(
+                    answer.header("location").starts_with("https://accounts.example.com/in"),
+                    "{at}"
+                );
                 assert_eq!(answer.header("cache-control"), "no-store", "{at}");
                 assert_eq!(answer.body, "", "{at}");
                 assert!(!answer.headers.contains_key("www-authenticate"), "{at}");

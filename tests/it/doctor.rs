@@ -205,3 +205,31 @@ async fn what_each_route_demands_is_found_by_asking() {
     }
     server.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_variables_say_of_grace_is_told() {
+    let sim = SimClerk::in_memory();
+    let key = sim.publishable_key().as_str().to_owned();
+    let told = async |vars: &[(&str, &str)]| {
+        let read = |name: &str| match name {
+            "CLERK_PUBLISHABLE_KEY" => Some(key.clone()),
+            _ => vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()),
+        };
+        let config = ClerkConfig::from_vars(read).expect("good variables");
+        findings(&sim, config.frontend_api(sim.frontend_api_url())).await
+    };
+    let grace = "CLERK_RESILIENCE_GRACE";
+    let found = told(&[]).await;
+    assert_eq!(severity(&found, "grace"), Some(Severity::Note), "{found:?}");
+    assert_eq!(severity(&found, "tickets"), None);
+    let ticket = ("CLERK_RESILIENCE_TICKET_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let vars = [(grace, "balanced"), ("CLERK_RESILIENCE_MAX_GRACE", "5min"), ticket];
+    let found = told(&vars).await;
+    let words = |code: &str| {
+        let finding = found.iter().find(|finding| finding.code == code).expect(code);
+        finding.what.clone()
+    };
+    assert!(words("grace").contains("given: for 5m after"), "{}", words("grace"));
+    assert!(words("tickets").contains("1 of them"), "{}", words("tickets"));
+    assert!(!format!("{found:?}").contains("AAAA"), "{found:?}");
+}

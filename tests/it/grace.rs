@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy, Verdict};
+use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+use clerk_resilience::{
+    Builder, ClerkConfig, ClerkResilience, GraceAccess, GracePolicy, RoutePolicy, Verdict,
+};
 use http::StatusCode;
 
 use crate::support::{World, bearer, routes};
@@ -452,4 +454,47 @@ async fn g5_a_clock_that_is_set_back_gives_no_time_back() {
     world.pass(10 * 60).await;
     assert_eq!(world.clerk.verdict(), Verdict::Outage);
     refused(&world.get(&token).await);
+}
+
+/// What variables say of this Clerk, and of grace.
+fn variables(sim: &SimClerk, grace: Option<&'static str>) -> ClerkConfig {
+    let (key, secret) = (sim.publishable_key().clone(), sim.secret_key().expose().to_owned());
+    let read = |name: &str| match name {
+        "CLERK_PUBLISHABLE_KEY" => Some(key.as_str().to_owned()),
+        "CLERK_SECRET_KEY" => Some(secret.clone()),
+        "CLERK_API_URL" => Some(sim.backend_api_url().into()),
+        "CLERK_FRONTEND_API_URL" => Some(sim.frontend_api_url().into()),
+        "CLERK_RESILIENCE_STATUS_URL" => Some("off".to_owned()),
+        "CLERK_RESILIENCE_GRACE" => grace.map(str::to_owned),
+        _ => None,
+    };
+    ClerkConfig::from_vars(read).expect("good variables")
+}
+
+#[tokio::test(start_paused = true)]
+async fn variables_choose_grace_and_the_builder_has_the_last_word() {
+    type Choice = fn(Builder) -> Builder;
+    let none: Choice = |builder| builder;
+    let rows: [(Option<&str>, Choice, StatusCode); 6] = [
+        (None, none, StatusCode::SERVICE_UNAVAILABLE),
+        (Some("off"), none, StatusCode::SERVICE_UNAVAILABLE),
+        (Some("report-only"), none, StatusCode::SERVICE_UNAVAILABLE),
+        (Some("balanced"), none, StatusCode::OK),
+        (
+            Some("balanced"),
+            |builder| builder.grace(GracePolicy::disabled()),
+            StatusCode::SERVICE_UNAVAILABLE,
+        ),
+        (Some("off"), |builder| builder.grace(GracePolicy::balanced()), StatusCode::OK),
+    ];
+    for (variable, choose, status) in rows {
+        let mut world = World::unready(|builder| builder);
+        let builder = ClerkResilience::builder(variables(&world.sim, variable));
+        let builder = builder.clock(world.clock.clone()).upstream(world.sim.upstream());
+        world.clerk = choose(builder).build().expect("a good configuration");
+        world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+        world.app = crate::support::routes().route_layer(world.clerk.clone());
+        let (_, token) = world.outage().await;
+        assert_eq!(world.get(&token).await.status, status, "{variable:?}");
+    }
 }

@@ -65,6 +65,19 @@ async fn somebody_who_signed_out_elsewhere_is_signed_out_here() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_in_front_of_a_site_keeps_nobody_from_a_fresh_session() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let cookies = format!("__session={token}; __client_uat={}", uat(&session));
+    let fields = [
+        &NAVIGATION[..],
+        &[("cookie", &*cookies), ("host", "app.example.com"), ("authorization", "Basic dXNlcjpw")],
+    ];
+    let answer = world.send(anonymous("GET", "/me", &fields.concat())).await;
+    assert!(answer.header("location").contains("/v1/client/handshake"), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn programs_and_forms_are_not_sent_anywhere() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
@@ -429,4 +442,23 @@ async fn who_was_sent_to_a_failing_clerk_three_times_is_not_told_that_it_is_thei
         let told = if fails { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
         assert_eq!(world.send(browser.page("/me")).await.status, told);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_session_has_ended_is_told_so_however_often_clerk_offers_it_again() {
+    let world = world(InstanceKind::Development, |builder| builder).await;
+    let (session, token) = expired(&world).await;
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    world.clerk.revoke_session(session.id.clone());
+    for round in 0..6 {
+        let answer = browser.visit(&format!("/me?__clerk_db_jwt=dvb_{round}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{round}");
+        assert!(answer.body.contains("The session has ended"), "{round} {}", answer.body);
+    }
+    assert_eq!(browser.handshakes(), 6, "one each time that somebody comes from a sign-in");
+    world.sim.revoke(&session);
+    let new = world.sim.sign_in("user_1");
+    world.sim.set_browser_session(Some(&new));
+    let answer = browser.visit("/me?__clerk_db_jwt=dvb_new").await;
+    assert_eq!(answer.status, StatusCode::OK, "{} {:#?}", answer.body, browser.trail);
 }

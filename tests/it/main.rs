@@ -24,6 +24,7 @@ mod outage;
 mod parties;
 mod refresh;
 mod restart;
+mod sign_in;
 mod sign_out;
 mod sites;
 mod support;

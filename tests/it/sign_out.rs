@@ -115,6 +115,16 @@ async fn another_site_cannot_sign_anybody_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_that_browsers_send_by_themselves_is_no_proof_of_the_origin() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let fields = [("authorization", "Basic dXNlcjpwYXNz"), ("sec-fetch-site", "cross-site")];
+    let answer = sign_out(&world, &token, &fields).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn programs_sign_out_with_their_token_and_forms_are_led_home() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));

@@ -1,0 +1,81 @@
+//! Grace by environment: a preset, and its bounds.
+
+use super::env::Vars;
+use super::error::{ConfigError, invalid};
+use crate::policy::{GracePolicy, PolicyError};
+use crate::ticket::TicketKeys;
+
+const GRACE: &str = "CLERK_RESILIENCE_GRACE";
+const MAX_GRACE: &str = "CLERK_RESILIENCE_MAX_GRACE";
+const EPISODE: &str = "CLERK_RESILIENCE_GRACE_BUDGET";
+const DAY: &str = "CLERK_RESILIENCE_GRACE_DAY_BUDGET";
+const TICKETS: &str = "CLERK_RESILIENCE_TICKET_KEYS";
+
+impl Vars<'_> {
+    pub(super) fn grace(&self) -> Result<GracePolicy, ConfigError> {
+        let preset = self.get(GRACE);
+        let policy = match preset.as_deref().map(|text| text.trim().to_ascii_lowercase()).as_deref()
+        {
+            None | Some("off") => {
+                return self.without_bounds().map(|()| GracePolicy::disabled());
+            }
+            Some("report-only") => GracePolicy::balanced().report_only(),
+            Some("balanced") => GracePolicy::balanced(),
+            Some("available") => GracePolicy::available(),
+            Some(_) => {
+                return Err(invalid(GRACE, &"write off, report-only, balanced or available"));
+            }
+        };
+        let policy = match self.get(MAX_GRACE) {
+            Some(span) => policy.max_grace(span),
+            None => policy,
+        };
+        let policy = match self.get(EPISODE) {
+            Some(span) => policy.episode_budget(span),
+            None => policy,
+        };
+        let policy = match self.get(DAY) {
+            Some(span) => policy.day_budget(span),
+            None => policy,
+        };
+        policy.check().map_err(in_variables)?;
+        Ok(policy)
+    }
+
+    pub(super) fn tickets(&self) -> Result<Option<TicketKeys>, ConfigError> {
+        let keys = self.get(TICKETS).map(|text| TicketKeys::parse(text.trim()));
+        keys.transpose().map_err(|error| invalid(TICKETS, &error))
+    }
+
+    /// Whoever sets a bound means to have grace.
+    fn without_bounds(&self) -> Result<(), ConfigError> {
+        match [MAX_GRACE, EPISODE, DAY].into_iter().find(|name| self.get(name).is_some()) {
+            None => Ok(()),
+            Some(bound) => Err(ConfigError::Contradiction {
+                first: bound,
+                second: GRACE,
+                problem: "a bound is set, but grace is off; set CLERK_RESILIENCE_GRACE to report-only, balanced or available, or unset the bound",
+            }),
+        }
+    }
+}
+
+/// What is wrong, in the names of variables.
+fn in_variables(error: PolicyError) -> ConfigError {
+    match error {
+        PolicyError::Span { option, source } => invalid(variable(option), &source),
+        PolicyError::Bound { option, problem } => invalid(variable(option), &problem),
+        PolicyError::Contradiction { first, second, problem } => {
+            ConfigError::Contradiction { first: variable(first), second: variable(second), problem }
+        }
+    }
+}
+
+fn variable(option: &'static str) -> &'static str {
+    match option {
+        "max_grace" => MAX_GRACE,
+        "episode_budget" => EPISODE,
+        "day_budget" => DAY,
+        other => other,
+    }
+}

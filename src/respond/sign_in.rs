@@ -1,0 +1,96 @@
+//! The way to the sign-in page, and from there back to the page that was asked for.
+
+use std::borrow::Cow;
+
+use axum::extract::OriginalUri;
+use http::header::HOST;
+use http::{Extensions, HeaderMap, HeaderValue, Uri};
+use url::{Url, form_urlencoded};
+
+use crate::authenticate::{clean_address, public_address, synced_anew};
+
+/// What Clerk's sign-in pages take the way back from.
+const BACK: &str = "redirect_url";
+
+/// The sign-in page: an address, or a path of the application.
+#[derive(Clone, Debug)]
+pub(crate) struct SignIn {
+    address: String,
+    /// As far as the address tells.
+    url: Option<Url>,
+    satellite: bool,
+}
+
+impl SignIn {
+    /// `None` for what is neither an address nor a path.
+    pub(crate) fn parse(text: &str, satellite: bool) -> Option<Self> {
+        let url = Url::parse(text).ok().filter(Url::has_host);
+        let ok = (text.starts_with('/') || url.is_some()) && HeaderValue::try_from(text).is_ok();
+        ok.then(|| Self { address: text.to_owned(), url, satellite })
+    }
+
+    /// Whether this is its path.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        self.address.split(['?', '#']).next() == Some(path)
+    }
+
+    /// The address to go to. One that names a way back of its own keeps it.
+    pub(super) fn with_way_back(&self, page: Option<&Url>) -> Cow<'_, str> {
+        let (address, fragment) = match self.address.split_once('#') {
+            Some((address, fragment)) => (address, Some(fragment)),
+            None => (&*self.address, None),
+        };
+        let query = address.split_once('?').map(|(_, query)| query);
+        let named = |query: &str| form_urlencoded::parse(query.as_bytes()).any(|(n, _)| n == BACK);
+        let Some(page) = page.filter(|_| !query.is_some_and(named)) else {
+            return Cow::Borrowed(&self.address);
+        };
+        let page = if self.is_elsewhere(page) { synced_anew(page) } else { page.clone() };
+        let pair: String = form_urlencoded::Serializer::new(String::new())
+            .append_pair(BACK, page.as_str())
+            .finish();
+        let joint = match query {
+            None => "?",
+            Some("") => "",
+            Some(_) => "&",
+        };
+        let fragment = fragment.map_or(String::new(), |fragment| format!("#{fragment}"));
+        Cow::Owned(format!("{address}{joint}{pair}{fragment}"))
+    }
+
+    /// A satellite's visitors sign in at its primary application; it asks that one when they are back.
+    fn is_elsewhere(&self, page: &Url) -> bool {
+        let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        self.satellite && self.url.as_ref().is_some_and(|url| place(url) != place(page))
+    }
+}
+
+/// The page that a browser asked for, as the browser sees it and without Clerk's marks.
+///
+/// Host and scheme are what the proxies in front say, as for handshakes. A page of another site cannot
+/// make a browser send those fields, and the answer is kept by no cache, so that nobody but the visitor
+/// is led by them.
+pub(super) fn page(address: &Url, headers: &HeaderMap) -> Url {
+    clean_address(&public_address(address, headers))
+}
+
+/// The address that was asked for, before routers took their part of it; `scheme` where the request does
+/// not say.
+pub(crate) fn asked(
+    uri: &Uri,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    scheme: &str,
+) -> Option<Url> {
+    let uri = original(uri, extensions);
+    let scheme = uri.scheme_str().unwrap_or(scheme);
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(http::uri::Authority::as_str).or(named)?;
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    Url::parse(&format!("{scheme}://{host}{path}")).ok()
+}
+
+/// What was asked for, before routers took their part of it.
+pub(crate) fn original<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get::<OriginalUri>().map_or(uri, |original| &original.0)
+}
