@@ -12,12 +12,13 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::any_service;
-use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, LOCATION, SET_COOKIE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
 use crate::origin::is_same_origin;
+use crate::token::Located;
 
 /// Takes the session's cookies out of the browser; part of the response to whoever signed out.
 ///
@@ -61,7 +62,7 @@ impl IntoResponse for SignedOut {
 /// `POST /auth/sign-out` as a tower service, for hyper, or to mount at another path.
 ///
 /// It ends the session of the token that the request carries, expired or not, and takes the cookies
-/// away. Forms are led to `/`, programs get 204. A request that carries cookies must come from the
+/// away. Forms are led to `/`, programs get 204. A request without a bearer token must come from the
 /// same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. A token that is no good here is
 /// nobody's session: its cookies go all the same. While it cannot be told (its key is not known),
 /// that is said with 503, and the cookies go as well.
@@ -79,12 +80,14 @@ impl SignOutService {
         if method != Method::POST {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
         }
-        if !headers.contains_key(AUTHORIZATION) && !is_same_origin(headers) {
+        let (known, now) = (self.shared.core.load(), self.shared.now());
+        let token = self.shared.locate(headers, now);
+        // Browsers send cookies by themselves, and `Authorization: Basic`; no site can make them
+        // send a bearer token.
+        if !matches!(token, Located::Header(_)) && !is_same_origin(headers) {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();
         }
-        let (known, now) = (self.shared.core.load(), self.shared.now());
-        let token = self.shared.locate(headers, now);
         let examined = self.shared.examine(token.token(), &known, now);
         let status = match &examined {
             Examined::UnknownKey(..) => StatusCode::SERVICE_UNAVAILABLE,
