@@ -74,6 +74,16 @@ impl Core {
         }
     }
 
+    /// Takes up what others have revoked.
+    pub(crate) fn adopt(&self, theirs: &Revocations) {
+        if !self.load().revocations.include(theirs) {
+            self.update(|known| Snapshot {
+                revocations: known.revocations.joined_with(theirs),
+                ..known.clone()
+            });
+        }
+    }
+
     /// Publishes the snapshot that `change` makes of the present one.
     pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|present| {
