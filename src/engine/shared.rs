@@ -89,7 +89,7 @@ impl Core {
         self.snapshot.rcu(|present| {
             let mut next = change(present);
             next.generation = present.generation + 1;
-            next
+            next.without_distrusted_keys()
         });
     }
 }
@@ -151,7 +151,7 @@ impl Shared {
     pub(crate) fn new(fixed: Fixed) -> (Self, mpsc::Receiver<Signal>) {
         let (signals, heard) = mpsc::channel(SIGNALS);
         let core = Core {
-            snapshot: ArcSwap::from_pointee(fixed.initial),
+            snapshot: ArcSwap::from_pointee(fixed.initial.without_distrusted_keys()),
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
             pace: Pace::new(fixed.ledger_capacity),
