@@ -62,7 +62,8 @@ impl DueOutages {
     /// Another process may have the same directory, as while a new version takes over from an old one.
     /// What it has taken back is taken back here, too, and not overwritten.
     fn save(self, core: &Core, dir: &StateDir) -> Result<(), StateDirError> {
-        if let Some(theirs) = OutageRecord::load(dir, &self.instance)? {
+        // A file that cannot be used is replaced, as a damaged one is.
+        if let Ok(Some(theirs)) = OutageRecord::load(dir, &self.instance) {
             core.adopt(&theirs.revocations());
         }
         self.record(core).save(dir)

@@ -155,6 +155,22 @@ async fn a_sign_out_in_one_process_is_known_to_another_with_the_same_directory_a
     refused(&third, &token).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_who_can_write_the_record_stops_no_sign_out_from_being_written() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(kept(dir.path())).await;
+    let (session, token) = world.outage().await;
+    until_saved(dir.path(), |text| text.contains("outage_seen_ms\":1")).await;
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(dir.path().join("outages.json"), open).expect("ours");
+    sign_out(&world, &token).await;
+    until_saved(dir.path(), |text| text.contains(session.id.as_str())).await;
+    let mode = std::fs::metadata(dir.path().join("outages.json")).expect("there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+}
+
 const TICKET_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 fn with_tickets(builder: Builder) -> Builder {
