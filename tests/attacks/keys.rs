@@ -1,13 +1,19 @@
 //! Keys: stolen, rotated, replaced.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use axum::Router;
+use axum::response::sse::{Event, Sse};
 use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::token::TokenKind;
-use clerk_resilience::{Machine, RoutePolicy, Verdict};
+use clerk_resilience::{Auth, GraceAccess, Machine, RoutePolicy, Verdict};
+use futures_util::stream;
 use http::StatusCode;
+use tower::ServiceExt as _;
 
-use crate::support::{World, anonymous, bearer};
+use crate::support::{Answer, World, anonymous, bearer};
 use crate::{denied, with_pem};
 
 #[tokio::test(start_paused = true)]
@@ -145,4 +151,27 @@ async fn keys_that_somebody_else_serves_are_not_taken_and_what_they_sign_is_refu
         assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
         assert_eq!(world.get(&world.sim.forge(&session)).await.status, StatusCode::UNAUTHORIZED);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_in_grace_ends_within_seconds_when_its_key_is_distrusted() {
+    async fn events(_: Auth) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+        Sse::new(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(Event::default().data("tick")), ()))
+        }))
+    }
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let policy = RoutePolicy::required().grace(GraceAccess::Full);
+    let app = Router::new().route("/events", get(events)).route_layer(world.clerk.policy(policy));
+    let response = app.oneshot(bearer("GET", "/events", &token)).await.expect("infallible");
+    let clerk = world.clerk.clone();
+    let key = world.sim.key_id();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        clerk.distrust_key(key);
+    });
+    let ticks = Answer::of(response).await.body.matches("tick").count();
+    assert!((58..=66).contains(&ticks), "{ticks}");
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clerk_resilience::sim::{SimOrganization, SimSession};
 use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
@@ -17,12 +18,18 @@ async fn refused(world: &World, token: &str) {
     assert_eq!(answer.json()["reason"], "session-revoked");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_that_was_revoked_before_the_outage_has_no_grace_in_it() {
-    let world = World::new().await;
+/// Somebody who was here.
+async fn seen(world: &World) -> (SimSession, String) {
     let session = world.sim.sign_in("user_2");
     let token = world.sim.mint(&session);
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    (session, token)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_revoked_before_the_outage_has_no_grace_in_it() {
+    let world = World::new().await;
+    let (session, token) = seen(&world).await;
     world.clerk.revoke_session(session.id.clone());
     world.outage().await;
     refused(&world, &token).await;
@@ -32,9 +39,7 @@ async fn a_session_that_was_revoked_before_the_outage_has_no_grace_in_it() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_clerk_ended_well_before_the_outage_is_not_revived_by_it() {
     let world = World::new().await;
-    let session = world.sim.sign_in("user_2");
-    let token = world.sim.mint(&session);
-    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    let (session, token) = seen(&world).await;
     world.sim.revoke(&session);
     world.pass(11 * 60).await;
     world.outage().await;
@@ -183,7 +188,7 @@ async fn call(world: &World, method: &str, path: &str, cookies: &str) -> Answer 
 }
 
 /// The cookies of a browser whose session was seen valid, its ticket among them.
-async fn browser(world: &World) -> (clerk_resilience::sim::SimSession, String) {
+async fn browser(world: &World) -> (SimSession, String) {
     let session = world.sim.sign_in("user_1");
     let cookies = format!("__session={}; __client_uat=1", world.sim.mint(&session));
     let answer = call(world, "GET", "/me", &cookies).await;
@@ -224,7 +229,7 @@ async fn a_role_that_was_lowered_is_not_won_back_with_the_older_token() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let role = |role: &str| {
-        let organization = clerk_resilience::sim::SimOrganization::new("org_1", "acme");
+        let organization = SimOrganization::new("org_1", "acme");
         world.sim.token(&session).organization(organization).role(role).sign()
     };
     let admin = role("admin");
