@@ -81,6 +81,26 @@ impl Revocations {
         Self { users: with(&self.users, id, not_before), ..self.clone() }
     }
 
+    /// All denials of both sets.
+    #[must_use]
+    pub fn joined_with(&self, other: &Self) -> Self {
+        Self {
+            sessions: joined(&self.sessions, &other.sessions),
+            tokens: joined(&self.tokens, &other.tokens),
+            users: joined(&self.users, &other.users),
+            keys: joined(&self.keys, &other.keys),
+        }
+    }
+
+    /// True when no denial of the other set is missing here, or shorter.
+    #[must_use]
+    pub fn include(&self, other: &Self) -> bool {
+        includes(&self.sessions, &other.sessions)
+            && includes(&self.tokens, &other.tokens)
+            && includes(&self.users, &other.users)
+            && includes(&self.keys, &other.keys)
+    }
+
     /// This set without the denials of sessions, tokens and keys that ended before `now`. Marks on users stay.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {
@@ -120,6 +140,19 @@ fn with<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, key: K, at: Timestamp
     let kept = map.entry(key).or_insert(at);
     *kept = at.max(*kept);
     Arc::new(map)
+}
+
+fn joined<K: Clone + Eq + std::hash::Hash>(ours: &Denials<K>, theirs: &Denials<K>) -> Denials<K> {
+    let mut map = HashMap::clone(ours);
+    for (key, at) in theirs.iter() {
+        let kept = map.entry(key.clone()).or_insert(*at);
+        *kept = (*kept).max(*at);
+    }
+    Arc::new(map)
+}
+
+fn includes<K: Eq + std::hash::Hash>(ours: &Denials<K>, theirs: &Denials<K>) -> bool {
+    theirs.iter().all(|(key, at)| ours.get(key).is_some_and(|kept| kept >= at))
 }
 
 fn pruned<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, now: Timestamp) -> Denials<K> {

@@ -62,8 +62,8 @@ impl IntoResponse for SignedOut {
 /// `POST /auth/sign-out` as a tower service, for hyper, or to mount at another path.
 ///
 /// It ends the session of the token that the request carries, expired or not, and takes the cookies
-/// away. Forms are led to `/`, programs get 204. A request without a token in `Authorization` must
-/// come from the same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. A token that is no good here is
+/// away. Forms are led to `/`, programs get 204. A request without a bearer token must come from the
+/// same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. A token that is no good here is
 /// nobody's session: its cookies go all the same. While it cannot be told (its key is not known),
 /// that is said with 503, and the cookies go as well.
 #[derive(Clone, Debug)]
@@ -82,7 +82,8 @@ impl SignOutService {
         }
         let (known, now) = (self.shared.core.load(), self.shared.now());
         let token = self.shared.locate(headers, now);
-        // A browser adds no token by itself, but cookies, and a password in front of a site.
+        // Browsers send cookies by themselves, and `Authorization: Basic`; no site can make them
+        // send a bearer token.
         if !matches!(token, Located::Header(_)) && !is_same_origin(headers) {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();

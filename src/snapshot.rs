@@ -116,6 +116,14 @@ impl Snapshot {
         lived.map_or(now.wall, |lived| lived.max(now.wall))
     }
 
+    /// The same, in which no key that was taken back verifies anything: no session's token, no
+    /// machine's and no handshake.
+    pub(crate) fn without_distrusted_keys(mut self) -> Self {
+        let Self { keys, revocations, .. } = &mut self;
+        keys.set = keys.set.distrusting(|id| revocations.distrust(Some(id)));
+        self
+    }
+
     /// The verdict as it can be believed now: `Unknown` when the driver is silent or the clock
     /// jumped since its last sign of life.
     #[must_use]

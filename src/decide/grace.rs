@@ -230,11 +230,14 @@ impl Case<'_> {
     fn evidence(&self) -> Result<Sighting, GraceDenial> {
         match (self.sighting, self.rules.grace.evidence) {
             (Some(seen), _) => Ok(seen),
-            (None, SessionEvidence::Seen) => Err(GraceDenial::NeverSeen),
-            (None, SessionEvidence::TokenAlone) => Ok(Sighting {
-                last_valid: self.session.issued_at.unwrap_or_default(),
-                claims_as_of: self.claims_as_of(),
-            }),
+            // Without a session it could be neither signed out nor counted.
+            (None, SessionEvidence::TokenAlone) if self.session.session_id.is_some() => {
+                Ok(Sighting {
+                    last_valid: self.session.issued_at.unwrap_or_default(),
+                    claims_as_of: self.claims_as_of(),
+                })
+            }
+            (None, _) => Err(GraceDenial::NeverSeen),
         }
     }
 

@@ -74,12 +74,22 @@ impl Core {
         }
     }
 
+    /// Takes up what others have revoked.
+    pub(crate) fn adopt(&self, theirs: &Revocations) {
+        if !self.load().revocations.include(theirs) {
+            self.update(|known| Snapshot {
+                revocations: known.revocations.joined_with(theirs),
+                ..known.clone()
+            });
+        }
+    }
+
     /// Publishes the snapshot that `change` makes of the present one.
     pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|present| {
             let mut next = change(present);
             next.generation = present.generation + 1;
-            next
+            next.without_distrusted_keys()
         });
     }
 }
@@ -141,7 +151,7 @@ impl Shared {
     pub(crate) fn new(fixed: Fixed) -> (Self, mpsc::Receiver<Signal>) {
         let (signals, heard) = mpsc::channel(SIGNALS);
         let core = Core {
-            snapshot: ArcSwap::from_pointee(fixed.initial),
+            snapshot: ArcSwap::from_pointee(fixed.initial.without_distrusted_keys()),
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
             pace: Pace::new(fixed.ledger_capacity),

@@ -59,6 +59,16 @@ struct DueOutages {
 }
 
 impl DueOutages {
+    /// Another process may have the same directory, as while a new version takes over from an old one.
+    /// What it has taken back is taken back here, too, and not overwritten.
+    fn save(self, core: &Core, dir: &StateDir) -> Result<(), StateDirError> {
+        // A file that cannot be used is replaced, as a damaged one is.
+        if let Ok(Some(theirs)) = OutageRecord::load(dir, &self.instance) {
+            core.adopt(&theirs.revocations());
+        }
+        self.record(core).save(dir)
+    }
+
     fn record(self, core: &Core) -> OutageRecord {
         let sightings = core.ledger.records(self.now);
         let revocations = &core.load().revocations;
@@ -113,7 +123,7 @@ impl State {
         let core = Arc::clone(core);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let keys = keys.map_or(Ok(()), |record| record.save(&dir));
-            let outages = outages.map_or(Ok(()), |outages| outages.record(&core).save(&dir));
+            let outages = outages.map_or(Ok(()), |outages| outages.save(&core, &dir));
             keys.and(outages)
         }));
     }

@@ -137,6 +137,21 @@ impl KeySet {
         Self { keys: self.keys.iter().chain(other.keys.iter()).map(Arc::clone).collect() }
     }
 
+    /// This set, in which the keys of these names verify nothing, and neither does any key with the
+    /// same numbers: whoever stole one could otherwise use it under the name of the other.
+    #[must_use]
+    pub fn distrusting(&self, is: impl Fn(&KeyId) -> bool) -> Self {
+        let named: Vec<_> = self.keys.iter().filter(|key| key.id().is_some_and(&is)).collect();
+        if named.is_empty() {
+            return self.clone();
+        }
+        let judge = |key: &Arc<VerifyingKey>| {
+            let bad = named.iter().any(|bad| Arc::ptr_eq(bad, key) || bad.is_same_material(key));
+            if bad { Arc::new(key.distrusted()) } else { Arc::clone(key) }
+        };
+        Self { keys: self.keys.iter().map(judge).collect() }
+    }
+
     /// True when some key of one set is, by its numbers, a key of the other.
     #[must_use]
     pub fn shares_a_key_with(&self, other: &Self) -> bool {

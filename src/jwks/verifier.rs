@@ -28,6 +28,7 @@ pub struct VerifyingKey {
     /// Modulus and exponent in base64url.
     components: (String, String),
     verifier: Rs256,
+    trusted: bool,
 }
 
 impl VerifyingKey {
@@ -62,7 +63,7 @@ impl VerifyingKey {
         }
         let parsed = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
         let components = (rsa.n.clone(), rsa.e.clone());
-        Some(Self { id: None, components, verifier: Rs256(parsed) })
+        Some(Self { id: None, components, verifier: Rs256(parsed), trusted: true })
     }
 
     /// Reads a public key in DER, SPKI or PKCS#1.
@@ -74,7 +75,7 @@ impl VerifyingKey {
         let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
         let (n, e) = modulus_and_exponent(der)?;
         let components = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
-        Some(Self { id: None, components, verifier: Rs256(parsed) })
+        Some(Self { id: None, components, verifier: Rs256(parsed), trusted: true })
     }
 
     /// The key's name; `None` for one that came from PEM.
@@ -100,7 +101,14 @@ impl VerifyingKey {
 
     /// True when this key made the signature over the message.
     pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
-        self.verifier.verify(message, signature).is_ok()
+        self.trusted && self.verifier.verify(message, signature).is_ok()
+    }
+
+    /// The same key, which verifies nothing any more.
+    pub(super) fn distrusted(&self) -> Self {
+        let Self { id, components, verifier, .. } = self;
+        let verifier = Rs256(verifier.0.clone());
+        Self { id: id.clone(), components: components.clone(), verifier, trusted: false }
     }
 
     /// The key as a JWK, with its `kid` if it has a name.

@@ -16,7 +16,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::support::{Answer, World, anonymous, bearer, config};
+use crate::support::{Answer, Log, World, anonymous, bearer, config};
 
 const BOTH: [TokenKind; 2] = [TokenKind::Session, TokenKind::ApiKey];
 
@@ -455,32 +455,10 @@ async fn no_token_and_no_secret_key_comes_into_a_log() {
             }
         }
     }
-    let said = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
+    let said = log.text();
     assert!(said.contains("clerk.secret_key.refused"), "it is said what is wrong");
     assert_eq!(said.matches("clerk.secret_key.refused").count(), 1, "and not again and again");
     for secret in [&key[3..], &*signed, "made_up", machines.world.sim.secret_key().expose()] {
         assert!(!said.contains(secret), "{said}");
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("whole").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }

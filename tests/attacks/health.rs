@@ -1,0 +1,65 @@
+//! Health: answers that are strange, slow or without end, and probes that break.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::{ClerkResilience, Verdict};
+use http::StatusCode;
+
+use crate::support::{World, config, routes};
+use crate::{balanced, denied};
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_slow_or_without_end_are_no_outage_by_themselves() {
+    for fault in [
+        SimFault::Latency(Duration::from_secs(3)),
+        SimFault::SlowDrip,
+        SimFault::Huge,
+        SimFault::EmptyKeys,
+        SimFault::InvalidJson,
+    ] {
+        let world = World::new().await;
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        world.sim.break_with(SimSurface::ALL, fault.clone());
+        for _ in 0..300 {
+            world.pass(1).await;
+            assert_ne!(world.clerk.verdict(), Verdict::Outage, "{fault:?}");
+        }
+        assert_ne!(world.get(&token).await.status, StatusCode::OK, "{fault:?}");
+    }
+}
+
+/// Panics when it is told to.
+#[derive(Debug)]
+struct Fragile<U> {
+    inner: U,
+    broken: Arc<AtomicBool>,
+}
+
+impl<U: Upstream> Upstream for Fragile<U> {
+    fn call(&self, call: Call) -> Calling {
+        assert!(!self.broken.load(Ordering::Relaxed), "as asked");
+        self.inner.call(call)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_panic_mean_unknown_and_no_grace() {
+    let mut world = World::unready(|builder| builder);
+    let broken = Arc::new(AtomicBool::new(false));
+    let fragile = Fragile { inner: world.sim.upstream(), broken: Arc::clone(&broken) };
+    let builder = ClerkResilience::builder(config(&world.sim)).clock(world.clock.clone());
+    world.clerk = balanced(builder.upstream(fragile)).build().expect("a good configuration");
+    world.app = routes().route_layer(world.clerk.clone());
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    broken.store(true, Ordering::Relaxed);
+    world.pass(90).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Unknown);
+    denied(&world.get(&token).await);
+}

@@ -1,0 +1,177 @@
+//! Keys: stolen, rotated, replaced.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::sse::{Event, Sse};
+use axum::routing::get;
+use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::token::TokenKind;
+use clerk_resilience::{Auth, GraceAccess, Machine, RoutePolicy, Verdict};
+use futures_util::stream;
+use http::StatusCode;
+use tower::ServiceExt as _;
+
+use crate::support::{Answer, World, anonymous, bearer};
+use crate::{denied, with_pem};
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_in_the_middle_of_an_outage_ends_nobody_s_grace_and_begins_nobody_s() {
+    let world = World::new().await;
+    let (session, old) = world.outage().await;
+    world.sim.rotate_key();
+    let new = world.sim.mint(&session);
+    assert_eq!(world.get(&old).await.body, "user_1 outage");
+    denied(&world.get(&new).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_by_the_same_name_ends_what_the_first_one_signed() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let old = world.sim.mint(&session);
+    assert_eq!(world.get(&old).await.status, StatusCode::OK);
+    world.sim.replace_key();
+    world.pass(90).await;
+    let stolen = old;
+    let new = world.sim.mint(&session);
+    assert_eq!(world.get(&new).await.status, StatusCode::OK);
+    assert_eq!(world.get(&stolen).await.status, StatusCode::UNAUTHORIZED);
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    assert_eq!(world.get(&stolen).await.status, StatusCode::UNAUTHORIZED, "no grace either");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_s_token_of_a_distrusted_key_is_refused_in_any_weather() {
+    async fn who(machine: Machine) -> String {
+        machine.subject().to_owned()
+    }
+    let world = World::new().await;
+    let policy = RoutePolicy::required().accepts(TokenKind::MACHINES);
+    let app = Router::new().route("/m", get(who)).route_layer(world.clerk.policy(policy));
+    let m2m = || {
+        let token = world.sim.token(&world.sim.sign_in("user_1")).claim("sub", "mch_1");
+        token.header("cat", "cl_B7d4PD333AAA").without_claim("sid").sign()
+    };
+    let before = m2m();
+    assert_eq!(World::ask(&app, bearer("GET", "/m", &before)).await.status, StatusCode::OK);
+    world.clerk.distrust_key(world.sim.key_id());
+    for _ in ["healthy", "outage"] {
+        for token in [&before, &m2m()] {
+            let answer = World::ask(&app, bearer("GET", "/m", token)).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+        }
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_distrusted_key_cannot_come_back_under_another_name() {
+    let world = with_pem().await;
+    let session = world.sim.sign_in("user_1");
+    let renamed = || world.sim.token(&session).kid("ins_made_up").sign();
+    assert_eq!(world.get(&renamed()).await.status, StatusCode::OK, "the PEM is good for any name");
+    world.clerk.distrust_key(world.sim.key_id());
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.get(&renamed()).await.status, StatusCode::UNAUTHORIZED);
+    world.pass(120).await;
+    assert_eq!(world.get(&renamed()).await.status, StatusCode::UNAUTHORIZED, "after a refresh");
+}
+
+/// Whoever has the key can name any session; it must not reach Clerk with our secret key.
+#[tokio::test(start_paused = true)]
+async fn a_distrusted_key_signs_nobody_out() {
+    let world = World::new().await;
+    let victim = world.sim.sign_in("user_1");
+    world.clerk.distrust_key(world.sim.key_id());
+    let stolen = world.sim.token(&victim).sign();
+    world.send(bearer("POST", "/auth/sign-out", &stolen)).await;
+    world.pass(120).await;
+    assert!(world.sim.sessions().contains(&victim), "Clerk was not told");
+    world.sim.rotate_key();
+    world.pass(120).await;
+    assert_eq!(world.get(&world.sim.mint(&victim)).await.status, StatusCode::OK);
+}
+
+/// A flood of tokens of many made-up users would otherwise look like a living Clerk.
+#[tokio::test(start_paused = true)]
+async fn a_distrusted_key_proves_no_life_and_makes_no_evidence() {
+    let world = World::new().await;
+    let stolen = world.sim.key_id();
+    let forged = |n: usize| world.sim.mint(&world.sim.sign_in(format!("user_{n}")));
+    let flood = async |from: usize, seconds: usize| {
+        for second in 0..seconds {
+            for n in 0..10 {
+                world.get(&forged(from + second * 10 + n)).await;
+            }
+            world.pass(1).await;
+        }
+    };
+    flood(0, 40).await;
+    world.clerk.distrust_key(stolen);
+    world.break_clerk();
+    flood(1_000, 60).await;
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_a_distrusted_key_signed_sets_no_cookies() {
+    let world = World::production(|builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    world.clerk.distrust_key(world.sim.key_id());
+    let line = format!("__session={}; Path=/", world.sim.mint(&session));
+    let payload = world.sim.token(&session).claim("handshake", serde_json::json!([line])).sign();
+    let mut fields = crate::support::NAVIGATION.to_vec();
+    let cookie = format!("__clerk_redirect_count=1; __clerk_handshake={payload}");
+    fields.extend([("host", "app.example.com"), ("cookie", cookie.as_str())]);
+    let path = format!("/me?__clerk_handshake={payload}");
+    let answer = world.send(anonymous("GET", &path, &fields)).await;
+    assert_ne!(answer.status, StatusCode::OK);
+    let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    assert!(
+        cookies.iter().all(|line| !line.to_str().expect("text").starts_with("__session=ey")),
+        "{cookies:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_somebody_else_serves_are_not_taken_and_what_they_sign_is_refused() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    for fault in [
+        SimFault::Tls,
+        SimFault::Html,
+        SimFault::Redirect("https://evil.example/".parse().expect("an address")),
+    ] {
+        world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], fault);
+        world.pass(120).await;
+        assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
+        assert_eq!(world.get(&world.sim.forge(&session)).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_in_grace_ends_within_seconds_when_its_key_is_distrusted() {
+    async fn events(_: Auth) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+        Sse::new(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok(Event::default().data("tick")), ()))
+        }))
+    }
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let policy = RoutePolicy::required().grace(GraceAccess::Full);
+    let app = Router::new().route("/events", get(events)).route_layer(world.clerk.policy(policy));
+    let response = app.oneshot(bearer("GET", "/events", &token)).await.expect("infallible");
+    let clerk = world.clerk.clone();
+    let key = world.sim.key_id();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        clerk.distrust_key(key);
+    });
+    let ticks = Answer::of(response).await.body.matches("tick").count();
+    assert!((58..=66).contains(&ticks), "{ticks}");
+}

@@ -1,0 +1,66 @@
+//! What attackers try, in the groups of `docs/threat-model.md`. Each name says what must stay true.
+
+mod clock;
+mod downgrade;
+mod health;
+mod http;
+mod keys;
+mod revocation;
+#[path = "../it/support.rs"]
+#[expect(dead_code, reason = "shared with the other tests, which use more of it")]
+mod support;
+mod tokens;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ::http::StatusCode;
+use clerk_resilience::{Builder, ClerkResilience, GracePolicy};
+
+use crate::support::{Answer, World, config, routes};
+
+/// Refused by grace: not now, and not signed out.
+fn denied(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(answer.json()["code"], "authentication_unavailable");
+}
+
+fn balanced(builder: Builder) -> Builder {
+    builder.grace(GracePolicy::balanced())
+}
+
+/// Balanced grace, and a state directory.
+fn kept(dir: &Path) -> impl Fn(Builder) -> Builder + use<> {
+    let dir = dir.to_owned();
+    move |builder| balanced(builder).state_dir(&dir)
+}
+
+/// Another process of the same application, beside the first.
+fn beside(world: &World, choose: impl FnOnce(Builder) -> Builder) -> World {
+    World::beside(world.clock.clone(), world.sim.clone(), choose)
+}
+
+/// An application that knows its key from the configuration, too.
+async fn with_pem() -> World {
+    let mut world = World::unready(|builder| builder);
+    let config = config(&world.sim).jwt_key(&world.sim.public_key_pem()).expect("a key");
+    let builder = ClerkResilience::builder(config).clock(world.clock.clone());
+    let builder = balanced(builder.upstream(world.sim.upstream()));
+    world.clerk = builder.build().expect("a good configuration");
+    world.app = routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    world
+}
+
+/// Files are written on threads that virtual time does not wait for.
+async fn until_saved(dir: &Path, wanted: impl Fn(&str) -> bool) {
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if std::fs::read_to_string(dir.join("outages.json")).is_ok_and(|text| wanted(&text)) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("never saved");
+}
