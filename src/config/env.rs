@@ -69,6 +69,11 @@ impl Vars<'_> {
         (self.0)(name).filter(|text| !text.trim().is_empty())
     }
 
+    /// A variable as it is, empty or not.
+    pub(super) fn raw(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
     /// A variable under any of its spellings, and that spelling.
     fn public(&self, name: &str) -> Option<(String, String)> {
         let mut names = PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));

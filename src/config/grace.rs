@@ -26,15 +26,16 @@ impl Vars<'_> {
                 return Err(invalid(GRACE, &"write off, report-only, balanced or available"));
             }
         };
-        let policy = match self.get(MAX_GRACE) {
+        // An empty bound is no span, and no wish for the preset's either.
+        let policy = match self.raw(MAX_GRACE) {
             Some(span) => policy.max_grace(span),
             None => policy,
         };
-        let policy = match self.get(EPISODE) {
+        let policy = match self.raw(EPISODE) {
             Some(span) => policy.episode_budget(span),
             None => policy,
         };
-        let policy = match self.get(DAY) {
+        let policy = match self.raw(DAY) {
             Some(span) => policy.day_budget(span),
             None => policy,
         };
@@ -49,7 +50,7 @@ impl Vars<'_> {
 
     /// Whoever sets a bound means to have grace.
     fn without_bounds(&self) -> Result<(), ConfigError> {
-        match [MAX_GRACE, EPISODE, DAY].into_iter().find(|name| self.get(name).is_some()) {
+        match [MAX_GRACE, EPISODE, DAY].into_iter().find(|name| self.raw(name).is_some()) {
             None => Ok(()),
             Some(bound) => Err(ConfigError::Contradiction {
                 first: bound,

@@ -31,7 +31,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | variable | meaning | without it |
 /// |---|---|---|
 /// | `CLERK_PUBLISHABLE_KEY` * | names the instance | an error |
-/// | `CLERK_SECRET_KEY` | lets the Backend API be watched, and be a second source of keys | neither |
+/// | `CLERK_SECRET_KEY` | lets the Backend API be watched and be a second source of keys, expired sessions be renewed, handshakes come back by nonce, opaque machine tokens be asked about, and sign-outs reach Clerk | none of these |
 /// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
 /// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to | any |
 /// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in, with the way back as `redirect_url` | they get a 401 page |
@@ -43,7 +43,6 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
 /// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
 /// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
-///
 /// | `CLERK_RESILIENCE_GRACE` | `off`, `report-only` (the bounds of `balanced`, evaluated and logged, with no effect), `balanced` or `available`; see [`GracePolicy`] | off |
 /// | `CLERK_RESILIENCE_MAX_GRACE` | how long after its `exp` a token may be honoured, as `60min`; `0` for not at all, at most 24 hours | the preset's |
 /// | `CLERK_RESILIENCE_GRACE_BUDGET` | outage time with grace, per episode, as `2h` | the preset's |
@@ -53,7 +52,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// What [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets) choose
 /// counts, whatever the variables say. A bound without a preset is an error.
 ///
-/// A variable that is empty counts as not set. Those with an asterisk are also read with the prefixes
+/// A variable that is empty counts as not set, but for the bounds of grace: an empty bound is an error. Those with an asterisk are also read with the prefixes
 /// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
