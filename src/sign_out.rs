@@ -13,7 +13,7 @@ use axum::Router;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::any_service;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
@@ -76,7 +76,7 @@ impl SignOutService {
         Self { shared }
     }
 
-    fn answer(&self, method: &Method, headers: &HeaderMap) -> Response {
+    fn answer(&self, method: &Method, address: &Uri, headers: &HeaderMap) -> Response {
         if method != Method::POST {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
         }
@@ -84,7 +84,7 @@ impl SignOutService {
         let token = self.shared.locate(headers, now);
         // Browsers send cookies by themselves, and `Authorization: Basic`; no site can make them
         // send a bearer token.
-        if !matches!(token, Located::Header(_)) && !is_same_origin(headers) {
+        if !matches!(token, Located::Header(_)) && !is_same_origin(address, headers) {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();
         }
@@ -122,7 +122,7 @@ impl<B> Service<Request<B>> for SignOutService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.headers())))
+        ready(Ok(self.answer(request.method(), request.uri(), request.headers())))
     }
 }
 

@@ -100,7 +100,8 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("method", &self.method)
-            .field("url", &self.url.as_str())
+            // A query may hold what stands for a session.
+            .field("url", &&self.url[..url::Position::AfterPath])
             .field("headers", &self.headers)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()

@@ -59,14 +59,15 @@ impl Auth {
     }
 
     /// True when the session meets the whole demand: Clerk's `has()`. In grace, verified factors have
-    /// aged since the token was made; they are then as old as they were when the request was judged.
+    /// aged since the token was made; they are then as old as they were when the request was judged,
+    /// in minutes that have begun.
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
         let session = self.session();
         let Some(grace) = self.grace() else { return session.has(demand) };
         let made = session.issued_at.unwrap_or(grace.judged_at);
         let age = grace.judged_at.since(made);
-        let minutes = u32::try_from(age.as_secs() / 60).unwrap_or(u32::MAX);
+        let minutes = u32::try_from(age.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
         session.has_after(demand, minutes)
     }
 

@@ -84,6 +84,8 @@ pub struct Asking {
     /// There is a page to sign in on, it is not the one that is asked for, and the visitor was not
     /// sent there again and again.
     pub may_sign_in: bool,
+    /// A page that can be sent to Clerk for a fresh session.
+    pub visit: bool,
     /// Waiting for fresh keys is no longer an option: it was tried.
     pub settled: bool,
 }
@@ -157,13 +159,13 @@ pub enum Decision {
 /// | # | credential | Clerk | route | answer |
 /// |---|---|---|---|---|
 /// | 1 | any | any | CORS preflight | pass, without a session |
-/// | 2 | any that would be rejected below | any | optional or public | pass, without a session; but 403 when the route demands something that the session lacks |
+/// | 2 | any that would be rejected below | any | public, or optional | pass, without a session; on an optional route 403 when it demands something that the session lacks |
 /// | 3 | malformed, forged, another party's | any | required | 401 |
 /// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
-/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages when minting or the handshake failed within the last 90 s |
+/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages that can be sent to Clerk when minting or the handshake failed within the last 90 s |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
@@ -382,11 +384,10 @@ impl Judgement<'_> {
     /// What renews sessions failed a moment ago, so that the holder of a live one may not have got a
     /// fresh token in time. A page is sent to Clerk for one, or told that it cannot be.
     fn is_shaky(&self) -> bool {
-        let page = self.asking.reader == Reader::Document && self.asking.safe;
         let health = &self.known.health;
         let failed = |surface| health.surface(surface).failed_within(RENEWAL_LAG, self.now);
         let failed = failed(Surface::SessionMint) || failed(Surface::Handshake);
-        !page && health.forced.is_none() && failed
+        !self.asking.visit && health.forced.is_none() && failed
     }
 
     fn admit(&self, auth: &Auth) -> Result<(), Rejection> {

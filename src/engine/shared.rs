@@ -35,6 +35,9 @@ pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
 
+/// Of these, so many are kept for operators, sign-outs and revocations.
+const RESERVED: usize = 512;
+
 /// What both sides share.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -227,7 +230,8 @@ impl Shared {
         Ok(known)
     }
 
-    /// Notes a session that was seen fully valid. A revoked one is none.
+    /// Notes a session that was seen fully valid. Whether it was revoked is asked before anything is
+    /// granted.
     fn witness(&self, known: &Known, now: Moment) {
         use std::hash::BuildHasher as _;
         let session = known.verified.session();
@@ -295,6 +299,10 @@ impl Shared {
 
     /// Tells the driver something; never waits.
     pub(crate) fn tell(&self, signal: Signal) {
+        // New tokens come in crowds; they leave room for what must not be lost.
+        if matches!(signal, Signal::Minted { .. }) && self.signals.capacity() < RESERVED {
+            return self.core.counters.signal_dropped();
+        }
         let wish = self.core.wish(&signal);
         if wish.is_some_and(|wish| wish.swap(true, Ordering::AcqRel)) {
             return;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
@@ -160,7 +160,8 @@ impl After {
         let tenancy = terms.map(|terms| {
             let shape = outcome.answers.shape(request);
             let (terms, answers) = (terms.clone(), Arc::clone(&outcome.answers));
-            Box::new(Tenancy { terms, answers, shape })
+            let connect = *request.method() == Method::CONNECT;
+            Box::new(Tenancy { terms, answers, shape, connect })
         });
         Self { cookies, tenancy }
     }

@@ -39,13 +39,19 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn new(gate: &Gate, known: &Arc<Known>, asking: Asking) -> Self {
+    /// A layer around this one has terms of its own; one lease holds both.
+    pub(super) fn new(
+        gate: &Gate,
+        known: &Arc<Known>,
+        asking: Asking,
+        outer: Option<&Self>,
+    ) -> Self {
         Self {
             shared: Arc::clone(&gate.shared),
             route: gate.route.clone(),
             known: Arc::clone(known),
             asking,
-            held: Arc::default(),
+            held: outer.map_or_else(Arc::default, |outer| Arc::clone(&outer.held)),
         }
     }
 
@@ -66,6 +72,9 @@ impl Terms {
         let Self { shared, route, .. } = self;
         let (now, known) = (shared.now(), shared.core.load());
         let verified = &self.known.verified;
+        if !known.keys.set.holds(verified.key()) {
+            return None;
+        }
         let credential = Credential::Verified {
             token: verified,
             timing: verified.timing(now.wall, shared.expectations().leeway),
@@ -160,12 +169,16 @@ pub(super) struct Tenancy {
     pub(super) terms: Terms,
     pub(super) answers: Arc<Answers>,
     pub(super) shape: Shape,
+    /// The request asks for a tunnel, as WebSockets over HTTP/2 do (RFC 8441).
+    pub(super) connect: bool,
 }
 
 impl Tenancy {
     /// Ends a stream with its lease, and lets no upgrade through that would not end.
     pub(super) fn bind(self, response: Response) -> Response {
-        let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let status = response.status();
+        let upgrades =
+            status == StatusCode::SWITCHING_PROTOCOLS || (self.connect && status.is_success());
         if upgrades && !self.terms.is_held() {
             tracing::warn!(
                 event = "clerk.lease.missing",

@@ -14,7 +14,7 @@ use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
 use crate::decide::{
-    Asking, Auth, Caller, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
+    Asking, Caller, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
 use crate::engine::{Examined, Shared, Signal};
 use crate::origin::is_same_origin;
@@ -83,23 +83,27 @@ impl Gate {
         let token = self.shared.locate(request.headers(), now);
         let examined = self.examine(&token, heard, &known, now);
         let verified = token.token().zip(examined.verified());
-        let mut scene = Scene { known: &known, now, heard, verified, renewable: false };
+        let visit = self.is_visit(request, &token);
+        let mut scene = Scene { known: &known, now, heard, verified, visit, renewable: false };
         let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
         let mut judged = Judged::from(self.weigh(request, believed, scene));
         if !matches!(judged.passage, Passage::Wait(_)) {
             scene.renewable = self.is_renewable(request, &token, believed, &judged);
-            if self.is_visit(request, &token) {
+            if visit {
                 judged = self.visit(request, judged, scene);
             } else if scene.renewable {
                 judged = self.renew(request, judged, scene);
             }
         }
-        judged.cookies.extend(self.ticket(request, &token, &examined, &judged, now));
+        judged.cookies.extend(self.ticket(request, &token, believed, &judged, now));
         if judged.is_fresh() {
             judged.cookies.extend(self.answers.arrived(request.method(), request.headers()));
         }
         judged.terms = self.terms(request, believed, &judged, scene);
+        if judged.terms.is_some() {
+            self.shared.used_grace(believed, now);
+        }
         self.record(request, believed, &judged, scene);
         drop(known);
         self.account(&judged.passage);
@@ -116,12 +120,8 @@ impl Gate {
         self.redeem(request, examined, scene.now);
         let credential = self.shared.credential(examined, scene.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
-        let asking = self.asking(request, timely, scene.heard.settled);
-        let passage = self.decide(request, &credential, asking, scene);
-        if matches!(&passage, Passage::Open(outcome) if is_grace(outcome.auth())) {
-            self.shared.used_grace(examined, scene.now);
-        }
-        passage
+        let asking = self.asking(request, timely, scene);
+        self.decide(request, &credential, asking, scene)
     }
 
     fn terms<B>(
@@ -134,7 +134,8 @@ impl Gate {
         let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
         let Passage::Open(outcome) = &judged.passage else { return None };
         outcome.auth()?.grace()?;
-        Some(Terms::new(self, known, self.asking(request, false, scene.heard.settled)))
+        let outer = request.extensions().get::<Terms>();
+        Some(Terms::new(self, known, self.asking(request, false, scene), outer))
     }
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
@@ -189,20 +190,21 @@ impl Gate {
 
     /// A token within its time is judged by itself: what matters to grace and to those without a
     /// session is then not looked for, and stands at its strictest.
-    fn asking<B>(&self, request: &Request<B>, timely: bool, settled: bool) -> Asking {
+    fn asking<B>(&self, request: &Request<B>, timely: bool, scene: Scene<'_>) -> Asking {
         let (method, headers) = (request.method(), request.headers());
         Asking {
             reader: if timely { Reader::Api } else { reader(method, headers) },
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
-            same_origin: !timely && is_same_origin(headers),
+            same_origin: !timely && is_same_origin(request.uri(), headers),
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             public: self.is_public(request),
             may_sign_in: !timely && self.may_sign_in(request),
-            settled,
+            visit: scene.visit,
+            settled: scene.heard.settled,
         }
     }
 
@@ -338,8 +340,4 @@ pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option
     if let Some(terms) = terms {
         request.extensions_mut().insert(terms);
     }
-}
-
-pub(super) fn is_grace(auth: Option<&Auth>) -> bool {
-    auth.is_some_and(|auth| auth.grace().is_some())
 }

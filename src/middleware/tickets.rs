@@ -27,7 +27,10 @@ impl Gate {
     ) -> Option<HeaderValue> {
         let tickets = self.shared.tickets.as_ref()?;
         match (token, examined) {
-            (Located::Cookie { .. }, Examined::Verified(known, _)) if judged.is_fresh() => {
+            // Not for a token that only led to another one: a handshake, or a renewal.
+            (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
+                if judged.is_fresh() =>
+            {
                 tickets.renew(request.headers(), known, host(request), now)
             }
             _ => None,

@@ -60,6 +60,8 @@ pub(super) struct Scene<'a> {
     pub(super) heard: &'a Heard,
     /// The request's token, if it is verified.
     pub(super) verified: Option<(&'a str, &'a Verified)>,
+    /// It shows a page, and may be sent to Clerk.
+    pub(super) visit: bool,
     /// It is only too old, and may be renewed.
     pub(super) renewable: bool,
 }

@@ -263,7 +263,7 @@ async fn a_nonce_that_was_used_up_is_no_obstacle() {
 }
 
 /// The address at which Clerk sends a browser back.
-async fn returning(browser: &mut Browser<'_>) -> String {
+pub(crate) async fn returning(browser: &mut Browser<'_>) -> String {
     let app = Url::parse(APP).expect("an address").join("/me").expect("an address");
     let (_, out, _) = browser.go(&app).await;
     let (_, back, _) = browser.go(&Url::parse(&out.expect("sent away")).expect("address")).await;

@@ -26,9 +26,10 @@ const API: Asking = Asking {
     preflight: false,
     public: false,
     may_sign_in: true,
+    visit: false,
     settled: false,
 };
-const DOCUMENT: Asking = Asking { reader: Reader::Document, ..API };
+const DOCUMENT: Asking = Asking { reader: Reader::Document, visit: true, ..API };
 const ALL: [Verdict; 6] = [
     Verdict::Unknown,
     Verdict::Healthy,

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::serve::Listener;
 use clerk_resilience::{Auth, GraceAccess, GracePolicy, Lease, RoutePolicy, Verdict};
 use futures_util::stream;
@@ -67,8 +67,11 @@ fn app(world: &World, grace: GraceAccess) -> Router {
 
 /// Opens a WebSocket, and returns the connection and the status.
 async fn open(world: &World, path: &str, token: &str) -> (DuplexStream, u16) {
+    open_at(app(world, GraceAccess::Full), path, token).await
+}
+
+async fn open_at(app: Router, path: &str, token: &str) -> (DuplexStream, u16) {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let app = app(world, GraceAccess::Full);
     tokio::spawn(async move { axum::serve(One(Some(server)), app).await });
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: app.example.com\r\nauthorization: Bearer {token}\r\n\
@@ -132,6 +135,47 @@ async fn g15_an_upgrade_that_nobody_would_end_is_refused_in_grace_and_not_otherw
     assert_eq!(open(&world, "/held", &fresh).await.1, 101);
     let (_, token) = world.outage().await;
     assert_eq!(open(&world, "/forgotten", &token).await.1, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_one_lease_holds_the_terms_of_nested_layers() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let outer = world.clerk.policy(RoutePolicy::required().grace(GraceAccess::Full));
+    let app = app(&world, GraceAccess::Full).route_layer(outer);
+    assert_eq!(open_at(app.clone(), "/held", &token).await.1, 101);
+    assert_eq!(open_at(app, "/forgotten", &token).await.1, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_tunnel_over_http_2_is_an_upgrade_too() {
+    let world = World::new().await;
+    let (_, token) = world.outage().await;
+    let full = RoutePolicy::required().grace(GraceAccess::Full);
+    let app = Router::new()
+        .route("/tunnel", any(async |_: Auth| "open"))
+        .route_layer(world.clerk.policy(full));
+    let mut request = bearer("CONNECT", "/tunnel", &token);
+    let value = "same-origin".parse().expect("a value");
+    request.headers_mut().insert("sec-fetch-site", value);
+    assert_eq!(World::ask(&app, request).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_a_stream_ends_when_the_key_of_its_token_is_no_longer_good() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    world.get(&token).await;
+    world.clerk.force_outage(Duration::from_secs(3_600));
+    world.pass(70).await;
+    let app = app(&world, GraceAccess::Full);
+    let response = app.oneshot(stream_request("/events", &token)).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    let begun = world.clock_secs();
+    world.sim.replace_key();
+    let mut body = response.into_body();
+    while body.frame().await.is_some() {}
+    assert!(world.clock_secs() - begun < 120, "{}", world.clock_secs());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,10 @@
 //! The main job: an application goes on while Clerk is down.
 
-use clerk_resilience::Verdict;
 use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
 
-use crate::support::World;
+use crate::support::{NAVIGATION, World, anonymous};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_alive_at_the_start_is_served_throughout_an_outage_and_its_recovery() {
@@ -80,6 +80,25 @@ async fn tabs_that_renew_while_we_still_fail_show_that_we_are_cut_off() {
     renew(&world, 0..40).await;
     assert!(world.until(Verdict::Isolated).await <= 5, "it is not waited for the usual probe");
     assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_not_sent_to_clerk_is_in_doubt_like_any_other_request() {
+    let policy = GracePolicy::balanced();
+    for (handshakes, status) in [(false, 503), (true, 307)] {
+        let world = World::with(|b| b.grace(policy.clone()).handshakes(handshakes)).await;
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        world.get(&token).await;
+        world.sim.break_with(SimSurface::SessionMint, SimFault::status(500));
+        world.pass(120).await;
+        world.sim.heal_all();
+        world.until(Verdict::Healthy).await;
+        let cookie = format!("__session={token}; __client_uat=1");
+        let mut fields = NAVIGATION.to_vec();
+        fields.extend([("host", "app.example.com"), ("cookie", cookie.as_str())]);
+        let answer = world.send(anonymous("GET", "/me", &fields)).await;
+        assert_eq!(answer.status.as_u16(), status, "{handshakes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

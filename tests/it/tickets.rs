@@ -1,10 +1,13 @@
 //! Tickets: evidence that travels with the browser, from one process to another.
 
+use clerk_resilience::key::InstanceKind;
 use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 
-use crate::support::{Answer, World, anonymous, config};
+use crate::browser::Browser;
+use crate::handshake;
+use crate::support::{Answer, NAVIGATION, World, anonymous, config, expired};
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -112,6 +115,24 @@ async fn a_session_in_grace_gets_no_ticket() {
     let (_, token) = world.outage().await;
     let answer = call(&world, "app.example.com", &token, None).await;
     assert_eq!((answer.status, set(&answer)), (StatusCode::OK, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_of_another_session_makes_no_ticket_for_the_expired_one() {
+    let world = handshake::world(InstanceKind::Production, with_tickets).await;
+    let (ended, old) = expired(&world).await;
+    let own = world.sim.sign_in("user_2");
+    world.sim.set_browser_session(Some(&own));
+    let mut browser = Browser::new(&world);
+    browser.set(&format!("__client_uat={}; Path=/", handshake::uat(&own)));
+    let back = handshake::returning(&mut browser).await;
+    let cookies = format!("__session={old}; __client_uat={}", handshake::uat(&ended));
+    let mut fields = NAVIGATION.to_vec();
+    fields.extend([("host", "app.example.com"), ("x-forwarded-proto", "https")]);
+    fields.push(("cookie", &cookies));
+    let answer = world.send(anonymous("GET", &back, &fields)).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "user_2 fresh"));
+    assert_eq!(set(&answer), None);
 }
 
 #[tokio::test(start_paused = true)]

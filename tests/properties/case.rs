@@ -176,6 +176,7 @@ impl Case {
             preflight: self.preflight,
             public: self.public,
             may_sign_in: false,
+            visit: false,
             settled: false,
         }
     }

@@ -46,6 +46,7 @@ fn asking(reader: Reader, may_sign_in: bool) -> Asking {
         preflight: false,
         public: false,
         may_sign_in,
+        visit: false,
         settled: false,
     }
 }
