@@ -9,6 +9,7 @@ use super::address::{address, check_domain, proxy, with_scheme};
 use super::error::{ConfigError, invalid};
 use crate::authenticate::{Site, SiteError};
 use crate::key::{PublishableKey, SecretKey};
+use crate::webhook_signature::WebhookSecret;
 
 /// How front-end tools spell the variables that browsers may know.
 const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_"];
@@ -55,6 +56,7 @@ impl ClerkConfig {
         config.authorized_parties = vars.list("CLERK_AUTHORIZED_PARTIES")?;
         config.sign_in_url = vars.public("CLERK_SIGN_IN_URL").map(|(_, text)| text);
         config.site = vars.site(config.site)?;
+        config.webhook_secrets = vars.webhook_secrets()?;
         config.state_dir = vars.get("CLERK_RESILIENCE_STATE_DIR").map(PathBuf::from);
         Ok(config)
     }
@@ -94,6 +96,14 @@ impl Vars<'_> {
             }),
             (one, other) => Ok(one.or(other)),
         }
+    }
+
+    /// Set and empty is a mistake: somebody expects webhooks to be received.
+    fn webhook_secrets(&self) -> Result<Vec<WebhookSecret>, ConfigError> {
+        const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
+        let Some(text) = (self.0)(NAME) else { return Ok(Vec::new()) };
+        let secrets = text.split(',').map(WebhookSecret::parse);
+        secrets.map(|secret| secret.map_err(|source| invalid(NAME, &source))).collect()
     }
 
     fn site(&self, mut site: Site) -> Result<Site, ConfigError> {

@@ -17,6 +17,7 @@ use self::error::invalid;
 use crate::authenticate::{Proxy, Site};
 use crate::jwks::{KeySet, PemError};
 use crate::key::{PublishableKey, SecretKey};
+use crate::webhook_signature::WebhookSecret;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
@@ -38,10 +39,11 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_DOMAIN` * | the satellite's domain, as `app.example.org`; its Frontend API is at `clerk.app.example.org` | |
 /// | `CLERK_API_URL` | the Backend API's address | `https://api.clerk.com` |
 /// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
+/// | `CLERK_WEBHOOK_SIGNING_SECRET` | signs Clerk's webhooks; several with commas while it is being replaced. Empty is an error | webhooks are not received |
 /// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
 /// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
 ///
-/// A variable that is empty counts as not set. Those with an asterisk are also read with the prefixes
+/// A variable that is empty counts as not set, but for the signing secret. Those with an asterisk are also read with the prefixes
 /// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
@@ -57,6 +59,7 @@ pub struct ClerkConfig {
     pub(crate) authorized_parties: Vec<String>,
     pub(crate) sign_in_url: Option<String>,
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) webhook_secrets: Vec<WebhookSecret>,
 }
 
 impl ClerkConfig {
@@ -77,6 +80,7 @@ impl ClerkConfig {
             authorized_parties: Vec::new(),
             sign_in_url: None,
             state_dir: None,
+            webhook_secrets: Vec::new(),
         }
     }
 
@@ -165,6 +169,14 @@ impl ClerkConfig {
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
+        self
+    }
+
+    /// A secret that signs Clerk's webhooks, from the endpoint's page in the dashboard; with it
+    /// `clerk.routes()` receives them. While secrets are being replaced there may be several.
+    #[must_use]
+    pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
+        self.webhook_secrets.push(secret);
         self
     }
 

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["authenticate", "decide"],
     &["audit", "fetch", "probe", "respond", "store"],
     &["engine", "outcome"],
-    &["extract", "guard", "health_route", "middleware", "sign_out"],
+    &["extract", "guard", "health_route", "middleware", "sign_out", "webhook"],
     // The face of the crate, in three steps so that it has no circles either.
     &["config"],
     &["doctor", "resilience"],

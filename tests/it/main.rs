@@ -28,4 +28,5 @@ mod sign_out;
 mod sites;
 mod support;
 mod tickets;
+mod webhooks;
 mod wire;

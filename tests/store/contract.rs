@@ -24,6 +24,7 @@ async fn claim(store: &dyn Store, secs: i64) -> Option<(String, u32)> {
     task.map(|task| (task.id, task.attempts))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "to be compared with what was claimed")]
 fn taken(id: &str, attempts: u32) -> Option<(String, u32)> {
     Some((id.to_owned(), attempts))
 }
