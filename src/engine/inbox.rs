@@ -232,8 +232,11 @@ impl Shared {
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
         let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
         webhooks.publish(&entry.denials, self);
+        let task = matches!(entry.rest, Rest::Hooks(_));
         let accepted = within(webhooks.store.accept(entry)).await;
-        webhooks.arrived.notify_one();
+        if task {
+            webhooks.arrived.notify_one();
+        }
         let counters = &self.core.counters;
         match &accepted {
             Ok(Accepted::Known) => counters.webhook_repeated(),

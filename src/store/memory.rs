@@ -1,6 +1,6 @@
 //! A store that lives as long as its process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,9 +27,11 @@ pub struct MemoryStore(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    items: HashMap<String, Item>,
-    /// Those that are done, as they were done.
-    done: VecDeque<(Timestamp, String)>,
+    /// Tasks and dead letters.
+    open: HashMap<String, Item>,
+    done: HashSet<String>,
+    /// The same in the order in which they were done, and when they came.
+    order: VecDeque<(Timestamp, String)>,
     denials: Revocations,
 }
 
@@ -48,7 +50,6 @@ struct Item {
 enum Stage {
     /// Waits, or is worked on, until then.
     Due(Timestamp),
-    Done,
     Dead,
 }
 
@@ -106,7 +107,7 @@ impl Store for MemoryStore {
 
     fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
         self.at_once(|state| {
-            let item = state.items.get_mut(id);
+            let item = state.open.get_mut(id);
             let item = item.filter(|item| item.stage == Stage::Dead && item.data.is_some());
             Ok(item.map(|item| (item.stage, item.attempts) = (Stage::Due(now), 0)).is_some())
         })
@@ -122,43 +123,44 @@ impl Store for MemoryStore {
 
 impl State {
     fn accept(&mut self, entry: Entry) -> Result<Accepted, StoreError> {
-        if self.items.contains_key(&entry.id) {
+        if self.done.contains(&entry.id) || self.open.contains_key(&entry.id) {
             return Ok(Accepted::Known);
         }
-        if entry.rest != Rest::Nothing && self.items.len() - self.done.len() >= OPEN {
+        if entry.rest != Rest::Nothing && self.open.len() >= OPEN {
             return Err(StoreError::Busy);
         }
         self.denials = std::mem::take(&mut self.denials).with_all(&entry.denials);
-        let (stage, data, why) = match entry.rest {
-            Rest::Nothing => (Stage::Done, None, String::new()),
-            Rest::Hooks(data) => (Stage::Due(entry.received), Some(data), String::new()),
+        let Entry { id, kind, happened, received, rest, .. } = entry;
+        let (stage, data, why) = match rest {
+            Rest::Nothing => {
+                self.remember(id, received);
+                return Ok(Accepted::New);
+            }
+            Rest::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
             Rest::Nonsense(why) => (Stage::Dead, None, why),
         };
-        let Entry { id, kind, happened, received, .. } = entry;
         let item = Item { kind, happened, received, data, attempts: 0, stage, why };
-        self.items.insert(id.clone(), item);
-        if stage == Stage::Done {
-            self.remember(received, id);
-        }
+        self.open.insert(id, item);
         Ok(Accepted::New)
     }
 
-    fn remember(&mut self, received: Timestamp, id: String) {
-        self.done.push_back((received, id));
-        if self.done.len() > IDS
-            && let Some((_, oldest)) = self.done.pop_front()
+    fn remember(&mut self, id: String, received: Timestamp) {
+        self.done.insert(id.clone());
+        self.order.push_back((received, id));
+        if self.order.len() > IDS
+            && let Some((_, oldest)) = self.order.pop_front()
         {
-            self.items.remove(&oldest);
+            self.done.remove(&oldest);
         }
     }
 
     fn claim(&mut self, now: Timestamp, lease: Duration) -> Option<Task> {
         let due = |item: &Item| match item.stage {
             Stage::Due(at) if at <= now => Some(at),
-            _ => None,
+            Stage::Due(_) | Stage::Dead => None,
         };
-        let items = self.items.iter_mut().filter_map(|(id, item)| Some((due(item)?, id, item)));
-        let (_, id, item) = items.min_by_key(|(at, id, _)| (*at, *id))?;
+        let open = self.open.iter_mut().filter_map(|(id, item)| Some((due(item)?, id, item)));
+        let (_, id, item) = open.min_by_key(|(at, id, _)| (*at, *id))?;
         item.stage = Stage::Due(now.plus(lease));
         item.attempts += 1;
         Some(Task {
@@ -171,15 +173,13 @@ impl State {
     }
 
     fn settle(&mut self, id: &str, outcome: Outcome) {
-        let Some(item) = self.items.get_mut(id) else { return };
-        if !matches!(item.stage, Stage::Due(_)) {
-            return;
-        }
+        let due = |item: &&mut Item| matches!(item.stage, Stage::Due(_));
+        let Some(item) = self.open.get_mut(id).filter(due) else { return };
         match outcome {
             Outcome::Done => {
-                (item.stage, item.data) = (Stage::Done, None);
                 let received = item.received;
-                self.remember(received, id.to_owned());
+                self.open.remove(id);
+                self.remember(id.to_owned(), received);
             }
             Outcome::Again { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
             Outcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
@@ -187,7 +187,7 @@ impl State {
     }
 
     fn dead(&self) -> Vec<DeadLetter> {
-        let dead = self.items.iter().filter(|(_, item)| item.stage == Stage::Dead);
+        let dead = self.open.iter().filter(|(_, item)| item.stage == Stage::Dead);
         let mut dead: Vec<_> = dead
             .map(|(id, item)| DeadLetter {
                 id: id.clone(),
@@ -203,13 +203,16 @@ impl State {
     }
 
     fn prune(&mut self, now: Timestamp) {
-        self.items.retain(|_, item| match item.stage {
-            Stage::Due(_) => true,
-            Stage::Done => item.received >= now.minus(MEMORY),
-            Stage::Dead => item.received >= now.minus(SHELF),
+        let shelf = now.minus(SHELF);
+        self.open.retain(|_, item| item.stage != Stage::Dead || item.received >= shelf);
+        let memory = now.minus(MEMORY);
+        self.order.retain(|(received, id)| {
+            let old = *received < memory;
+            if old {
+                self.done.remove(id);
+            }
+            !old
         });
-        let items = &self.items;
-        self.done.retain(|(_, id)| items.contains_key(id));
         self.denials = self.denials.pruned(now);
     }
 }
