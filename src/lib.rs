@@ -36,13 +36,14 @@ pub mod ticket;
 pub mod token;
 pub mod upstream;
 pub mod verify;
+mod webhook;
 pub mod webhook_event;
 pub mod webhook_signature;
 
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
-pub use crate::engine::{Counts, Driver};
+pub use crate::engine::{Counts, Driver, Event};
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,
@@ -56,3 +57,4 @@ pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
 pub use crate::sign_out::{SignOutService, SignedOut};
 pub use crate::token::{AzpPolicy, Organization, Session};
+pub use crate::webhook::WebhookService;

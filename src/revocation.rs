@@ -20,6 +20,17 @@ pub struct Bearer<'a> {
     pub issued_at: Option<Timestamp>,
 }
 
+/// One denial. Of two about the same thing the later one counts, so that it does not matter in which
+/// order they come, or how often.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// A session, until then.
+    Session(SessionId, Timestamp),
+    /// A user's tokens that were issued up to then.
+    User(UserId, Timestamp),
+}
+
 /// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
@@ -101,6 +112,18 @@ impl Revocations {
             && includes(&self.keys, &other.keys)
     }
 
+    /// This set and several denials, in one step.
+    #[must_use]
+    pub fn with_all<'a>(mut self, denials: impl IntoIterator<Item = &'a Denial>) -> Self {
+        for denial in denials {
+            match denial {
+                Denial::Session(id, until) => deny(&mut self.sessions, id.clone(), *until),
+                Denial::User(id, up_to) => deny(&mut self.users, id.clone(), *up_to),
+            }
+        }
+        self
+    }
+
     /// This set without the denials of sessions, tokens and keys that ended before `now`. Marks on users stay.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {
@@ -136,10 +159,15 @@ impl Revocations {
 type Denials<K> = Arc<HashMap<K, Timestamp>>;
 
 fn with<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, key: K, at: Timestamp) -> Denials<K> {
-    let mut map = HashMap::clone(map);
-    let kept = map.entry(key).or_insert(at);
+    let mut map = Arc::clone(map);
+    deny(&mut map, key, at);
+    map
+}
+
+/// Copies the map once, however many denials follow.
+fn deny<K: Clone + Eq + std::hash::Hash>(map: &mut Denials<K>, key: K, at: Timestamp) {
+    let kept = Arc::make_mut(map).entry(key).or_insert(at);
     *kept = at.max(*kept);
-    Arc::new(map)
 }
 
 fn joined<K: Clone + Eq + std::hash::Hash>(ours: &Denials<K>, theirs: &Denials<K>) -> Denials<K> {
@@ -173,6 +201,21 @@ mod tests {
         let long = Revocations::default().with_session(id.clone(), Timestamp::from_secs(100));
         let again = long.with_session(id, Timestamp::from_secs(50));
         assert_eq!(again.sessions().next().expect("one").1, Timestamp::from_secs(100));
+    }
+
+    #[test]
+    fn denials_may_come_together_in_any_order_and_twice() {
+        let denials = [
+            Denial::Session(SessionId::new("sess_1"), Timestamp::from_secs(5)),
+            Denial::User(UserId::new("user_1"), Timestamp::from_secs(7)),
+            Denial::Session(SessionId::new("sess_1"), Timestamp::from_secs(9)),
+        ];
+        let forth = Revocations::default().with_all(&denials);
+        let back = Revocations::default().with_all(denials.iter().rev()).with_all(&denials);
+        for set in [forth, back] {
+            assert_eq!(set.sessions().next().expect("one").1, Timestamp::from_secs(9));
+            assert_eq!(set.users().next().expect("one").1, Timestamp::from_secs(7));
+        }
     }
 
     #[test]

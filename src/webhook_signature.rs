@@ -16,6 +16,8 @@ use crate::clock::Timestamp;
 const ID: &str = "svix-id";
 const TIMESTAMP: &str = "svix-timestamp";
 const SIGNATURE: &str = "svix-signature";
+/// The same fields under their names in Standard Webhooks.
+const STANDARD_FIELDS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
 /// How old, or how far ahead, a message's time may be, in whole seconds.
 const TOLERANCE: i64 = 300;
@@ -40,6 +42,9 @@ impl WebhookSecret {
         let text = text.trim();
         if ["sk_", "pk_", "ak_"].iter().any(|prefix| text.starts_with(prefix)) {
             return Err(WebhookSecretError::OtherKey);
+        }
+        if ["whsk_", "whpk_"].iter().any(|prefix| text.starts_with(prefix)) {
+            return Err(WebhookSecretError::Asymmetric);
         }
         let encoded = text.strip_prefix("whsec_").unwrap_or(text);
         if encoded.is_empty() {
@@ -72,6 +77,11 @@ pub enum WebhookSecretError {
     /// Another of Clerk's keys.
     #[error("this is another of Clerk's keys; the webhook signing secret starts with whsec_")]
     OtherKey,
+    /// A key of the asymmetric scheme.
+    #[error(
+        "this is an asymmetric key; Clerk's endpoints have a signing secret that starts with whsec_"
+    )]
+    Asymmetric,
     /// Not base64.
     #[error("the webhook signing secret is cut off or damaged; copy it again from Clerk")]
     Damaged,
@@ -136,9 +146,39 @@ impl WebhookVerifier {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Delivery<'a>, InvalidWebhook> {
-        let field = |name| text(headers, name).ok_or(InvalidWebhook::MissingHeader);
-        let (id, timestamp, signatures) = (field(ID)?, field(TIMESTAMP)?, field(SIGNATURE)?);
+        let [id, timestamp, signatures] = fields(headers, [ID, TIMESTAMP, SIGNATURE])?;
         let timestamp = leading_integer(timestamp).ok_or(InvalidWebhook::Timestamp)?;
+        self.check(id, timestamp, signatures, body, now)
+    }
+
+    /// Checks a message as [`verify`](Self::verify) does, by the rules of Standard Webhooks: the fields
+    /// may also be `webhook-id`, `webhook-timestamp` and `webhook-signature`, when there is no `svix-id`;
+    /// and a time that is not a whole number is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_strictly<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Delivery<'a>, InvalidWebhook> {
+        let svix = headers.contains_key(ID);
+        let names = if svix { [ID, TIMESTAMP, SIGNATURE] } else { STANDARD_FIELDS };
+        let [id, timestamp, signatures] = fields(headers, names)?;
+        let timestamp = timestamp.parse().map_err(|_| InvalidWebhook::Timestamp)?;
+        self.check(id, timestamp, signatures, body, now)
+    }
+
+    fn check<'a>(
+        &self,
+        id: &'a str,
+        timestamp: i64,
+        signatures: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Delivery<'a>, InvalidWebhook> {
         let age = now.as_secs().saturating_sub(timestamp);
         if age > TOLERANCE {
             return Err(InvalidWebhook::TooOld);
@@ -159,6 +199,14 @@ impl WebhookVerifier {
     fn made(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.iter().any(|secret| hmac::verify(&secret.0, message, signature).is_ok())
     }
+}
+
+fn fields<'a>(
+    headers: &'a HeaderMap,
+    [id, timestamp, signature]: [&str; 3],
+) -> Result<[&'a str; 3], InvalidWebhook> {
+    let field = |name| text(headers, name).ok_or(InvalidWebhook::MissingHeader);
+    Ok([field(id)?, field(timestamp)?, field(signature)?])
 }
 
 /// A header field's value without the white space around it, unless nothing is left.

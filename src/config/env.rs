@@ -9,6 +9,7 @@ use super::address::{address, check_domain, proxy, with_scheme};
 use super::error::{ConfigError, invalid};
 use crate::authenticate::{Site, SiteError};
 use crate::key::{PublishableKey, SecretKey};
+use crate::webhook_signature::WebhookSecret;
 
 /// How front-end tools spell the variables that browsers may know.
 const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_"];
@@ -57,6 +58,7 @@ impl ClerkConfig {
         config.site = vars.site(config.site)?;
         config.grace = vars.grace()?;
         config.tickets = vars.tickets()?;
+        config.webhook_secrets = vars.webhook_secrets()?;
         config.state_dir = vars.get("CLERK_RESILIENCE_STATE_DIR").map(PathBuf::from);
         Ok(config)
     }
@@ -101,6 +103,14 @@ impl Vars<'_> {
             }),
             (one, other) => Ok(one.or(other)),
         }
+    }
+
+    /// Set and empty is a mistake: somebody expects webhooks to be received.
+    fn webhook_secrets(&self) -> Result<Vec<WebhookSecret>, ConfigError> {
+        const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
+        let Some(text) = (self.0)(NAME) else { return Ok(Vec::new()) };
+        let secrets = text.split(',').map(WebhookSecret::parse);
+        secrets.map(|secret| secret.map_err(|source| invalid(NAME, &source))).collect()
     }
 
     fn site(&self, mut site: Site) -> Result<Site, ConfigError> {

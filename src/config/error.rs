@@ -3,6 +3,7 @@
 use crate::key::KeyError;
 use crate::middleware::PublicPathError;
 use crate::policy::PolicyError;
+use crate::store::StoreError;
 
 /// What is wrong with the configuration, and what to do. Never contains a key.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum ConfigError {
         "there is no tokio runtime here to run the background driver on; build inside #[tokio::main], or use .pair() and run the driver yourself"
     )]
     NoRuntime,
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The HTTP client cannot be made.
     #[error("{0}")]
     Client(String),

@@ -20,6 +20,7 @@ use crate::jwks::{KeySet, PemError};
 use crate::key::{PublishableKey, SecretKey};
 use crate::policy::GracePolicy;
 use crate::ticket::TicketKeys;
+use crate::webhook_signature::WebhookSecret;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
@@ -41,6 +42,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_DOMAIN` * | the satellite's domain, as `app.example.org`; its Frontend API is at `clerk.app.example.org` | |
 /// | `CLERK_API_URL` | the Backend API's address | `https://api.clerk.com` |
 /// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
+/// | `CLERK_WEBHOOK_SIGNING_SECRET` | signs Clerk's webhooks; several with commas while it is being replaced. Empty is an error | webhooks are not received |
 /// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
 /// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
 /// | `CLERK_RESILIENCE_GRACE` | `off`, `report-only` (the bounds of `balanced`, evaluated and logged, with no effect), `balanced` or `available`; see [`GracePolicy`] | off |
@@ -52,7 +54,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// What [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets) choose
 /// counts, whatever the variables say. A bound without a preset is an error.
 ///
-/// A variable that is empty counts as not set, but for the bounds of grace: an empty bound is an error. Those with an asterisk are also read with the prefixes
+/// A variable that is empty counts as not set, but for the bounds of grace and the signing secret: there it is an error. Those with an asterisk are also read with the prefixes
 /// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
@@ -70,6 +72,7 @@ pub struct ClerkConfig {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) grace: GracePolicy,
     pub(crate) tickets: Option<TicketKeys>,
+    pub(crate) webhook_secrets: Vec<WebhookSecret>,
 }
 
 impl ClerkConfig {
@@ -92,6 +95,7 @@ impl ClerkConfig {
             state_dir: None,
             grace: GracePolicy::disabled(),
             tickets: None,
+            webhook_secrets: Vec::new(),
         }
     }
 
@@ -181,6 +185,14 @@ impl ClerkConfig {
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
+        self
+    }
+
+    /// A secret that signs Clerk's webhooks, from the endpoint's page in the dashboard; with it
+    /// `clerk.routes()` receives them. While secrets are being replaced there may be several.
+    #[must_use]
+    pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
+        self.webhook_secrets.push(secret);
         self
     }
 

@@ -22,6 +22,14 @@ pub(crate) struct Counters {
     machine_answers_reused: AtomicU64,
     state_failures: AtomicU64,
     signals_dropped: AtomicU64,
+    webhooks_accepted: AtomicU64,
+    webhooks_unused: AtomicU64,
+    webhooks_repeated: AtomicU64,
+    webhooks_refused: AtomicU64,
+    webhooks_nonsense: AtomicU64,
+    webhooks_not_kept: AtomicU64,
+    hook_failures: AtomicU64,
+    store_failures: AtomicU64,
 }
 
 /// The counts at one moment; each counts since the start of the process.
@@ -63,6 +71,22 @@ pub struct Counts {
     pub state_failures: u64,
     /// Signals to the driver that were dropped because it was too far behind.
     pub signals_dropped: u64,
+    /// Webhooks that were kept, because something here acts on them.
+    pub webhooks_accepted: u64,
+    /// Webhooks of kinds that nothing here acts on.
+    pub webhooks_unused: u64,
+    /// Webhooks that had come before.
+    pub webhooks_repeated: u64,
+    /// Webhooks without a good signature or at a wrong time.
+    pub webhooks_refused: u64,
+    /// Webhooks whose signature is good and whose content makes no sense.
+    pub webhooks_nonsense: u64,
+    /// Webhooks that could not be kept, so that Clerk sends them again.
+    pub webhooks_not_kept: u64,
+    /// Times that a hook failed.
+    pub hook_failures: u64,
+    /// Times that the store did not do its work, deliveries aside.
+    pub store_failures: u64,
 }
 
 macro_rules! counted {
@@ -93,6 +117,14 @@ counted! {
     reused_answer => machine_answers_reused,
     state_failed => state_failures,
     signal_dropped => signals_dropped,
+    webhook_accepted => webhooks_accepted,
+    webhook_unused => webhooks_unused,
+    webhook_repeated => webhooks_repeated,
+    webhook_refused => webhooks_refused,
+    webhook_made_no_sense => webhooks_nonsense,
+    webhook_not_kept => webhooks_not_kept,
+    hook_failed => hook_failures,
+    store_failed => store_failures,
 }
 
 impl Counters {
@@ -116,6 +148,14 @@ impl Counters {
             machine_answers_reused: read(&self.machine_answers_reused),
             state_failures: read(&self.state_failures),
             signals_dropped: read(&self.signals_dropped),
+            webhooks_accepted: read(&self.webhooks_accepted),
+            webhooks_unused: read(&self.webhooks_unused),
+            webhooks_repeated: read(&self.webhooks_repeated),
+            webhooks_refused: read(&self.webhooks_refused),
+            webhooks_nonsense: read(&self.webhooks_nonsense),
+            webhooks_not_kept: read(&self.webhooks_not_kept),
+            hook_failures: read(&self.hook_failures),
+            store_failures: read(&self.store_failures),
         }
     }
 }

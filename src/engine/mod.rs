@@ -17,6 +17,7 @@ mod digest;
 mod driver;
 mod endings;
 mod flights;
+mod inbox;
 mod ledger;
 mod machines;
 mod pace;
@@ -28,10 +29,12 @@ mod verified;
 
 pub use counters::Counts;
 pub use driver::Driver;
+pub use inbox::Event;
 
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
+pub(crate) use inbox::{Delivered, Hook, Webhooks};
 pub(crate) use ledger::SessionDigest;
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};

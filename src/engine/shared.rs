@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
+use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::tickets::Tickets;
@@ -127,6 +128,8 @@ pub(crate) struct Shared {
     pub(crate) recorder: Option<Recorder>,
     /// The Backend API, when there is a secret key to ask it with.
     pub(crate) backend: Option<BackendApi>,
+    /// When there is a secret that signs them.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -147,6 +150,7 @@ pub(crate) struct Fixed {
     pub(crate) tickets: Option<TicketKeys>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) initial: Snapshot,
 }
 
@@ -171,6 +175,7 @@ impl Shared {
             core: Arc::new(core),
             tickets,
             recorder: fixed.recorder,
+            webhooks: fixed.webhooks,
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,

@@ -8,7 +8,7 @@ use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Work};
+use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Webhooks, Work};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
@@ -17,9 +17,10 @@ use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Keys, Snapshot};
-use crate::store::{OutageRecord, StateDir};
+use crate::store::{MemoryStore, OutageRecord, StateDir};
 use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
+use crate::webhook_signature::WebhookVerifier;
 
 /// A request waits a little longer for keys than a question for them may take.
 const MORE_PATIENCE: Duration = Duration::from_millis(500);
@@ -42,6 +43,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
+    let webhooks = webhooks(&mut choices);
+    let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
+    let revocations = revocations.with_all(denied.iter().flatten());
     let initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
@@ -62,6 +66,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         backend: access(&choices, &upstream),
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
+        webhooks: webhooks.clone(),
         initial,
     });
     report(&inherited, &shared);
@@ -94,7 +99,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         visits: Arc::new(visits),
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
-    Ok((clerk, Driver::new(work, signals)))
+    Ok((clerk, Driver::new(work, signals, webhooks)))
 }
 
 fn expectations(choices: &Builder) -> Expectations {
@@ -117,6 +122,15 @@ fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
         secret,
         deadline: choices.probe_deadline,
     })
+}
+
+/// What receives webhooks, when there is a secret that signs them.
+fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
+    let secrets = std::mem::take(&mut choices.config.webhook_secrets);
+    let verifier = WebhookVerifier::new(secrets).ok()?;
+    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
+    let hooks = std::mem::take(&mut choices.hooks);
+    Some(Arc::new(Webhooks::new(verifier, store, hooks)))
 }
 
 fn visits(choices: &Builder) -> Visits {

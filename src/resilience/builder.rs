@@ -1,5 +1,7 @@
 //! The choices.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +12,16 @@ use crate::audit::{GraceEvent, Recorder};
 use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::engine::Driver;
+use crate::engine::{Driver, Event, Hook};
 use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::snapshot::DenyList;
+use crate::store::Store;
 use crate::ticket::TicketKeys;
 use crate::token::AzpPolicy;
 use crate::upstream::Upstream;
+use crate::webhook_signature::WebhookSecret;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
 const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
@@ -46,6 +50,8 @@ pub struct Builder {
     pub(super) deny_list: DenyList,
     pub(super) tickets: Option<TicketKeys>,
     pub(super) recorder: Option<Recorder>,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) hooks: Vec<Hook>,
 }
 
 impl Builder {
@@ -70,6 +76,8 @@ impl Builder {
             client_uat: ClientUat::default(),
             deny_list: DenyList::Own,
             recorder: None,
+            store: None,
+            hooks: Vec::new(),
         }
     }
 
@@ -220,6 +228,46 @@ impl Builder {
         self
     }
 
+    /// A secret that signs Clerk's webhooks; see [`ClerkConfig::webhook_secret`].
+    pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
+        self.config = self.config.webhook_secret(secret);
+        self
+    }
+
+    /// Where webhooks are kept. Default: a [`MemoryStore`](crate::store::MemoryStore), whose events do not
+    /// outlive the process. Takes a [signing secret](ClerkConfig::webhook_secret).
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// What the application does about some kinds of webhooks, as `user.created`. Takes a
+    /// [signing secret](ClerkConfig::webhook_secret).
+    ///
+    /// Hooks hear of an event after it was answered, one event at a time, whatever else it does. One
+    /// that fails, panics or takes longer than 25 s hears of it again: after 5 s, then twice as long each
+    /// time, 12 times in all; then the event is a [dead letter](ClerkResilience::dead_letters). So a hook
+    /// has to bear an event that it has seen, by its id, and events out of order.
+    ///
+    /// Only of the kinds named here is data kept, without `private_metadata`, and until the hooks are
+    /// done. `email.created` and `sms.created` carry one-time codes and cannot be named.
+    pub fn on_event<I, F, R, E>(mut self, kinds: I, hook: F) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+        F: Fn(Event) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        let call = Arc::new(move |event| {
+            let heard = hook(event);
+            let heard: Pin<Box<dyn Future<Output = Result<(), String>> + Send>> =
+                Box::pin(async move { heard.await.map_err(|error| error.to_string()) });
+            heard
+        });
+        self.hooks.push(Hook { kinds: kinds.into_iter().map(Into::into).collect(), call });
+        self
+    }
+
     /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
     pub fn upstream(mut self, upstream: impl Upstream) -> Self {
         self.upstream = Some(Arc::new(upstream));
@@ -274,6 +322,7 @@ impl Builder {
                 "the policy accepts API keys, and what one stands for only Clerk's Backend API can tell; set it to the secret key from the API keys page of the Clerk dashboard",
             ));
         }
+        self.check_webhooks()?;
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
         if !deadlines.contains(&self.probe_deadline) {
             return Err(invalid("probe_deadline", "choose from 100 ms to 30 s"));
@@ -287,5 +336,28 @@ impl Builder {
             );
         }
         Ok(())
+    }
+
+    fn check_webhooks(&self) -> Result<(), ConfigError> {
+        let without = |first| ConfigError::Contradiction {
+            first,
+            second: "CLERK_WEBHOOK_SIGNING_SECRET",
+            problem: "webhooks are received only when their signing secret is set; set it, or name none of it",
+        };
+        if self.config.webhook_secrets.is_empty() {
+            let store = self.store.as_ref().map_or(Ok(()), |_| Err(without("store")));
+            let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
+            return store.and(hooks);
+        }
+        let mut kinds = self.hooks.iter().flat_map(|hook| &hook.kinds);
+        let secret = kinds.find(|kind| matches!(kind.as_str(), "email.created" | "sms.created"));
+        secret.map_or(Ok(()), |kind| {
+            Err(ConfigError::Invalid {
+                name: "on_event".to_owned(),
+                problem: format!(
+                    "{kind} carries one-time codes, which are never kept; leave it out"
+                ),
+            })
+        })
     }
 }

@@ -22,6 +22,8 @@ use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
 use crate::sign_out::{self, SignOutService, SignedOut};
 use crate::snapshot::{DenyList, Feeds, Snapshot};
+use crate::store::{DeadLetter, StoreError};
+use crate::webhook::{self, WebhookService};
 
 /// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
@@ -106,12 +108,46 @@ impl ClerkResilience {
         Self { gate: Arc::new(gate), strict_health: self.strict_health }
     }
 
-    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, to
-    /// be merged *beside* the
+    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, and with
+    /// a [signing secret](ClerkConfig::webhook_secret) `POST /auth/webhooks`, to be merged *beside* the
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
-        health_route::routes(shared, self.strict_health).merge(sign_out::routes(shared))
+        let routes = health_route::routes(shared, self.strict_health);
+        routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
+    }
+
+    /// `POST /auth/webhooks` as a plain tower service; `None` without a
+    /// [signing secret](ClerkConfig::webhook_secret).
+    #[must_use]
+    pub fn webhook_service(&self) -> Option<WebhookService> {
+        WebhookService::new(&self.gate.shared)
+    }
+
+    /// Webhooks that could not be understood, and those that hooks failed at for good; the newest first,
+    /// at most 1000. Each is kept for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store does not answer within 2 s.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        match &self.gate.shared.webhooks {
+            Some(webhooks) => webhooks.dead().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Lets the hooks hear of a dead letter again, now. False when there is none by that id, or when it
+    /// could not be understood in the first place.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store does not answer within 2 s.
+    pub async fn replay(&self, id: &str) -> Result<bool, StoreError> {
+        match &self.gate.shared.webhooks {
+            Some(webhooks) => webhooks.revive(id, self.gate.shared.now().wall).await,
+            None => Ok(false),
+        }
     }
 
     /// `POST /auth/sign-out` as a plain tower service.
@@ -211,11 +247,10 @@ impl ClerkResilience {
         });
     }
 
-    /// Tells that a webhook of Clerk's was verified just now, or that a reconciliation is complete:
+    /// Tells that a webhook of Clerk's was verified just now by the application itself, or that a reconciliation is complete:
     /// what [`GracePolicy::webhooks_within`](crate::GracePolicy::webhooks_within) asks for.
     pub fn webhook_heard(&self) {
-        let now = self.gate.shared.now().wall;
-        self.gate.shared.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+        self.gate.shared.heard_webhook();
     }
 
     /// Ends a session here, from the next request on and for 30 days; at Clerk, as soon as its Backend

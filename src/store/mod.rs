@@ -1,11 +1,19 @@
-//! What outlives the process, as files in a directory of its own.
+//! What outlives the process: files in a directory of its own, and the inbox of webhooks.
 //!
-//! These files decide who gets in: keys verify tokens, and the record of outages and sightings opens
-//! grace. So a file is believed only when nobody else could have written it, and when it was written
-//! for this very instance.
+//! They decide who gets in: keys verify tokens, the record of outages and sightings opens grace, and
+//! the inbox knows what was revoked. So a file is believed only when nobody else could have written it;
+//! keys and outages moreover only when they were written for this very instance.
 
+mod inbox;
+mod memory;
 mod record;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod state_dir;
 
+pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
+pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 pub use state_dir::{StateDir, StateDirError};

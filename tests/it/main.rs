@@ -29,4 +29,5 @@ mod sign_out;
 mod sites;
 mod support;
 mod tickets;
+mod webhooks;
 mod wire;

@@ -1,0 +1,299 @@
+//! What becomes of webhooks: denials at once, hooks from the inbox.
+//!
+//! What a delivery denies is in the snapshot, and the delivery in the store, before it is answered. Hooks
+//! hear of it afterwards, one event at a time, from a task beside the driver.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::shared::{Core, Shared};
+use crate::clock::Timestamp;
+use crate::revocation::Denial;
+use crate::snapshot::Feeds;
+use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
+use crate::webhook_event::WebhookEvent;
+use crate::webhook_signature::WebhookVerifier;
+
+/// A store that does not answer within this time has failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A hook that is not over by then has failed.
+const HOOK_DEADLINE: Duration = Duration::from_secs(25);
+/// A task whose worker vanished is due again after this.
+const LEASE: Duration = Duration::from_secs(30);
+/// After the first failure; twice as long after each further one.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_LAST: Duration = Duration::from_secs(60 * 60);
+/// After so many attempts, about two hours and a half, an event is a dead letter.
+const ATTEMPTS: u32 = 12;
+/// What is due is looked for at least this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// An event as a hook hears of it.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The message's id: the same when a hook hears of the event again.
+    pub id: String,
+    /// What happened, as `user.created`.
+    pub kind: String,
+    /// When it happened.
+    pub happened: Timestamp,
+    /// To what: the session, the user, the organisation. Without any `private_metadata`.
+    pub data: Value,
+    /// Counts the times that hooks heard of it, this one included.
+    pub attempts: u32,
+}
+
+impl fmt::Debug for Event {
+    /// Without the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut event = f.debug_struct("Event");
+        event.field("id", &self.id).field("kind", &self.kind);
+        event.field("happened", &self.happened).finish_non_exhaustive()
+    }
+}
+
+type Heard = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What an application does about some kinds of events.
+#[derive(Clone)]
+pub(crate) struct Hook {
+    pub(crate) kinds: Vec<String>,
+    pub(crate) call: Arc<dyn Fn(Event) -> Heard + Send + Sync>,
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hook").field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+/// What webhooks need: who signs them, and where they are kept.
+#[derive(Debug)]
+pub(crate) struct Webhooks {
+    pub(crate) verifier: WebhookVerifier,
+    store: Arc<dyn Store>,
+    hooks: Vec<Hook>,
+    /// Denials that are to be published.
+    fresh: Mutex<Vec<Denial>>,
+    /// Held by whoever publishes.
+    turn: Mutex<()>,
+    arrived: Notify,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Delivered {
+    /// It is kept, or was kept before.
+    Kept,
+    /// It makes no sense; that is noted.
+    Nonsense,
+    /// It cannot be kept. What it denies is denied all the same.
+    NotKept,
+}
+
+impl Webhooks {
+    pub(crate) fn new(verifier: WebhookVerifier, store: Arc<dyn Store>, hooks: Vec<Hook>) -> Self {
+        let (fresh, turn, arrived) = Default::default();
+        Self { verifier, store, hooks, fresh, turn, arrived }
+    }
+
+    /// What was denied before this process.
+    pub(crate) fn denied(&self) -> Result<Vec<Denial>, StoreError> {
+        self.store.denials()
+    }
+
+    pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        within(self.store.dead()).await
+    }
+
+    pub(crate) async fn revive(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let revived = within(self.store.revive(id, now)).await?;
+        self.arrived.notify_one();
+        Ok(revived)
+    }
+
+    fn entry(&self, id: &str, body: &[u8], received: Timestamp) -> Entry {
+        let nonsense = |why: String, kind, happened| Entry {
+            id: id.to_owned(),
+            kind,
+            happened,
+            received,
+            denials: Vec::new(),
+            rest: Rest::Nonsense(why),
+        };
+        // The parser's own words may quote the body.
+        let Ok(event) = WebhookEvent::parse(body) else {
+            let why = "the body is not JSON with a type".to_owned();
+            return nonsense(why, String::new(), received);
+        };
+        let happened = event.happened(received);
+        match event.denials(received) {
+            Ok(denials) => {
+                let rest = self.rest(&event);
+                let (id, kind) = (id.to_owned(), event.kind);
+                Entry { id, kind, happened, received, denials, rest }
+            }
+            Err(why) => nonsense(why.to_string(), event.kind, happened),
+        }
+    }
+
+    /// The data is kept for those kinds alone that a hook names.
+    fn rest(&self, event: &WebhookEvent) -> Rest {
+        if self.hooks_for(&event.kind).next().is_none() {
+            return Rest::Nothing;
+        }
+        let mut data = event.data.clone();
+        strip(&mut data);
+        Rest::Hooks(data.to_string())
+    }
+
+    fn hooks_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Hook> {
+        self.hooks.iter().filter(move |hook| hook.kinds.iter().any(|named| named == kind))
+    }
+
+    /// Publishes denials, in one step with those of others who wait for their turn. When it is over
+    /// the next request sees them.
+    fn publish(&self, denials: &[Denial], shared: &Shared) {
+        if denials.is_empty() {
+            return;
+        }
+        held(&self.fresh).extend_from_slice(denials);
+        let _turn = held(&self.turn);
+        let batch = std::mem::take(&mut *held(&self.fresh));
+        if !batch.is_empty() {
+            shared.revoke(|set| set.clone().with_all(&batch));
+        }
+    }
+
+    /// Works the inbox off, for good.
+    pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
+        let mut pruned = None;
+        loop {
+            let now = core.clock.now();
+            if pruned.is_none_or(|last| now.since(last) >= PRUNE_EVERY) {
+                pruned = Some(now);
+                report(&core, within(self.store.prune(now.wall)).await);
+            }
+            match within(self.store.claim(now.wall, LEASE)).await {
+                Ok(Some(task)) => self.attempt(task, &core).await,
+                idle => {
+                    report(&core, idle);
+                    drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, task: Task, core: &Core) {
+        let (id, attempts) = (task.id.clone(), task.attempts);
+        let outcome = match self.call(task).await {
+            Ok(()) => Outcome::Done,
+            Err(why) => {
+                core.counters.hook_failed();
+                tracing::warn!(event = "clerk.webhook.hook_failed", %id, attempts, %why, "a hook failed");
+                after_failure(why, attempts, core.clock.now().wall)
+            }
+        };
+        report(core, within(self.store.settle(&id, outcome)).await);
+    }
+
+    /// Each hook in a task of its own, so that a panic is a failure like any other.
+    async fn call(&self, task: Task) -> Result<(), String> {
+        let data = serde_json::from_str(&task.data).map_err(|error| error.to_string())?;
+        let Task { id, kind, happened, attempts, .. } = task;
+        let event = Event { id, kind, happened, data, attempts };
+        for hook in self.hooks_for(&event.kind) {
+            let heard =
+                tokio::spawn(tokio::time::timeout(HOOK_DEADLINE, (hook.call)(event.clone())));
+            match heard.await {
+                Ok(Ok(result)) => result?,
+                Ok(Err(_)) => return Err("it was not over within 25 s".to_owned()),
+                Err(_) => return Err("it panicked".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Takes in a delivery whose signature is good. What it denies does not wait for the store.
+    pub(crate) async fn deliver(&self, webhooks: &Webhooks, id: &str, body: &[u8]) -> Delivered {
+        let received = self.now().wall;
+        self.heard_webhook();
+        let entry = webhooks.entry(id, body, received);
+        let nonsense = matches!(entry.rest, Rest::Nonsense(_));
+        let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
+        webhooks.publish(&entry.denials, self);
+        let task = matches!(entry.rest, Rest::Hooks(_));
+        let accepted = within(webhooks.store.accept(entry)).await;
+        if task {
+            webhooks.arrived.notify_one();
+        }
+        let counters = &self.core.counters;
+        match &accepted {
+            Ok(Accepted::Known) => counters.webhook_repeated(),
+            Ok(Accepted::New) if nonsense => counters.webhook_made_no_sense(),
+            Ok(Accepted::New) if unused => counters.webhook_unused(),
+            Ok(Accepted::New) => counters.webhook_accepted(),
+            Err(error) => {
+                counters.webhook_not_kept();
+                tracing::warn!(event = "clerk.webhook.not_kept", %error, "a webhook could not be kept; Clerk is told to send it again");
+            }
+        }
+        match accepted {
+            Err(_) => Delivered::NotKept,
+            Ok(_) if nonsense => Delivered::Nonsense,
+            Ok(_) => Delivered::Kept,
+        }
+    }
+
+    /// A webhook of Clerk's was verified just now.
+    pub(crate) fn heard_webhook(&self) {
+        let now = self.now().wall;
+        self.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+    }
+}
+
+async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
+    tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
+}
+
+fn report<T>(core: &Core, result: Result<T, StoreError>) {
+    if let Err(error) = result {
+        core.counters.store_failed();
+        tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");
+    }
+}
+
+fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {
+    if attempts >= ATTEMPTS {
+        return Outcome::Dead { why };
+    }
+    let doublings = attempts.saturating_sub(1).min(16);
+    let wait = (RETRY_FIRST * 2_u32.pow(doublings)).min(RETRY_LAST);
+    Outcome::Again { at: now.plus(wait), why }
+}
+
+/// Takes `private_metadata` out, wherever it is: hooks that need it ask Clerk.
+fn strip(data: &mut Value) {
+    match data {
+        Value::Object(members) => {
+            members.remove("private_metadata");
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,206 @@
+//! What webhooks told, kept until it is worked off.
+//!
+//! An event arrives as an [`Entry`] and is *accepted* in one step: its id is noted, so that a second
+//! delivery changes nothing, its denials are kept, and what hooks are to hear of it is put in the
+//! inbox. What is accepted is never lost, as far as the engine goes.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::revocation::Denial;
+
+/// An id is known for so long. Clerk tries a delivery again for 28 hours.
+pub(crate) const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// So many dead letters are shown.
+pub(crate) const SHOWN: u16 = 1000;
+/// A dead letter can be replayed for so long.
+pub(crate) const SHELF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What a [`Store`] is asked for, under way.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Durable state of an application: the inbox of webhooks, and what they denied.
+///
+/// Requests never talk to a store. Engines: [`MemoryStore`](super::MemoryStore), and `SqliteStore` with
+/// the feature `sqlite`. All of them, and any other, are held to one suite of tests.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Every denial that was accepted and not pruned. Called once, before the first request; it may
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    fn denials(&self) -> Result<Vec<Denial>, StoreError>;
+
+    /// Takes an event in, whole or not at all. When this is over well the event outlives what the
+    /// engine outlives. An id that is known already changes nothing.
+    fn accept(&self, entry: Entry) -> Pending<Accepted>;
+
+    /// Takes the task that is due longest, for `lease`; it is due again after that, unless it was
+    /// [settled](Self::settle).
+    fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>>;
+
+    /// Says what came of a task.
+    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()>;
+
+    /// The dead letters, the newest first, at most 1000.
+    fn dead(&self) -> Pending<Vec<DeadLetter>>;
+
+    /// Makes a dead letter a task again, due at `now`. False when there is none by that id, or when
+    /// nothing of it could be worked on.
+    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool>;
+
+    /// Forgets ids after 7 days, dead letters after 30 days, and denials of sessions that are over.
+    fn prune(&self, now: Timestamp) -> Pending<()>;
+}
+
+/// An event as it is accepted.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The message's id: the same for each of its deliveries.
+    pub id: String,
+    /// What happened, as `session.revoked`.
+    pub kind: String,
+    /// When it happened.
+    pub happened: Timestamp,
+    /// When it came.
+    pub received: Timestamp,
+    /// What it denies.
+    pub denials: Vec<Denial>,
+    /// What is still to be done.
+    pub rest: Rest,
+}
+
+/// What is still to be done with an event.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Rest {
+    /// Nothing; its id is all that is kept.
+    Nothing,
+    /// Hooks are to hear of it: its data, as JSON.
+    Hooks(String),
+    /// It could not be understood, and why not. It is a dead letter from the start.
+    Nonsense(String),
+}
+
+impl fmt::Debug for Rest {
+    /// Without the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Hooks(_) => f.write_str("Hooks([redacted])"),
+            Self::Nonsense(why) => f.debug_tuple("Nonsense").field(why).finish(),
+        }
+    }
+}
+
+/// Whether an event was taken in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Accepted {
+    /// For the first time.
+    New,
+    /// Its id is known.
+    Known,
+}
+
+/// An event that hooks are to hear of.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Task {
+    /// The message's id.
+    pub id: String,
+    /// What happened.
+    pub kind: String,
+    /// When it happened.
+    pub happened: Timestamp,
+    /// The event's data, as JSON.
+    pub data: String,
+    /// Counts the times it was claimed, this one included.
+    pub attempts: u32,
+}
+
+impl fmt::Debug for Task {
+    /// Without the data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, kind, happened, attempts, .. } = self;
+        let mut task = f.debug_struct("Task");
+        task.field("id", id).field("kind", kind).field("happened", happened);
+        task.field("attempts", attempts).finish_non_exhaustive()
+    }
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is done; its data is forgotten.
+    Done,
+    /// It failed and is due again.
+    Again {
+        /// When.
+        at: Timestamp,
+        /// Why it failed.
+        why: String,
+    },
+    /// It failed for good, and is a dead letter.
+    Dead {
+        /// Why it failed.
+        why: String,
+    },
+}
+
+/// An event that nothing more is done with until somebody says so.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The message's id.
+    pub id: String,
+    /// What happened; empty when that could not be understood.
+    pub kind: String,
+    /// When it came.
+    pub received: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it failed.
+    pub why: String,
+}
+
+/// Why a store cannot be used, or did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Its directory is not safe.
+    #[error(transparent)]
+    Place(#[from] super::StateDirError),
+    /// Another process uses it, or another handle of this one.
+    #[error("{0} is in use by another process; each process needs a store of its own")]
+    InUse(String),
+    /// A later version of this crate wrote it.
+    #[error(
+        "{path} has the schema {found}, and this version knows {known}; run the version that wrote it, or name another file"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// The newest known here.
+        known: i64,
+    },
+    /// It is no store, or it is broken.
+    #[error(
+        "{path} is damaged or no store: {problem}; move it away to start with an empty one, and expect what was revoked only there to be accepted again"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// So much is under way that this was not begun.
+    #[error("the store is too far behind")]
+    Busy,
+    /// It was not done.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}

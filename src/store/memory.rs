@@ -1,0 +1,218 @@
+//! A store that lives as long as its process.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::inbox::{
+    Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, SHELF, SHOWN, Store, StoreError,
+    Task,
+};
+use crate::clock::Timestamp;
+use crate::revocation::{Denial, Revocations};
+
+/// So many ids are remembered; of more, the oldest are forgotten.
+const IDS: usize = 100_000;
+/// So many tasks and dead letters are kept; more are not accepted.
+const OPEN: usize = 10_000;
+
+/// The inbox in memory: nothing to set up, and nothing left after the process. What it accepted and did
+/// not work off is lost when the process ends.
+///
+/// It remembers up to 100,000 ids, and up to 10,000 events that wait or failed.
+#[derive(Default)]
+pub struct MemoryStore(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Tasks and dead letters.
+    open: HashMap<String, Item>,
+    done: HashSet<String>,
+    /// The same in the order in which they were done, and when they came.
+    order: VecDeque<(Timestamp, String)>,
+    denials: Revocations,
+}
+
+#[derive(Debug)]
+struct Item {
+    kind: String,
+    happened: Timestamp,
+    received: Timestamp,
+    data: Option<String>,
+    attempts: u32,
+    stage: Stage,
+    why: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// Waits, or is worked on, until then.
+    Due(Timestamp),
+    Dead,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_once<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Pending<T> {
+        Box::pin(ready(work(&mut self.state())))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for MemoryStore {
+    fn denials(&self) -> Result<Vec<Denial>, StoreError> {
+        let denials = &self.state().denials;
+        let sessions = denials.sessions().map(|(id, until)| Denial::Session(id.clone(), until));
+        let users = denials.users().map(|(id, up_to)| Denial::User(id.clone(), up_to));
+        Ok(sessions.chain(users).collect())
+    }
+
+    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+        self.at_once(|state| state.accept(entry))
+    }
+
+    fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
+        self.at_once(|state| Ok(state.claim(now, lease)))
+    }
+
+    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+        self.at_once(|state| {
+            state.settle(id, outcome);
+            Ok(())
+        })
+    }
+
+    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+        self.at_once(|state| Ok(state.dead()))
+    }
+
+    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        self.at_once(|state| {
+            let item = state.open.get_mut(id);
+            let item = item.filter(|item| item.stage == Stage::Dead && item.data.is_some());
+            Ok(item.map(|item| (item.stage, item.attempts) = (Stage::Due(now), 0)).is_some())
+        })
+    }
+
+    fn prune(&self, now: Timestamp) -> Pending<()> {
+        self.at_once(|state| {
+            state.prune(now);
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    fn accept(&mut self, entry: Entry) -> Result<Accepted, StoreError> {
+        if self.done.contains(&entry.id) || self.open.contains_key(&entry.id) {
+            return Ok(Accepted::Known);
+        }
+        if entry.rest != Rest::Nothing && self.open.len() >= OPEN {
+            return Err(StoreError::Busy);
+        }
+        self.denials = std::mem::take(&mut self.denials).with_all(&entry.denials);
+        let Entry { id, kind, happened, received, rest, .. } = entry;
+        let (stage, data, why) = match rest {
+            Rest::Nothing => {
+                self.remember(id, received);
+                return Ok(Accepted::New);
+            }
+            Rest::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
+            Rest::Nonsense(why) => (Stage::Dead, None, why),
+        };
+        let item = Item { kind, happened, received, data, attempts: 0, stage, why };
+        self.open.insert(id, item);
+        Ok(Accepted::New)
+    }
+
+    fn remember(&mut self, id: String, received: Timestamp) {
+        self.done.insert(id.clone());
+        self.order.push_back((received, id));
+        if self.order.len() > IDS
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.done.remove(&oldest);
+        }
+    }
+
+    fn claim(&mut self, now: Timestamp, lease: Duration) -> Option<Task> {
+        let due = |item: &Item| match item.stage {
+            Stage::Due(at) if at <= now => Some(at),
+            Stage::Due(_) | Stage::Dead => None,
+        };
+        let open = self.open.iter_mut().filter_map(|(id, item)| Some((due(item)?, id, item)));
+        let (_, id, item) = open.min_by_key(|(at, id, _)| (*at, *id))?;
+        item.stage = Stage::Due(now.plus(lease));
+        item.attempts += 1;
+        Some(Task {
+            id: id.clone(),
+            kind: item.kind.clone(),
+            happened: item.happened,
+            data: item.data.clone().unwrap_or_default(),
+            attempts: item.attempts,
+        })
+    }
+
+    fn settle(&mut self, id: &str, outcome: Outcome) {
+        let due = |item: &&mut Item| matches!(item.stage, Stage::Due(_));
+        let Some(item) = self.open.get_mut(id).filter(due) else { return };
+        match outcome {
+            Outcome::Done => {
+                let received = item.received;
+                self.open.remove(id);
+                self.remember(id.to_owned(), received);
+            }
+            Outcome::Again { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
+            Outcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
+        }
+    }
+
+    fn dead(&self) -> Vec<DeadLetter> {
+        let dead = self.open.iter().filter(|(_, item)| item.stage == Stage::Dead);
+        let mut dead: Vec<_> = dead
+            .map(|(id, item)| DeadLetter {
+                id: id.clone(),
+                kind: item.kind.clone(),
+                received: item.received,
+                attempts: item.attempts,
+                why: item.why.clone(),
+            })
+            .collect();
+        dead.sort_by(|a, b| (b.received, &b.id).cmp(&(a.received, &a.id)));
+        dead.truncate(SHOWN.into());
+        dead
+    }
+
+    fn prune(&mut self, now: Timestamp) {
+        let shelf = now.minus(SHELF);
+        self.open.retain(|_, item| item.stage != Stage::Dead || item.received >= shelf);
+        let memory = now.minus(MEMORY);
+        self.order.retain(|(received, id)| {
+            let old = *received < memory;
+            if old {
+                self.done.remove(id);
+            }
+            !old
+        });
+        self.denials = self.denials.pruned(now);
+    }
+}

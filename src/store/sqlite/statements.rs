@@ -1,0 +1,151 @@
+//! What is done to the file. Each function runs in a transaction of its own.
+
+use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
+
+use crate::clock::Timestamp;
+use crate::id::{SessionId, UserId};
+use crate::revocation::Denial;
+use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
+
+const SESSION: &str = "session";
+const USER: &str = "user";
+
+pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
+    let mut query = store.prepare("SELECT kind, id, at FROM denial")?;
+    let rows = query.query_map([], denial)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// None for a kind that this version does not know.
+fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
+    let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
+    let at = time(row, 2)?;
+    Ok(match kind.as_str() {
+        SESSION => Some(Denial::Session(SessionId::from(id), at)),
+        USER => Some(Denial::User(UserId::from(id), at)),
+        _ => None,
+    })
+}
+
+/// The id, the denials and the task, together or not at all.
+pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted> {
+    let (state, data, why) = match &entry.rest {
+        Rest::Nothing => ("done", None, ""),
+        Rest::Hooks(data) => ("received", Some(data), ""),
+        Rest::Nonsense(why) => ("dead", None, why.as_str()),
+    };
+    let new = store
+        .prepare(
+            "INSERT INTO inbox (id, kind, happened, received, state, next_at, data, why)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6, ?7) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            entry.id,
+            entry.kind,
+            entry.happened.as_millis(),
+            entry.received.as_millis(),
+            state,
+            data,
+            why
+        ])?;
+    if new == 0 {
+        return Ok(Accepted::Known);
+    }
+    for denial in &entry.denials {
+        let (kind, id, at) = match denial {
+            Denial::Session(id, until) => (SESSION, id.as_str(), until),
+            Denial::User(id, up_to) => (USER, id.as_str(), up_to),
+        };
+        store
+            .prepare(
+                "INSERT INTO denial (kind, id, at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            )?
+            .execute(params![kind, id, at.as_millis()])?;
+    }
+    Ok(Accepted::New)
+}
+
+pub(super) fn claim(
+    store: &Transaction<'_>,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Task>> {
+    let mut query = store.prepare(
+        "UPDATE inbox SET state = 'working', attempts = attempts + 1, next_at = ?2
+         WHERE id = (SELECT id FROM inbox WHERE state IN ('received', 'working') AND next_at <= ?1
+                     ORDER BY next_at, id LIMIT 1)
+         RETURNING id, kind, happened, data, attempts",
+    )?;
+    let task = |row: &Row<'_>| {
+        Ok(Task {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            happened: time(row, 2)?,
+            data: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+            attempts: row.get(4)?,
+        })
+    };
+    query.query_row([now.as_millis(), until.as_millis()], task).optional()
+}
+
+pub(super) fn settle(store: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<()> {
+    let open = "WHERE id = ?1 AND state IN ('received', 'working')";
+    match outcome {
+        Outcome::Done => {
+            let done = format!("UPDATE inbox SET state = 'done', data = NULL, why = '' {open}");
+            store.prepare(&done)?.execute([id])?;
+        }
+        Outcome::Again { at, why } => {
+            let again =
+                format!("UPDATE inbox SET state = 'received', next_at = ?2, why = ?3 {open}");
+            store.prepare(&again)?.execute(params![id, at.as_millis(), why])?;
+        }
+        Outcome::Dead { why } => {
+            let dead = format!("UPDATE inbox SET state = 'dead', why = ?2 {open}");
+            store.prepare(&dead)?.execute([id, why])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
+    let mut query = store.prepare(
+        "SELECT id, kind, received, attempts, why FROM inbox WHERE state = 'dead'
+         ORDER BY received DESC, id DESC LIMIT ?1",
+    )?;
+    let letter = |row: &Row<'_>| {
+        Ok(DeadLetter {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            received: time(row, 2)?,
+            attempts: row.get(3)?,
+            why: row.get(4)?,
+        })
+    };
+    query.query_map([SHOWN], letter)?.collect()
+}
+
+pub(super) fn revive(store: &Transaction<'_>, id: &str, now: Timestamp) -> Result<bool> {
+    let revived = store.execute(
+        "UPDATE inbox SET state = 'received', attempts = 0, next_at = ?2
+         WHERE id = ?1 AND state = 'dead' AND data IS NOT NULL",
+        params![id, now.as_millis()],
+    )?;
+    Ok(revived > 0)
+}
+
+pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<()> {
+    for (state, span) in [("done", MEMORY), ("dead", SHELF)] {
+        let before = now.minus(span).as_millis();
+        let old = "DELETE FROM inbox WHERE state = ?1 AND received < ?2";
+        store.execute(old, params![state, before])?;
+    }
+    let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
+    store.execute(over, params![SESSION, now.as_millis()])?;
+    Ok(())
+}
+
+fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}

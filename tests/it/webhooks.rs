@@ -1,0 +1,532 @@
+//! Webhooks: who is believed, what follows at once, what hooks hear, and what a failure costs.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use clerk_resilience::clock::Timestamp;
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::sim::{SimClerk, SimClock};
+use clerk_resilience::store::{
+    Accepted, DeadLetter, Entry, MemoryStore, Outcome, Pending, Store, StoreError, Task,
+};
+use clerk_resilience::webhook_signature::WebhookSecret;
+use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, World, anonymous};
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const PATH: &str = "/auth/webhooks";
+
+fn secret(text: &str) -> WebhookSecret {
+    WebhookSecret::parse(text).expect("a secret")
+}
+
+async fn with(choose: impl FnOnce(Builder) -> Builder) -> World {
+    World::with(|builder| {
+        choose(builder.grace(GracePolicy::balanced()).webhook_secret(secret(SECRET)))
+    })
+    .await
+}
+
+/// A world that knows nothing yet, at another time.
+fn at(now: i64, text: &str) -> World {
+    let clock = SimClock::starting_at(Timestamp::from_secs(now));
+    let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
+    World::beside(clock, sim, |builder| builder.webhook_secret(secret(text)))
+}
+
+fn post(fields: &Value, body: impl Into<Body>) -> Request<Body> {
+    let mut request = Request::post(PATH);
+    for (name, value) in fields.as_object().expect("fields") {
+        request = request.header(name, value.as_str().expect("text"));
+    }
+    request.body(body.into()).expect("a request")
+}
+
+fn signed(world: &World, id: &str, body: &str) -> Request<Body> {
+    let now = world.now_secs();
+    let signature = secret(SECRET).sign(id, now, body.as_bytes());
+    let fields =
+        json!({ "svix-id": id, "svix-timestamp": now.to_string(), "svix-signature": signature });
+    post(&fields, body.to_owned())
+}
+
+async fn deliver(world: &World, id: &str, body: &str) -> Answer {
+    world.send(signed(world, id, body)).await
+}
+
+fn revoked(session: &str) -> String {
+    json!({ "type": "session.revoked", "data": { "id": session } }).to_string()
+}
+
+fn data(path: &str) -> String {
+    let path = format!("{}/tests/data/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("test data")
+}
+
+fn parsed(path: &str) -> Value {
+    serde_json::from_str(&data(path)).expect("JSON")
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_row_of_svix_vectors_is_believed_or_refused_as_it_says() {
+    let vectors = parsed("svix-vectors.json");
+    let rows = vectors["verify"].as_array().expect("rows");
+    let mut refused = 0;
+    for row in rows {
+        let Some(accept) = row["accept"].as_bool() else { continue };
+        let world = at(row["now"].as_i64().expect("a time"), row["secret"].as_str().expect("text"));
+        let payload = row["payload"].as_str().expect("text").to_owned();
+        let answer = world.send(post(&row["headers"], payload)).await;
+        // The payloads are no events, which is told apart once the signature is believed.
+        let status =
+            if accept { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        assert_eq!(answer.status, status, "{}", row["name"]);
+        if !accept {
+            refused += 1;
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            assert_eq!(world.clerk.counts().webhooks_refused, 1);
+            assert!(world.clerk.dead_letters().await.expect("readable").is_empty());
+        }
+    }
+    assert!(refused >= 18, "{refused} rows are to be refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_sample_of_clerks_is_kept_and_has_the_effect_it_should() {
+    let index = parsed("webhook-samples/index.json");
+    let files = index["files"].as_array().expect("files");
+    assert_eq!(files.len(), 33);
+    for file in files {
+        let sent: i64 =
+            file["headers"]["svix-timestamp"].as_str().expect("a time").parse().expect("a number");
+        let world = at(sent, index["secret"].as_str().expect("text"));
+        let name = file["file"].as_str().expect("a name");
+        let answer =
+            world.send(post(&file["headers"], data(&format!("webhook-samples/{name}")))).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{name}");
+        let expected = file["expect"].to_string();
+        let revocations = &world.clerk.status().revocations;
+        let found = (revocations.sessions().count(), revocations.users().count());
+        let session = expected.contains("revoke_session");
+        let user = expected.contains("revoke_all_sessions");
+        assert_eq!(found, (usize::from(session), usize::from(user)), "{name}: {expected}");
+        let counts = world.clerk.counts();
+        assert_eq!(counts.webhooks_accepted, u64::from(session || user), "{name}");
+        assert_eq!(counts.webhooks_unused, u64::from(!session && !user), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_session_is_refused_on_the_next_request_while_clerk_is_well() {
+    let world = with(|builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    let (token, other) = (world.sim.mint(&session), world.sim.mint(&world.sim.sign_in("user_2")));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    let answer = deliver(&world, "msg_1", &revoked(session.id.as_str())).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.get(&other).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_session_loses_its_grace_on_the_next_request_in_an_outage() {
+    let world = with(|builder| builder).await;
+    let (session, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    deliver(&world, "msg_1", &revoked(session.id.as_str())).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ban_ends_what_was_issued_before_it_and_a_late_one_not_what_came_after() {
+    let world = with(|builder| builder).await;
+    let session = world.sim.sign_in("user_1");
+    let before = world.sim.mint(&session);
+    let banned = world.now().as_millis();
+    let ban = json!({ "type": "user.updated", "timestamp": banned, "data": { "id": "user_1", "banned": true, "updated_at": banned } });
+    deliver(&world, "msg_1", &ban.to_string()).await;
+    assert_eq!(world.get(&before).await.status, StatusCode::UNAUTHORIZED);
+
+    world.pass(10).await;
+    let after = world.sim.mint(&world.sim.sign_in("user_1"));
+    for id in ["msg_1", "msg_2"] {
+        deliver(&world, id, &ban.to_string()).await;
+        assert_eq!(world.get(&after).await.status, StatusCode::OK, "{id}");
+    }
+    let deleted = json!({ "type": "user.deleted", "data": { "id": "user_1", "deleted": true } });
+    deliver(&world, "msg_3", &deleted.to_string()).await;
+    deliver(&world, "msg_4", &ban.to_string()).await;
+    world.pass(30).await;
+    let last = world.sim.mint(&world.sim.sign_in("user_1"));
+    assert_eq!(world.get(&last).await.status, StatusCode::UNAUTHORIZED, "deleted is for good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_may_come_twice_and_in_any_order() {
+    let world = with(|builder| builder).await;
+    let mut deliveries: Vec<usize> = (0..100).flat_map(|n| [n, n]).collect();
+    fastrand::Rng::with_seed(3).shuffle(&mut deliveries);
+    for n in deliveries {
+        let answer =
+            deliver(&world, &format!("msg_{n}"), &revoked(&format!("sess_{}", n / 2))).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+    let counts = world.clerk.counts();
+    assert_eq!((counts.webhooks_accepted, counts.webhooks_repeated), (100, 100));
+    assert_eq!(world.clerk.status().revocations.sessions().count(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sense_less_content_under_a_good_signature_is_a_dead_letter_and_not_sent_again() {
+    let world = with(|builder| builder).await;
+    for (id, body) in [
+        ("msg_1", "481516, your code"),
+        ("msg_2", "{}"),
+        ("msg_3", r#"{"type":"session.revoked","data":{}}"#),
+    ] {
+        for _ in 0..2 {
+            let answer = deliver(&world, id, body).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(answer.header("webhook-delivery"), "abort-message");
+        }
+    }
+    let letters = world.clerk.dead_letters().await.expect("readable");
+    assert_eq!(letters.len(), 3);
+    assert!(!format!("{letters:?}").contains("481516"));
+    assert!(!world.clerk.replay("msg_1").await.expect("answered"), "nothing is there to replay");
+    assert_eq!(world.clerk.counts().webhooks_nonsense, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_long_or_no_post_is_refused_before_anything_else() {
+    let world = with(|builder| builder).await;
+    let long = "x".repeat(1024 * 1024 + 1);
+    assert_eq!(deliver(&world, "msg_1", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(long.clone())]);
+    let answer = world.send(post(&json!({}), Body::from_stream(chunks))).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let announced = json!({ "content-length": "2000000" });
+    let answer = world.send(post(&announced, "short")).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(deliver(&world, "msg_2", &long[1..]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let answer = world.send(anonymous("GET", PATH, &[])).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    let stuck =
+        Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
+    let answer = world.send(post(&json!({}), stuck)).await;
+    assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_delivery_is_the_proof_of_life_that_grace_may_demand() {
+    for (delivered, status) in [(true, StatusCode::OK), (false, StatusCode::SERVICE_UNAVAILABLE)] {
+        let world =
+            with(|builder| builder.grace(GracePolicy::balanced().webhooks_within("5min"))).await;
+        let body = r#"{"type":"passkey.rotated"}"#;
+        if delivered {
+            deliver(&world, "msg_1", body).await;
+        } else {
+            world.send(post(&json!({ "svix-id": "msg_1" }), body)).await;
+        }
+        let (_, token) = world.outage().await;
+        assert_eq!(world.get(&token).await.status, status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_secret_nothing_is_received_and_with_a_bad_one_nothing_starts() {
+    let world = World::new().await;
+    let answer = deliver(&world, "msg_1", &revoked("sess_1")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(world.clerk.webhook_service().is_none());
+
+    let vectors = parsed("svix-vectors.json");
+    let key = "pk_test_Y2xlcmsuY2xlcmsuZGV2JA".to_owned();
+    let read = |secret: &str| {
+        ClerkConfig::from_vars(|name| match name {
+            "CLERK_PUBLISHABLE_KEY" => Some(key.clone()),
+            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(secret.to_owned()),
+            _ => None,
+        })
+    };
+    for bad in vectors["secrets"]["reject"].as_array().expect("secrets") {
+        let bad = bad.as_str().expect("text");
+        for text in [bad.to_owned(), format!("{SECRET},{bad}")] {
+            let error = read(&text).expect_err(&text).to_string();
+            assert!(error.contains("CLERK_WEBHOOK_SIGNING_SECRET"), "{error}");
+            assert!(bad.len() < 10 || !error.contains(bad), "{error}");
+        }
+    }
+    for good in vectors["secrets"]["accept"].as_array().expect("secrets") {
+        read(good.as_str().expect("text")).expect("a good secret");
+    }
+    let several = read(&format!("{SECRET}, whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    let clerk = ClerkResilience::new(several.expect("two secrets"));
+    assert!(clerk.webhook_service().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn either_of_two_secrets_will_do_while_one_is_replaced() {
+    let old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let world = with(|builder| builder.webhook_secret(secret(old))).await;
+    for (n, text) in [SECRET, old].into_iter().enumerate() {
+        let (id, now, body) = (format!("msg_{n}"), world.now_secs(), revoked("sess_1"));
+        let signature = secret(text).sign(&id, now, body.as_bytes());
+        let fields = json!({ "webhook-id": id, "webhook-timestamp": now.to_string(), "webhook-signature": signature });
+        assert_eq!(world.send(post(&fields, body)).await.status, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test]
+async fn choices_that_need_a_secret_or_would_keep_codes_stop_the_start() {
+    let key = World::new().await.sim.publishable_key().clone();
+    let builder = || ClerkResilience::builder(ClerkConfig::new(key.clone()));
+    for builder in [
+        builder().store(MemoryStore::new()),
+        builder().on_event(["user.created"], |_| async { Ok::<(), String>(()) }),
+    ] {
+        let error = builder.pair().expect_err("no secret").to_string();
+        assert!(error.contains("CLERK_WEBHOOK_SIGNING_SECRET"), "{error}");
+    }
+    for kind in ["email.created", "sms.created"] {
+        let builder = builder().webhook_secret(secret(SECRET));
+        let builder = builder.on_event([kind], |_| async { Ok::<(), String>(()) });
+        let error = builder.pair().expect_err("codes").to_string();
+        assert!(error.contains(kind) && error.contains("one-time codes"), "{error}");
+    }
+}
+
+/// A store whose calls fail, or never come back.
+#[derive(Debug)]
+struct Sick {
+    hangs: bool,
+}
+
+impl Sick {
+    fn ill<T: Send + 'static>(&self) -> Pending<T> {
+        let hangs = self.hangs;
+        Box::pin(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            Err(StoreError::Failed("the disk is full".to_owned()))
+        })
+    }
+}
+
+impl Store for Sick {
+    fn denials(&self) -> Result<Vec<Denial>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn accept(&self, _: Entry) -> Pending<Accepted> {
+        self.ill()
+    }
+
+    fn claim(&self, _: Timestamp, _: Duration) -> Pending<Option<Task>> {
+        self.ill()
+    }
+
+    fn settle(&self, _: &str, _: Outcome) -> Pending<()> {
+        self.ill()
+    }
+
+    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+        self.ill()
+    }
+
+    fn revive(&self, _: &str, _: Timestamp) -> Pending<bool> {
+        self.ill()
+    }
+
+    fn prune(&self, _: Timestamp) -> Pending<()> {
+        self.ill()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_or_hangs_costs_requests_nothing_and_revocations_act_all_the_same() {
+    for hangs in [false, true] {
+        let world = with(|builder| builder.store(Sick { hangs })).await;
+        let session = world.sim.sign_in("user_1");
+        let token = world.sim.mint(&session);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let body = revoked(session.id.as_str());
+        let meanwhile = async {
+            tokio::task::yield_now().await;
+            (world.get(&token).await.status, begun.elapsed())
+        };
+        let (answer, meanwhile) = tokio::join!(deliver(&world, "msg_1", &body), meanwhile);
+        assert_eq!(meanwhile, (StatusCode::UNAUTHORIZED, Duration::ZERO), "hangs: {hangs}");
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), "5");
+        assert!(begun.elapsed() < Duration::from_secs(3));
+        world.pass(5).await;
+        assert_eq!(world.clerk.counts().webhooks_not_kept, 1);
+        assert!(world.clerk.counts().store_failures > 0);
+        assert!(world.clerk.dead_letters().await.is_err());
+    }
+}
+
+/// Every call of a hook, and how often it fails first.
+#[derive(Clone, Default)]
+struct Ear {
+    heard: Arc<Mutex<Vec<Event>>>,
+    failures: Arc<AtomicU32>,
+}
+
+impl Ear {
+    fn failing(times: u32) -> Self {
+        Self { failures: Arc::new(AtomicU32::new(times)), ..Self::default() }
+    }
+
+    fn on(&self, builder: Builder, kinds: &[&str]) -> Builder {
+        let ear = self.clone();
+        builder.on_event(kinds.iter().copied(), move |event| {
+            let ear = ear.clone();
+            async move {
+                ear.heard.lock().expect("sound").push(event);
+                let left = |left: u32| left.checked_sub(1);
+                match ear.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
+                    Ok(left) if left % 2 == 0 => panic!("as asked"),
+                    Ok(_) => Err("as asked"),
+                    Err(_) => Ok(()),
+                }
+            }
+        })
+    }
+
+    fn heard(&self) -> Vec<Event> {
+        self.heard.lock().expect("sound").clone()
+    }
+}
+
+const CREATED: &str = r#"{"type":"user.created","timestamp":1780000000,"data":{"id":"user_1","private_metadata":{"ref":"481516"},"public_metadata":{"plan":"team"}}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn hooks_hear_once_of_what_they_named_and_nothing_private() {
+    let ear = Ear::default();
+    let world = with(|builder| ear.on(builder, &["user.created"])).await;
+    for (id, body) in
+        [("msg_1", CREATED), ("msg_1", CREATED), ("msg_2", r#"{"type":"user.updated"}"#)]
+    {
+        assert_eq!(deliver(&world, id, body).await.status, StatusCode::NO_CONTENT);
+    }
+    world.pass(60).await;
+    let heard = ear.heard();
+    let [event] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!((event.id.as_str(), event.kind.as_str()), ("msg_1", "user.created"));
+    assert_eq!(event.happened, Timestamp::from_secs(1_780_000_000));
+    assert_eq!(event.data, json!({ "id": "user_1", "public_metadata": { "plan": "team" } }));
+    assert!(!format!("{event:?}").contains("team"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_or_panics_hears_of_it_again_and_ever_more_slowly() {
+    let ear = Ear::failing(3);
+    let world = with(|builder| ear.on(builder, &["user.created"])).await;
+    deliver(&world, "msg_1", CREATED).await;
+    for (secs, times) in [(1, 1), (9, 2), (15, 3), (25, 4), (3_600, 4)] {
+        world.pass(secs).await;
+        assert_eq!(ear.heard().len(), times, "after {secs} s more");
+    }
+    assert_eq!(world.clerk.counts().hook_failures, 3);
+    assert_eq!(ear.heard().last().expect("heard").attempts, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_hooks_fail_at_for_good_is_shown_and_can_be_replayed() {
+    let ear = Ear::failing(12);
+    let world = with(|builder| ear.on(builder, &["session.revoked"])).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    deliver(&world, "msg_1", &revoked(session.id.as_str())).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED, "it waits for no hook");
+    world.pass(6 * 60 * 60).await;
+    assert_eq!(ear.heard().len(), 12);
+    let letters = world.clerk.dead_letters().await.expect("readable");
+    assert_eq!((letters[0].id.as_str(), letters[0].attempts), ("msg_1", 12));
+    assert!(world.clerk.replay("msg_1").await.expect("answered"));
+    world.pass(1).await;
+    assert_eq!(ear.heard().len(), 13);
+    assert!(world.clerk.dead_letters().await.expect("readable").is_empty());
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::path::Path;
+
+    use clerk_resilience::store::SqliteStore;
+
+    use super::*;
+
+    fn open(dir: &Path) -> SqliteStore {
+        SqliteStore::open(dir.join("webhooks.db")).expect("a store")
+    }
+
+    /// What a process that is killed at this moment leaves behind.
+    fn crash(dir: &Path) -> tempfile::TempDir {
+        let left = tempfile::tempdir().expect("a directory");
+        for entry in std::fs::read_dir(dir).expect("readable") {
+            let entry = entry.expect("an entry");
+            std::fs::copy(entry.path(), left.path().join(entry.file_name())).expect("a copy");
+        }
+        left
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_outlives_a_process_that_is_killed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let deaf = Ear::failing(u32::MAX);
+        let world = with(|builder| {
+            deaf.on(builder.store(open(dir.path())), &["user.created", "session.revoked"])
+        })
+        .await;
+        let session = world.sim.sign_in("user_1");
+        let token = world.sim.mint(&session);
+        deliver(&world, "msg_1", &revoked(session.id.as_str())).await;
+        deliver(&world, "msg_2", CREATED).await;
+        let left = crash(dir.path());
+
+        let ear = Ear::default();
+        let next = World::beside(world.clock.clone(), world.sim.clone(), |builder| {
+            let builder = builder.webhook_secret(secret(SECRET)).store(open(left.path()));
+            ear.on(builder, &["user.created", "session.revoked"])
+        });
+        next.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+        assert_eq!(next.get(&token).await.status, StatusCode::UNAUTHORIZED);
+        next.pass(60).await;
+        let mut heard: Vec<_> = ear.heard().into_iter().map(|event| event.id).collect();
+        heard.sort();
+        assert_eq!(heard, ["msg_1", "msg_2"]);
+        assert_eq!(deliver(&next, "msg_2", CREATED).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(next.clerk.counts().webhooks_repeated, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_code_and_nothing_private_is_ever_in_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ear = Ear::default();
+        let world =
+            with(|builder| ear.on(builder.store(open(dir.path())), &["user.created"])).await;
+        let mail = data("webhook-samples/email.created.json");
+        assert!(mail.contains("481516"));
+        deliver(&world, "msg_1", &mail).await;
+        deliver(&world, "msg_2", &data("webhook-samples/sms.created.json")).await;
+        deliver(&world, "msg_3", CREATED).await;
+        for entry in std::fs::read_dir(dir.path()).expect("readable") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+            for code in ["481516", "162342"] {
+                assert!(!bytes.windows(6).any(|window| window == code.as_bytes()), "{code}");
+            }
+        }
+        assert_eq!(world.clerk.counts().webhooks_unused, 2);
+    }
+}

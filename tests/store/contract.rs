@@ -1,0 +1,212 @@
+//! What every engine does. An engine is tested by being named at the end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Store};
+
+use crate::{DAY, at, entry, hooks, session, user};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn denials(store: &dyn Store) -> HashSet<Denial> {
+    store.denials().expect("readable").into_iter().collect()
+}
+
+async fn accept(store: &dyn Store, entry: Entry) -> Accepted {
+    store.accept(entry).await.expect("accepted")
+}
+
+async fn claim(store: &dyn Store, secs: i64) -> Option<(String, u32)> {
+    let task = store.claim(at(secs), LEASE).await.expect("claimed");
+    task.map(|task| (task.id, task.attempts))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "to be compared with what was claimed")]
+fn taken(id: &str, attempts: u32) -> Option<(String, u32)> {
+    Some((id.to_owned(), attempts))
+}
+
+async fn an_id_is_accepted_once_and_its_second_delivery_changes_nothing(store: Arc<dyn Store>) {
+    let first = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
+    let again = Entry { denials: vec![session("sess_2", 60)], ..entry("msg_1", hooks("2")) };
+    assert_eq!(accept(&*store, first).await, Accepted::New);
+    assert_eq!(accept(&*store, again).await, Accepted::Known);
+    assert_eq!(denials(&*store), HashSet::from([session("sess_1", 60)]));
+    let task = store.claim(at(0), LEASE).await.expect("claimed").expect("a task");
+    assert_eq!((task.data.as_str(), task.kind.as_str()), ("1", "session.revoked"));
+    assert_eq!(task.happened, at(-1));
+    assert_eq!(claim(&*store, 0).await, None);
+}
+
+async fn of_two_denials_the_later_one_counts_in_whatever_order_they_come(store: Arc<dyn Store>) {
+    for (id, until) in [("msg_1", 60), ("msg_2", 90), ("msg_3", 30)] {
+        let denials = vec![session("sess_1", until), user("user_1", until)];
+        accept(&*store, Entry { denials, ..entry(id, Rest::Nothing) }).await;
+    }
+    assert_eq!(denials(&*store), HashSet::from([session("sess_1", 90), user("user_1", 90)]));
+}
+
+async fn one_of_many_who_deliver_at_once_is_the_first(store: Arc<dyn Store>) {
+    let deliveries = (0..16).map(|_| store.accept(entry("msg_1", hooks("1"))));
+    let outcomes = futures_util::future::join_all(deliveries).await;
+    let new = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Accepted::New)));
+    assert_eq!(new.count(), 1);
+    assert_eq!(claim(&*store, 0).await, taken("msg_1", 1));
+    assert_eq!(claim(&*store, 0).await, None);
+}
+
+async fn a_task_whose_worker_vanished_is_due_again_after_its_lease(store: Arc<dyn Store>) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    assert_eq!(claim(&*store, 0).await, taken("msg_1", 1));
+    assert_eq!(claim(&*store, 29).await, None);
+    assert_eq!(claim(&*store, 30).await, taken("msg_1", 2));
+}
+
+async fn a_task_that_is_done_is_never_due_again(store: Arc<dyn Store>) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    assert_eq!(claim(&*store, 0).await, taken("msg_1", 1));
+    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    let late = Outcome::Again { at: at(0), why: "late".to_owned() };
+    store.settle("msg_1", late).await.expect("settled");
+    assert_eq!(claim(&*store, 1_000_000).await, None);
+    assert_eq!(accept(&*store, entry("msg_1", hooks("1"))).await, Accepted::Known);
+}
+
+async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
+    for (id, secs) in [("msg_2", 2), ("msg_1", 1), ("msg_3", 3)] {
+        accept(&*store, Entry { received: at(secs), ..entry(id, hooks("1")) }).await;
+    }
+    for (id, secs) in [("msg_1", 1), ("msg_2", 3), ("msg_3", 3)] {
+        assert_eq!(claim(&*store, secs).await, taken(id, 1));
+    }
+}
+
+async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived(
+    store: Arc<dyn Store>,
+) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    claim(&*store, 0).await;
+    let again = Outcome::Again { at: at(5), why: "not yet".to_owned() };
+    store.settle("msg_1", again).await.expect("settled");
+    assert_eq!(claim(&*store, 4).await, None);
+    assert_eq!(claim(&*store, 5).await, taken("msg_1", 2));
+    let dead = Outcome::Dead { why: "never".to_owned() };
+    store.settle("msg_1", dead).await.expect("settled");
+    assert_eq!(claim(&*store, 1_000).await, None);
+    let letters = store.dead().await.expect("readable");
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.id.as_str(), letter.why.as_str(), letter.attempts), ("msg_1", "never", 2));
+    assert!(!store.revive("msg_2", at(6)).await.expect("answered"));
+    assert!(store.revive("msg_1", at(6)).await.expect("answered"));
+    assert!(!store.revive("msg_1", at(6)).await.expect("answered"), "it is no longer dead");
+    assert!(store.dead().await.expect("readable").is_empty());
+    assert_eq!(claim(&*store, 6).await, taken("msg_1", 1));
+}
+
+async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn Store>) {
+    let nonsense = Rest::Nonsense("not JSON".to_owned());
+    assert_eq!(accept(&*store, entry("msg_1", nonsense)).await, Accepted::New);
+    let letters = store.dead().await.expect("readable");
+    assert_eq!((letters.len(), letters[0].why.as_str()), (1, "not JSON"));
+    assert!(!store.revive("msg_1", at(0)).await.expect("answered"));
+    assert_eq!(claim(&*store, 0).await, None);
+}
+
+async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
+    for (id, secs) in [("msg_1", 1), ("msg_3", 3), ("msg_2", 2)] {
+        let nonsense = Rest::Nonsense("not JSON".to_owned());
+        accept(&*store, Entry { received: at(secs), ..entry(id, nonsense) }).await;
+    }
+    let letters = store.dead().await.expect("readable");
+    let ids: Vec<_> = letters.iter().map(|letter| letter.id.as_str()).collect();
+    assert_eq!(ids, ["msg_3", "msg_2", "msg_1"]);
+}
+
+async fn what_is_old_is_forgotten_and_what_waits_is_not(store: Arc<dyn Store>) {
+    let denials = vec![session("sess_1", 60), user("user_1", 60)];
+    accept(&*store, Entry { denials, ..entry("done", Rest::Nothing) }).await;
+    accept(&*store, entry("waiting", hooks("1"))).await;
+    accept(&*store, entry("dead", Rest::Nonsense("not JSON".to_owned()))).await;
+    let week = at(0).plus(7 * DAY);
+    store.prune(week).await.expect("pruned");
+    assert_eq!(self::denials(&*store), HashSet::from([user("user_1", 60)]));
+    assert_eq!(accept(&*store, entry("done", Rest::Nothing)).await, Accepted::Known);
+    store.prune(week.plus(DAY)).await.expect("pruned");
+    assert_eq!(store.dead().await.expect("readable").len(), 1);
+    assert_eq!(accept(&*store, entry("done", Rest::Nothing)).await, Accepted::New);
+    store.prune(week.plus(30 * DAY)).await.expect("pruned");
+    assert!(store.dead().await.expect("readable").is_empty());
+    assert_eq!(claim(&*store, 0).await, taken("waiting", 1));
+}
+
+async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn Store>) {
+    let mut deliveries: Vec<usize> = (0..300).flat_map(|n| [n, n, n]).collect();
+    fastrand::Rng::with_seed(7).shuffle(&mut deliveries);
+    let (mut new, mut worked) = (0, HashSet::new());
+    for n in deliveries {
+        let denials = vec![session(&format!("sess_{n}"), 60)];
+        let accepted =
+            accept(&*store, Entry { denials, ..entry(&n.to_string(), hooks("1")) }).await;
+        new += usize::from(accepted == Accepted::New);
+        if n % 3 == 0
+            && let Some((id, _)) = claim(&*store, 0).await
+        {
+            assert!(worked.insert(id.clone()), "{id} came twice");
+            store.settle(&id, Outcome::Done).await.expect("settled");
+        }
+    }
+    while let Some((id, _)) = claim(&*store, 0).await {
+        assert!(worked.insert(id.clone()), "{id} came twice");
+        store.settle(&id, Outcome::Done).await.expect("settled");
+    }
+    assert_eq!((new, worked.len(), denials(&*store).len()), (300, 300, 300));
+}
+
+async fn nothing_that_prints_shows_an_events_data(store: Arc<dyn Store>) {
+    let entry = entry("msg_1", hooks("481516"));
+    assert!(!format!("{entry:?}").contains("481516"));
+    accept(&*store, entry).await;
+    let task = store.claim(at(0), LEASE).await.expect("claimed").expect("a task");
+    assert!(!format!("{task:?} {store:?}").contains("481516"));
+}
+
+macro_rules! contract {
+    ($engine:ident, $open:expr, [$($promise:ident),* $(,)?]) => {
+        mod $engine {
+            $(#[tokio::test]
+            async fn $promise() {
+                let (_kept, store) = $open;
+                super::$promise(std::sync::Arc::new(store)).await;
+            })*
+        }
+    };
+}
+
+macro_rules! engines {
+    ($($(#[$condition:meta])* $engine:ident => $open:expr;)*) => {$(
+        $(#[$condition])*
+        contract!($engine, $open, [
+            an_id_is_accepted_once_and_its_second_delivery_changes_nothing,
+            of_two_denials_the_later_one_counts_in_whatever_order_they_come,
+            one_of_many_who_deliver_at_once_is_the_first,
+            a_task_whose_worker_vanished_is_due_again_after_its_lease,
+            a_task_that_is_done_is_never_due_again,
+            what_waits_longest_comes_first,
+            what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived,
+            nonsense_is_dead_from_the_start_and_cannot_be_revived,
+            dead_letters_are_shown_the_newest_first,
+            what_is_old_is_forgotten_and_what_waits_is_not,
+            no_event_is_lost_and_none_done_twice_in_a_shuffled_flood,
+            nothing_that_prints_shows_an_events_data,
+        ]);
+    )*};
+}
+
+engines! {
+    memory => ((), clerk_resilience::store::MemoryStore::new());
+    #[cfg(feature = "sqlite")]
+    sqlite => crate::sqlite::new();
+}
