@@ -169,7 +169,7 @@ pub(super) struct Tenancy {
     pub(super) terms: Terms,
     pub(super) answers: Arc<Answers>,
     pub(super) shape: Shape,
-    /// The request asks for a tunnel, as WebSockets over HTTP/2 do (RFC 8441).
+    /// The request asks for a tunnel, as a `WebSocket` over HTTP/2 is one (RFC 8441).
     pub(super) connect: bool,
 }
 
