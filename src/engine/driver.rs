@@ -17,7 +17,7 @@ use super::endings::Endings;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
-use crate::clock::Moment;
+use crate::clock::{Moment, Timestamp};
 use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
@@ -110,6 +110,9 @@ struct Task {
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
     started: Option<Moment>,
+    /// The wall clock when it was last to be trusted. What ended before has ended; a clock that is
+    /// ahead for a moment must not end a denial, which nothing brings back.
+    certain: Timestamp,
     published: Option<Moment>,
     changed: bool,
 }
@@ -137,6 +140,7 @@ impl Task {
             page: None,
             page_tag: None,
             started: Some(started),
+            certain: Timestamp::default(),
             published: None,
             changed: true,
         }
@@ -276,6 +280,7 @@ impl Task {
         let verdict = self.health.verdict(now);
         if self.health.may_trust_clock(now) {
             self.started = Some(now);
+            self.certain = now.wall;
         }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
@@ -310,7 +315,7 @@ impl Task {
             keys: keys.clone(),
             health: health.clone(),
             page: page.clone(),
-            revocations: present.revocations.pruned(now.wall),
+            revocations: present.revocations.pruned(self.certain),
             feeds: present.feeds,
             started: self.started,
             renewed: Some(now),
