@@ -30,6 +30,21 @@ pub struct Revocations {
 }
 
 impl Revocations {
+    /// The set of these denials. Of several of one thing the longest counts.
+    pub(crate) fn of(
+        sessions: impl Iterator<Item = (SessionId, Timestamp)>,
+        tokens: impl Iterator<Item = (TokenId, Timestamp)>,
+        users: impl Iterator<Item = (UserId, Timestamp)>,
+        keys: impl Iterator<Item = (KeyId, Timestamp)>,
+    ) -> Self {
+        Self {
+            sessions: extended(HashMap::new(), sessions),
+            tokens: extended(HashMap::new(), tokens),
+            users: extended(HashMap::new(), users),
+            keys: extended(HashMap::new(), keys),
+        }
+    }
+
     /// True when the bearer is denied: by its session, by its token, or because the token was issued
     /// before its user's sessions were revoked. A token without `iat` of such a user is denied.
     #[must_use]
@@ -136,17 +151,20 @@ impl Revocations {
 type Denials<K> = Arc<HashMap<K, Timestamp>>;
 
 fn with<K: Clone + Eq + std::hash::Hash>(map: &Denials<K>, key: K, at: Timestamp) -> Denials<K> {
-    let mut map = HashMap::clone(map);
-    let kept = map.entry(key).or_insert(at);
-    *kept = at.max(*kept);
-    Arc::new(map)
+    extended(HashMap::clone(map), [(key, at)])
 }
 
 fn joined<K: Clone + Eq + std::hash::Hash>(ours: &Denials<K>, theirs: &Denials<K>) -> Denials<K> {
-    let mut map = HashMap::clone(ours);
-    for (key, at) in theirs.iter() {
-        let kept = map.entry(key.clone()).or_insert(*at);
-        *kept = (*kept).max(*at);
+    extended(HashMap::clone(ours), theirs.iter().map(|(key, at)| (key.clone(), *at)))
+}
+
+fn extended<K: Eq + std::hash::Hash>(
+    mut map: HashMap<K, Timestamp>,
+    by: impl IntoIterator<Item = (K, Timestamp)>,
+) -> Denials<K> {
+    for (key, at) in by {
+        let kept = map.entry(key).or_insert(at);
+        *kept = at.max(*kept);
     }
     Arc::new(map)
 }
