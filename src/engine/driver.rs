@@ -331,7 +331,8 @@ impl Task {
             health: &self.health,
             keys: &self.keys,
             pinned: &self.pinned,
-            endings: &self.endings,
+            endings: &mut self.endings,
+            certain: self.certain,
         };
         self.state.keep(seen, now).await;
     }
