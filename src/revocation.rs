@@ -72,6 +72,10 @@ impl Revocations {
         !self.keys.is_empty() && key.is_some_and(|key| self.keys.contains_key(key))
     }
 
+    pub(crate) fn distrusted_until(&self, key: &KeyId) -> Option<Timestamp> {
+        self.keys.get(key).copied()
+    }
+
     /// This set and a key, distrusted at least until `until`.
     #[must_use]
     pub fn with_key(&self, id: KeyId, until: Timestamp) -> Self {
@@ -127,7 +131,7 @@ impl Revocations {
         }
     }
 
-    /// The distrusted keys and until when.
+    /// The distrusted keys, by their names and by their fingerprints (`sha256/…`), and until when.
     pub fn keys(&self) -> impl Iterator<Item = (&KeyId, Timestamp)> {
         self.keys.iter().map(|(id, until)| (id, *until))
     }

@@ -268,6 +268,8 @@ impl Task {
             let names: Vec<_> = self.keys.set.key_ids().collect();
             tracing::info!(event = "clerk.jwks.changed", keys = ?names);
             self.state.keys_changed();
+            // The fingerprints of distrusted keys may be among what is new.
+            self.state.demand();
         }
         self.publish(self.core.clock.now());
         self.core.tokens.keep_only(&self.keys.set);

@@ -235,7 +235,8 @@ impl ClerkResilience {
 
     /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
     /// still publishes it: for a key that was stolen while Clerk cannot take it back. The same key in
-    /// `CLERK_JWT_KEY` is refused with it, once the published keys were read.
+    /// `CLERK_JWT_KEY` is refused with it, once the published keys were read, and stays so when Clerk publishes
+    /// it no more.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
         self.gate.shared.revoke(|set| set.with_key(id.clone(), until));
