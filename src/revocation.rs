@@ -41,6 +41,21 @@ pub struct Revocations {
 }
 
 impl Revocations {
+    /// The set of these denials. Of several of one thing the longest counts.
+    pub(crate) fn of(
+        sessions: impl Iterator<Item = (SessionId, Timestamp)>,
+        tokens: impl Iterator<Item = (TokenId, Timestamp)>,
+        users: impl Iterator<Item = (UserId, Timestamp)>,
+        keys: impl Iterator<Item = (KeyId, Timestamp)>,
+    ) -> Self {
+        Self {
+            sessions: extended(HashMap::new(), sessions),
+            tokens: extended(HashMap::new(), tokens),
+            users: extended(HashMap::new(), users),
+            keys: extended(HashMap::new(), keys),
+        }
+    }
+
     /// True when the bearer is denied: by its session, by its token, or because the token was issued
     /// before its user's sessions were revoked. A token without `iat` of such a user is denied.
     #[must_use]
@@ -66,6 +81,10 @@ impl Revocations {
     #[must_use]
     pub fn distrust(&self, key: Option<&KeyId>) -> bool {
         !self.keys.is_empty() && key.is_some_and(|key| self.keys.contains_key(key))
+    }
+
+    pub(crate) fn distrusted_until(&self, key: &KeyId) -> Option<Timestamp> {
+        self.keys.get(key).copied()
     }
 
     /// This set and a key, distrusted at least until `until`.
@@ -135,7 +154,7 @@ impl Revocations {
         }
     }
 
-    /// The distrusted keys and until when.
+    /// The distrusted keys, by their names and by their fingerprints (`sha256/…`), and until when.
     pub fn keys(&self) -> impl Iterator<Item = (&KeyId, Timestamp)> {
         self.keys.iter().map(|(id, until)| (id, *until))
     }
@@ -171,10 +190,16 @@ fn deny<K: Clone + Eq + std::hash::Hash>(map: &mut Denials<K>, key: K, at: Times
 }
 
 fn joined<K: Clone + Eq + std::hash::Hash>(ours: &Denials<K>, theirs: &Denials<K>) -> Denials<K> {
-    let mut map = HashMap::clone(ours);
-    for (key, at) in theirs.iter() {
-        let kept = map.entry(key.clone()).or_insert(*at);
-        *kept = (*kept).max(*at);
+    extended(HashMap::clone(ours), theirs.iter().map(|(key, at)| (key.clone(), *at)))
+}
+
+fn extended<K: Eq + std::hash::Hash>(
+    mut map: HashMap<K, Timestamp>,
+    by: impl IntoIterator<Item = (K, Timestamp)>,
+) -> Denials<K> {
+    for (key, at) in by {
+        let kept = map.entry(key).or_insert(at);
+        *kept = at.max(*kept);
     }
     Arc::new(map)
 }

@@ -120,6 +120,7 @@ impl Snapshot {
     /// machine's and no handshake.
     pub(crate) fn without_distrusted_keys(mut self) -> Self {
         let Self { keys, revocations, .. } = &mut self;
+        *revocations = with_fingerprints(revocations, &keys.set);
         keys.set = keys.set.distrusting(|id| revocations.distrust(Some(id)));
         self
     }
@@ -141,6 +142,16 @@ impl Snapshot {
             _ => self.health.verdict,
         }
     }
+}
+
+/// A key that is distrusted by its name is so by its numbers as well, also when Clerk has ceased to
+/// publish it: it may still come without its name, from `CLERK_JWT_KEY`.
+fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
+    let distrusted = set.keys().filter_map(|key| {
+        let until = revocations.distrusted_until(key.id()?)?;
+        Some((key.fingerprint().clone(), until))
+    });
+    distrusted.fold(revocations.clone(), |set, (key, until)| set.with_key(key, until))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::inbox::Webhooks;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
-use crate::clock::Moment;
+use crate::clock::{Moment, Timestamp};
 use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
@@ -123,6 +123,9 @@ struct Task {
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
     started: Option<Moment>,
+    /// The wall clock when it was last to be trusted. What ended before has ended; a clock that is
+    /// ahead for a moment must not end a denial, which nothing brings back.
+    certain: Timestamp,
     published: Option<Moment>,
     changed: bool,
 }
@@ -150,6 +153,7 @@ impl Task {
             page: None,
             page_tag: None,
             started: Some(started),
+            certain: Timestamp::default(),
             published: None,
             changed: true,
         }
@@ -277,6 +281,8 @@ impl Task {
             let names: Vec<_> = self.keys.set.key_ids().collect();
             tracing::info!(event = "clerk.jwks.changed", keys = ?names);
             self.state.keys_changed();
+            // The fingerprints of distrusted keys may be among what is new.
+            self.state.demand();
         }
         self.publish(self.core.clock.now());
         self.core.tokens.keep_only(&self.keys.set);
@@ -289,6 +295,7 @@ impl Task {
         let verdict = self.health.verdict(now);
         if self.health.may_trust_clock(now) {
             self.started = Some(now);
+            self.certain = now.wall;
         }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
@@ -323,7 +330,7 @@ impl Task {
             keys: keys.clone(),
             health: health.clone(),
             page: page.clone(),
-            revocations: present.revocations.pruned(now.wall),
+            revocations: present.revocations.pruned(self.certain),
             feeds: present.feeds,
             started: self.started,
             renewed: Some(now),
@@ -339,7 +346,8 @@ impl Task {
             health: &self.health,
             keys: &self.keys,
             pinned: &self.pinned,
-            endings: &self.endings,
+            endings: &mut self.endings,
+            certain: self.certain,
         };
         self.state.keep(seen, now).await;
     }

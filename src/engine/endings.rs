@@ -3,7 +3,7 @@
 //! Somebody who signs out while Clerk is down is signed out here at once. Clerk learns of it when its
 //! Backend API answers again, one session at a time, so that the crowd of an outage is no flood.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -23,6 +23,8 @@ const CAPACITY: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
     waiting: VecDeque<SessionId>,
+    /// Those that Clerk was told of lately, so that a record of others' does not bring them back.
+    ended: VecDeque<SessionId>,
     under_way: JoinSet<(SessionId, Ended)>,
     not_before: Option<Moment>,
 }
@@ -36,15 +38,28 @@ impl Endings {
         if self.waiting.contains(&id) {
             return;
         }
-        if self.waiting.len() == CAPACITY {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(id);
+        push(&mut self.waiting, id);
     }
 
     /// Those that Clerk does not know of yet.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &SessionId> {
         self.waiting.iter()
+    }
+
+    /// Those that need no end any more.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &SessionId> {
+        self.ended.iter()
+    }
+
+    /// Takes over what another process was to end.
+    pub(crate) fn take_over(&mut self, theirs: Vec<SessionId>) {
+        if theirs.is_empty() {
+            return;
+        }
+        let known: HashSet<_> = self.waiting.iter().chain(&self.ended).cloned().collect();
+        for id in theirs.into_iter().filter(|id| !known.contains(id)) {
+            push(&mut self.waiting, id);
+        }
     }
 
     /// Tells Clerk of one, when it is time and Clerk can hear it.
@@ -53,7 +68,9 @@ impl Endings {
         if !due || !self.under_way.is_empty() || !can_hear(health, now) {
             return;
         }
-        let Some(id) = self.waiting.front().cloned() else { return };
+        let Some(id) = self.waiting.pop_front() else { return };
+        // It waits on as the last, so that one that Clerk will not hear of holds up no other.
+        self.waiting.push_back(id.clone());
         self.not_before = Some(now.plus(SPACING));
         let prober = prober.clone();
         self.under_way.spawn(async move {
@@ -72,6 +89,7 @@ impl Endings {
         match told {
             Some((id, Ended::Yes)) => {
                 self.waiting.retain(|waiting| *waiting != id);
+                push(&mut self.ended, id);
                 true
             }
             Some((_, Ended::Unanswered)) | None => {
@@ -80,6 +98,13 @@ impl Endings {
             }
         }
     }
+}
+
+fn push(sessions: &mut VecDeque<SessionId>, id: SessionId) {
+    if sessions.len() == CAPACITY {
+        sessions.pop_front();
+    }
+    sessions.push_back(id);
 }
 
 fn can_hear(health: &Health, now: Moment) -> bool {

@@ -280,9 +280,14 @@ impl Shared {
         }
     }
 
+    /// The time that denials are dated by: a clock that was set back makes none of them shorter.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.core.load().latest(self.now())
+    }
+
     /// Ends a session here, at once and for good; at Clerk, when it can be told.
     pub(crate) fn sign_out(&self, session: &Session) {
-        let until = self.now().wall.plus(DENIAL);
+        let until = self.latest().plus(DENIAL);
         if let Some(id) = &session.session_id {
             self.revoke(|set| set.with_session(id.clone(), until));
             self.tell(Signal::SignedOut(id.clone()));

@@ -1,6 +1,7 @@
 //! When to write what outlives the process. Writing is done aside, one write at a time, and a
 //! failure costs nothing but a warning and a count.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,15 @@ const OUTAGE_EVERY: Duration = Duration::from_secs(15);
 /// After a failure the next try waits this long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What came of a write: the sessions that another process left to be ended at Clerk.
+type Written = Result<Vec<SessionId>, StateDirError>;
+
 /// The state directory's side of the driver.
 #[derive(Debug)]
 pub(crate) struct State {
     dir: Option<StateDir>,
     instance: String,
-    writing: Option<JoinHandle<Result<(), StateDirError>>>,
+    writing: Option<JoinHandle<Written>>,
     keys_due: bool,
     demanded: bool,
     keys_written: Option<Moment>,
@@ -40,39 +44,53 @@ pub(crate) struct State {
 }
 
 /// What there is to write.
-#[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) health: &'a Health,
     pub(crate) keys: &'a Keys,
     pub(crate) pinned: &'a KeySet,
-    pub(crate) endings: &'a Endings,
+    pub(crate) endings: &'a mut Endings,
+    /// The wall clock when it was last to be trusted.
+    pub(crate) certain: Timestamp,
 }
 
 /// What is to be written of outages; the long lists are made where the writing is done.
 struct DueOutages {
     instance: String,
     now: Timestamp,
+    certain: Timestamp,
     seen: Option<Timestamp>,
     outages: Outages,
     ending: Vec<SessionId>,
+    ended: HashSet<SessionId>,
 }
 
 impl DueOutages {
     /// Another process may have the same directory, as while a new version takes over from an old one.
-    /// What it has taken back is taken back here, too, and not overwritten.
-    fn save(self, core: &Core, dir: &StateDir) -> Result<(), StateDirError> {
-        // A file that cannot be used is replaced, as a damaged one is.
-        if let Ok(Some(theirs)) = OutageRecord::load(dir, &self.instance) {
-            core.adopt(&theirs.revocations());
+    /// What it has taken back is taken back here, too, and not overwritten; what it was to end at Clerk,
+    /// and is not known here, is written and handed back.
+    fn save(mut self, core: &Core, dir: &StateDir) -> Result<Vec<SessionId>, StateDirError> {
+        let theirs = match OutageRecord::load(dir, &self.instance) {
+            Ok(theirs) => theirs,
+            Err(error @ StateDirError::TooLong(_)) => return Err(error),
+            // A file that cannot be used is replaced, as a damaged one is.
+            Err(_) => None,
+        };
+        let mut more = Vec::new();
+        if let Some(theirs) = theirs {
+            core.adopt(&theirs.revocations().pruned(self.certain));
+            let known: HashSet<_> = self.ending.iter().chain(&self.ended).collect();
+            more = theirs.to_end().filter(|id| !known.contains(id)).collect();
         }
-        self.record(core).save(dir)
+        self.ending.extend_from_slice(&more);
+        self.record(core).save(dir)?;
+        Ok(more)
     }
 
     fn record(self, core: &Core) -> OutageRecord {
         let sightings = core.ledger.records(self.now);
         let revocations = &core.load().revocations;
-        let Self { instance, now, seen, outages, ending } = self;
+        let Self { instance, now, seen, outages, ending, .. } = self;
         OutageRecord::new(&instance, now, seen, &outages, sightings, revocations).ending(&ending)
     }
 }
@@ -104,26 +122,27 @@ impl State {
 
     /// Writes what is due, unless a write is under way.
     pub(crate) async fn keep(&mut self, seen: Seen<'_>, now: Moment) {
-        let Seen { core, keys, pinned, .. } = seen;
+        let core = seen.core;
         let Some(dir) = self.dir.clone() else { return };
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
         if let Some(done) = self.writing.take() {
-            self.report(core, outcome(done.await), now);
+            let more = self.report(core, outcome(done.await), now);
+            seen.endings.take_over(more);
         }
         if self.not_before.is_some_and(|at| now.mono < at.mono) {
             return;
         }
-        let keys = self.due_keys(keys, pinned, now);
-        let outages = self.due_outages(seen, now);
+        let keys = self.due_keys(seen.keys, seen.pinned, now);
+        let outages = self.due_outages(&seen, now);
         if keys.is_none() && outages.is_none() {
             return;
         }
         let core = Arc::clone(core);
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let keys = keys.map_or(Ok(()), |record| record.save(&dir));
-            let outages = outages.map_or(Ok(()), |outages| outages.save(&core, &dir));
+            let outages = outages.map_or(Ok(Vec::new()), |outages| outages.save(&core, &dir));
             keys.and(outages)
         }));
     }
@@ -139,8 +158,8 @@ impl State {
         Some(KeysRecord::new(&self.instance, &keys.set, confirmed))
     }
 
-    fn due_outages(&mut self, from: Seen<'_>, now: Moment) -> Option<DueOutages> {
-        let Seen { core, health, endings, .. } = from;
+    fn due_outages(&mut self, from: &Seen<'_>, now: Moment) -> Option<DueOutages> {
+        let Seen { core, health, endings, certain, .. } = from;
         let seen = health.outage_seen();
         let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
@@ -154,14 +173,18 @@ impl State {
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
         let ending = endings.waiting().cloned().collect();
-        Some(DueOutages { instance, now: now.wall, seen, outages, ending })
+        let (ended, certain) = (endings.ended().cloned().collect(), *certain);
+        Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, ended })
     }
 
     /// What could not be written is due again, but not at once.
-    fn report(&mut self, core: &Core, result: Result<(), StateDirError>, now: Moment) {
-        let Err(error) = result else {
-            self.warned = false;
-            return;
+    fn report(&mut self, core: &Core, result: Written, now: Moment) -> Vec<SessionId> {
+        let error = match result {
+            Ok(more) => {
+                self.warned = false;
+                return more;
+            }
+            Err(error) => error,
         };
         self.keys_due = true;
         self.demanded = true;
@@ -174,11 +197,13 @@ impl State {
                 "cannot write the state directory; everything else works, but a restart during an outage will not be able to serve"
             );
         }
+        Vec::new()
     }
 
     /// Waits for a write that is under way.
     pub(crate) async fn settle(&mut self, core: &Core, now: Moment) {
         if let Some(writing) = self.writing.take() {
+            // What it found of others' is in the file for those who come after.
             self.report(core, outcome(writing.await), now);
         }
     }
@@ -191,7 +216,7 @@ impl State {
 }
 
 /// A write that panicked has written nothing.
-fn outcome(done: Result<Result<(), StateDirError>, JoinError>) -> Result<(), StateDirError> {
+fn outcome(done: Result<Written, JoinError>) -> Written {
     done.unwrap_or_else(|error| Err(StateDirError::Unfinished(error.to_string())))
 }
 

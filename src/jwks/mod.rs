@@ -137,16 +137,18 @@ impl KeySet {
         Self { keys: self.keys.iter().chain(other.keys.iter()).map(Arc::clone).collect() }
     }
 
-    /// This set, in which the keys of these names verify nothing, and neither does any key with the
-    /// same numbers: whoever stole one could otherwise use it under the name of the other.
+    /// This set, in which the keys of these names or fingerprints verify nothing, and neither does any
+    /// key with the same numbers: whoever stole one could otherwise use it under the name of the other.
     #[must_use]
     pub fn distrusting(&self, is: impl Fn(&KeyId) -> bool) -> Self {
-        let named: Vec<_> = self.keys.iter().filter(|key| key.id().is_some_and(&is)).collect();
-        if named.is_empty() {
+        let named =
+            self.keys.iter().filter(|key| key.id().is_some_and(&is) || is(key.fingerprint()));
+        let bad: Vec<_> = named.map(|key| key.fingerprint()).collect();
+        if bad.is_empty() {
             return self.clone();
         }
         let judge = |key: &Arc<VerifyingKey>| {
-            let bad = named.iter().any(|bad| Arc::ptr_eq(bad, key) || bad.is_same_material(key));
+            let bad = bad.contains(&key.fingerprint());
             if bad { Arc::new(key.distrusted()) } else { Arc::clone(key) }
         };
         Self { keys: self.keys.iter().map(judge).collect() }
@@ -155,7 +157,8 @@ impl KeySet {
     /// True when some key of one set is, by its numbers, a key of the other.
     #[must_use]
     pub fn shares_a_key_with(&self, other: &Self) -> bool {
-        self.keys.iter().any(|key| other.keys.iter().any(|held| held.is_same_material(key)))
+        let ours: Vec<_> = self.keys.iter().map(|key| key.fingerprint()).collect();
+        other.keys.iter().any(|key| ours.contains(&key.fingerprint()))
     }
 
     /// True when no token can be verified.

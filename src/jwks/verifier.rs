@@ -3,11 +3,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::JwtVerifier;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
@@ -27,6 +28,7 @@ pub struct VerifyingKey {
     id: Option<KeyId>,
     /// Modulus and exponent in base64url.
     components: (String, String),
+    fingerprint: KeyId,
     verifier: Rs256,
     trusted: bool,
 }
@@ -63,7 +65,12 @@ impl VerifyingKey {
         }
         let parsed = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()?;
         let components = (rsa.n.clone(), rsa.e.clone());
-        Some(Self { id: None, components, verifier: Rs256(parsed), trusted: true })
+        Self::unnamed(components, parsed)
+    }
+
+    fn unnamed(components: (String, String), parsed: ParsedPublicKey) -> Option<Self> {
+        let fingerprint = fingerprint(&parsed)?;
+        Some(Self { id: None, components, fingerprint, verifier: Rs256(parsed), trusted: true })
     }
 
     /// Reads a public key in DER, SPKI or PKCS#1.
@@ -75,7 +82,13 @@ impl VerifyingKey {
         let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
         let (n, e) = modulus_and_exponent(der)?;
         let components = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
-        Some(Self { id: None, components, verifier: Rs256(parsed), trusted: true })
+        Self::unnamed(components, parsed)
+    }
+
+    /// A name that follows from the numbers: the same for the same key, whatever it is called and in
+    /// whichever form it came.
+    pub(crate) fn fingerprint(&self) -> &KeyId {
+        &self.fingerprint
     }
 
     /// The key's name; `None` for one that came from PEM.
@@ -93,12 +106,6 @@ impl VerifyingKey {
         self.id == other.id && self.components == other.components
     }
 
-    /// True when the numbers are the same, whatever the names and the form they came in.
-    pub(super) fn is_same_material(&self, other: &Self) -> bool {
-        let der = |key: &Self| key.verifier.0.as_der().ok();
-        der(self).zip(der(other)).is_some_and(|(ours, theirs)| ours.as_ref() == theirs.as_ref())
-    }
-
     /// True when this key made the signature over the message.
     pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
         self.trusted && self.verifier.verify(message, signature).is_ok()
@@ -106,9 +113,14 @@ impl VerifyingKey {
 
     /// The same key, which verifies nothing any more.
     pub(super) fn distrusted(&self) -> Self {
-        let Self { id, components, verifier, .. } = self;
-        let verifier = Rs256(verifier.0.clone());
-        Self { id: id.clone(), components: components.clone(), verifier, trusted: false }
+        let Self { id, components, fingerprint, verifier, .. } = self;
+        Self {
+            id: id.clone(),
+            components: components.clone(),
+            fingerprint: fingerprint.clone(),
+            verifier: Rs256(verifier.0.clone()),
+            trusted: false,
+        }
     }
 
     /// The key as a JWK, with its `kid` if it has a name.
@@ -128,6 +140,13 @@ impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// SHA-256 of the key in DER, written as a pin is (RFC 7469).
+fn fingerprint(key: &ParsedPublicKey) -> Option<KeyId> {
+    let der = key.as_der().ok()?;
+    let hash = digest(&SHA256, der.as_ref());
+    Some(KeyId::from(format!("sha256/{}", STANDARD.encode(hash))))
 }
 
 /// RS256 over a key that is parsed once.

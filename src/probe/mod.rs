@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
@@ -150,7 +151,7 @@ impl Prober {
         let Some(call) = backend_api::end_session(&self.targets, id) else { return Ended::Yes };
         match self.call(call).await {
             Ok(reply) if reply.status.is_success() => Ended::Yes,
-            Ok(reply) if is_settled(reply.status) => Ended::Yes,
+            Ok(reply) if is_settled(reply.status) || is_forbidden(&reply) => Ended::Yes,
             _ => Ended::Unanswered,
         }
     }
@@ -202,6 +203,19 @@ fn is_settled(status: StatusCode) -> bool {
             | StatusCode::GONE
             | StatusCode::UNPROCESSABLE_ENTITY
     )
+}
+
+/// Clerk itself says that this session may not be ended. What is said of a key is about the
+/// application and may change; what has no error codes does not come from Clerk.
+fn is_forbidden(reply: &Reply) -> bool {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let errors =
+        body.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of_session = |error: &Value| {
+        let code = error.get("code").and_then(Value::as_str);
+        code.is_some_and(|code| !code.contains("key"))
+    };
+    reply.status == StatusCode::FORBIDDEN && !errors.is_empty() && errors.iter().all(of_session)
 }
 
 /// An address below a base address, which keeps its own path (a proxy's `/__clerk`).

@@ -264,24 +264,23 @@ impl ClerkResilience {
     /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the
     /// state directory.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
-        let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
+        let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
         self.gate.shared.revoke(|set| set.with_session(id.clone(), until));
     }
 
     /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
     /// still publishes it: for a key that was stolen while Clerk cannot take it back. The same key in
-    /// `CLERK_JWT_KEY` is refused with it, once the published keys were read.
+    /// `CLERK_JWT_KEY` is refused with it, once the published keys were read, and stays so when Clerk publishes
+    /// it no more.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
-        let (id, until) = (id.into(), self.gate.shared.now().wall.plus(DENIAL));
+        let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
         self.gate.shared.revoke(|set| set.with_key(id.clone(), until));
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
     /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
-        let (id, shared) = (id.into(), &self.gate.shared);
-        // A clock that was set back would spare the tokens of the time that it repeats.
-        let now = shared.core.load().latest(shared.now()).plus(CLOCK_LEEWAY);
+        let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
         self.gate.shared.revoke(|set| set.with_user(id.clone(), now));
     }
 }

@@ -143,22 +143,17 @@ impl OutageRecord {
     }
 
     pub(crate) fn revocations(&self) -> Revocations {
-        let at = Timestamp::from_millis;
-        let mut set = Revocations::default();
-        for (id, until) in &self.revoked_sessions {
-            set = set.with_session(SessionId::from(id.as_str()), at(*until));
-        }
-        for (id, until) in &self.revoked_tokens {
-            set = set.with_token(TokenId::from(id.as_str()), at(*until));
-        }
-        for (id, until) in &self.distrusted_keys {
-            set = set.with_key(KeyId::from(id.as_str()), at(*until));
-        }
-        for (id, not_before) in &self.revoked_users {
-            set = set.with_user(UserId::from(id.as_str()), at(*not_before));
-        }
-        set
+        Revocations::of(
+            denied(&self.revoked_sessions),
+            denied(&self.revoked_tokens),
+            denied(&self.revoked_users),
+            denied(&self.distrusted_keys),
+        )
     }
+}
+
+fn denied<'a, K: From<&'a str>>(rows: &'a [(String, i64)]) -> impl Iterator<Item = (K, Timestamp)> {
+    rows.iter().map(|(id, at)| (K::from(id), Timestamp::from_millis(*at)))
 }
 
 fn denials<'a, K: 'a>(
@@ -181,4 +176,22 @@ fn load<T: DeserializeOwned>(dir: &StateDir, name: &str) -> Result<Option<T>, St
 fn save<T: Serialize>(dir: &StateDir, name: &str, record: &T) -> Result<(), StateDirError> {
     let bytes = serde_json::to_vec(record).unwrap_or_default();
     dir.write(name, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is read at every write: a map that is copied for each denial would take minutes here.
+    #[test]
+    fn a_record_of_many_denials_is_read_at_once_and_of_two_of_one_session_the_longer_counts() {
+        let (now, none) = (Timestamp::from_secs(1), Revocations::default());
+        let mut record =
+            OutageRecord::new("one", now, None, &Outages::default(), Vec::new(), &none);
+        let rows = |until: i64| (0..100_000).map(move |n| (format!("sess_{n}"), until));
+        record.revoked_sessions = rows(2_000).chain(rows(1_000)).collect();
+        let read = record.revocations();
+        assert_eq!(read.sessions().count(), 100_000);
+        assert!(read.sessions().all(|(_, until)| until == Timestamp::from_secs(2)));
+    }
 }

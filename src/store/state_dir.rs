@@ -66,8 +66,8 @@ impl StateDir {
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when it cannot be read, is a link, belongs to another user, or may be
-    /// written by one.
+    /// [`StateDirError`] when it cannot be read, is a link, belongs to another user, may be
+    /// written by one, or is longer than 64 MiB.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateDirError> {
         self.check()?;
         let path = self.path.join(name);
@@ -87,7 +87,12 @@ impl StateDir {
             return Err(StateDirError::Writable(path));
         }
         let mut bytes = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+        if meta.len() <= MAX_BYTES {
+            file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        }
+        if meta.len().max(bytes.len() as u64) > MAX_BYTES {
+            return Err(StateDirError::TooLong(path));
+        }
         Ok(Some(bytes))
     }
 
@@ -96,10 +101,14 @@ impl StateDir {
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when the directory is no longer safe, or cannot be written.
+    /// [`StateDirError`] when the directory is no longer safe, or cannot be written, and when the
+    /// file would be longer than 64 MiB.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
         self.check()?;
         let path = self.path.join(name);
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(StateDirError::TooLong(path));
+        }
         let replace = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
             file.write_all(bytes)?;
@@ -140,6 +149,9 @@ pub enum StateDirError {
     /// Other users may write it.
     #[error("{} can be written by other users; this directory decides who gets in: chmod go-w it, or name a directory that only this user writes", .0.display())]
     Writable(PathBuf),
+    /// Nothing that is written here is as long.
+    #[error("{} would be longer than 64 MiB and is left as it is; if this application did not write it, remove it", .0.display())]
+    TooLong(PathBuf),
     /// Writing broke off.
     #[error("a write did not come to its end: {0}")]
     Unfinished(String),

@@ -6,7 +6,7 @@ use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
 
 use crate::denied;
-use crate::support::World;
+use crate::support::{World, bearer};
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_for_hours_wakes_up_without_grace() {
@@ -18,6 +18,40 @@ async fn a_machine_that_slept_for_hours_wakes_up_without_grace() {
     denied(&world.get(&token).await);
     world.until(Verdict::Outage).await;
     denied(&world.get(&token).await);
+}
+
+const A_MONTH_AND_A_DAY: i64 = 31 * 24 * 3_600 * 1_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_a_month_ahead_for_a_moment_undoes_no_sign_out() {
+    let world = World::new().await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    world.send(bearer("POST", "/auth/sign-out", &token)).await;
+    world.clock.jump(A_MONTH_AND_A_DAY);
+    world.pass(10).await;
+    world.clock.jump(-A_MONTH_AND_A_DAY);
+    world.pass(1).await;
+    assert_eq!(world.get(&token).await.json()["reason"], "session-revoked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_while_the_clock_is_a_month_behind_stays_so_when_it_is_right_again() {
+    let world = World::new().await;
+    let [mine, theirs] = ["user_1", "user_2"].map(|user| world.sim.sign_in(user));
+    let token = world.sim.mint(&mine);
+    world.clock.jump(-A_MONTH_AND_A_DAY);
+    world.send(bearer("POST", "/auth/sign-out", &token)).await;
+    world.clerk.revoke_session(theirs.id.clone());
+    world.clerk.distrust_key("ins_stolen");
+    world.clock.jump(A_MONTH_AND_A_DAY);
+    world.until(Verdict::Healthy).await;
+    world.pass(180).await;
+    for session in [&mine, &theirs] {
+        let token = world.sim.token(session).sign();
+        assert_eq!(world.get(&token).await.json()["reason"], "session-revoked");
+    }
+    assert_eq!(world.clerk.status().revocations.keys().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use http::StatusCode;
 use tower::ServiceExt as _;
 
 use crate::support::{Answer, World, anonymous, bearer};
-use crate::{denied, with_pem};
+use crate::{denied, until_saved, with_pem, with_this_pem};
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_in_the_middle_of_an_outage_ends_nobody_s_grace_and_begins_nobody_s() {
@@ -70,15 +70,41 @@ async fn a_machine_s_token_of_a_distrusted_key_is_refused_in_any_weather() {
 
 #[tokio::test(start_paused = true)]
 async fn a_distrusted_key_cannot_come_back_under_another_name() {
-    let world = with_pem().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = with_pem(dir.path()).await;
+    let pem = world.sim.public_key_pem();
     let session = world.sim.sign_in("user_1");
-    let renamed = || world.sim.token(&session).kid("ins_made_up").sign();
+    let token = || world.sim.token(&session).kid("ins_made_up");
+    let renamed = || token().sign();
+    let lasting = token().lifetime(Duration::from_secs(3_600)).sign();
+    let of_old_name = world.sim.token(&session).lifetime(Duration::from_secs(3_600)).sign();
     assert_eq!(world.get(&renamed()).await.status, StatusCode::OK, "the PEM is good for any name");
     world.clerk.distrust_key(world.sim.key_id());
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.get(&renamed()).await.status, StatusCode::UNAUTHORIZED);
     world.pass(120).await;
     assert_eq!(world.get(&renamed()).await.status, StatusCode::UNAUTHORIZED, "after a refresh");
+
+    world.sim.rotate_key();
+    world.sim.retire_keys();
+    world.pass(30 * 60).await;
+    assert_eq!(world.clerk.status().keys.set.key_ids().count(), 1, "Clerk has dropped it");
+    let stolen = [lasting, of_old_name];
+    for token in &stolen {
+        assert_eq!(world.get(token).await.status, StatusCode::UNAUTHORIZED, "after Clerk did");
+    }
+    until_saved(dir.path(), |text| text.contains("distrusted_keys\":[[")).await;
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    drop(world);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let next = with_this_pem(clock, sim, &pem, dir.path());
+    for token in &stolen {
+        assert_eq!(next.get(token).await.status, StatusCode::UNAUTHORIZED, "at the next start");
+    }
+    next.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    for token in &stolen {
+        assert_eq!(next.get(token).await.status, StatusCode::UNAUTHORIZED, "and after it");
+    }
 }
 
 /// Whoever has the key can name any session; it must not reach Clerk with our secret key.

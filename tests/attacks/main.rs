@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy};
 
 use crate::support::{Answer, World, config, routes};
@@ -41,15 +42,20 @@ fn beside(world: &World, choose: impl FnOnce(Builder) -> Builder) -> World {
 }
 
 /// An application that knows its key from the configuration, too.
-async fn with_pem() -> World {
-    let mut world = World::unready(|builder| builder);
-    let config = config(&world.sim).jwt_key(&world.sim.public_key_pem()).expect("a key");
-    let builder = ClerkResilience::builder(config).clock(world.clock.clone());
-    let builder = balanced(builder.upstream(world.sim.upstream()));
-    world.clerk = builder.build().expect("a good configuration");
-    world.app = routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
+async fn with_pem(dir: &Path) -> World {
+    let World { clock, sim, .. } = World::unready(|builder| builder);
+    let pem = sim.public_key_pem();
+    let world = with_this_pem(clock, sim, &pem, dir);
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     world
+}
+
+fn with_this_pem(clock: SimClock, sim: SimClerk, pem: &str, dir: &Path) -> World {
+    let config = config(&sim).jwt_key(pem).expect("a key").state_dir(dir);
+    let builder = ClerkResilience::builder(config).clock(clock.clone());
+    let clerk = balanced(builder.upstream(sim.upstream())).build().expect("a good configuration");
+    let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
+    World { clock, sim, clerk, app }
 }
 
 /// Files are written on threads that virtual time does not wait for.

@@ -226,6 +226,47 @@ async fn starting_again_and_again_does_not_keep_an_outage_alive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_denial_that_has_ended_is_gone_from_the_file_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::with(with_state(dir.path())).await;
+    let old = world.sim.sign_in("user_1").id;
+    world.clerk.revoke_session(old.clone());
+    let listed = |json: &serde_json::Value| json["revoked_sessions"].to_string();
+    until_saved(dir.path(), |json| listed(json).contains(old.as_str())).await;
+    world.clock.jump(31 * 24 * 3_600 * 1_000);
+    world.pass(180).await;
+    let new = world.sim.sign_in("user_2").id;
+    world.clerk.revoke_session(new.clone());
+    until_saved(dir.path(), |json| listed(json).contains(new.as_str())).await;
+    let text = fs::read_to_string(dir.path().join("outages.json")).expect("there");
+    assert!(!text.contains(old.as_str()), "{text}");
+    assert_eq!(world.clerk.status().revocations.sessions().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_too_long_to_be_read_is_reported_and_not_replaced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("outages.json");
+    let long = 64 * 1024 * 1024 + 1;
+    fs::File::create(&path).and_then(|file| file.set_len(long)).expect("ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+    let world = World::with(with_state(dir.path())).await;
+    let failures = || world.clerk.counts().state_failures;
+    let before = failures();
+    assert!(before > 0, "at the start");
+    world.clerk.revoke_session("sess_1");
+    for _ in 0..200 {
+        world.pass(1).await;
+        if failures() > before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(failures() > before, "and at each write");
+    assert_eq!(fs::metadata(&path).expect("there").len(), long);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;

@@ -1,12 +1,17 @@
 //! Signing out while Clerk cannot: it sticks here, and Clerk is told later.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::post;
-use clerk_resilience::sim::{SimFault, SimSurface};
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::upstream::{Call, Calling, Reply, Upstream};
 use clerk_resilience::{Auth, GracePolicy, Verdict};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
-use crate::support::{Answer, World, anonymous, bearer};
+use crate::support::{Answer, World, anonymous, bearer, start_of_time};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -83,6 +88,102 @@ async fn clerk_is_told_again_until_it_has_heard() {
     world.sim.heal_all();
     world.pass(150).await;
     assert!(!world.sim.sessions().contains(&session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stays_tells_clerk_of_the_sign_outs_of_a_process_that_has_gone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_owned();
+    let kept = |builder: clerk_resilience::Builder| {
+        builder.grace(GracePolicy::balanced()).state_dir(path.clone())
+    };
+    let first = World::with(&kept).await;
+    let (session, token) = first.outage().await;
+    let second = World::beside(first.clock.clone(), first.sim.clone(), kept);
+    second.until(Verdict::Outage).await;
+    let waits = |record: &serde_json::Value| {
+        record["ending"].as_array().is_some_and(|ending| ending.len() == 1)
+    };
+    sign_out(&first, &token, &[SAME_ORIGIN]).await;
+    crate::restart::until_saved(dir.path(), waits).await;
+    drop(first);
+    for _ in 0..60 {
+        second.pass(1).await;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    crate::restart::until_saved(dir.path(), waits).await;
+    second.sim.heal_all();
+    second.until(Verdict::Healthy).await;
+    let before = second.sim.requests(SimSurface::BackendMutation);
+    for _ in 0..60 {
+        second.pass(1).await;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!second.sim.sessions().contains(&session), "Clerk was told");
+    assert!(second.sim.requests(SimSurface::BackendMutation) - before <= 1, "and but once");
+    crate::restart::until_saved(dir.path(), |record| record["ending"] == serde_json::json!([]))
+        .await;
+}
+
+/// Gives its own answer to whoever ends one of the sessions; the rest goes on to Clerk.
+#[derive(Debug)]
+struct Stubborn {
+    session: String,
+    answer: (u16, &'static str),
+    asked: Arc<AtomicUsize>,
+    clerk: Arc<dyn Upstream>,
+}
+
+impl Upstream for Stubborn {
+    fn call(&self, call: Call) -> Calling {
+        if !call.url.path().contains(&self.session) {
+            return self.clerk.call(call);
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let (status, body) = self.answer;
+        let status = StatusCode::from_u16(status).expect("a status");
+        let latency = Duration::from_millis(10);
+        let reply = Reply { status, headers: HeaderMap::new(), body: body.into(), latency };
+        Box::pin(async move { Ok(reply) })
+    }
+}
+
+/// Two sign out, and the first is stubborn: how often Clerk was asked about it in five minutes, and
+/// whether the second was ended meanwhile.
+async fn behind_a_stubborn_one(status: u16, body: &'static str) -> (usize, bool) {
+    let clock = SimClock::starting_at(start_of_time());
+    let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
+    let [first, second] = ["user_1", "user_2"].map(|user| sim.sign_in(user));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let wire = Stubborn {
+        session: first.id.to_string(),
+        answer: (status, body),
+        asked: Arc::clone(&asked),
+        clerk: Arc::new(sim.upstream()),
+    };
+    let world = World::beside(clock, sim, |builder| builder.upstream(wire));
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    for session in [&first, &second] {
+        sign_out(&world, &world.sim.mint(session), &[SAME_ORIGIN]).await;
+    }
+    world.pass(300).await;
+    (asked.load(Ordering::Relaxed), !world.sim.sessions().contains(&second))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_clerk_will_not_end_keeps_no_other_waiting() {
+    let secret = r#"{"errors":[{"code":"secret_key_invalid","message":"m"}]}"#;
+    for (status, body) in [(409, ""), (500, ""), (403, "<html>"), (403, secret)] {
+        let (asked, ended) = behind_a_stubborn_one(status, body).await;
+        assert!(ended, "{status} {body}");
+        assert!(asked > 1, "it is asked for again: {status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_clerk_says_may_not_be_ended_is_not_asked_for_again() {
+    let refused = r#"{"errors":[{"code":"not_allowed","message":"m"}]}"#;
+    assert_eq!(behind_a_stubborn_one(403, refused).await, (1, true));
 }
 
 #[tokio::test(start_paused = true)]
