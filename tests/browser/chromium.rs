@@ -90,6 +90,12 @@ impl Chromium {
         self.driver.goto(address.as_str()).await.expect("a page");
     }
 
+    /// Closes the page, which would otherwise renew its token whenever Chromium gives it the focus: under
+    /// load that may be long after it was loaded.
+    pub async fn leave(&self) {
+        self.driver.goto("about:blank").await.expect("an empty page");
+    }
+
     pub async fn address(&self) -> Url {
         self.driver.current_url().await.expect("an address")
     }
