@@ -23,6 +23,7 @@ mod origin;
 mod outcome;
 pub mod policy;
 mod probe;
+pub mod profile;
 mod resilience;
 mod respond;
 pub mod revocation;

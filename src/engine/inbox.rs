@@ -127,6 +127,7 @@ impl Webhooks {
             happened,
             received,
             denials: Vec::new(),
+            changes: Vec::new(),
             rest: Rest::Nonsense(why),
         };
         // The parser's own words may quote the body.
@@ -139,7 +140,7 @@ impl Webhooks {
             Ok(denials) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);
-                Entry { id, kind, happened, received, denials, rest }
+                Entry { id, kind, happened, received, denials, changes: Vec::new(), rest }
             }
             Err(why) => nonsense(why.to_string(), event.kind, happened),
         }

@@ -9,7 +9,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::fleet::Fleet;
 use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 
 /// An id is known for so long. Clerk tries a delivery again for 28 hours.
@@ -35,6 +38,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] when it cannot be read.
     fn denials(&self) -> Result<Vec<Denial>, StoreError>;
 
+    /// Keeps denials that no webhook brought.
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()>;
+
     /// Takes an event in, whole or not at all. When this is over well the event outlives what the
     /// engine outlives. An id that is known already changes nothing.
     fn accept(&self, entry: Entry) -> Pending<Accepted>;
@@ -55,6 +61,28 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets ids after 7 days, dead letters after 30 days, and denials of sessions that are over.
     fn prune(&self, now: Timestamp) -> Pending<()>;
+
+    /// What is known of a user.
+    fn person(&self, id: &UserId) -> Pending<Option<Person>>;
+
+    /// Takes in what was told of users, each as [`Person::take`] does.
+    fn merge(&self, changes: Vec<Change>) -> Pending<()>;
+
+    /// The small documents that are kept here, by their names. Called once, before the first request; it may
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Keeps a small document, in place of what was there by that name.
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()>;
+
+    /// What instances that share this store tell each other; `None` when it is one process's own.
+    fn fleet(&self) -> Option<&dyn Fleet> {
+        None
+    }
 }
 
 /// An event as it is accepted.
@@ -70,6 +98,8 @@ pub struct Entry {
     pub received: Timestamp,
     /// What it denies.
     pub denials: Vec<Denial>,
+    /// What it tells of users.
+    pub changes: Vec<Change>,
     /// What is still to be done.
     pub rest: Rest,
 }

@@ -11,6 +11,8 @@ use super::inbox::{
     Task,
 };
 use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
 use crate::revocation::{Denial, Revocations};
 
 /// So many ids are remembered; of more, the oldest are forgotten.
@@ -33,6 +35,8 @@ struct State {
     /// The same in the order in which they were done, and when they came.
     order: VecDeque<(Timestamp, String)>,
     denials: Revocations,
+    people: HashMap<UserId, Person>,
+    records: HashMap<String, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -86,6 +90,13 @@ impl Store for MemoryStore {
         Ok(sessions.chain(users).collect())
     }
 
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        self.at_once(|state| {
+            state.deny(&denials);
+            Ok(())
+        })
+    }
+
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
         self.at_once(|state| state.accept(entry))
     }
@@ -119,6 +130,28 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
+
+    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+        self.at_once(|state| Ok(state.people.get(id).cloned()))
+    }
+
+    fn merge(&self, changes: Vec<Change>) -> Pending<()> {
+        self.at_once(|state| {
+            state.merge(&changes);
+            Ok(())
+        })
+    }
+
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Ok(self.state().records.clone().into_iter().collect())
+    }
+
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        self.at_once(|state| {
+            state.records.insert(name.to_owned(), record);
+            Ok(())
+        })
+    }
 }
 
 impl State {
@@ -129,7 +162,8 @@ impl State {
         if entry.rest != Rest::Nothing && self.open.len() >= OPEN {
             return Err(StoreError::Busy);
         }
-        self.denials = std::mem::take(&mut self.denials).with_all(&entry.denials);
+        self.deny(&entry.denials);
+        self.merge(&entry.changes);
         let Entry { id, kind, happened, received, rest, .. } = entry;
         let (stage, data, why) = match rest {
             Rest::Nothing => {
@@ -142,6 +176,16 @@ impl State {
         let item = Item { kind, happened, received, data, attempts: 0, stage, why };
         self.open.insert(id, item);
         Ok(Accepted::New)
+    }
+
+    fn deny(&mut self, denials: &[Denial]) {
+        self.denials = std::mem::take(&mut self.denials).with_all(denials);
+    }
+
+    fn merge(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.people.entry(change.user().clone()).or_default().take(change);
+        }
     }
 
     fn remember(&mut self, id: String, received: Timestamp) {

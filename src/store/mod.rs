@@ -4,6 +4,7 @@
 //! the inbox knows what was revoked. So a file is believed only when nobody else could have written it;
 //! keys and outages moreover only when they were written for this very instance.
 
+mod fleet;
 mod inbox;
 mod memory;
 mod record;
@@ -11,6 +12,7 @@ mod record;
 mod sqlite;
 mod state_dir;
 
+pub use fleet::{Feed, Fleet, Mark};
 pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};

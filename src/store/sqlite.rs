@@ -4,6 +4,7 @@
 //! disk before it counts (write-ahead log, `synchronous=FULL`). The file can be read with any SQLite
 //! tool meanwhile.
 
+mod people;
 mod schema;
 mod statements;
 
@@ -20,6 +21,8 @@ use tokio::sync::Semaphore;
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
 use super::state_dir::StateDir;
 use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 
 /// So many calls wait for the connection; more are refused at once.
@@ -135,6 +138,10 @@ impl Store for SqliteStore {
         transact(&self.connection, statements::denials)
     }
 
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        self.run(move |store| statements::deny(store, &denials))
+    }
+
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
         self.run(move |store| statements::accept(store, &entry))
     }
@@ -159,5 +166,23 @@ impl Store for SqliteStore {
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
         self.run(move |store| statements::prune(store, now))
+    }
+
+    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+        let id = id.clone();
+        self.run(move |store| people::find(store, &id))
+    }
+
+    fn merge(&self, changes: Vec<Change>) -> Pending<()> {
+        self.run(move |store| people::merge(store, &changes))
+    }
+
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        transact(&self.connection, statements::records)
+    }
+
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        let name = name.to_owned();
+        self.run(move |store| statements::keep(store, &name, &record))
     }
 }

@@ -9,7 +9,16 @@ use std::path::Path;
 /// Who may import whom: a module sees the rows above its own row in this table.
 const FLOORS: [&[&str]; 10] = [
     &["access", "clock", "config_error", "error", "id", "key", "origin", "upstream"],
-    &["health", "jwks", "proof", "revocation", "status_page", "token", "webhook_signature"],
+    &[
+        "health",
+        "jwks",
+        "profile",
+        "proof",
+        "revocation",
+        "status_page",
+        "token",
+        "webhook_signature",
+    ],
     &["handshake", "machine", "policy", "snapshot", "ticket", "verify", "webhook_event"],
     &["authenticate", "decide"],
     &["audit", "fetch", "probe", "respond", "store"],

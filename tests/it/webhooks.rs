@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::UserId;
+use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::store::{
@@ -345,6 +347,26 @@ impl Store for Sick {
     }
 
     fn prune(&self, _: Timestamp) -> Pending<()> {
+        self.ill()
+    }
+
+    fn deny(&self, _: Vec<Denial>) -> Pending<()> {
+        self.ill()
+    }
+
+    fn person(&self, _: &UserId) -> Pending<Option<Person>> {
+        self.ill()
+    }
+
+    fn merge(&self, _: Vec<Change>) -> Pending<()> {
+        self.ill()
+    }
+
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn keep(&self, _: &str, _: Vec<u8>) -> Pending<()> {
         self.ill()
     }
 }

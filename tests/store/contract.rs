@@ -4,15 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_resilience::id::UserId;
+use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Store};
 
-use crate::{DAY, at, entry, hooks, session, user};
+use crate::{DAY, at, entry, hooks, joined, named, session, user};
 
 const LEASE: Duration = Duration::from_secs(30);
 
 fn denials(store: &dyn Store) -> HashSet<Denial> {
     store.denials().expect("readable").into_iter().collect()
+}
+
+async fn person(store: &dyn Store, id: &str) -> Option<Person> {
+    store.person(&UserId::from(id)).await.expect("answered")
 }
 
 async fn accept(store: &dyn Store, entry: Entry) -> Accepted {
@@ -165,6 +171,45 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
     assert_eq!((new, worked.len(), denials(&*store).len()), (300, 300, 300));
 }
 
+async fn what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once(store: Arc<dyn Store>) {
+    let event = |id: &str, changes| Entry { changes, ..entry(id, Rest::Nothing) };
+    accept(&*store, event("msg_1", vec![named("Ada", 1), joined("org:member", 1)])).await;
+    accept(&*store, event("msg_1", vec![named("Eve", 9)])).await;
+    accept(&*store, event("msg_2", vec![named("Too late", 0), joined("org:admin", 2)])).await;
+    let person = person(&*store, "user_1").await.expect("known");
+    assert_eq!(person.profile().and_then(|known| known.first_name.as_deref()), Some("Ada"));
+    let roles: Vec<_> = person.memberships().map(|place| place.role.as_str()).collect();
+    assert_eq!(roles, ["org:admin"]);
+    assert_eq!(self::person(&*store, "user_2").await, None);
+}
+
+async fn what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted(store: Arc<dyn Store>) {
+    let gone = Change::UserDeleted(UserId::from("user_1"), at(2));
+    store.merge(vec![named("Ada", 1), named("Adaeze", 2)]).await.expect("merged");
+    let person = person(&*store, "user_1").await.expect("known");
+    assert_eq!(person.profile().and_then(|known| known.first_name.as_deref()), Some("Adaeze"));
+    store.merge(vec![gone, named("Ada", 3)]).await.expect("merged");
+    let person = self::person(&*store, "user_1").await.expect("known");
+    assert_eq!((person.profile(), person.deleted()), (None, Some(at(2))));
+}
+
+async fn a_denial_without_an_event_is_kept_like_any_other(store: Arc<dyn Store>) {
+    store.deny(vec![session("sess_1", 60), session("sess_1", 30)]).await.expect("kept");
+    store.deny(vec![user("user_1", 60)]).await.expect("kept");
+    assert_eq!(denials(&*store), HashSet::from([session("sess_1", 60), user("user_1", 60)]));
+}
+
+async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
+    assert!(store.records().expect("readable").is_empty());
+    for (name, data) in [("keys", "1"), ("outages", "2"), ("keys", "3")] {
+        store.keep(name, data.as_bytes().to_vec()).await.expect("kept");
+    }
+    let mut records = store.records().expect("readable");
+    records.sort();
+    let wanted = [("keys", "3"), ("outages", "2")];
+    assert_eq!(records, wanted.map(|(name, data)| (name.to_owned(), data.as_bytes().to_vec())));
+}
+
 async fn nothing_that_prints_shows_an_events_data(store: Arc<dyn Store>) {
     let entry = entry("msg_1", hooks("481516"));
     assert!(!format!("{entry:?}").contains("481516"));
@@ -200,6 +245,10 @@ macro_rules! engines {
             dead_letters_are_shown_the_newest_first,
             what_is_old_is_forgotten_and_what_waits_is_not,
             no_event_is_lost_and_none_done_twice_in_a_shuffled_flood,
+            what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once,
+            what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted,
+            a_denial_without_an_event_is_kept_like_any_other,
+            a_record_takes_the_place_of_the_one_before,
             nothing_that_prints_shows_an_events_data,
         ]);
     )*};

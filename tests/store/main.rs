@@ -7,7 +7,8 @@ mod sqlite;
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::id::{SessionId, UserId};
+use clerk_resilience::id::{OrgId, SessionId, UserId};
+use clerk_resilience::profile::{Change, Membership, Profile};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Entry, Rest};
 
@@ -25,6 +26,7 @@ pub(crate) fn entry(id: &str, rest: Rest) -> Entry {
         happened: at(-1),
         received: at(0),
         denials: Vec::new(),
+        changes: Vec::new(),
         rest,
     }
 }
@@ -39,4 +41,17 @@ pub(crate) fn session(id: &str, until: i64) -> Denial {
 
 pub(crate) fn user(id: &str, up_to: i64) -> Denial {
     Denial::User(UserId::from(id), at(up_to))
+}
+
+/// `user_1`, described by their first name alone.
+pub(crate) fn named(name: &str, secs: i64) -> Change {
+    let mut profile = Profile::new(UserId::from("user_1"), at(secs));
+    profile.first_name = Some(name.to_owned());
+    Change::User(Box::new(profile))
+}
+
+/// `user_1` in `org_1`.
+pub(crate) fn joined(role: &str, secs: i64) -> Change {
+    let membership = Membership::new(OrgId::from("org_1"), role, at(secs));
+    Change::Joined(UserId::from("user_1"), Box::new(membership))
 }

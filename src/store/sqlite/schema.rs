@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::store::StoreError;
 
 /// Each takes the file from the version before to the next; a version is never changed afterwards.
-const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
 /// How long somebody else, an operator with a tool, may hold the file.
 const PATIENCE: Duration = Duration::from_secs(2);
 

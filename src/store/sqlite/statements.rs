@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
+use super::people;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::revocation::Denial;
@@ -51,7 +52,13 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
     if new == 0 {
         return Ok(Accepted::Known);
     }
-    for denial in &entry.denials {
+    deny(store, &entry.denials)?;
+    people::merge(store, &entry.changes)?;
+    Ok(Accepted::New)
+}
+
+pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
+    for denial in denials {
         let (kind, id, at) = match denial {
             Denial::Session(id, until) => (SESSION, id.as_str(), until),
             Denial::User(id, up_to) => (USER, id.as_str(), up_to),
@@ -63,7 +70,7 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
             )?
             .execute(params![kind, id, at.as_millis()])?;
     }
-    Ok(Accepted::New)
+    Ok(())
 }
 
 pub(super) fn claim(
@@ -143,6 +150,18 @@ pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<()> {
     }
     let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
     store.execute(over, params![SESSION, now.as_millis()])?;
+    Ok(())
+}
+
+pub(super) fn records(store: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut query = store.prepare("SELECT name, data FROM record")?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+pub(super) fn keep(store: &Transaction<'_>, name: &str, record: &[u8]) -> Result<()> {
+    let kept = "INSERT INTO record (name, data) VALUES (?1, ?2)
+                ON CONFLICT DO UPDATE SET data = excluded.data";
+    store.execute(kept, params![name, record])?;
     Ok(())
 }
 

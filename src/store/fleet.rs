@@ -1,0 +1,37 @@
+//! What several instances of an application tell each other through a store that they share.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::inbox::Pending;
+use crate::revocation::Denial;
+
+/// The part of a store that instances share. It is used by the driver alone, and what it tells can
+/// make an instance stricter at any time, but never on its own word laxer.
+pub trait Fleet: fmt::Debug + Send + Sync {
+    /// The denials since `after`; waits a few seconds for one. Without `after`, or when the feed does not
+    /// reach back that far, all that there are.
+    fn follow(&self, after: Option<Mark>) -> Pending<Feed>;
+
+    /// Tells the others something of this member, for `ttl`; in place of what it told before.
+    fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()>;
+
+    /// What members told and what still holds, with their names.
+    fn told(&self) -> Pending<Vec<(String, Vec<u8>)>>;
+
+    /// True for the first member that says so of `what`, until `ttl` is over.
+    fn first(&self, what: &str, ttl: Duration) -> Pending<bool>;
+}
+
+/// How far a feed was read; only its store knows what it means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mark(pub String);
+
+/// What was read of a feed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Feed {
+    /// In the order in which they came, or all that there are. Empty when nothing came meanwhile.
+    pub denials: Vec<Denial>,
+    /// From here it goes on.
+    pub mark: Mark,
+}
