@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, GraceDenial, Reader, Rules, Sighting, Unavailable, Usage, decide,
+    Asking, Caller, Credential, Decision, GraceDenial, Reader, Rules, Sighting, Unavailable, Usage,
+    decide,
 };
 use clerk_resilience::health::{
     Drain, Evidence, Forced, Health, Observation, Outages, Outcome, Report, Surface, Trouble,
@@ -544,6 +545,29 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
         let decision = ask(serde_json::json!({}), &known);
         assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
     }
+}
+
+#[test]
+fn row_18_a_machine_is_what_clerk_tells_of_it() {
+    let (made, over) = (at(0).wall, at(20).wall);
+    let told = api_key(&serde_json::json!({
+        "scopes": ["a", "b"], "claims": { "team": 7 }, "name": "ci", "client_id": "client_1",
+        "created_at": made.as_millis(), "expiration": over.as_millis(),
+    }));
+    let decision = of_machine(&told, &for_keys(), &known(Verdict::Healthy, at(10)));
+    let Decision::PassMachine(machine) = decision else { panic!("{decision:?}") };
+    assert_eq!(machine.kind(), TokenKind::ApiKey);
+    assert_eq!((machine.id(), machine.subject()), ("key_1", "user_1"));
+    assert_eq!((machine.name(), machine.client_id()), (Some("ci"), Some("client_1")));
+    assert_eq!((machine.created_at(), machine.expires_at()), (Some(made), Some(over)));
+    assert_eq!(machine.scopes(), ["a", "b"]);
+    assert!(machine.has_scope("b") && !machine.has_scope("c"));
+    assert_eq!(machine.claims().expect("claims")["team"], 7);
+    let shown = format!("{machine:?}");
+    assert!(shown.contains("key_1") && shown.contains("user_1"), "{shown}");
+    assert!(!shown.contains("team"), "{shown}");
+    let caller = Caller::Machine(machine);
+    assert!(caller.machine().is_some() && caller.user().is_none());
 }
 
 #[test]
