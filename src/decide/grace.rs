@@ -36,10 +36,8 @@ pub enum GraceDenial {
     Disabled,
     /// All conditions hold, but grace is only reported.
     ReportOnly,
-    /// G1: no outage is proven, and the bridge is over.
+    /// G1: no outage is proven, and the bridge is over; or the drain after one, for this session.
     NoOutage,
-    /// G1: the drain after the outage is over for this session.
-    Drained,
     /// G2: the keys are too old.
     StaleKeys,
     /// G3: the token was made to live long.
@@ -84,7 +82,6 @@ impl GraceDenial {
             Self::Disabled => "disabled",
             Self::ReportOnly => "report-only",
             Self::NoOutage => "no-outage",
-            Self::Drained => "drained",
             Self::StaleKeys => "stale-keys",
             Self::LongLived => "long-lived",
             Self::NotAliveAtStart => "not-alive-at-start",
@@ -154,7 +151,6 @@ impl Case<'_> {
         match self.verdict {
             Verdict::Outage => Ok(GraceReason::Outage),
             Verdict::Recovering if self.is_draining() => Ok(GraceReason::Recovery),
-            Verdict::Recovering => Err(GraceDenial::Drained),
             Verdict::Suspect => Ok(GraceReason::Bridge),
             _ => Err(GraceDenial::NoOutage),
         }

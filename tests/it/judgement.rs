@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, Reader, Rules, Sighting, Unavailable, Usage, decide,
+    Asking, Caller, Credential, Decision, GraceDenial, Reader, Rules, Sighting, Unavailable, Usage,
+    decide,
 };
-use clerk_resilience::health::{Outages, Verdict};
+use clerk_resilience::health::{
+    Drain, Evidence, Forced, Health, Observation, Outages, Outcome, Report, Surface, Trouble,
+    Verdict,
+};
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::machine::{MachineToken, Question};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::token::{Expectations, InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
-use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
+use clerk_resilience::{Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
 
 use crate::support::start_of_time;
 
@@ -240,6 +244,19 @@ fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
 }
 
 #[test]
+fn row_6_a_verification_that_no_age_would_meet_is_not_asked_for() {
+    let token = verified(&token(&[("fva", serde_json::json!([0, 0]))]));
+    let known = known(Verdict::Healthy, at(10));
+    let ask = |within_minutes| {
+        let demand = Reverification { level: Factor::Second, within_minutes };
+        let route = RoutePolicy::required().reverification(demand);
+        decide(&with(&token, at(10), None), API, &route, &rules(), &known, at(10))
+    };
+    assert_eq!(rejection(&ask(0)), Rejection::Forbidden);
+    assert!(matches!(ask(1), Decision::Pass(_)));
+}
+
+#[test]
 fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
     let token = verified(&token(&[]));
     let expired = Rejection::Invalid(InvalidToken::Expired);
@@ -265,6 +282,113 @@ fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
     }
     let late = ruling(&with(&token, at(3_661), seen()), API, Verdict::Outage, at(3_661));
     assert!(matches!(rejection(&late), Rejection::Unavailable(Unavailable::GraceDenied(_))));
+}
+
+/// Health in which this surface failed once, at that moment, and Clerk is well.
+fn shaken(surface: Surface, at: Moment) -> Report {
+    let outcome = Outcome::Failed(Evidence::Authentic, Trouble::Status(503));
+    let latency = Duration::ZERO;
+    let mut health = Health::default();
+    health.observe(&Observation { surface, at, latency, outcome, clock_skew_millis: None });
+    let mut report = health.report(at);
+    report.verdict = Verdict::Healthy;
+    report
+}
+
+#[test]
+fn row_8_who_could_not_renew_within_the_last_ninety_seconds_comes_again_and_is_not_signed_out() {
+    let token = verified(&token(&[]));
+    let now = at(200);
+    let ask = |asking, health: Report| {
+        let mut known = known(Verdict::Healthy, now);
+        known.health = health;
+        let route = RoutePolicy::required();
+        rejection(&decide(&with(&token, now, seen()), asking, &route, &rules(), &known, now))
+    };
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    for (surface, answer) in [
+        (Surface::SessionMint, uncertain),
+        (Surface::Handshake, uncertain),
+        (Surface::BackendApi, expired),
+    ] {
+        assert_eq!(ask(API, shaken(surface, at(110))), answer, "{surface:?}");
+        assert_eq!(ask(API, shaken(surface, at(109))), expired, "{surface:?}");
+        assert_eq!(ask(DOCUMENT, shaken(surface, at(110))), expired, "{surface:?}");
+    }
+    let mut declared = shaken(Surface::SessionMint, at(110));
+    declared.forced = Some(Forced { verdict: Verdict::Healthy, from: now, until: at(300) });
+    assert_eq!(ask(API, declared), expired, "an operator says that Clerk is well");
+}
+
+#[test]
+fn rows_7_and_9_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
+    // Ids as random as Clerk's.
+    let id = |n: u64| format!("sess_{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let tokens: Vec<Verified> =
+        (1..=100).map(|n| verified(&token(&[("sid", id(n).into())]))).collect();
+    let passing = |drain: Drain, secs| {
+        let mut known = known(Verdict::Recovering, at(secs));
+        known.health.drain = Some(drain);
+        let passes = |token: &&Verified| {
+            let credential = with(token, at(secs), seen());
+            let route = RoutePolicy::required();
+            let decision = decide(&credential, API, &route, &rules(), &known, at(secs));
+            matches!(decision, Decision::Pass(_))
+        };
+        tokens.iter().filter(passes).count()
+    };
+    let slow = Drain::between(at(20), at(20));
+    for (secs, least, most) in
+        [(80, 100, 100), (86, 65, 95), (92, 45, 75), (98, 25, 55), (104, 5, 35), (110, 0, 0)]
+    {
+        let passing = passing(slow, secs);
+        assert!((least..=most).contains(&passing), "{passing} of 100 after {secs} s");
+    }
+    let sudden = Drain::between(at(0), at(30));
+    assert_eq!((passing(sudden, 89), passing(sudden, 90)), (100, 0));
+}
+
+#[test]
+fn g5_a_bound_of_zero_gives_no_grace_in_the_first_instant_either() {
+    let token = verified(&token(&[]));
+    let now = at(60);
+    let mut known = known(Verdict::Outage, now);
+    known.health.outages = Outages::default();
+    known.health.outages.begin(now.wall, now.wall);
+    let ask = |grace| {
+        let timing = token.timing(now.wall, Duration::ZERO);
+        let (sighting, usage) = (seen(), Usage { last_passed: None, in_minute: 1 });
+        let credential = Credential::Verified { token: &token, timing, sighting, usage };
+        let rules = Rules { grace, ..Rules::default() };
+        decide(&credential, API, &RoutePolicy::required(), &rules, &known, now)
+    };
+    let policy = GracePolicy::balanced;
+    assert!(matches!(ask(policy()), Decision::Pass(_)));
+    for (grace, denial) in [
+        (policy().max_grace("0"), GraceDenial::TooLate),
+        (policy().episode_budget("0"), GraceDenial::BudgetSpent),
+        (policy().day_budget("0"), GraceDenial::BudgetSpent),
+    ] {
+        let expected = Rejection::Unavailable(Unavailable::GraceDenied(denial));
+        assert_eq!(rejection(&ask(grace)), expected);
+    }
+}
+
+#[test]
+fn g6_a_token_without_a_session_is_no_evidence_for_itself() {
+    let (sim, session) = sim();
+    let nameless = sim.token(session).issued(start_of_time()).without_claim("sid").sign();
+    let grace = GracePolicy::balanced().dangerously_trust_the_token_alone();
+    let rules = Rules { grace, ..Rules::default() };
+    let ask = |text: &str| {
+        let token = verified(text);
+        let (credential, known) = (with(&token, at(80), None), known(Verdict::Outage, at(80)));
+        decide(&credential, API, &RoutePolicy::required(), &rules, &known, at(80))
+    };
+    assert!(matches!(ask(&token(&[])), Decision::Pass(_)));
+    let never = Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::NeverSeen));
+    assert_eq!(rejection(&ask(&nameless)), never);
 }
 
 #[test]
@@ -421,6 +545,29 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
         let decision = ask(serde_json::json!({}), &known);
         assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
     }
+}
+
+#[test]
+fn row_18_a_machine_is_what_clerk_tells_of_it() {
+    let (made, over) = (at(0).wall, at(20).wall);
+    let told = api_key(&serde_json::json!({
+        "scopes": ["a", "b"], "claims": { "team": 7 }, "name": "ci", "client_id": "client_1",
+        "created_at": made.as_millis(), "expiration": over.as_millis(),
+    }));
+    let decision = of_machine(&told, &for_keys(), &known(Verdict::Healthy, at(10)));
+    let Decision::PassMachine(machine) = decision else { panic!("{decision:?}") };
+    assert_eq!(machine.kind(), TokenKind::ApiKey);
+    assert_eq!((machine.id(), machine.subject()), ("key_1", "user_1"));
+    assert_eq!((machine.name(), machine.client_id()), (Some("ci"), Some("client_1")));
+    assert_eq!((machine.created_at(), machine.expires_at()), (Some(made), Some(over)));
+    assert_eq!(machine.scopes(), ["a", "b"]);
+    assert!(machine.has_scope("b") && !machine.has_scope("c"));
+    assert_eq!(machine.claims().expect("claims")["team"], 7);
+    let shown = format!("{machine:?}");
+    assert!(shown.contains("key_1") && shown.contains("user_1"), "{shown}");
+    assert!(!shown.contains("team"), "{shown}");
+    let caller = Caller::Machine(machine);
+    assert!(caller.machine().is_some() && caller.user().is_none());
 }
 
 #[test]

@@ -105,10 +105,7 @@ pub(crate) fn failing_conditions(case: &Case) -> Vec<GraceDenial> {
     let spent = lasting + same > b.episode || lasting + same + other > b.day;
     let used = case.passed.map_or(last_valid, |at| at.max(last_valid));
     let fails = [
-        (
-            !may_begin(case),
-            if recovering(case) { GraceDenial::Drained } else { GraceDenial::NoOutage },
-        ),
+        (!may_begin(case), GraceDenial::NoOutage),
         (case.keys_age.is_none_or(|age| age > 24 * HOUR), GraceDenial::StaleKeys),
         (case.kind == Kind::LongLived, GraceDenial::LongLived),
         (late, if bridge { GraceDenial::NoOutage } else { GraceDenial::TooLate }),
@@ -137,10 +134,6 @@ pub(crate) fn failing_conditions(case: &Case) -> Vec<GraceDenial> {
         (case.in_minute > b.per_minute, GraceDenial::TooOften),
     ];
     fails.into_iter().filter(|(fails, _)| *fails).map(|(_, denial)| denial).collect()
-}
-
-fn recovering(case: &Case) -> bool {
-    case.verdict == Verdict::Recovering
 }
 
 /// G1: an outage, the drain after it, or the suspicion of one.
