@@ -430,7 +430,7 @@ async fn a_dry_run_answers_as_if_grace_were_off_while_it_would_drain_too() {
         world.until(Verdict::Recovering).await;
         for method in ["GET", "POST"] {
             let answer = world.send(bearer(method, "/me", &token)).await;
-            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}");
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{method}");
         }
     }
 }
