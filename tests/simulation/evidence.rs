@@ -47,7 +47,7 @@ pub(crate) fn a_dry_run_shows_nothing(plan: &Plan) -> Played {
 }
 
 /// I4: the same world in which Clerk seems healthy from some time on gives grace to nobody whom it
-/// was not given to before, unless outage time was spared.
+/// was not given to before, unless outage time was spared, or there were no keys to judge by.
 pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Violation> {
     // Beside a crowd, good answers end an outage by its drain, and proof of life by isolation at once.
     if plan.crowd {
@@ -62,7 +62,7 @@ pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Vio
     let later = 5_000 + i64::try_from(plan.seed % 90).unwrap_or_default() * 1_000;
     let fair_from = troubles.get(pick)? + later;
     let fair = play(plan, Manner { fair_from: Some(fair_from), ..Manner::of(Mode::Enabled) });
-    let spared = |answer: &Answer| answer.reason == "budget-spent";
+    let spared = |answer: &Answer| matches!(answer.reason, "budget-spent" | "no-keys");
     let added = pairs(as_it_is, &fair)
         .find(|(_, foul, fair)| fair.in_grace() && foul.seen.is_none() && !spared(foul));
     added.map(|(place, foul, _)| {

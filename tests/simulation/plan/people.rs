@@ -47,7 +47,7 @@ impl Plan {
             _ => Via::Page,
         };
         let odd = rng.u32(..5) == 0;
-        let route = if odd { Route::ALL[rng.usize(..5)] } else { Route::Read };
+        let route = if odd { Route::ALL[rng.usize(..6)] } else { Route::Read };
         let from = if odd { From::SameOrigin } else { From::Nowhere };
         Ask {
             instance: rng.usize(..self.instances),
