@@ -152,6 +152,16 @@ impl Builder {
         self
     }
 
+    /// Lets responses in grace say so, for clients that show it: `Clerk-Grace: outage; until="Fri, 29 May
+    /// 2026 21:21:00 GMT"`. The word is the [reason](crate::GraceReason::name); the date is when this
+    /// token is honoured no more, at the latest. Pages of other origins see it only if the application
+    /// names it in `Access-Control-Expose-Headers`. Default: not said, for it tells whoever holds a stolen
+    /// token how long it lasts.
+    pub fn grace_header(mut self, say: bool) -> Self {
+        self.answers.names_grace = say;
+        self
+    }
+
     /// Lets `/auth/health` answer 503 while Clerk is down, for monitors that only see the status.
     /// Default: 200 as long as tokens can be verified.
     pub fn strict_health(mut self, strict: bool) -> Self {
