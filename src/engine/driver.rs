@@ -19,7 +19,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
+use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// An unknown key causes at most one refresh in this time, whatever the traffic.
 const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
+
+/// What the application says hastens a probe at most once in this time.
+const ALARMS_APART: Duration = Duration::from_secs(60);
 
 /// The background task: refreshes keys, asks Clerk how it is, publishes what it finds.
 ///
@@ -127,6 +130,8 @@ struct Task {
     /// ahead for a moment must not end a denial, which nothing brings back.
     certain: Timestamp,
     published: Option<Moment>,
+    /// When the application last said that something was wrong.
+    alarmed: Option<Moment>,
     changed: bool,
 }
 
@@ -155,6 +160,7 @@ impl Task {
             started: Some(started),
             certain: Timestamp::default(),
             published: None,
+            alarmed: None,
             changed: true,
         }
     }
@@ -194,6 +200,7 @@ impl Task {
             Signal::Minted { user, issued_at } => self.health.note_mint(*user, *issued_at),
             Signal::ProbeSoon => self.schedule.hasten(Probe::SessionMint, Instant::now()),
             Signal::RefreshKeys => self.refresh_keys(now),
+            Signal::Said(surface, word) => self.hear_of(*surface, *word, now),
             Signal::Force(verdict, ttl) => {
                 self.health.force(*verdict, *ttl, now);
                 self.changed = true;
@@ -203,6 +210,16 @@ impl Task {
                 self.endings.add(id.clone());
                 self.state.demand();
             }
+        }
+    }
+
+    /// What the application says of its own calls makes us ask, but seldom: it may say so all day.
+    fn hear_of(&mut self, surface: Surface, word: Word, now: Moment) {
+        self.health.hear_of(surface, word, now);
+        let quiet = self.alarmed.is_none_or(|last| now.since(last) >= ALARMS_APART);
+        if word != Word::Good && surface != Surface::StatusPage && quiet {
+            self.alarmed = Some(now);
+            self.schedule.hasten(Probe::SessionMint, Instant::now());
         }
     }
 

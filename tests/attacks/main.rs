@@ -4,6 +4,7 @@ mod bombs;
 mod clock;
 mod downgrade;
 mod health;
+mod hearsay;
 mod http;
 mod keys;
 mod revocation;
