@@ -98,7 +98,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         public,
         visits: Arc::new(visits),
     };
-    let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
+    let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     Ok((clerk, Driver::new(work, signals, webhooks)))
 }
 

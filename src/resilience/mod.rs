@@ -16,7 +16,7 @@ use crate::config::ClerkConfig;
 use crate::decide::Auth;
 use crate::engine::{Counts, DENIAL, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
-use crate::health_route::{self, HealthService, Question};
+use crate::health_route::{self, HealthService, Question, Showing};
 use crate::id::{KeyId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
@@ -45,7 +45,7 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
     gate: Arc<Gate>,
-    strict_health: bool,
+    showing: Showing,
 }
 
 impl ClerkResilience {
@@ -105,7 +105,7 @@ impl ClerkResilience {
             visits: Arc::clone(&self.gate.visits),
             route,
         };
-        Self { gate: Arc::new(gate), strict_health: self.strict_health }
+        Self { gate: Arc::new(gate), showing: self.showing.clone() }
     }
 
     /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, and with
@@ -113,7 +113,7 @@ impl ClerkResilience {
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
-        let routes = health_route::routes(shared, self.strict_health);
+        let routes = health_route::routes(shared, &self.showing);
         routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
     }
 
@@ -160,7 +160,7 @@ impl ClerkResilience {
     #[must_use]
     pub fn health_service(&self) -> HealthService {
         let shared = Arc::clone(&self.gate.shared);
-        HealthService::new(shared, Question::Health, self.strict_health)
+        HealthService::new(shared, Question::Health, self.showing.clone())
     }
 
     /// What is known right now: keys, health, revocations.
