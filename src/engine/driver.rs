@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::endings::Endings;
+use super::feed_watch::FeedWatch;
 use super::inbox::Webhooks;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
@@ -86,6 +87,8 @@ pub(crate) struct Work {
     pub(crate) keys: Keys,
     pub(crate) state: State,
     pub(crate) endings: Endings,
+    /// When there are webhooks that grace could listen to.
+    pub(crate) feed: Option<FeedWatch>,
 }
 
 impl Work {
@@ -120,6 +123,7 @@ struct Task {
     keys: Keys,
     state: State,
     endings: Endings,
+    feed: Option<FeedWatch>,
     schedule: Schedule,
     probes: JoinSet<Finding>,
     running: HashMap<Id, Probe>,
@@ -152,6 +156,7 @@ impl Task {
             keys: work.keys,
             state: work.state,
             endings: work.endings,
+            feed: work.feed,
             schedule,
             probes: JoinSet::new(),
             running: HashMap::new(),
@@ -325,17 +330,20 @@ impl Task {
             self.publish(now);
         }
         if verdict != announced {
-            self.announce(announced, verdict);
+            self.announce(announced, verdict, now);
         }
         self.keep(now).await;
     }
 
-    fn announce(&mut self, from: Verdict, to: Verdict) {
+    fn announce(&mut self, from: Verdict, to: Verdict, now: Moment) {
         let (from_name, to_name) = (from.name(), to.name());
         if matches!(to, Verdict::Outage | Verdict::Isolated) {
             tracing::warn!(event = "clerk.health.transition", from = from_name, to = to_name);
         } else {
             tracing::info!(event = "clerk.health.transition", from = from_name, to = to_name);
+        }
+        if let (Verdict::Outage, Some(feed)) = (to, &mut self.feed) {
+            feed.consider(self.core.load().feeds.webhook, &self.health.report(now).outages);
         }
         self.core.verdicts.send_replace(to);
         self.state.demand();
