@@ -18,6 +18,8 @@ const GRAIN: Millis = 5 * SECOND;
 const NOTED_ONCE: i64 = 65;
 /// Half a minute of good answers, a minute and a half of drain, and the time between two questions.
 const DRAINED: Millis = 150 * SECOND;
+/// How many tokens are usual is learnt in this much health.
+const LEARNT: Millis = 60 * SECOND;
 /// What a crash may lose of the time that was spent.
 const CRASH: Millis = 20 * SECOND;
 
@@ -167,13 +169,13 @@ impl Facts<'_> {
     /// I2: thirty users with fresh tokens, all the time, prove that Clerk lives.
     fn proof_of_life(&self, grace: &Grace) -> Checked {
         let (world, memory) = (self.world, self.memory);
-        let trouble = memory.failing_since.filter(|since| since - memory.born > 90 * SECOND);
-        let long = trouble.is_some_and(|since| self.now - since > 35 * SECOND);
+        let long = memory.failing_since.is_some_and(|since| self.now - since > 35 * SECOND);
         let calm = world.first_trouble.is_some_and(|first| first > 60 * SECOND);
         let vetoed = world.plan.crowd
             && world.weather.users_alive
             && long
             && calm
+            && memory.healthy_for > LEARNT
             && !memory.is_forced(self.now)
             && !is_bridge(grace);
         must(!vetoed, "I2", || "grace while tokens are minted as usual".into())

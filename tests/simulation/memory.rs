@@ -70,6 +70,9 @@ pub(crate) struct Memory {
     pub(crate) spent_in_episode: Millis,
     pub(crate) spent_in_day: Millis,
     pub(crate) restarts: Millis,
+    /// Since when the verdict is healthy, and the longest that it was.
+    healthy_since: Option<Millis>,
+    pub(crate) healthy_for: Millis,
     calls: VecDeque<Millis>,
     pub(crate) busiest: usize,
 }
@@ -86,6 +89,18 @@ impl Memory {
         self.furthest = self.furthest.max(self.offset);
     }
 
+    /// The verdict, as it shows; true when it is another.
+    pub(crate) fn shows(&mut self, now: Millis, verdict: Verdict) -> bool {
+        if verdict == Verdict::Healthy {
+            self.behind = self.behind.max(-self.offset);
+            let since = *self.healthy_since.get_or_insert(now);
+            self.healthy_for = self.healthy_for.max(now - since);
+        } else {
+            self.healthy_since = None;
+        }
+        self.verdict.replace(verdict) != Some(verdict)
+    }
+
     /// Something went over the wire.
     pub(crate) fn hears(&mut self, now: Millis, asked: &Asked) {
         if asked.surface.is_some() {
@@ -95,7 +110,13 @@ impl Memory {
             }
             self.busiest = self.busiest.max(self.calls.len());
         }
-        if let Some(keys) = asked.keys {
+        // Keys of the Backend API that have nothing in common with those known may be another instance's.
+        let foreign = |keys: (bool, bool)| {
+            let shares = |held: (bool, bool)| (held.0 && keys.0) || (held.1 && keys.1);
+            asked.surface == Some(SimSurface::BackendJwks)
+                && self.keys.is_some_and(|(held, _)| !shares(held))
+        };
+        if let Some(keys) = asked.keys.filter(|keys| !foreign(*keys)) {
             let same = self.keys.is_some_and(|(held, _)| held == keys);
             self.keys = if same { self.keys } else { Some((keys, now)) };
         }

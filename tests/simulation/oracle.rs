@@ -98,12 +98,8 @@ impl Oracle {
     }
 
     /// The verdict that an instance shows; true when it is another.
-    pub(crate) fn sees(&mut self, instance: usize, verdict: Verdict) -> bool {
-        let memory = &mut self.instances[instance];
-        if verdict == Verdict::Healthy {
-            memory.behind = memory.behind.max(-memory.offset);
-        }
-        let changed = memory.verdict.replace(verdict) != Some(verdict);
+    pub(crate) fn sees(&mut self, now: Millis, instance: usize, verdict: Verdict) -> bool {
+        let changed = self.instances[instance].shows(now, verdict);
         if changed {
             self.tally.count(verdict.name());
         }

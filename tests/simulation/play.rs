@@ -168,10 +168,11 @@ impl<'a> Stage<'a> {
     fn look(&mut self) {
         let log = lock(&self.sky).take_log();
         self.oracle.heard(self.began, &log);
+        let now = self.now();
         for instance in 0..self.processes.len() {
             let process = self.processes[instance].as_ref();
             let verdict = process.map_or(Verdict::Unknown, |process| process.clerk.verdict());
-            if self.oracle.sees(instance, verdict) {
+            if self.oracle.sees(now, instance, verdict) {
                 self.tell(|| format!("[{instance}] is {}", verdict.name()));
             }
         }

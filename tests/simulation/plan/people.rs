@@ -9,6 +9,8 @@ impl Plan {
     /// Tabs that poll and renew their tokens every fifty seconds, as long as Clerk gives them any.
     pub(super) fn honest_users(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {
         let rotation = (rng.u32(..6) == 0).then(|| rng.i64(60..self.ends / SECOND) * SECOND);
+        // The tokens of a crowd are all of the first key.
+        let rotation = rotation.filter(|_| !self.crowd);
         if let Some(at) = rotation {
             self.add(at, Event::Publish(true, true));
             if rng.bool() {
