@@ -26,8 +26,14 @@ impl HttpUpstream {
     ///
     /// When TLS cannot be set up on this platform, with a description.
     pub fn new() -> Result<Self, String> {
+        Self::with(|builder| builder)
+    }
+
+    fn with(
+        choose: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, String> {
         let build = |builder: reqwest::ClientBuilder| {
-            builder
+            choose(builder)
                 .user_agent(concat!("clerk-resilience/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .pool_max_idle_per_host(2)
@@ -150,7 +156,35 @@ pub fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// A name with two addresses, as most have. Nobody is at the first one.
+    #[tokio::test]
+    async fn a_host_whose_ipv6_address_does_not_work_is_reached_over_ipv4() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.expect("a free port");
+        let at = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            drop(stream.read(&mut [0; 4096]).await);
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer).await.expect("it listens");
+        });
+        let broken = SocketAddr::from((Ipv6Addr::LOCALHOST, at.port()));
+        let name = "clerk.localhost";
+        let client = |addresses: &[SocketAddr]| {
+            HttpUpstream::with(|builder| builder.resolve_to_addrs(name, addresses)).expect("TLS")
+        };
+        let url = Url::parse(&format!("http://{name}:{}/", at.port())).expect("an address");
+        let call = || Call::get(url.clone()).deadline(Duration::from_secs(5));
+        assert!(client(&[broken]).call(call()).await.is_err(), "nobody is there");
+        let reply = client(&[broken, at]).call(call()).await.expect("an answer");
+        assert_eq!(&reply.body[..], b"{}");
+    }
 
     #[test]
     fn loopback_is_told_from_the_world() {

@@ -50,7 +50,7 @@ pub use crate::extract::guard::{
     RequireRole,
 };
 pub use crate::extract::{AuthRejection, FreshAuth};
-pub use crate::health::Verdict;
+pub use crate::health::{CallOutcome, Surface, Verdict};
 pub use crate::health_route::HealthService;
 pub use crate::middleware::{Authenticate, Lease, PublicPathError, PublicPaths, ResponseFuture};
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};

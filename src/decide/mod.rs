@@ -70,7 +70,7 @@ pub enum Decision {
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages that can be sent to Clerk when minting or the handshake failed within the last 90 s |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
-/// | 10 | expired | suspect, isolated, unknown; recovery before that | required | 503, soon again |
+/// | 10 | expired | suspect, isolated, unknown; recovery before that, or, without grace, all of it, for all but pages that can be sent to Clerk | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
 /// | 12 | signed with a key that is not known, or there are no keys | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
 /// | 13 | none | outage | required | 503 |
@@ -275,8 +275,10 @@ impl Judgement<'_> {
         Err(match self.verdict {
             Verdict::Healthy if self.is_shaky() => Rejection::Unavailable(Unavailable::Uncertain),
             Verdict::Healthy => expired,
+            // The drain is the time that tabs take to renew, whether grace is given in it or not.
+            Verdict::Recovering if mode != GraceMode::Enabled && self.asking.visit => expired,
             // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
-            Verdict::Recovering if mode != GraceMode::Enabled || !denial.is_of_the_request() => {
+            Verdict::Recovering if mode == GraceMode::Enabled && !denial.is_of_the_request() => {
                 expired
             }
             Verdict::Outage => Rejection::Unavailable(Unavailable::GraceDenied(denial)),

@@ -14,12 +14,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::endings::Endings;
+use super::feed_watch::FeedWatch;
 use super::inbox::Webhooks;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
+use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
@@ -32,6 +33,9 @@ const TICK: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// An unknown key causes at most one refresh in this time, whatever the traffic.
 const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
+
+/// What the application says hastens a probe at most once in this time.
+const ALARMS_APART: Duration = Duration::from_secs(60);
 
 /// The background task: refreshes keys, asks Clerk how it is, publishes what it finds.
 ///
@@ -83,6 +87,8 @@ pub(crate) struct Work {
     pub(crate) keys: Keys,
     pub(crate) state: State,
     pub(crate) endings: Endings,
+    /// When there are webhooks that grace could listen to.
+    pub(crate) feed: Option<FeedWatch>,
 }
 
 impl Work {
@@ -117,6 +123,7 @@ struct Task {
     keys: Keys,
     state: State,
     endings: Endings,
+    feed: Option<FeedWatch>,
     schedule: Schedule,
     probes: JoinSet<Finding>,
     running: HashMap<Id, Probe>,
@@ -127,6 +134,8 @@ struct Task {
     /// ahead for a moment must not end a denial, which nothing brings back.
     certain: Timestamp,
     published: Option<Moment>,
+    /// When the application last said that something was wrong.
+    alarmed: Option<Moment>,
     changed: bool,
 }
 
@@ -147,6 +156,7 @@ impl Task {
             keys: work.keys,
             state: work.state,
             endings: work.endings,
+            feed: work.feed,
             schedule,
             probes: JoinSet::new(),
             running: HashMap::new(),
@@ -155,6 +165,7 @@ impl Task {
             started: Some(started),
             certain: Timestamp::default(),
             published: None,
+            alarmed: None,
             changed: true,
         }
     }
@@ -194,6 +205,7 @@ impl Task {
             Signal::Minted { user, issued_at } => self.health.note_mint(*user, *issued_at),
             Signal::ProbeSoon => self.schedule.hasten(Probe::SessionMint, Instant::now()),
             Signal::RefreshKeys => self.refresh_keys(now),
+            Signal::Said(surface, word) => self.hear_of(*surface, *word, now),
             Signal::Force(verdict, ttl) => {
                 self.health.force(*verdict, *ttl, now);
                 self.changed = true;
@@ -203,6 +215,16 @@ impl Task {
                 self.endings.add(id.clone());
                 self.state.demand();
             }
+        }
+    }
+
+    /// What the application says of its own calls makes us ask, but seldom: it may say so all day.
+    fn hear_of(&mut self, surface: Surface, word: Word, now: Moment) {
+        self.health.hear_of(surface, word, now);
+        let quiet = self.alarmed.is_none_or(|last| now.since(last) >= ALARMS_APART);
+        if word != Word::Good && surface != Surface::StatusPage && quiet {
+            self.alarmed = Some(now);
+            self.schedule.hasten(Probe::SessionMint, Instant::now());
         }
     }
 
@@ -308,17 +330,20 @@ impl Task {
             self.publish(now);
         }
         if verdict != announced {
-            self.announce(announced, verdict);
+            self.announce(announced, verdict, now);
         }
         self.keep(now).await;
     }
 
-    fn announce(&mut self, from: Verdict, to: Verdict) {
+    fn announce(&mut self, from: Verdict, to: Verdict, now: Moment) {
         let (from_name, to_name) = (from.name(), to.name());
         if matches!(to, Verdict::Outage | Verdict::Isolated) {
             tracing::warn!(event = "clerk.health.transition", from = from_name, to = to_name);
         } else {
             tracing::info!(event = "clerk.health.transition", from = from_name, to = to_name);
+        }
+        if let (Verdict::Outage, Some(feed)) = (to, &mut self.feed) {
+            feed.consider(self.core.load().feeds.webhook, &self.health.report(now).outages);
         }
         self.core.verdicts.send_replace(to);
         self.state.demand();

@@ -18,7 +18,7 @@ use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Unavailable};
-use crate::health::Verdict;
+use crate::health::{Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
@@ -54,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) verdicts: watch::Sender<Verdict>,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
+    /// What was said of each surface and not heard yet.
+    said: [[AtomicBool; Word::KINDS]; Surface::ALL.len()],
 }
 
 impl Core {
@@ -67,6 +69,7 @@ impl Core {
         match signal {
             Signal::ProbeSoon => Some(&self.probe_wished),
             Signal::RefreshKeys => Some(&self.refresh_wished),
+            Signal::Said(surface, word) => Some(&self.said[*surface as usize][*word as usize]),
             _ => None,
         }
     }
@@ -107,6 +110,8 @@ pub(crate) enum Signal {
     ProbeSoon,
     /// A token within its time came that was not seen before.
     Minted { user: u64, issued_at: Timestamp },
+    /// A call of the application's own to Clerk ended.
+    Said(Surface, Word),
     /// An operator speaks; `None` takes it back.
     Force(Option<Verdict>, Duration),
     /// Something was revoked: write it down.
@@ -168,6 +173,7 @@ impl Shared {
             verdicts: watch::Sender::new(Verdict::Unknown),
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
+            said: Default::default(),
         };
         let tickets = fixed.tickets.map(|keys| Tickets { keys, issuer: fixed.key.issuer() });
         let counters = Arc::clone(&core.counters);
@@ -309,8 +315,9 @@ impl Shared {
 
     /// Tells the driver something; never waits.
     pub(crate) fn tell(&self, signal: Signal) {
-        // New tokens come in crowds; they leave room for what must not be lost.
-        if matches!(signal, Signal::Minted { .. }) && self.signals.capacity() < RESERVED {
+        // These come in crowds; they leave room for what must not be lost.
+        let plenty = matches!(signal, Signal::Minted { .. } | Signal::Said(..));
+        if plenty && self.signals.capacity() < RESERVED {
             return self.core.counters.signal_dropped();
         }
         let wish = self.core.wish(&signal);

@@ -4,6 +4,7 @@
 //! reads a clock and can be replayed from a list of observations.
 
 mod episode;
+mod hearsay;
 mod mints;
 mod observation;
 mod surface;
@@ -12,7 +13,11 @@ mod verdict;
 
 use std::time::Duration;
 
+use hearsay::Hearsay;
+
 pub use episode::{Interval, Outages};
+pub use hearsay::CallOutcome;
+pub(crate) use hearsay::Word;
 pub use mints::{Life, Mints};
 pub use observation::{Evidence, Observation, Outcome, OwnFault, Trouble};
 pub use surface::{Status, Surface};
@@ -38,6 +43,7 @@ pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     trackers: [Tracker; Surface::ALL.len()],
+    hearsay: [Hearsay; Surface::ALL.len()],
     standing: Standing,
     outages: Outages,
     mints: Mints,
@@ -99,6 +105,12 @@ impl Health {
             self.clock_skew_millis = seen.clock_skew_millis;
         }
         self.tick(seen.at);
+    }
+
+    /// Takes in what was said of a surface. Of minting and of the status page nothing is believed: these
+    /// are watched by own probes alone.
+    pub(crate) fn hear_of(&mut self, surface: Surface, word: Word, now: Moment) {
+        self.hearsay[surface as usize].note(word, now);
     }
 
     /// Takes in whether the status page says that sessions are affected.
@@ -183,14 +195,22 @@ impl Health {
             let last = self.tracker(surface).last_authentic();
             last.is_some_and(|at| now.since(at) <= EVIDENCE_LIFE)
         };
+        let reported = others
+            .into_iter()
+            .any(|surface| self.hearsay[surface as usize].is_failing(self.tracker(surface), now));
         let page = self.page_agrees && self.tracker(Surface::StatusPage).failures() == 0;
         Signals {
             failures: mint.failures(),
             failing_since: mint.failing_since(),
             good: mint.good(),
             good_since: mint.good_since(),
-            second_failing: others.into_iter().any(failing) || page || life == Life::Missing,
-            authentic: authentic(Surface::SessionMint) || others.into_iter().any(authentic),
+            second_failing: others.into_iter().any(failing)
+                || reported
+                || page
+                || life == Life::Missing,
+            authentic: authentic(Surface::SessionMint)
+                || others.into_iter().any(authentic)
+                || reported,
             very_slow: mint.was_very_slow()
                 || others.into_iter().any(|s| self.tracker(s).was_very_slow()),
             canaries: self.canaries,

@@ -6,6 +6,7 @@
 //! monitors that should alert on Clerk itself use the strict form.
 
 mod document;
+mod readers;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -20,6 +21,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
+pub(crate) use readers::Readers;
+
 use crate::engine::Shared;
 
 /// What a health endpoint answers for.
@@ -33,6 +36,15 @@ pub(crate) enum Question {
     Ready,
 }
 
+/// How much is shown, and to whom.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Showing {
+    /// Answers 503 while Clerk is down, unasked.
+    pub(crate) strict: bool,
+    /// Everybody, when there are none.
+    pub(crate) readers: Option<Readers>,
+}
+
 /// A health endpoint as a tower service, for hyper, tonic, or to mount by hand.
 ///
 /// It answers `GET` and `HEAD` with `application/health+json`. With `?strict` (or when built so) it
@@ -41,15 +53,16 @@ pub(crate) enum Question {
 pub struct HealthService {
     shared: Arc<Shared>,
     question: Question,
-    strict: bool,
+    showing: Showing,
 }
 
 impl HealthService {
-    pub(crate) fn new(shared: Arc<Shared>, question: Question, strict: bool) -> Self {
-        Self { shared, question, strict }
+    pub(crate) fn new(shared: Arc<Shared>, question: Question, showing: Showing) -> Self {
+        Self { shared, question, showing }
     }
 
-    fn answer(&self, method: &Method, query: Option<&str>) -> Response {
+    fn answer<B>(&self, request: &Request<B>) -> Response {
+        let method = request.method();
         if method != Method::GET && method != Method::HEAD {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -58,12 +71,16 @@ impl HealthService {
         }
         let now = self.shared.now();
         let known = self.shared.core.load();
-        let strict = self.strict || asks_strictly(query);
+        let strict = self.showing.strict || asks_strictly(request.uri().query());
+        let readers = self.showing.readers.as_ref();
+        let shown = readers.is_none_or(|readers| readers.include(request.headers()));
         let usable = known.keys.usable(now.wall, self.shared.rules.max_key_age);
         let (healthy, json) = match self.question {
             Question::Live => (true, document::live()),
-            Question::Ready => (usable, document::ready(usable)),
-            Question::Health => document::health(&known, &self.shared, usable, strict, now),
+            Question::Health if shown => {
+                document::health(&known, &self.shared, usable, strict, now)
+            }
+            Question::Health | Question::Ready => (usable, document::ready(usable)),
         };
         let json = json.to_string();
         let length = json.len();
@@ -96,13 +113,14 @@ impl<B> Service<Request<B>> for HealthService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().query())))
+        ready(Ok(self.answer(&request)))
     }
 }
 
 /// `/auth/health`, `/auth/health/live` and `/auth/health/ready`.
-pub(crate) fn routes(shared: &Arc<Shared>, strict: bool) -> Router {
-    let service = |question| get_service(HealthService::new(Arc::clone(shared), question, strict));
+pub(crate) fn routes(shared: &Arc<Shared>, showing: &Showing) -> Router {
+    let service =
+        |question| get_service(HealthService::new(Arc::clone(shared), question, showing.clone()));
     Router::new()
         .route("/auth/health", service(Question::Health))
         .route("/auth/health/live", service(Question::Live))

@@ -11,10 +11,11 @@ use http::{HeaderValue, Method, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
+use super::grace_field;
 use super::lease::{Tenancy, Terms};
 use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
-use crate::decide::{Rejection, Unavailable};
+use crate::decide::{Auth, Rejection, Unavailable};
 use crate::outcome::Outcome;
 use crate::respond::detour;
 
@@ -161,7 +162,9 @@ impl After {
             let shape = outcome.answers.shape(request);
             let (terms, answers) = (terms.clone(), Arc::clone(&outcome.answers));
             let connect = *request.method() == Method::CONNECT;
-            Box::new(Tenancy { terms, answers, shape, connect })
+            let grace = outcome.auth().and_then(Auth::grace);
+            let named = grace.filter(|_| answers.names_grace).and_then(grace_field::value);
+            Box::new(Tenancy { terms, answers, shape, connect, named })
         });
         Self { cookies, tenancy }
     }

@@ -12,10 +12,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::FromRequestParts;
 use axum::response::Response;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 
+use super::grace_field::GRACE;
 use super::service::Gate;
 use crate::decide::{
     Asking, Credential, Decision, GraceDenial, Rejection, Unavailable, Usage, decide,
@@ -171,11 +172,13 @@ pub(super) struct Tenancy {
     pub(super) shape: Shape,
     /// The request asks for a tunnel, as a `WebSocket` over HTTP/2 is one (RFC 8441).
     pub(super) connect: bool,
+    /// What the response says of grace, if it is to say it.
+    pub(super) named: Option<HeaderValue>,
 }
 
 impl Tenancy {
     /// Ends a stream with its lease, and lets no upgrade through that would not end.
-    pub(super) fn bind(self, response: Response) -> Response {
+    pub(super) fn bind(self, mut response: Response) -> Response {
         let status = response.status();
         let upgrades =
             status == StatusCode::SWITCHING_PROTOCOLS || (self.connect && status.is_success());
@@ -186,6 +189,9 @@ impl Tenancy {
             );
             let denied = Unavailable::GraceDenied(GraceDenial::Unbounded);
             return self.answers.reject(Rejection::Unavailable(denied), &self.shape);
+        }
+        if let Some(named) = self.named {
+            response.headers_mut().insert(GRACE, named);
         }
         let streams = response.body().size_hint().exact().is_none();
         if upgrades || !streams {

@@ -16,6 +16,7 @@
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
 mod future;
+mod grace_field;
 mod kinds;
 mod lease;
 mod nonces;

@@ -8,11 +8,14 @@ use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Webhooks, Work};
+use crate::engine::{
+    Access, Driver, Endings, FeedWatch, Fixed, Inherited, Shared, State, Webhooks, Work,
+};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
 use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
+use crate::policy::GraceMode;
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
@@ -74,6 +77,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
     let visits = visits(&choices);
+    let heard = webhooks.is_some() && choices.grace.mode() != GraceMode::Disabled;
     let targets = Targets {
         frontend_api: choices.config.frontend_api_url(),
         backend_api: choices.config.backend_api,
@@ -90,6 +94,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         keys,
         state: State::new(dir, instance),
         endings,
+        feed: heard.then(|| FeedWatch::since(now.wall)),
     };
     let gate = Gate {
         shared: Arc::new(shared),
@@ -98,7 +103,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         public,
         visits: Arc::new(visits),
     };
-    let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
+    let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     Ok((clerk, Driver::new(work, signals, webhooks)))
 }
 

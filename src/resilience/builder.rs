@@ -13,6 +13,7 @@ use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
 use crate::engine::{Driver, Event, Hook};
+use crate::health_route::{Readers, Showing};
 use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::respond::{Answers, Page, PageText, Renderer};
@@ -44,7 +45,7 @@ pub struct Builder {
     pub(super) token_capacity: usize,
     pub(super) ledger_capacity: usize,
     pub(super) probe_deadline: Duration,
-    pub(super) strict_health: bool,
+    pub(super) showing: Showing,
     pub(super) handshakes: bool,
     pub(super) client_uat: ClientUat,
     pub(super) deny_list: DenyList,
@@ -71,7 +72,7 @@ impl Builder {
             token_capacity: 8 * 1024,
             ledger_capacity: 64 * 1024,
             probe_deadline: PROBE_DEADLINE,
-            strict_health: false,
+            showing: Showing::default(),
             handshakes: true,
             client_uat: ClientUat::default(),
             deny_list: DenyList::Own,
@@ -152,10 +153,29 @@ impl Builder {
         self
     }
 
+    /// Lets responses in grace say so, for clients that show it: `Clerk-Grace: outage; until="Fri, 29 May
+    /// 2026 21:21:00 GMT"`. The word is the [reason](crate::GraceReason::name); the date is when this
+    /// token is honoured no more, at the latest. Pages of other origins see it only if the application
+    /// names it in `Access-Control-Expose-Headers`. Default: not said, for it tells whoever holds a stolen
+    /// token how long it lasts.
+    pub fn grace_header(mut self, say: bool) -> Self {
+        self.answers.names_grace = say;
+        self
+    }
+
     /// Lets `/auth/health` answer 503 while Clerk is down, for monitors that only see the status.
     /// Default: 200 as long as tokens can be verified.
     pub fn strict_health(mut self, strict: bool) -> Self {
-        self.strict_health = strict;
+        self.showing.strict = strict;
+        self
+    }
+
+    /// Shows how Clerk is, and whether grace is given, to requests with `Authorization: Bearer` and this
+    /// token alone; at least 16 characters, random ones. To all others `/auth/health` says what
+    /// `/auth/health/ready` says, even when it is asked strictly. Default: everybody sees it, and so may
+    /// whoever waits for an outage to use a stolen token.
+    pub fn private_health(mut self, token: impl AsRef<str>) -> Self {
+        self.showing.readers = Some(Readers::with(token.as_ref()));
         self
     }
 
@@ -323,6 +343,12 @@ impl Builder {
             ));
         }
         self.check_webhooks()?;
+        if self.showing.readers.as_ref().is_some_and(Readers::can_be_guessed) {
+            return Err(invalid(
+                "private_health",
+                "its token can be guessed; use at least 16 random characters, as `openssl rand -hex 16` makes them",
+            ));
+        }
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
         if !deadlines.contains(&self.probe_deadline) {
             return Err(invalid("probe_deadline", "choose from 100 ms to 30 s"));

@@ -15,8 +15,8 @@ pub use builder::Builder;
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
 use crate::engine::{Counts, DENIAL, Shared, Signal};
-use crate::health::Verdict;
-use crate::health_route::{self, HealthService, Question};
+use crate::health::{CallOutcome, Surface, Verdict, Word};
+use crate::health_route::{self, HealthService, Question, Showing};
 use crate::id::{KeyId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
@@ -45,7 +45,7 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
     gate: Arc<Gate>,
-    strict_health: bool,
+    showing: Showing,
 }
 
 impl ClerkResilience {
@@ -105,7 +105,7 @@ impl ClerkResilience {
             visits: Arc::clone(&self.gate.visits),
             route,
         };
-        Self { gate: Arc::new(gate), strict_health: self.strict_health }
+        Self { gate: Arc::new(gate), showing: self.showing.clone() }
     }
 
     /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, and with
@@ -113,7 +113,7 @@ impl ClerkResilience {
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
-        let routes = health_route::routes(shared, self.strict_health);
+        let routes = health_route::routes(shared, &self.showing);
         routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
     }
 
@@ -160,7 +160,7 @@ impl ClerkResilience {
     #[must_use]
     pub fn health_service(&self) -> HealthService {
         let shared = Arc::clone(&self.gate.shared);
-        HealthService::new(shared, Question::Health, self.strict_health)
+        HealthService::new(shared, Question::Health, self.showing.clone())
     }
 
     /// What is known right now: keys, health, revocations.
@@ -215,6 +215,21 @@ impl ClerkResilience {
     fn can_verify(&self) -> bool {
         let shared: &Shared = &self.gate.shared;
         shared.core.load().keys.usable(shared.now().wall, shared.rules.max_key_age)
+    }
+
+    /// Tells how a call of the application's own to Clerk ended, as in `clerk.report(Surface::BackendApi,
+    /// CallOutcome::Answered(status))`. It costs nothing and never waits, so every call may be told.
+    ///
+    /// Trouble makes the layer ask Clerk at once, at most once a minute. Answers of 5xx (and of 429, but for
+    /// the Backend API, where it may be the application's own quota) on [`BackendApi`](Surface::BackendApi),
+    /// [`Handshake`](Surface::Handshake) or [`Jwks`](Surface::Jwks), two in a row within a minute and 2 s
+    /// apart, are a second signal beside minting, in Clerk's own voice, unless an own probe of that surface
+    /// was answered well since, or within 25 s. That alone proves nothing: minting must fail by the layer's
+    /// own probes. Good answers take back what was told of their surface before, and excuse nothing else.
+    ///
+    /// Tell only of answers that came from Clerk's host over TLS, and not of what users make fail.
+    pub fn report(&self, surface: Surface, outcome: CallOutcome) {
+        self.gate.shared.tell(Signal::Said(surface, Word::of(surface, outcome)));
     }
 
     /// Declares an outage that is not proven, for at most 4 hours. Grace follows its usual bounds.

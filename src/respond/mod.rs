@@ -38,6 +38,8 @@ pub(crate) struct Answers {
     pub(crate) text: PageText,
     pub(crate) renderer: Option<Renderer>,
     pub(crate) sign_in: Option<SignIn>,
+    /// A response in grace says so.
+    pub(crate) names_grace: bool,
     /// Of the application's addresses, where a request does not say.
     pub(crate) scheme: &'static str,
 }

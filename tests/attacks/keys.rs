@@ -6,8 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
-use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::token::TokenKind;
+use clerk_resilience::jwks::KeySet;
+use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+use clerk_resilience::token::{Expectations, TokenKind};
+use clerk_resilience::verify::verify;
 use clerk_resilience::{Auth, GraceAccess, Machine, RoutePolicy, Verdict};
 use futures_util::stream;
 use http::StatusCode;
@@ -200,4 +202,22 @@ async fn what_began_in_grace_ends_within_seconds_when_its_key_is_distrusted() {
     });
     let ticks = Answer::of(response).await.body.matches("tick").count();
     assert!((58..=66).contains(&ticks), "{ticks}");
+}
+
+#[test]
+fn of_two_keys_by_one_name_each_verifies_its_own_and_distrust_of_the_name_ends_both() {
+    let sim = SimClerk::in_memory();
+    let session = sim.sign_in("user_1");
+    let (first, of_first) = (sim.jwks()["keys"][0].clone(), sim.mint(&session));
+    sim.replace_key();
+    let (second, of_second) = (sim.jwks()["keys"][0].clone(), sim.mint(&session));
+    assert_eq!(first["kid"], second["kid"]);
+    let document = serde_json::json!({ "keys": [first, second] }).to_string();
+    let keys = KeySet::parse(document.as_bytes()).expect("a key set");
+    let expected = Expectations::session_tokens(sim.publishable_key().issuer());
+    let good = |token: &str, keys: &KeySet| verify(token, keys, &expected).is_ok();
+    for (token, is_good) in [(of_first, true), (of_second, true), (sim.forge(&session), false)] {
+        assert_eq!(good(&token, &keys), is_good);
+        assert!(!good(&token, &keys.distrusting(|id| *id == sim.key_id())));
+    }
 }

@@ -1,11 +1,14 @@
 //! What attackers try, in the groups of `docs/threat-model.md`. Each name says what must stay true.
 
+mod bombs;
 mod clock;
 mod downgrade;
 mod health;
+mod hearsay;
 mod http;
 mod keys;
 mod revocation;
+mod stillness;
 #[path = "../it/support.rs"]
 #[expect(dead_code, reason = "shared with the other tests, which use more of it")]
 mod support;

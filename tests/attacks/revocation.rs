@@ -91,6 +91,28 @@ async fn a_gap_in_the_feed_of_denials_ends_grace_until_all_of_it_was_read_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_store_of_denials_is_down_there_is_no_grace_and_an_old_copy_of_it_gives_none() {
+    let world = World::with(|builder| balanced(builder).fed_deny_list()).await;
+    let (gone, ended) = seen(&world).await;
+    let (_, token) = world.outage().await;
+    world.clerk.deny_list_complete(Duration::ZERO);
+    world.clerk.revoke_session(gone.id.clone());
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    refused(&world, &ended).await;
+
+    world.pass(61).await;
+    for age in [61, 3_600] {
+        world.clerk.deny_list_complete(Duration::from_secs(age));
+        denied(&world.get(&token).await);
+        refused(&world, &ended).await;
+    }
+    world.clerk.deny_list_complete(Duration::from_secs(30));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK, "a replica may be behind");
+    world.pass(31).await;
+    denied(&world.get(&token).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crowd_drives_sessions_out_of_the_ledger_and_no_denial_out_of_the_list() {
     let world = World::with(|builder| balanced(builder).ledger_capacity(4)).await;
     let victim = world.sim.sign_in("user_1");

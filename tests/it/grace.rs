@@ -27,6 +27,28 @@ async fn a_proven_session_passes_in_grace_and_the_answer_is_private() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_names_grace_and_its_end_if_that_is_asked_for_and_no_other_response_does() {
+    let chatty = |builder: Builder| builder.grace(GracePolicy::balanced()).grace_header(true);
+    let world = World::with(chatty).await;
+    let (session, token) = world.outage().await;
+    let answer = world.get(&token).await;
+    let until = answer.header("clerk-grace").strip_prefix("outage; until=\"").expect("grace");
+    let until = httpdate::parse_http_date(until.strip_suffix('"').expect("quotes"));
+    let since = until.expect("a date").duration_since(std::time::UNIX_EPOCH).expect("later");
+    let expected = crate::support::start_of_time().plus(Duration::from_secs(60 + 3_600));
+    assert_eq!(i64::try_from(since.as_secs()), Ok(expected.as_secs()));
+    let fresh = world.get(&world.sim.mint(&session)).await;
+    let denied = world.send(bearer("POST", "/me", &token)).await;
+    let silent = World::new().await;
+    let (_, token) = silent.outage().await;
+    let answers = [(fresh, 200), (denied, 503), (silent.get(&token).await, 200)];
+    for (answer, status) in answers {
+        assert_eq!(answer.status.as_u16(), status);
+        assert_eq!(answer.header("clerk-grace"), "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn g1_grace_is_off_by_default() {
     let world = World::with(|builder| builder).await;
     let (_, token) = world.outage().await;
@@ -430,7 +452,7 @@ async fn a_dry_run_answers_as_if_grace_were_off_while_it_would_drain_too() {
         world.until(Verdict::Recovering).await;
         for method in ["GET", "POST"] {
             let answer = world.send(bearer(method, "/me", &token)).await;
-            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}");
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{method}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clerk_resilience::health::{OwnFault, Status, Surface};
 use clerk_resilience::key::SecretKey;
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::{ClerkResilience, Verdict};
+use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -334,5 +334,42 @@ async fn one_answer_of_clerk_s_does_not_make_a_long_silence_an_outage() {
     for _ in 0..120 {
         world.pass(1).await;
         assert_eq!(world.clerk.verdict(), Verdict::Suspect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_clerk_is_can_be_kept_from_all_who_do_not_show_the_operator_s_token() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let world = World::with(|builder| {
+        builder.grace(GracePolicy::balanced()).private_health(TOKEN).strict_health(true)
+    })
+    .await;
+    let (_, user) = world.outage().await;
+    let wrong = format!("Bearer {}", TOKEN.to_uppercase());
+    let (basic, user) = (format!("Basic {TOKEN}"), format!("Bearer {user}"));
+    let ready = ask(&world, "/auth/health/ready").await.body;
+    for path in ["/auth/health", "/auth/health?strict"] {
+        for field in ["", TOKEN, "Bearer ", &wrong, &basic, &user, &format!("Bearer {TOKEN}0")] {
+            let answer = world.send(anonymous("GET", path, &[("authorization", field)])).await;
+            assert_eq!((answer.status, &answer.body), (StatusCode::OK, &ready), "{field}");
+        }
+        let shown = format!("Bearer {TOKEN}");
+        let answer = world.send(anonymous("GET", path, &[("authorization", &shown)])).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "it is strict");
+        assert_eq!(answer.json()["grace"]["active"], true);
+    }
+    for word in ["outage", "grace", "verdict", "warn"] {
+        assert!(!ready.contains(word), "{ready}");
+    }
+    assert!(!format!("{:?}", world.clerk).contains(TOKEN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_can_be_guessed_keeps_nobody_out_and_stops_the_start() {
+    let world = World::new().await;
+    for token in ["", "secret", "fifteen letters"] {
+        let builder = ClerkResilience::builder(config(&world.sim)).private_health(token);
+        let error = builder.build().expect_err(token).to_string();
+        assert!(error.contains("private_health") && !error.contains("fifteen"), "{error}");
     }
 }

@@ -392,6 +392,22 @@ fn g6_a_token_without_a_session_is_no_evidence_for_itself() {
 }
 
 #[test]
+fn row_10_without_grace_a_recovery_is_waited_for_and_pages_go_to_clerk() {
+    let token = verified(&token(&[]));
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    for grace in [GracePolicy::disabled(), GracePolicy::balanced().report_only()] {
+        let rules = Rules { grace, ..Rules::default() };
+        for (asking, expected) in [(API, uncertain), (DOCUMENT, expired)] {
+            let (credential, now) = (with(&token, at(80), seen()), at(80));
+            let (known, route) = (known(Verdict::Recovering, now), RoutePolicy::required());
+            let decision = decide(&credential, asking, &route, &rules, &known, now);
+            assert_eq!(rejection(&decision), expected);
+        }
+    }
+}
+
+#[test]
 fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };

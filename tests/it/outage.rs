@@ -114,3 +114,22 @@ async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
     world.pass(95).await;
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_grace_nobody_is_signed_out_by_a_recovery_that_their_tab_has_not_noticed() {
+    for policy in [GracePolicy::disabled(), GracePolicy::balanced().report_only()] {
+        let world = World::with(|builder| builder.grace(policy)).await;
+        let (_, token) = world.outage().await;
+        world.sim.heal_all();
+        world.until(Verdict::Recovering).await;
+        while world.clerk.verdict() == Verdict::Recovering {
+            let answer = world.get(&token).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+            let forged = world.sim.forge(&world.sim.sign_in("user_2"));
+            assert_eq!(world.get(&forged).await.status, StatusCode::UNAUTHORIZED);
+            world.pass(1).await;
+        }
+        world.pass(60).await;
+        assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    }
+}

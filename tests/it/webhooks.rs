@@ -14,11 +14,11 @@ use clerk_resilience::store::{
     Accepted, DeadLetter, Entry, MemoryStore, Outcome, Pending, Store, StoreError, Task,
 };
 use clerk_resilience::webhook_signature::WebhookSecret;
-use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy};
+use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy, Verdict};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, World, anonymous};
+use crate::support::{Answer, Log, World, anonymous};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PATH: &str = "/auth/webhooks";
@@ -238,6 +238,46 @@ async fn a_verified_delivery_is_the_proof_of_life_that_grace_may_demand() {
         let (_, token) = world.outage().await;
         assert_eq!(world.get(&token).await.status, status);
     }
+}
+
+/// How often it was said that webhooks had been silent when an outage began, of outages after so many
+/// seconds of health each.
+async fn warnings(world: &World, healthy: &[u64], heard: bool) -> usize {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut warned = 0;
+    for (turn, healthy) in healthy.iter().enumerate() {
+        world.pass(*healthy).await;
+        if heard {
+            deliver(world, &format!("msg_{turn}"), r#"{"type":"passkey.rotated"}"#).await;
+        }
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+        world.pass(60).await;
+        world.sim.heal_all();
+        world.until(Verdict::Healthy).await;
+        let text = log.text();
+        let said = text.matches("clerk.webhooks.silent").count();
+        assert!(said <= warned + 1, "{text}");
+        warned = said;
+    }
+    warned
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_begins_after_a_long_silence_of_the_feed_is_warned_of_once_an_episode() {
+    // While there is but one, a call site that another test's thread meets first is switched off.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let with = |policy: GracePolicy| with(move |builder| builder.grace(policy));
+    let on = GracePolicy::balanced;
+    let (off, dry, long) = (GracePolicy::disabled(), on().report_only(), 3_700);
+    assert_eq!(warnings(&with(on()).await, &[long, 300, long], false).await, 2, "two episodes");
+    assert_eq!(warnings(&with(dry).await, &[long], false).await, 1);
+    assert_eq!(warnings(&with(on()).await, &[600], false).await, 0, "it had just been started");
+    assert_eq!(warnings(&with(on()).await, &[long], true).await, 0);
+    assert_eq!(warnings(&with(off).await, &[long], false).await, 0);
+    assert_eq!(warnings(&World::new().await, &[long], false).await, 0, "there is no feed");
 }
 
 #[tokio::test(start_paused = true)]

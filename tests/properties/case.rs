@@ -108,6 +108,8 @@ pub(crate) struct Case {
     pub(crate) same_origin: bool,
     pub(crate) public: bool,
     pub(crate) preflight: bool,
+    /// It could be sent to Clerk for a fresh session.
+    pub(crate) visit: bool,
 }
 
 impl Case {
@@ -176,7 +178,7 @@ impl Case {
             preflight: self.preflight,
             public: self.public,
             may_sign_in: false,
-            visit: false,
+            visit: self.visit,
             settled: false,
         }
     }

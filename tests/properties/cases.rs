@@ -160,6 +160,7 @@ pub(crate) fn cases() -> BoxedStrategy<Case> {
                 any::<bool>(),
                 prop::bool::weighted(0.03),
                 prop::bool::weighted(0.03),
+                any::<bool>(),
             );
             (
                 (Just(who), Just(scene), Just(start), Just(earlier)),
@@ -176,7 +177,7 @@ type Scene = (i64, i64, Verdict, Mode, Bounds);
 type Use = (bool, i64, i64, Option<i64>, u32, Option<(i64, i64)>);
 type Feeds = (Option<i64>, Feed, Option<i64>);
 type Place = (GraceAccess, bool, bool, Demand);
-type Asked = (bool, bool, bool, bool);
+type Asked = (bool, bool, bool, bool, bool);
 type Told = (Feeds, Taken, Place, Asked);
 
 fn build(
@@ -191,7 +192,7 @@ fn build(
     let (sighted, seen, newer, passed, in_minute, drain) = used;
     let (keys_age, deny_list, webhook) = feeds;
     let (access, optional, accepts_pending, demand) = place;
-    let (safe, same_origin, public, preflight) = asking;
+    let (safe, same_origin, public, preflight, visit) = asking;
     Case {
         user,
         kind,
@@ -218,5 +219,6 @@ fn build(
         same_origin,
         public,
         preflight,
+        visit,
     }
 }

@@ -63,7 +63,8 @@ fn expired(case: &Case) -> Expected {
     let unauthorized = vec![Rejection::Invalid(InvalidToken::Expired)];
     let uncertain = vec![Rejection::Unavailable(Unavailable::Uncertain)];
     Expected::Refused(match case.verdict {
-        Verdict::Recovering if case.mode != Mode::Enabled => unauthorized,
+        Verdict::Recovering if case.mode != Mode::Enabled && case.visit => unauthorized,
+        Verdict::Recovering if case.mode != Mode::Enabled => uncertain,
         Verdict::Recovering if failing.iter().copied().all(is_of_the_request) => uncertain,
         Verdict::Healthy | Verdict::Recovering => unauthorized,
         Verdict::Outage => denials(case, failing),

@@ -1,8 +1,10 @@
 //! One world, played in two manners.
 
+use std::collections::HashSet;
+
 use crate::answer::Answer;
 use crate::oracle::Violation;
-use crate::plan::{Event, Millis, Plan};
+use crate::plan::{Ask, Event, Millis, Plan, Route};
 use crate::play::{Manner, Played, play};
 use crate::process::Mode;
 
@@ -47,7 +49,7 @@ pub(crate) fn a_dry_run_shows_nothing(plan: &Plan) -> Played {
 }
 
 /// I4: the same world in which Clerk seems healthy from some time on gives grace to nobody whom it
-/// was not given to before, unless outage time was spared.
+/// was not given to before, unless outage time was spared, or the token's key was not there.
 pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Violation> {
     // Beside a crowd, good answers end an outage by its drain, and proof of life by isolation at once.
     if plan.crowd {
@@ -62,9 +64,20 @@ pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Vio
     let later = 5_000 + i64::try_from(plan.seed % 90).unwrap_or_default() * 1_000;
     let fair_from = troubles.get(pick)? + later;
     let fair = play(plan, Manner { fair_from: Some(fair_from), ..Manner::of(Mode::Enabled) });
-    let spared = |answer: &Answer| answer.reason == "budget-spent";
-    let added = pairs(as_it_is, &fair)
-        .find(|(_, foul, fair)| fair.in_grace() && foul.seen.is_none() && !spared(foul));
+    let mut keyless = HashSet::new();
+    let added = pairs(as_it_is, &fair).find(|(place, foul, fair)| {
+        let Event::Ask(Ask { token: Some(token), route, .. }) = plan.events[*place].1 else {
+            return false;
+        };
+        // Where nobody could judge a token, its session was not seen either.
+        if matches!(foul.reason, "no-keys" | "unknown-key" | "jwk-kid-mismatch") {
+            keyless.insert(token.owner());
+        }
+        // An open route does not tell why somebody is nobody.
+        let told = route != Route::Open && foul.reason != "budget-spent";
+        let added = fair.in_grace() && foul.seen.is_none();
+        added && told && !keyless.contains(&token.owner())
+    });
     added.map(|(place, foul, _)| {
         let text = format!(
             "{} ({}) became grace when all was well from {fair_from} ms on",

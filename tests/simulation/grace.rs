@@ -6,6 +6,7 @@ use crate::memory::minute;
 use crate::oracle::{Checked, Facts, must};
 use crate::plan::{From, Millis, Route};
 use crate::process::Mode;
+use crate::strict::VERIFIED;
 use crate::token::Kind;
 
 const SECOND: Millis = 1_000;
@@ -17,6 +18,8 @@ const GRAIN: Millis = 5 * SECOND;
 const NOTED_ONCE: i64 = 65;
 /// Half a minute of good answers, a minute and a half of drain, and the time between two questions.
 const DRAINED: Millis = 150 * SECOND;
+/// How many tokens are usual is learnt in this much health.
+const LEARNT: Millis = 60 * SECOND;
 /// What a crash may lose of the time that was spent.
 const CRASH: Millis = 20 * SECOND;
 
@@ -76,7 +79,8 @@ impl Facts<'_> {
         if is_bridge(grace) || self.world.plan.jumps {
             return Ok(());
         }
-        let start = self.memory.episode;
+        // By this clock trouble may have begun earlier.
+        let start = self.memory.episode + self.memory.offset.min(0);
         let signed = self.token.exp() * SECOND >= start - SLACK;
         let shown = self.memory.shown.get(&self.token.owner());
         let seen = shown.is_some_and(|at| *at >= start - SEEN_WITHIN);
@@ -105,11 +109,17 @@ impl Facts<'_> {
             return Ok(());
         }
         let began = if is_bridge(grace) { self.token.exp() * SECOND } else { memory.episode };
-        let heard = memory.webhook.is_some_and(|at| at >= began - within * SECOND);
+        let heard =
+            memory.webhook.is_some_and(|at| at >= began - within * SECOND - memory.offset.max(0));
         must(heard, "G9", || "no webhook came before the outage".into())
     }
 
-    /// G11, G15, G16, I11
+    /// Everybody was verified at the start, and no less than ten minutes ago counts.
+    fn is_verified(&self) -> bool {
+        self.wall() < (self.token.iat.min(0) + VERIFIED) * SECOND
+    }
+
+    /// G11, G12, G15, G16, I11
     fn place(&self) -> Checked {
         let ask = self.ask;
         let safe = !ask.post && !ask.upgrade;
@@ -117,9 +127,14 @@ impl Facts<'_> {
         let open = match ask.route {
             Route::Read | Route::Open => safe,
             Route::Full => safe || own,
+            Route::Recent => safe && self.is_verified(),
             Route::Never | Route::Pay => false,
         };
-        let name = if ask.route == Route::Pay { "I11" } else { "G11" };
+        let name = match ask.route {
+            Route::Pay => "I11",
+            Route::Recent => "G12",
+            _ => "G11",
+        };
         must(open, name, || format!("grace on {:?}", ask.route))
     }
 
@@ -154,13 +169,13 @@ impl Facts<'_> {
     /// I2: thirty users with fresh tokens, all the time, prove that Clerk lives.
     fn proof_of_life(&self, grace: &Grace) -> Checked {
         let (world, memory) = (self.world, self.memory);
-        let trouble = memory.failing_since.filter(|since| since - memory.born > 90 * SECOND);
-        let long = trouble.is_some_and(|since| self.now - since > 35 * SECOND);
+        let long = memory.failing_since.is_some_and(|since| self.now - since > 35 * SECOND);
         let calm = world.first_trouble.is_some_and(|first| first > 60 * SECOND);
         let vetoed = world.plan.crowd
             && world.weather.users_alive
             && long
             && calm
+            && memory.healthy_for > LEARNT
             && !memory.is_forced(self.now)
             && !is_bridge(grace);
         must(!vetoed, "I2", || "grace while tokens are minted as usual".into())
@@ -181,7 +196,7 @@ impl Facts<'_> {
 pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
     let (world, memory, token, ask) = (facts.world, facts.memory, facts.token, facts.ask);
     let (bounds, owner) = (world.plan.bounds, token.owner());
-    let late = facts.now - token.exp() * SECOND;
+    let late = facts.wall() - token.exp() * SECOND;
     let began = world.weather_since;
     let asked = ask.route == Route::Read && !ask.post && !ask.upgrade && facts.is_plain();
     let shown = memory.shown.get(&owner).copied();
@@ -200,6 +215,7 @@ pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
         && asked
         && facts.outage_is_beyond_doubt()
         && facts.key_is_known() == Some(true)
+        && memory.offset.abs() <= 5 * SECOND
         && late > 6 * SECOND
         && late < bounds.max_grace * SECOND
         && token.exp() * SECOND >= began - SLACK + 15 * SECOND
@@ -209,7 +225,7 @@ pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
         && within(used, bounds.max_idle - NOTED_ONCE)
         && spent + 15 * SECOND < bounds.episode.min(bounds.day) * SECOND
         && often <= bounds.per_minute
-        && !memory.may_be_revoked(owner)
+        && !memory.may_be_revoked(owner, token.iat)
         && (!world.plan.fed || within(memory.deny_list, 60))
         && bounds.webhooks.is_none_or(heard)
 }

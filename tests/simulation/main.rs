@@ -6,6 +6,7 @@ mod answer;
 mod evidence;
 mod grace;
 mod memory;
+mod news;
 mod oracle;
 mod plan;
 mod play;

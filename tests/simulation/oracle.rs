@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::memory::{Memory, Owner, minute};
+use crate::news::News;
 use crate::plan::{Ask, Event, Millis, Plan, Route, Via};
 use crate::play::Manner;
 use crate::process::Mode;
@@ -67,7 +68,10 @@ impl Oracle {
         Self {
             plan: Plan { events: Vec::new(), ..plan.clone() },
             mode: manner.mode,
-            instances: (0..plan.instances).map(|_| Memory::default()).collect(),
+            instances: plan.skew[..plan.instances]
+                .iter()
+                .map(|skew| Memory::with_clock(*skew))
+                .collect(),
             weather: Weather::fair(),
             weather_since: 0,
             first_trouble: None,
@@ -94,12 +98,8 @@ impl Oracle {
     }
 
     /// The verdict that an instance shows; true when it is another.
-    pub(crate) fn sees(&mut self, instance: usize, verdict: Verdict) -> bool {
-        let memory = &mut self.instances[instance];
-        if verdict == Verdict::Healthy {
-            memory.behind = memory.behind.max(-memory.offset);
-        }
-        let changed = memory.verdict.replace(verdict) != Some(verdict);
+    pub(crate) fn sees(&mut self, now: Millis, instance: usize, verdict: Verdict) -> bool {
+        let changed = self.instances[instance].shows(now, verdict);
         if changed {
             self.tally.count(verdict.name());
         }
@@ -125,13 +125,30 @@ impl Oracle {
             }
             Event::DenyListRead(instance) => self.instances[*instance].deny_list = Some(now),
             Event::Webhook(instance) => self.instances[*instance].webhook = Some(now),
-            Event::Jump(instance, millis) => self.instances[*instance].offset += millis,
+            Event::Jump(instance, millis) => self.instances[*instance].jumps(*millis),
             Event::Restart(instance, ending, fate) => {
                 self.tally.count("restart");
                 self.instances[*instance].restarts(now, *ending, *fate, keeps);
             }
-            Event::Board(_) | Event::Publish(..) | Event::Ask(_) => {}
+            Event::Board(_) | Event::Publish(..) | Event::Ask(_) | Event::Deliver(..) => {}
         }
+    }
+
+    /// A webhook was delivered. Whoever cannot sign tells nothing; Clerk is believed while the clocks
+    /// differ by less than five minutes.
+    pub(crate) fn told(&mut self, now: Millis, instance: usize, news: &News, status: u16) {
+        let memory = &mut self.instances[instance];
+        let right = memory.offset.abs() < 295_000;
+        let expected = if news.forged || !right { 400 } else { 204 };
+        let doubtful = !news.forged && (295_000..305_000).contains(&memory.offset.abs());
+        if status == 204 && !news.forged {
+            memory.hears_of(now, news);
+            self.tally.count("webhook");
+        }
+        let checked = must(status == expected || doubtful, "W1", || {
+            format!("a webhook got {status}: {news:?}")
+        });
+        self.note(checked);
     }
 
     /// Judges an answer, and remembers what it tells.
@@ -196,7 +213,7 @@ impl Oracle {
 
     fn remember(&mut self, now: Millis, ask: &Ask, token: Token, answer: &Answer) {
         let memory = &mut self.instances[ask.instance];
-        if answer.reason == "fresh-required" {
+        if answer.reason == "fresh-required" && ask.route == Route::Pay {
             // The layer let it pass in grace, and the handler did not.
             memory.passed.insert(token.owner(), now);
         }

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clerk_resilience::Verdict;
+use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::SimClock;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -85,9 +86,7 @@ impl<'a> Stage<'a> {
             manner,
             began: Instant::now(),
             sky: Arc::new(Mutex::new(Sky::new(plan.seed))),
-            clocks: (0..plan.instances)
-                .map(|_| SimClock::starting_at(crate::token::START))
-                .collect(),
+            clocks: plan.skew[..plan.instances].iter().map(|skew| clock(*skew)).collect(),
             processes: Vec::new(),
             dirs,
             jar: HashMap::new(),
@@ -169,10 +168,11 @@ impl<'a> Stage<'a> {
     fn look(&mut self) {
         let log = lock(&self.sky).take_log();
         self.oracle.heard(self.began, &log);
+        let now = self.now();
         for instance in 0..self.processes.len() {
             let process = self.processes[instance].as_ref();
             let verdict = process.map_or(Verdict::Unknown, |process| process.clerk.verdict());
-            if self.oracle.sees(instance, verdict) {
+            if self.oracle.sees(now, instance, verdict) {
                 self.tell(|| format!("[{instance}] is {}", verdict.name()));
             }
         }
@@ -208,6 +208,10 @@ impl<'a> Stage<'a> {
                 self.process(*instance).clerk.deny_list_complete(Duration::ZERO);
             }
             Event::Webhook(instance) => self.process(*instance).clerk.webhook_heard(),
+            Event::Deliver(instance, news) => {
+                let answering = self.process(*instance).ask(news.request(now));
+                self.oracle.told(now, *instance, news, answering.await.status().as_u16());
+            }
             Event::Jump(instance, millis) => self.clocks[*instance].jump(*millis),
             Event::Restart(instance, ending, fate) => {
                 let process = self.processes[*instance].take().expect("it runs");
@@ -288,6 +292,11 @@ impl<'a> Stage<'a> {
         self.oracle.judge(now, ask, &answer);
         self.answers.push((place, answer));
     }
+}
+
+/// A clock that is so far ahead of Clerk's.
+fn clock(skew: Millis) -> SimClock {
+    SimClock::starting_at(Timestamp::from_millis(crate::token::START.as_millis() + skew))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for the eye")]

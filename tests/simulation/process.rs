@@ -13,7 +13,8 @@ use axum::{Extension, Router};
 use clerk_resilience::sim::SimClock;
 use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{
-    Auth, ClerkConfig, ClerkResilience, FreshAuth, Grace, GraceAccess, GracePolicy, RoutePolicy,
+    Access, Auth, ClerkConfig, ClerkResilience, FreshAuth, Grace, GraceAccess, GracePolicy,
+    Reverification, RoutePolicy,
 };
 use http::{HeaderMap, Request};
 use tokio::task::JoinHandle;
@@ -81,6 +82,9 @@ impl Process {
         }
         if plan.fed {
             builder = builder.fed_deny_list();
+        }
+        if plan.hooked {
+            builder = builder.webhook_secret(crate::news::secret(false));
         }
         if plan.tickets {
             builder = builder.tickets(TicketKeys::parse(TICKET_KEY).expect("a key"));
@@ -161,6 +165,7 @@ fn routes(clerk: &ClerkResilience) -> Router {
     }
     let with = |access| clerk.policy(RoutePolicy::required().grace(access));
     let route = |route: Route, handler| Router::new().route(route.path(), handler);
+    let recent = RoutePolicy::required().access(Access::reverification(Reverification::STRICT));
     route(Route::Read, get(some).post(some))
         .merge(route(Route::Pay, get(fresh).post(fresh)))
         .route_layer(clerk.clone())
@@ -170,6 +175,8 @@ fn routes(clerk: &ClerkResilience) -> Router {
             route(Route::Open, get(maybe).post(maybe))
                 .route_layer(clerk.policy(RoutePolicy::optional())),
         )
+        .merge(route(Route::Recent, get(some).post(some)).route_layer(clerk.policy(recent)))
+        .merge(clerk.routes())
 }
 
 /// The request as it goes over the wire; `ticket` is the cookie of a jar.

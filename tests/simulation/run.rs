@@ -22,17 +22,16 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, and is {text:?}")))
 }
 
-/// Plays a world in the manners that its seed calls for.
+/// Plays a world as it is, and once or twice more beside that.
 fn try_seed(seed: u64) -> (Tally, Option<Violation>) {
     let plan = Plan::of(seed);
     let mut played = play(&plan, Manner::of(Mode::Enabled));
     let as_it_is = played.tally.clone();
     if played.violation.is_none() {
-        match seed % 6 {
-            0 => played.violation = a_dry_run_shows_nothing(&plan).violation,
-            1 => played.violation = health_adds_no_grace(&plan, &played),
-            _ => {}
-        }
+        played.violation = match seed % 2 {
+            0 => a_dry_run_shows_nothing(&plan).violation,
+            _ => health_adds_no_grace(&plan, &played),
+        };
     }
     (as_it_is, played.violation)
 }
@@ -65,8 +64,17 @@ fn replay(seed: u64) {
 /// A simulation in which nothing happens proves nothing.
 fn assert_that_things_happened(tally: &Tally, seeds: u64) {
     let often = ["fresh", "outage", "200", "401", "503", "grace that was due"];
-    let seldom =
-        ["bridge", "recovery", "307", "restart", "suspect", "recovering", "isolated", "unknown"];
+    let seldom = [
+        "bridge",
+        "recovery",
+        "307",
+        "restart",
+        "suspect",
+        "recovering",
+        "isolated",
+        "unknown",
+        "webhook",
+    ];
     for (what, least) in often
         .map(|what| (what, seeds / 2))
         .into_iter()

@@ -1,9 +1,12 @@
 //! What a strict verifier would do: who passes within the token's time, and who never does.
 
 use crate::oracle::{Checked, Facts, must};
+use crate::plan::Route;
 use crate::token::Kind;
 
 const SECOND: i64 = 1_000;
+/// Everybody was verified at the start, which counts for ten minutes.
+pub(crate) const VERIFIED: i64 = 10 * 60;
 /// The clocks may differ by this much.
 const LEEWAY: i64 = 5 * SECOND;
 
@@ -33,8 +36,14 @@ fn complete(facts: &Facts<'_>) -> Checked {
     let (kind, token, wall) = (facts.token.kind, facts.token, facts.wall());
     let good = matches!(kind, Kind::Plain | Kind::Rotated | Kind::OldClaims | Kind::LongLived);
     let timely = wall >= token.iat * SECOND && wall < token.exp() * SECOND + LEEWAY - SECOND;
-    let revoked = facts.memory.may_be_revoked(token.owner());
-    let due = good && timely && !revoked && facts.is_plain() && facts.key_is_known() == Some(true);
+    let revoked = facts.memory.may_be_revoked(token.owner(), token.iat);
+    let verified = facts.ask.route != Route::Recent || token.iat < VERIFIED;
+    let due = good
+        && timely
+        && !revoked
+        && verified
+        && facts.is_plain()
+        && facts.key_is_known() == Some(true);
     let fresh = facts.answer.seen.as_ref().is_some_and(|seen| seen.grace.is_none());
     must(!due || fresh, "L1", || format!("a good token got {}", facts.answer.status))
 }
@@ -50,7 +59,8 @@ fn honest(facts: &Facts<'_>) -> Checked {
     let revoked = facts.memory.is_revoked(facts.token.owner(), facts.token.iat);
     let denied = kind == Kind::Plain && revoked && facts.key_is_known() == Some(true);
     must(!denied || status == 401, "A1", || format!("a revoked session got {status}"))?;
-    let plain = kind == Kind::Plain && !facts.memory.may_be_revoked(facts.token.owner());
+    let token = facts.token;
+    let plain = kind == Kind::Plain && !facts.memory.may_be_revoked(token.owner(), token.iat);
     let gone = facts.key_is_known() != Some(true);
     let down = facts.outage_is_beyond_doubt();
     must(!(plain && down && status == 401) || gone, "A2", || "signed out by an outage".into())

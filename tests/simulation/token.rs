@@ -1,9 +1,8 @@
 //! The tokens of the simulation. What is wrong with one is known by construction, so that whoever
 //! judges need not read it. Signing is slow: each is signed once in the life of the process.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use clerk_resilience::clock::{Clock, Moment, Timestamp};
@@ -103,12 +102,15 @@ impl Token {
         (self.user, self.session)
     }
 
-    /// The token, in compact form.
+    /// The token, in compact form. Whoever signs keeps nobody waiting: two may sign the same.
     pub(crate) fn text(self) -> Arc<str> {
-        thread_local!(static SIGNED: RefCell<HashMap<Token, Arc<str>>> = RefCell::default());
-        SIGNED.with_borrow_mut(|signed| {
-            signed.entry(self).or_insert_with(|| self.sign_aside()).clone()
-        })
+        static SIGNED: LazyLock<Mutex<HashMap<Token, Arc<str>>>> = LazyLock::new(Mutex::default);
+        let signed = || SIGNED.lock().expect("no panic");
+        if let Some(text) = signed().get(&self) {
+            return Arc::clone(text);
+        }
+        let text = self.sign_aside();
+        Arc::clone(signed().entry(self).or_insert(text))
     }
 
     /// Without a trace in the random numbers of the world that happens to need it first.

@@ -4,6 +4,7 @@ use clerk_resilience::Verdict;
 use fastrand::Rng;
 
 use super::{Ask, Ending, Event, Fate, From, Millis, Plan, Revoked, Route, SECOND, Via};
+use crate::news::{About, News};
 use crate::token::{Kind, Token};
 
 impl Plan {
@@ -41,7 +42,7 @@ impl Plan {
         Ask {
             instance: rng.usize(..self.instances),
             token: (rng.u32(..12) != 0).then_some(token),
-            route: Route::ALL[rng.usize(..5)],
+            route: Route::ALL[rng.usize(..6)],
             post: rng.bool(),
             from: [From::Nowhere, From::SameOrigin, From::Elsewhere][rng.usize(..3)],
             upgrade: rng.u32(..6) == 0,
@@ -68,6 +69,27 @@ impl Plan {
                 _ => Token { user: 51, session: 0, iat: iat + 50, kind: Kind::UnknownKey },
             };
             self.add(from + n * spread, Event::Ask(Ask { instance, ..Ask::get(token) }));
+        }
+    }
+
+    /// What Clerk tells of sessions and users: at once or late, to one instance or another, some of it
+    /// twice, and some of it not by Clerk.
+    pub(super) fn news(&mut self, rng: &mut Rng) {
+        for id in 0..rng.u64(1..8) {
+            let (user, session) = (rng.u16(..6), u16::from(rng.u32(..4) == 0));
+            let about = match rng.u32(..8) {
+                0..=2 => About::SessionOver(user, session),
+                3 | 4 => About::Banned(user),
+                5 => About::Deleted(user),
+                _ => About::Locked(user),
+            };
+            let happened = rng.i64(30..self.ends / SECOND) * SECOND + rng.i64(0..1_000);
+            let news = News { id, about, happened, forged: rng.u32(..5) == 0 };
+            for _ in 0..rng.u32(1..4) {
+                let late = [0, rng.i64(0..30), rng.i64(0..600)][rng.usize(..3)] * SECOND;
+                let instance = rng.usize(..self.instances);
+                self.add(happened + late + 1, Event::Deliver(instance, news));
+            }
         }
     }
 

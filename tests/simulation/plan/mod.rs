@@ -8,6 +8,7 @@ use std::fmt;
 use clerk_resilience::Verdict;
 use fastrand::Rng;
 
+use crate::news::News;
 use crate::token::Token;
 use crate::weather::Weather;
 
@@ -26,10 +27,14 @@ pub(crate) struct Plan {
     pub(crate) tickets: bool,
     pub(crate) canary: bool,
     pub(crate) fed: bool,
+    /// Clerk sends webhooks here.
+    pub(crate) hooked: bool,
     /// Clocks jump here, so that what the application calls now may not be now.
     pub(crate) jumps: bool,
     /// Thirty users renew their tokens all the time, whatever the weather at our place.
     pub(crate) crowd: bool,
+    /// How far the clock of each instance is ahead of Clerk's.
+    pub(crate) skew: [Millis; 2],
     pub(crate) ends: Millis,
     pub(crate) events: Vec<(Millis, Event)>,
 }
@@ -59,7 +64,9 @@ pub(crate) enum Event {
     Revoke(Revoked),
     Force(usize, Option<Verdict>, u64),
     DenyListRead(usize),
+    /// The application itself heard of a webhook.
     Webhook(usize),
+    Deliver(usize, News),
     Jump(usize, i64),
     Restart(usize, Ending, Fate),
 }
@@ -105,10 +112,13 @@ pub(crate) enum Route {
     Never,
     Pay,
     Open,
+    /// Demands that somebody was verified within ten minutes.
+    Recent,
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 5] = [Self::Read, Self::Full, Self::Never, Self::Pay, Self::Open];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Read, Self::Full, Self::Never, Self::Pay, Self::Open, Self::Recent];
 
     pub(crate) fn path(self) -> &'static str {
         match self {
@@ -117,6 +127,7 @@ impl Route {
             Self::Never => "/never",
             Self::Pay => "/pay",
             Self::Open => "/open",
+            Self::Recent => "/recent",
         }
     }
 }
@@ -149,6 +160,8 @@ impl Plan {
             tickets: rng.u32(..4) == 0,
             canary: rng.bool(),
             fed: rng.u32(..6) == 0,
+            hooked: rng.u32(..3) == 0,
+            skew: skews(&mut rng, crowd),
             jumps,
             crowd,
             ends: rng.i64(400..1_500) * SECOND,
@@ -161,6 +174,9 @@ impl Plan {
         }
         plan.attackers(&mut rng, &spells);
         plan.operators(&mut rng, &spells);
+        if plan.hooked {
+            plan.news(&mut rng);
+        }
         plan.events.retain(|(_, event)| crowd || !is_impossible(event, &spells));
         plan.events.sort_by_key(|(at, _)| *at);
         plan
@@ -206,6 +222,17 @@ impl Plan {
         }
         spells
     }
+}
+
+/// Clocks are right, or differ by what tokens forgive, or by more. Beside a crowd they never differ by
+/// more: tokens that nobody takes prove no life.
+fn skews(rng: &mut Rng, crowd: bool) -> [Millis; 2] {
+    let mut one = || match rng.u32(..6) {
+        0 | 1 => rng.i64(-4_000..4_001),
+        2 if !crowd => rng.i64(-30_000..30_001),
+        _ => 0,
+    };
+    [one(), one()]
 }
 
 /// Nobody has a token that was minted while nothing was minted.

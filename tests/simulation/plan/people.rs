@@ -9,6 +9,8 @@ impl Plan {
     /// Tabs that poll and renew their tokens every fifty seconds, as long as Clerk gives them any.
     pub(super) fn honest_users(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {
         let rotation = (rng.u32(..6) == 0).then(|| rng.i64(60..self.ends / SECOND) * SECOND);
+        // The tokens of a crowd are all of the first key.
+        let rotation = rotation.filter(|_| !self.crowd);
         if let Some(at) = rotation {
             self.add(at, Event::Publish(true, true));
             if rng.bool() {
@@ -47,7 +49,7 @@ impl Plan {
             _ => Via::Page,
         };
         let odd = rng.u32(..5) == 0;
-        let route = if odd { Route::ALL[rng.usize(..5)] } else { Route::Read };
+        let route = if odd { Route::ALL[rng.usize(..6)] } else { Route::Read };
         let from = if odd { From::SameOrigin } else { From::Nowhere };
         Ask {
             instance: rng.usize(..self.instances),

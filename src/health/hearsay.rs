@@ -1,0 +1,153 @@
+//! What the application's own calls to Clerk came to. It is hearsay: it helps to find out soon, and may
+//! be the second signal beside minting, which only this crate's own probes watch.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{Surface, Tracker};
+use crate::clock::Moment;
+
+/// Failures closer together than this count as one: a burst says no more than a call.
+const APART: Duration = Duration::from_secs(2);
+/// So many failures in a row are a signal.
+const ENOUGH: u32 = 2;
+/// A signal counts this long.
+const LIFE: Duration = Duration::from_secs(60);
+/// While something is wrong every surface is asked at least this often by ourselves.
+const OWN: Duration = Duration::from_secs(25);
+
+/// How a call of the application's own to Clerk ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CallOutcome {
+    /// Clerk's host answered with this status, over TLS.
+    Answered(StatusCode),
+    /// There was no answer, or none of Clerk's: a timeout, a reset, a certificate that is not theirs.
+    Unanswered,
+}
+
+/// What is taken of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Word {
+    /// Clerk answered, and it was not down.
+    Good,
+    /// Something may be wrong: reason enough to ask.
+    Trouble,
+    /// Clerk itself says that it fails.
+    Failure,
+}
+
+impl Word {
+    pub(crate) const KINDS: usize = 3;
+
+    /// A 429 of the Backend API may be about the application's own quota, which is no fault of Clerk's.
+    pub(crate) fn of(surface: Surface, outcome: CallOutcome) -> Self {
+        let CallOutcome::Answered(status) = outcome else { return Self::Trouble };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS if surface == Surface::BackendApi => Self::Trouble,
+            StatusCode::TOO_MANY_REQUESTS => Self::Failure,
+            status if status.is_server_error() => Self::Failure,
+            _ => Self::Good,
+        }
+    }
+}
+
+/// The reports on one surface.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hearsay {
+    /// Failures in a row.
+    failures: u32,
+    last: Option<Moment>,
+}
+
+impl Hearsay {
+    /// Takes in a report. A good answer ends a run of failures, and does no more.
+    pub(super) fn note(&mut self, word: Word, now: Moment) {
+        let apart = self.last.is_none_or(|last| now.since(last) >= APART);
+        match word {
+            Word::Good => *self = Self::default(),
+            Word::Failure if apart => {
+                self.failures = self.failures.saturating_add(1);
+                self.last = Some(now);
+            }
+            Word::Failure | Word::Trouble => {}
+        }
+    }
+
+    /// Whether it is a signal. An own probe of the same surface that was answered well, since or lately,
+    /// knows better: what fails may be what the application asks for.
+    pub(super) fn is_failing(self, own: &Tracker, now: Moment) -> bool {
+        let Some(last) = self.last else { return false };
+        let refuted = |good: Moment| good.mono >= last.mono || now.since(good) <= OWN;
+        self.failures >= ENOUGH && now.since(last) <= LIFE && !own.last_good().is_some_and(refuted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Observation, Outcome};
+
+    fn at(secs: u64) -> Moment {
+        Moment::default().plus(Duration::from_secs(secs))
+    }
+
+    fn told(words: &[(Word, u64)]) -> Hearsay {
+        let mut hearsay = Hearsay::default();
+        words.iter().for_each(|(word, secs)| hearsay.note(*word, at(*secs)));
+        hearsay
+    }
+
+    #[test]
+    fn only_what_clerk_itself_says_is_a_failure() {
+        let answered = |surface, status| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            Word::of(surface, CallOutcome::Answered(status))
+        };
+        for surface in Surface::ALL {
+            assert_eq!(answered(surface, 503), Word::Failure);
+            for status in [200, 304, 401, 404, 422] {
+                assert_eq!(answered(surface, status), Word::Good, "{status}");
+            }
+            assert_eq!(Word::of(surface, CallOutcome::Unanswered), Word::Trouble);
+        }
+        assert_eq!(answered(Surface::Jwks, 429), Word::Failure);
+        assert_eq!(answered(Surface::BackendApi, 429), Word::Trouble, "perhaps our own quota");
+    }
+
+    #[test]
+    fn two_failures_apart_and_without_a_good_answer_between_are_a_signal_for_a_minute() {
+        use Word::{Failure, Good, Trouble};
+        let none = Tracker::default();
+        for (words, is_failing) in [
+            (&[(Failure, 0), (Failure, 2)][..], true),
+            (&[(Failure, 0), (Trouble, 1), (Failure, 2)], true),
+            (&[(Failure, 0)], false),
+            (&[(Failure, 0), (Failure, 1)], false),
+            (&[(Trouble, 0), (Trouble, 2), (Trouble, 4)], false),
+            (&[(Failure, 0), (Good, 1), (Failure, 2)], false),
+        ] {
+            assert_eq!(told(words).is_failing(&none, at(5)), is_failing, "{words:?}");
+        }
+        let failing = told(&[(Failure, 0), (Failure, 2)]);
+        assert!(failing.is_failing(&none, at(62)) && !failing.is_failing(&none, at(63)));
+    }
+
+    #[test]
+    fn an_own_probe_that_was_answered_since_or_lately_knows_better() {
+        let failing = told(&[(Word::Failure, 30), (Word::Failure, 40)]);
+        let row = [(20, 45, false), (20, 46, true), (39, 65, true), (40, 66, false)];
+        for (good, now, is_failing) in row {
+            let mut own = Tracker::default();
+            own.observe(&Observation {
+                surface: Surface::BackendApi,
+                at: at(good),
+                latency: Duration::ZERO,
+                outcome: Outcome::Good,
+                clock_skew_millis: None,
+            });
+            assert_eq!(failing.is_failing(&own, at(now)), is_failing, "{good} {now}");
+        }
+    }
+}
