@@ -60,6 +60,18 @@ pub struct Feeds {
     pub deny_list: DenyList,
     /// When the last webhook of Clerk's came, or the last reconciliation was complete.
     pub webhook: Option<Timestamp>,
+    /// The last webhook that came to this process.
+    pub delivery: Option<Delivery>,
+}
+
+/// A webhook that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// When.
+    pub at: Timestamp,
+    /// So long after what it tells of.
+    pub lag: Duration,
 }
 
 /// Whether all denials are here.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::shared::{Core, Shared};
 use crate::clock::Timestamp;
 use crate::revocation::Denial;
-use crate::snapshot::Feeds;
+use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 use crate::webhook_event::WebhookEvent;
 use crate::webhook_signature::WebhookVerifier;
@@ -228,8 +228,9 @@ impl Shared {
     /// Takes in a delivery whose signature is good. What it denies does not wait for the store.
     pub(crate) async fn deliver(&self, webhooks: &Webhooks, id: &str, body: &[u8]) -> Delivered {
         let received = self.now().wall;
-        self.heard_webhook();
         let entry = webhooks.entry(id, body, received);
+        let delivery = Delivery { at: received, lag: received.since(entry.happened) };
+        self.feed(|feeds| Feeds { webhook: Some(received), delivery: Some(delivery), ..feeds });
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
         let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
         webhooks.publish(&entry.denials, self);

@@ -552,3 +552,30 @@ mod sqlite {
         assert_eq!(world.clerk.counts().webhooks_unused, 2);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
+    let world = with(|builder| builder).await;
+    let check = async || {
+        let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
+        let check = document["checks"]["clerk:webhooks"][0].clone();
+        (check["status"].as_str().unwrap_or_default().to_owned(), check, document["status"].clone())
+    };
+    let (status, silent, whole) = check().await;
+    assert_eq!(
+        (status.as_str(), &silent["advisory"], &whole),
+        ("warn", &json!(true), &json!("pass"))
+    );
+
+    for (late, wanted) in [(300, "pass"), (301, "warn")] {
+        let happened = world.now_secs() - late;
+        let body = json!({ "type": "user.created", "timestamp": happened, "data": {} }).to_string();
+        deliver(&world, &format!("msg_{late}"), &body).await;
+        let (status, found, whole) = check().await;
+        assert_eq!((status.as_str(), whole.as_str()), (wanted, Some(wanted)), "{found}");
+        assert_eq!(found["observedValue"], late * 1000);
+    }
+    let other = World::with(|builder| builder).await;
+    let document = other.send(anonymous("GET", "/auth/health", &[])).await.json();
+    assert!(document["checks"].get("clerk:webhooks").is_none(), "nobody asked for them");
+}
