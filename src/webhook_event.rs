@@ -9,8 +9,6 @@ use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::revocation::Denial;
 
-/// Larger numbers are milliseconds, smaller ones seconds; Clerk's documents know both.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// A session is denied for so long after its end, longer than any grace.
 const AFTERLIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A session that does not say when it ends.
@@ -50,7 +48,8 @@ impl WebhookEvent {
     /// When it happened; as far as that is known, and never later than its delivery allows.
     #[must_use]
     pub fn happened(&self, received: Timestamp) -> Timestamp {
-        self.timestamp.map_or(received, |at| instant(at).min(received.plus(TOLERANCE)))
+        let latest = received.plus(TOLERANCE);
+        self.timestamp.map_or(received, |at| Timestamp::from_number(at).min(latest))
     }
 
     /// What is to be denied from now on.
@@ -103,20 +102,14 @@ impl WebhookEvent {
     fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Incomplete> {
         match self.data.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_i64().map(instant).map(Some).ok_or(Incomplete(name)),
+            Some(value) => {
+                value.as_i64().map(Timestamp::from_number).map(Some).ok_or(Incomplete(name))
+            }
         }
     }
 }
 
 const FOR_GOOD: Timestamp = Timestamp::from_millis(i64::MAX);
-
-fn instant(number: i64) -> Timestamp {
-    if number >= MILLISECONDS_FROM {
-        Timestamp::from_millis(number)
-    } else {
-        Timestamp::from_secs(number)
-    }
-}
 
 /// An event that ends something, and does not say what, or when.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
