@@ -17,7 +17,7 @@ use crate::decide::Auth;
 use crate::engine::{Counts, DENIAL, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
-use crate::id::{KeyId, SessionId, UserId};
+use crate::id::{KeyId, OrgId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
 use crate::sign_out::{self, SignOutService, SignedOut};
@@ -282,6 +282,21 @@ impl ClerkResilience {
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
         self.gate.shared.revoke(|set| set.with_user(id.clone(), now));
+    }
+
+    /// Refuses a user's tokens that were issued up to now, or in the next 5 s, with this organisation as
+    /// the active one: the user was removed from it. Tokens for another organisation, or for none, pass.
+    pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
+        let (user, organization) = (user.into(), organization.into());
+        let now = self.gate.shared.latest().plus(CLOCK_LEEWAY);
+        self.gate.shared.revoke(|set| set.with_member(user.clone(), organization.clone(), now));
+    }
+
+    /// Refuses everybody's tokens that were issued up to now, or in the next 5 s, with this organisation
+    /// as the active one, and API keys that stand for it.
+    pub fn revoke_organization(&self, id: impl Into<OrgId>) {
+        let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
+        self.gate.shared.revoke(|set| set.with_organization(id.clone(), now));
     }
 }
 
