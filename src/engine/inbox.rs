@@ -141,7 +141,7 @@ impl Webhooks {
             return nonsense(why, String::new(), received);
         };
         let happened = event.happened(received);
-        match event.denials(received, &self.rules) {
+        match event.denials(received, self.rules) {
             Ok(denials) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);

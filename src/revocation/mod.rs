@@ -91,39 +91,39 @@ impl Revocations {
 
     /// This set and a key, distrusted at least until `until`.
     #[must_use]
-    pub fn with_key(&self, id: KeyId, until: Timestamp) -> Self {
+    pub fn with_key(&self, id: &KeyId, until: Timestamp) -> Self {
         self.with(Kind::Key, id.as_str(), until)
     }
 
     /// This set and a session, denied at least until `until`. A denial never gets shorter.
     #[must_use]
-    pub fn with_session(&self, id: SessionId, until: Timestamp) -> Self {
+    pub fn with_session(&self, id: &SessionId, until: Timestamp) -> Self {
         self.with(Kind::Session, id.as_str(), until)
     }
 
     /// This set and a token, denied at least until `until`.
     #[must_use]
-    pub fn with_token(&self, id: TokenId, until: Timestamp) -> Self {
+    pub fn with_token(&self, id: &TokenId, until: Timestamp) -> Self {
         self.with(Kind::Token, id.as_str(), until)
     }
 
     /// This set and a user, whose tokens issued at or before `not_before` are denied.
     #[must_use]
-    pub fn with_user(&self, id: UserId, not_before: Timestamp) -> Self {
+    pub fn with_user(&self, id: &UserId, not_before: Timestamp) -> Self {
         self.with(Kind::User, id.as_str(), not_before)
     }
 
     /// This set and a member of an organisation, whose tokens issued at or before `up_to` with that
     /// organisation as the active one are denied.
     #[must_use]
-    pub fn with_member(&self, user: UserId, organization: OrgId, up_to: Timestamp) -> Self {
-        self.clone().with_all(&[Denial::Member(user, organization, up_to)])
+    pub fn with_member(&self, user: &UserId, organization: &OrgId, up_to: Timestamp) -> Self {
+        self.with(Kind::Member, &pair(user, organization), up_to)
     }
 
     /// This set and an organisation: tokens issued at or before `up_to` with it as the active one are
     /// denied.
     #[must_use]
-    pub fn with_organization(&self, id: OrgId, up_to: Timestamp) -> Self {
+    pub fn with_organization(&self, id: &OrgId, up_to: Timestamp) -> Self {
         self.with(Kind::Organization, id.as_str(), up_to)
     }
 
@@ -243,8 +243,8 @@ mod tests {
     #[test]
     fn a_denial_never_gets_shorter() {
         let id = SessionId::new("sess_1");
-        let long = Revocations::default().with_session(id.clone(), at(100));
-        let again = long.with_session(id, at(50));
+        let long = Revocations::default().with_session(&id, at(100));
+        let again = long.with_session(&id, at(50));
         assert_eq!(again.sessions().collect::<Vec<_>>(), [("sess_1", at(100))]);
     }
 
@@ -273,9 +273,9 @@ mod tests {
     #[test]
     fn ended_denials_are_pruned_and_marks_on_users_stay() {
         let set = Revocations::default()
-            .with_session(SessionId::new("old"), at(1))
-            .with_session(SessionId::new("new"), at(9))
-            .with_user(UserId::new("user"), at(1))
+            .with_session(&SessionId::new("old"), at(1))
+            .with_session(&SessionId::new("new"), at(9))
+            .with_user(&UserId::new("user"), at(1))
             .pruned(at(5));
         assert_eq!(set.sessions().count(), 1);
         assert_eq!(set.users().count(), 1);
@@ -294,8 +294,8 @@ mod tests {
 
     #[test]
     fn one_set_includes_another_when_nothing_of_it_is_missing_or_shorter() {
-        let set = |secs| Revocations::default().with_user(UserId::new("user"), at(secs));
-        let more = set(5).with_organization(OrgId::new("org"), at(1));
+        let set = |secs| Revocations::default().with_user(&UserId::new("user"), at(secs));
+        let more = set(5).with_organization(&OrgId::new("org"), at(1));
         assert!(more.include(&set(5)) && more.include(&set(4)));
         assert!(!more.include(&set(6)) && !set(5).include(&more));
         let both = set(5).joined_with(&more).joined_with(&set(6));

@@ -58,7 +58,7 @@ impl WebhookEvent {
     pub fn denials(
         &self,
         received: Timestamp,
-        rules: &EventRules,
+        rules: EventRules,
     ) -> Result<Vec<Denial>, Incomplete> {
         let denial = match self.kind.as_str() {
             "session.ended" | "session.removed" | "session.revoked" => {
@@ -98,16 +98,14 @@ impl WebhookEvent {
     fn sign_out_up_to(
         &self,
         received: Timestamp,
-        rules: &EventRules,
+        rules: EventRules,
     ) -> Result<Option<Timestamp>, Incomplete> {
         let shut_out = self.says("banned")
             || self.says("deprovisioned")
             || (rules.locked && self.says("locked"));
         let shut_out = shut_out.then(|| self.up_to(received)).transpose()?;
-        let password = match rules.new_password {
-            true => self.time("password_last_updated_at")?,
-            false => None,
-        };
+        let password =
+            if rules.new_password { self.time("password_last_updated_at")? } else { None };
         Ok(shut_out.max(password.map(|at| at.min(received.plus(TOLERANCE)))))
     }
 

@@ -303,7 +303,8 @@ async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
 
 #[tokio::test(start_paused = true)]
 async fn g7_a_member_or_an_organisation_can_be_revoked_and_the_session_goes_on_elsewhere() {
-    let revokes: [(fn(&ClerkResilience), bool); 2] = [
+    type Revoke = fn(&ClerkResilience);
+    let revokes: [(Revoke, bool); 2] = [
         (|clerk| clerk.revoke_member("user_1", "org_1"), true),
         (|clerk| clerk.revoke_organization("org_1"), false),
     ];

@@ -177,7 +177,7 @@ fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
         for now in [at(10), at(300)] {
             let mut known = known(verdict, now);
             let until = now.wall.plus(Duration::from_secs(1));
-            known.revocations = known.revocations.with_session(session.id.clone(), until);
+            known.revocations = known.revocations.with_session(&session.id, until);
             let credential = with(&token, now, seen());
             let route = RoutePolicy::required();
             let decision = decide(&credential, API, &route, &rules(), &known, now);
@@ -192,7 +192,7 @@ fn of_member(version: u8) -> Verified {
     let organization = SimOrganization::new("org_1", "acme").role("admin");
     let token = sim.token(session).issued(start_of_time());
     let token = token.organization(organization.permission("org:invoices:read"));
-    let token = if version == 1 { token.version_1() } else { token };
+    let token = if version == 1 { token.version1() } else { token };
     verified(&token.header("oiat", start_of_time().as_secs() - 20).sign())
 }
 
@@ -239,6 +239,8 @@ fn row_4a_a_token_of_an_organisation_that_is_over_for_its_user_is_401_in_any_wea
 fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
     let (user, org) = (UserId::new("user_1"), OrgId::new("org_1"));
     let late = start_of_time().plus(Duration::from_secs(9));
+    let claims_as_of = start_of_time().minus(Duration::from_secs(20));
+    let sighting = seen().map(|seen| Sighting { claims_as_of, ..seen });
     let name = |key: &str| Some(key.to_owned());
     let mut rows = vec![
         (Denial::Outdated("user_2".into(), org.clone(), late), false),
@@ -261,7 +263,7 @@ fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
                 let mut known = known(verdict, now);
                 known.revocations = known.revocations.with_all(std::slice::from_ref(&denial));
                 let route = RoutePolicy::required();
-                decide(&with(&token, now, seen()), API, &route, &rules(), &known, now)
+                decide(&with(&token, now, sighting), API, &route, &rules(), &known, now)
             };
             assert!(matches!(ask(Verdict::Outage, at(10)), Decision::Pass(_)), "within its time");
             let (outage, bridge) = (ask(Verdict::Outage, at(80)), ask(Verdict::Suspect, at(80)));
@@ -535,7 +537,7 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
             let decision = ask(over, &of_organization);
             assert_eq!(matches!(decision, Decision::PassMachine(_)), passes, "{decision:?}");
         }
-        known.revocations = known.revocations.with_token("key_1".into(), at(20).wall);
+        known.revocations = known.revocations.with_token(&"key_1".into(), at(20).wall);
         let decision = ask(serde_json::json!({}), &known);
         assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
     }

@@ -227,10 +227,9 @@ async fn who_left_an_organisation_is_refused_there_at_once_and_nowhere_else() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_of_membership_ends_grace_with_401_and_a_change_of_it_with_503() {
-    for (event, status, reason) in [
-        ("deleted", StatusCode::UNAUTHORIZED, "no-member"),
-        ("updated", StatusCode::SERVICE_UNAVAILABLE, "outdated"),
-    ] {
+    for (event, status) in
+        [("deleted", StatusCode::UNAUTHORIZED), ("updated", StatusCode::SERVICE_UNAVAILABLE)]
+    {
         let world = with(|builder| builder).await;
         let token = member_of(&world, "user_1", "org_1");
         world.get(&token).await;
@@ -239,8 +238,7 @@ async fn an_end_of_membership_ends_grace_with_401_and_a_change_of_it_with_503() 
         world.pass(70).await;
         assert_eq!(world.get(&token).await.body, "user_1 outage");
         deliver(&world, "msg_1", &membership(&world, event)).await;
-        let answer = world.get(&token).await;
-        assert_eq!((answer.status, answer.json()["reason"].as_str()), (status, Some(reason)));
+        assert_eq!(world.get(&token).await.status, status, "{event}");
     }
 }
 
@@ -254,21 +252,20 @@ async fn a_change_of_role_leaves_tokens_within_their_time_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_locked_user_and_a_new_password_lose_sessions_only_where_that_is_chosen() {
+    type Choose = fn(Builder) -> Builder;
     let body = |world: &World, event: Value| {
         let mut data = json!({ "id": "user_1", "locked": false });
         data.as_object_mut().expect("members").extend(event.as_object().expect("members").clone());
         let now = world.now().as_millis();
         json!({ "type": "user.updated", "timestamp": now, "data": data }).to_string()
     };
-    type Choose = fn(Builder) -> Builder;
     let choices: [(Choose, [u16; 2]); 3] = [
         (|builder| builder, [200, 200]),
         (|builder| builder.revoke_when_locked(true), [401, 200]),
         (|builder| builder.revoke_on_password_change(true), [200, 401]),
     ];
     for (choose, expected) in choices {
-        let world = with(choose).await;
-        let now = world.now().as_millis();
+        let now = with(choose).await.now().as_millis();
         let events = [json!({ "locked": true }), json!({ "password_last_updated_at": now })];
         for (event, status) in events.into_iter().zip(expected) {
             let world = with(choose).await;

@@ -279,14 +279,14 @@ impl Case {
         let before = Timestamp::from_millis(claims.as_millis() - 1);
         match self.taken {
             Taken::Nothing => set,
-            Taken::Session => set.with_session(session.session_id.clone().expect("one"), until),
-            Taken::Token => set.with_token(session.token_id.clone().expect("one"), until),
-            Taken::UserAtIssue => set.with_user(user, issued),
+            Taken::Session => set.with_session(session.session_id.as_ref().expect("one"), until),
+            Taken::Token => set.with_token(session.token_id.as_ref().expect("one"), until),
+            Taken::UserAtIssue => set.with_user(&user, issued),
             Taken::UserBeforeIssue => {
-                set.with_user(user, Timestamp::from_millis(issued.as_millis() - 1))
+                set.with_user(&user, Timestamp::from_millis(issued.as_millis() - 1))
             }
-            Taken::Member => set.with_member(user, ORGANIZATION.into(), claims),
-            Taken::MemberBefore => set.with_member(user, ORGANIZATION.into(), before),
+            Taken::Member => set.with_member(&user, &ORGANIZATION.into(), claims),
+            Taken::MemberBefore => set.with_member(&user, &ORGANIZATION.into(), before),
             Taken::Outdated => set.with_all(&[Denial::Outdated(user, ORGANIZATION.into(), claims)]),
             Taken::OutdatedBefore => {
                 set.with_all(&[Denial::Outdated(user, ORGANIZATION.into(), before)])

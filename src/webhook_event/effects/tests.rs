@@ -7,7 +7,7 @@ fn denials(body: &str) -> Result<Vec<Denial>, Incomplete> {
 }
 
 fn under(rules: EventRules, body: &str) -> Result<Vec<Denial>, Incomplete> {
-    WebhookEvent::parse(body.as_bytes()).expect("an event").denials(NOW, &rules)
+    WebhookEvent::parse(body.as_bytes()).expect("an event").denials(NOW, rules)
 }
 
 #[test]
