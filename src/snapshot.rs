@@ -163,7 +163,7 @@ fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
         let until = revocations.distrusted_until(key.id()?)?;
         Some((key.fingerprint().clone(), until))
     });
-    distrusted.fold(revocations.clone(), |set, (key, until)| set.with_key(key, until))
+    distrusted.fold(revocations.clone(), |set, (key, until)| set.with_key(&key, until))
 }
 
 #[cfg(test)]

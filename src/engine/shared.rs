@@ -289,10 +289,10 @@ impl Shared {
     pub(crate) fn sign_out(&self, session: &Session) {
         let until = self.latest().plus(DENIAL);
         if let Some(id) = &session.session_id {
-            self.revoke(|set| set.with_session(id.clone(), until));
+            self.revoke(|set| set.with_session(id, until));
             self.tell(Signal::SignedOut(id.clone()));
         } else if let Some(id) = &session.token_id {
-            self.revoke(|set| set.with_token(id.clone(), until));
+            self.revoke(|set| set.with_token(id, until));
         }
     }
 

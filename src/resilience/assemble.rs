@@ -130,7 +130,7 @@ fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
     let verifier = WebhookVerifier::new(secrets).ok()?;
     let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let hooks = std::mem::take(&mut choices.hooks);
-    Some(Arc::new(Webhooks::new(verifier, store, hooks)))
+    Some(Arc::new(Webhooks::new(verifier, store, hooks, choices.event_rules)))
 }
 
 fn visits(choices: &Builder) -> Visits {
