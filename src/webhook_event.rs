@@ -33,6 +33,12 @@ pub struct WebhookEvent {
 }
 
 impl WebhookEvent {
+    /// What Clerk would have told by a webhook, and told when it was asked.
+    pub(crate) fn about(kind: &str, data: Value) -> Self {
+        let kind = kind.to_owned();
+        Self { kind, data, timestamp: None, instance_id: None, event_attributes: None }
+    }
+
     /// Reads the body of a webhook.
     ///
     /// # Errors

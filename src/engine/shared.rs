@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
+use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
@@ -130,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) backend: Option<BackendApi>,
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    /// When there is a store to keep users in, and a secret key to ask for them with.
+    pub(crate) reconciler: Option<Arc<Reconciler>>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -151,6 +154,7 @@ pub(crate) struct Fixed {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) initial: Snapshot,
 }
 
@@ -176,6 +180,7 @@ impl Shared {
             tickets,
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
+            reconciler: fixed.reconciler,
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,

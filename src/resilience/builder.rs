@@ -53,6 +53,7 @@ pub struct Builder {
     pub(super) recorder: Option<Recorder>,
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) hooks: Vec<Hook>,
+    pub(super) reconcile_on_demand: bool,
     pub(super) event_rules: EventRules,
 }
 
@@ -80,6 +81,7 @@ impl Builder {
             recorder: None,
             store: None,
             hooks: Vec::new(),
+            reconcile_on_demand: false,
             event_rules: EventRules::default(),
         }
     }
@@ -284,6 +286,14 @@ impl Builder {
             heard
         });
         self.hooks.push(Hook { kinds: kinds.into_iter().map(Into::into).collect(), call });
+        self
+    }
+
+    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
+    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
+    /// fleet that shares a store does it once.
+    pub fn reconcile_on_demand(mut self) -> Self {
+        self.reconcile_on_demand = true;
         self
     }
 

@@ -14,7 +14,7 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
-use crate::engine::{Counts, DENIAL, Shared, Signal};
+use crate::engine::{Counts, DENIAL, Progress, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
 use crate::id::{KeyId, OrgId, SessionId, UserId};
@@ -148,6 +148,19 @@ impl ClerkResilience {
             Some(webhooks) => webhooks.revive(id, self.gate.shared.now().wall).await,
             None => Ok(false),
         }
+    }
+
+    /// Reads back what changed at Clerk since this was done last, all users at the first time, so that what
+    /// webhooks missed is found: profiles, bans, locks. It begins once Clerk is well, asks at most four times a
+    /// second for a hundred users each, or once a second in a development instance, waits for as long as Clerk
+    /// wants it to, and goes on after a restart where it was. Users who were deleted meanwhile, and sessions that
+    /// ended, are in no such list: of those only webhooks tell, which Clerk repeats for a day.
+    ///
+    /// `None` without a [store](Builder::store) or a secret key. The receiver shows how far it came; it is done when
+    /// `ended` has grown.
+    #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
+    pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
+        Some(self.gate.shared.reconciler.as_ref()?.wish())
     }
 
     /// `POST /auth/sign-out` as a plain tower service.
