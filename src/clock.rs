@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// As seconds, beyond the year 5000; as milliseconds, before 1974.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
 /// Wall-clock time in milliseconds since the Unix epoch.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
@@ -27,6 +30,17 @@ impl Timestamp {
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
+    }
+
+    /// The timestamp of a number that is milliseconds or seconds since the Unix epoch, told apart by its
+    /// size: Clerk's documents know both.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        if number >= MILLISECONDS_FROM {
+            Self::from_millis(number)
+        } else {
+            Self::from_secs(number)
+        }
     }
 
     /// Milliseconds since the Unix epoch.

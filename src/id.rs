@@ -70,6 +70,14 @@ ids! {
     TokenId
 }
 
+/// The name of a role or a permission without its `org:` in front.
+pub(crate) fn bare(mut name: &str) -> &str {
+    while let Some(rest) = name.strip_prefix("org:") {
+        name = rest;
+    }
+    name
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

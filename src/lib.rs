@@ -24,6 +24,7 @@ mod outcome;
 pub mod policy;
 mod probe;
 pub mod profile;
+mod reconcile;
 mod resilience;
 mod respond;
 pub mod revocation;
@@ -44,7 +45,7 @@ pub mod webhook_signature;
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
-pub use crate::engine::{Counts, Driver, Event};
+pub use crate::engine::{Counts, Driver, Event, Progress};
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,

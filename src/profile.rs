@@ -3,11 +3,14 @@
 //! Clerk tells it in pieces, which come late, twice and out of order. A [`Person`] takes each
 //! [`Change`] in, and is the same in the end whatever the order.
 
+mod document;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::document::Undescribed;
 use crate::clock::Timestamp;
 use crate::id::{OrgId, UserId};
 
@@ -19,6 +22,9 @@ pub struct Profile {
     pub id: UserId,
     /// Since when they are as described here.
     pub updated_at: Timestamp,
+    /// When this application heard last that they are so.
+    #[serde(default)]
+    pub heard_at: Option<Timestamp>,
     /// When they signed up.
     pub created_at: Option<Timestamp>,
     /// Their own name, where the application asks for one.
@@ -74,6 +80,7 @@ impl Profile {
         Self {
             id,
             updated_at,
+            heard_at: None,
             created_at: None,
             username: None,
             first_name: None,
@@ -167,8 +174,8 @@ impl Person {
 
     /// Takes in what Clerk told. True when it was news.
     ///
-    /// Of two descriptions the later one counts, of two that are equally old the one that came first. Who
-    /// is deleted stays so: Clerk never gives an id twice.
+    /// Of two descriptions the later one counts, of two that are equally old the one heard later, then the
+    /// one that came first. Who is deleted stays so: Clerk never gives an id twice.
     pub fn take(&mut self, change: &Change) -> bool {
         match change {
             Change::UserDeleted(_, at) => self.delete(*at),
@@ -191,7 +198,8 @@ impl Person {
     }
 
     fn describe(&mut self, profile: &Profile) -> bool {
-        let known = self.profile.as_ref().is_some_and(|now| now.updated_at >= profile.updated_at);
+        let rank = |profile: &Profile| (profile.updated_at, profile.heard_at);
+        let known = self.profile.as_ref().is_some_and(|now| rank(now) >= rank(profile));
         if !known {
             self.profile = Some(profile.clone());
         }
@@ -295,6 +303,23 @@ mod tests {
             let person = after(&order);
             assert_eq!(person, Person { deleted: person.deleted, ..Person::default() });
             assert_eq!(person.deleted(), Some(Timestamp::from_secs(2)));
+        }
+    }
+
+    #[test]
+    fn hearing_the_same_again_makes_it_fresher_and_nothing_older_new() {
+        let heard = |name: &str, at, heard| match described(name, at) {
+            Change::User(mut profile) => {
+                profile.heard_at = Some(Timestamp::from_secs(heard));
+                Change::User(profile)
+            }
+            other => other,
+        };
+        for order in orders(&[heard("Ada", 2, 5), heard("Ada", 2, 8), heard("Old", 1, 9)]) {
+            let person = after(&order);
+            let profile = person.profile().expect("described");
+            assert_eq!(profile.first_name.as_deref(), Some("Ada"), "{order:?}");
+            assert_eq!(profile.heard_at, Some(Timestamp::from_secs(8)), "{order:?}");
         }
     }
 

@@ -60,6 +60,18 @@ pub struct Feeds {
     pub deny_list: DenyList,
     /// When the last webhook of Clerk's came, or the last reconciliation was complete.
     pub webhook: Option<Timestamp>,
+    /// The last webhook that came to this process.
+    pub delivery: Option<Delivery>,
+}
+
+/// A webhook that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// When.
+    pub at: Timestamp,
+    /// So long after what it tells of.
+    pub lag: Duration,
 }
 
 /// Whether all denials are here.
@@ -151,7 +163,7 @@ fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
         let until = revocations.distrusted_until(key.id()?)?;
         Some((key.fingerprint().clone(), until))
     });
-    distrusted.fold(revocations.clone(), |set, (key, until)| set.with_key(key, until))
+    distrusted.fold(revocations.clone(), |set, (key, until)| set.with_key(&key, until))
 }
 
 #[cfg(test)]

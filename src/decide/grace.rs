@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::auth::{Grace, GraceReason};
-use super::{Asking, Rules};
+use super::{Asking, Rules, bearer};
 use crate::clock::{Moment, Timestamp};
 use crate::health::Verdict;
 use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
@@ -52,6 +52,8 @@ pub enum GraceDenial {
     NeverSeen,
     /// G6: a token with newer claims was seen.
     Superseded,
+    /// G7: what the token says of its organisation may have changed.
+    Outdated,
     /// G8: the deny list may lack what others have denied.
     DenyListIncomplete,
     /// G9: no webhook came shortly before the outage.
@@ -89,6 +91,7 @@ impl GraceDenial {
             Self::BudgetSpent => "budget-spent",
             Self::NeverSeen => "never-seen",
             Self::Superseded => "superseded",
+            Self::Outdated => "outdated",
             Self::DenyListIncomplete => "deny-list-incomplete",
             Self::WebhooksSilent => "webhooks-silent",
             Self::Impersonation => "impersonation",
@@ -131,6 +134,7 @@ impl Case<'_> {
         self.newest(seen)?;
         self.alive_at_start(reason, seen)?;
         self.within_budget(reason)?;
+        self.up_to_date()?;
         self.complete_deny_list()?;
         self.living_webhooks(reason)?;
         self.ordinary_session()?;
@@ -241,6 +245,12 @@ impl Case<'_> {
     fn newest(&self, seen: Sighting) -> Result<(), GraceDenial> {
         let newest = self.claims_as_of() >= seen.claims_as_of;
         if newest { Ok(()) } else { Err(GraceDenial::Superseded) }
+    }
+
+    /// G7; the rest of it was asked before.
+    fn up_to_date(&self) -> Result<(), GraceDenial> {
+        let outdated = self.known.revocations.outdate(&bearer(self.session));
+        if outdated { Err(GraceDenial::Outdated) } else { Ok(()) }
     }
 
     /// G8

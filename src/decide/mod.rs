@@ -65,6 +65,7 @@ pub enum Decision {
 /// | 2 | any that would be rejected below | any | public, or optional | pass, without a session; on an optional route 403 when it demands something that the session lacks |
 /// | 3 | malformed, forged, another party's | any | required | 401 |
 /// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
+/// | 4a | good, but its active organisation is over, or its user's membership in it | any | required | 401; a page may fetch another at Clerk |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
 /// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
@@ -231,8 +232,12 @@ impl Judgement<'_> {
         if self.known.revocations.distrust(token.key().id()) {
             return Err(Rejection::Invalid(InvalidToken::UnknownKey));
         }
-        if self.known.revocations.deny(&bearer(session)) {
+        let bearer = bearer(session);
+        if self.known.revocations.deny(&bearer) {
             return Err(Rejection::Revoked);
+        }
+        if self.known.revocations.deny_membership(&bearer) {
+            return Err(Rejection::NoMember);
         }
         let auth = match timing {
             Timing::Current => Auth::fresh(token.clone()),
@@ -305,10 +310,15 @@ impl Judgement<'_> {
 }
 
 fn bearer(session: &Session) -> Bearer<'_> {
+    let organization = session.organization.as_ref();
     Bearer {
         session: session.session_id.as_ref(),
         token: session.token_id.as_ref(),
         user: &session.user_id,
         issued_at: session.issued_at,
+        claims_as_of: session.issued_at.map(|iat| session.claims_as_of.unwrap_or(iat).min(iat)),
+        organization: organization.map(|active| &active.id),
+        role: organization.and_then(|active| active.role.as_deref()),
+        permissions: organization.map_or(&[], |active| &active.permissions),
     }
 }

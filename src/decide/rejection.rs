@@ -21,6 +21,8 @@ pub enum Rejection {
     Invalid(InvalidToken),
     /// The session was revoked here.
     Revoked,
+    /// The token's organisation is over, or its user's membership in it.
+    NoMember,
     /// The session has tasks to do before it counts as signed in.
     Pending,
     /// The session lacks a role or permission.
@@ -79,9 +81,12 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Missing | Self::Invalid(_) | Self::Revoked | Self::Pending | Self::Stuck(_) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Missing
+            | Self::Invalid(_)
+            | Self::Revoked
+            | Self::NoMember
+            | Self::Pending
+            | Self::Stuck(_) => StatusCode::UNAUTHORIZED,
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
             Self::Forbidden | Self::Reverify(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) | Self::FreshRequired => StatusCode::SERVICE_UNAVAILABLE,
@@ -94,7 +99,7 @@ impl Rejection {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Missing | Self::SignIn => "authentication_required",
-            Self::Invalid(_) | Self::Revoked | Self::Pending => "invalid_token",
+            Self::Invalid(_) | Self::Revoked | Self::NoMember | Self::Pending => "invalid_token",
             Self::Stuck(_) => "sign_in_loop",
             Self::Forbidden => "insufficient_permission",
             Self::Reverify(_) => "reverification_required",
@@ -111,6 +116,7 @@ impl Rejection {
             Self::Missing | Self::SignIn => "session-token-missing",
             Self::Invalid(reason) => reason.code(),
             Self::Revoked => "session-revoked",
+            Self::NoMember => "no-member",
             Self::Pending => "session-pending",
             Self::Forbidden => "insufficient-permission",
             Self::Reverify(_) => "reverification-required",
@@ -139,6 +145,9 @@ impl Rejection {
             Self::Invalid(InvalidToken::Expired) => "The session token has expired; get a new one.",
             Self::Invalid(_) => "The session token is not valid here.",
             Self::Revoked => "The session has ended; sign in again.",
+            Self::NoMember => {
+                "The session token is for an organisation that its user does not belong to any more; get a new one."
+            }
             Self::Pending => "The session has tasks to complete first.",
             Self::Forbidden => "The session lacks a role or permission that this needs.",
             Self::Reverify(_) => "This needs a recent proof of who you are; verify again.",

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::endings::Endings;
 use super::feed_watch::FeedWatch;
-use super::inbox::Webhooks;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
@@ -45,18 +44,16 @@ const ALARMS_APART: Duration = Duration::from_secs(60);
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl Driver {
-    pub(crate) fn new(
-        work: Work,
-        signals: mpsc::Receiver<Signal>,
-        webhooks: Option<Arc<Webhooks>>,
-    ) -> Self {
-        let core = Arc::clone(&work.core);
-        let work = work.run(signals);
-        let Some(webhooks) = webhooks else { return Self(Box::pin(work)) };
+    pub(crate) fn new(work: Work, signals: mpsc::Receiver<Signal>) -> Self {
+        Self(Box::pin(work.run(signals)))
+    }
+
+    /// The same, and beside it something that goes on for good, as long as it does.
+    pub(crate) fn beside(self, other: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
-                () = work => {}
-                () = webhooks.work(core) => {}
+                () = self.0 => {}
+                () = other => {}
             }
         }))
     }

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use super::shared::{Core, Shared};
 use crate::clock::Timestamp;
 use crate::revocation::Denial;
-use crate::snapshot::Feeds;
+use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
-use crate::webhook_event::WebhookEvent;
+use crate::webhook_event::{EventRules, WebhookEvent};
 use crate::webhook_signature::WebhookVerifier;
 
 /// A store that does not answer within this time has failed.
@@ -81,6 +81,7 @@ pub(crate) struct Webhooks {
     pub(crate) verifier: WebhookVerifier,
     store: Arc<dyn Store>,
     hooks: Vec<Hook>,
+    rules: EventRules,
     /// Denials that are to be published.
     fresh: Mutex<Vec<Denial>>,
     /// Held by whoever publishes.
@@ -100,9 +101,14 @@ pub(crate) enum Delivered {
 }
 
 impl Webhooks {
-    pub(crate) fn new(verifier: WebhookVerifier, store: Arc<dyn Store>, hooks: Vec<Hook>) -> Self {
+    pub(crate) fn new(
+        verifier: WebhookVerifier,
+        store: Arc<dyn Store>,
+        hooks: Vec<Hook>,
+        rules: EventRules,
+    ) -> Self {
         let (fresh, turn, arrived) = Default::default();
-        Self { verifier, store, hooks, fresh, turn, arrived }
+        Self { verifier, store, hooks, rules, fresh, turn, arrived }
     }
 
     /// What was denied before this process.
@@ -136,7 +142,7 @@ impl Webhooks {
             return nonsense(why, String::new(), received);
         };
         let happened = event.happened(received);
-        match event.denials(received) {
+        match event.denials(received, self.rules) {
             Ok(denials) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);
@@ -228,8 +234,9 @@ impl Shared {
     /// Takes in a delivery whose signature is good. What it denies does not wait for the store.
     pub(crate) async fn deliver(&self, webhooks: &Webhooks, id: &str, body: &[u8]) -> Delivered {
         let received = self.now().wall;
-        self.heard_webhook();
         let entry = webhooks.entry(id, body, received);
+        let delivery = Delivery { at: received, lag: received.since(entry.happened) };
+        self.feed(|feeds| Feeds { webhook: Some(received), delivery: Some(delivery), ..feeds });
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
         let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
         webhooks.publish(&entry.denials, self);

@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
+use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
@@ -135,6 +136,8 @@ pub(crate) struct Shared {
     pub(crate) backend: Option<BackendApi>,
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    /// When there is a store to keep users in, and a secret key to ask for them with.
+    pub(crate) reconciler: Option<Arc<Reconciler>>,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -156,6 +159,7 @@ pub(crate) struct Fixed {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) initial: Snapshot,
 }
 
@@ -182,6 +186,7 @@ impl Shared {
             tickets,
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
+            reconciler: fixed.reconciler,
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,
@@ -295,10 +300,10 @@ impl Shared {
     pub(crate) fn sign_out(&self, session: &Session) {
         let until = self.latest().plus(DENIAL);
         if let Some(id) = &session.session_id {
-            self.revoke(|set| set.with_session(id.clone(), until));
+            self.revoke(|set| set.with_session(id, until));
             self.tell(Signal::SignedOut(id.clone()));
         } else if let Some(id) = &session.token_id {
-            self.revoke(|set| set.with_token(id.clone(), until));
+            self.revoke(|set| set.with_token(id, until));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The health document.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Moment, Timestamp};
@@ -10,6 +12,9 @@ use crate::snapshot::Snapshot;
 
 /// Clerk's own SDK allows 5 s; beyond that honest tokens are refused.
 const SKEW_LIMIT_MILLIS: i64 = 5_000;
+/// The second attempt at a delivery comes after five seconds, the third after five minutes.
+const LATE: Duration = Duration::from_secs(5 * 60);
+const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn live() -> Value {
     json!({ "status": "pass", "description": "the process runs" })
@@ -41,6 +46,9 @@ pub(super) fn health(
     }
     checks.insert("clerk:keys".into(), json!([keys_check(known, usable, now)]));
     checks.insert("clerk:clock-skew".into(), json!([skew_check(known)]));
+    if shared.webhooks.is_some() {
+        checks.insert("clerk:webhooks".into(), json!([webhooks_check(known, now)]));
+    }
     if let Some(components) = components(known) {
         checks.insert("clerk:reported".into(), components);
     }
@@ -147,6 +155,27 @@ fn skew_check(known: &Snapshot) -> Value {
             "this host's clock and Clerk's differ by more than 5 s, so good tokens are refused; synchronise the clock".into();
     } else if !trusted {
         check["output"] = "this host's clock jumped; grace is suspended for a minute".into();
+    }
+    check
+}
+
+/// Silence may be that of an application in which nothing happens, so it decides nothing.
+fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
+    let last = known.feeds.delivery;
+    let late = last.is_some_and(|last| last.lag > LATE);
+    let silent = last.is_none_or(|last| now.wall.since(last.at) > SILENCE);
+    let mut check = json!({
+        "componentType": "component",
+        "status": if late || silent { "warn" } else { "pass" },
+        "time": last.map(|last| last.at.to_string()),
+        "observedValue": last.map(|last| u64::try_from(last.lag.as_millis()).unwrap_or(u64::MAX)),
+        "observedUnit": "ms",
+    });
+    if silent {
+        check["output"] = "no webhook came to this process for a day, or since it started; if that is unusual, is the endpoint still enabled in the Clerk dashboard?".into();
+        check["advisory"] = true.into();
+    } else if late {
+        check["output"] = "Clerk's webhooks come more than five minutes late, and so do the revocations they tell of".into();
     }
     check
 }

@@ -256,6 +256,7 @@ impl Gate {
                 rejection,
                 Rejection::Missing
                     | Rejection::SignIn
+                    | Rejection::NoMember
                     | Rejection::Invalid(Expired | NotYet | IssuedInFuture)
             ),
             _ => false,

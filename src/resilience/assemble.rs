@@ -9,7 +9,7 @@ use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Driver, Endings, FeedWatch, Fixed, Inherited, Shared, State, Webhooks, Work,
+    Access, Driver, Endings, FeedWatch, Fixed, Inherited, Reconciler, Shared, State, Webhooks, Work,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -46,6 +46,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
+    let reconciler = reconciler(&choices, &upstream);
+    let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
     let webhooks = webhooks(&mut choices);
     let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
     let revocations = revocations.with_all(denied.iter().flatten());
@@ -70,6 +72,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
+        reconciler: reconciler.clone(),
         initial,
     });
     report(&inherited, &shared);
@@ -104,7 +107,15 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         visits: Arc::new(visits),
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
-    Ok((clerk, Driver::new(work, signals, webhooks)))
+    let core = Arc::clone(&work.core);
+    let mut driver = Driver::new(work, signals);
+    if let Some(webhooks) = webhooks {
+        driver = driver.beside(webhooks.work(Arc::clone(&core)));
+    }
+    if let Some((reconciler, course)) = reconciler.zip(course) {
+        driver = driver.beside(reconciler.work(core, course));
+    }
+    Ok((clerk, driver))
 }
 
 fn expectations(choices: &Builder) -> Expectations {
@@ -135,7 +146,15 @@ fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
     let verifier = WebhookVerifier::new(secrets).ok()?;
     let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let hooks = std::mem::take(&mut choices.hooks);
-    Some(Arc::new(Webhooks::new(verifier, store, hooks)))
+    Some(Arc::new(Webhooks::new(verifier, store, hooks, choices.event_rules)))
+}
+
+/// What reads users back from Clerk, when there is a store to keep them in and a key to ask with.
+fn reconciler(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Arc<Reconciler>> {
+    let (store, access) = (choices.store.clone()?, access(choices, upstream)?);
+    let kind = choices.config.publishable_key.kind();
+    let by_itself = !choices.reconcile_on_demand;
+    Some(Arc::new(Reconciler::new(access, kind, store, choices.event_rules, by_itself)))
 }
 
 fn visits(choices: &Builder) -> Visits {

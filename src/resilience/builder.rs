@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::ticket::TicketKeys;
 use crate::token::AzpPolicy;
 use crate::upstream::Upstream;
+use crate::webhook_event::EventRules;
 use crate::webhook_signature::WebhookSecret;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
@@ -53,6 +54,8 @@ pub struct Builder {
     pub(super) recorder: Option<Recorder>,
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) hooks: Vec<Hook>,
+    pub(super) reconcile_on_demand: bool,
+    pub(super) event_rules: EventRules,
 }
 
 impl Builder {
@@ -79,6 +82,8 @@ impl Builder {
             recorder: None,
             store: None,
             hooks: Vec::new(),
+            reconcile_on_demand: false,
+            event_rules: EventRules::default(),
         }
     }
 
@@ -261,6 +266,22 @@ impl Builder {
         self
     }
 
+    /// Whether a user who is locked, as after too many wrong passwords, loses the sessions there are when
+    /// Clerk's webhook tells of it. Default: no, as at Clerk; whoever knows a user's name can lock that
+    /// user out. Takes a [signing secret](ClerkConfig::webhook_secret).
+    pub fn revoke_when_locked(mut self, revoke: bool) -> Self {
+        self.event_rules.locked = revoke;
+        self
+    }
+
+    /// Whether a new password ends the sessions of before when Clerk's webhook tells of it. Default: no;
+    /// when a user wishes that, Clerk ends them itself and tells so. It costs a mark for each user of
+    /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret).
+    pub fn revoke_on_password_change(mut self, revoke: bool) -> Self {
+        self.event_rules.new_password = revoke;
+        self
+    }
+
     /// What the application does about some kinds of webhooks, as `user.created`. Takes a
     /// [signing secret](ClerkConfig::webhook_secret).
     ///
@@ -285,6 +306,14 @@ impl Builder {
             heard
         });
         self.hooks.push(Hook { kinds: kinds.into_iter().map(Into::into).collect(), call });
+        self
+    }
+
+    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
+    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
+    /// fleet that shares a store does it once.
+    pub fn reconcile_on_demand(mut self) -> Self {
+        self.reconcile_on_demand = true;
         self
     }
 
@@ -373,7 +402,11 @@ impl Builder {
         if self.config.webhook_secrets.is_empty() {
             let store = self.store.as_ref().map_or(Ok(()), |_| Err(without("store")));
             let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
-            return store.and(hooks);
+            let EventRules { locked, new_password, .. } = self.event_rules;
+            let locked = if locked { Err(without("revoke_when_locked")) } else { Ok(()) };
+            let password =
+                if new_password { Err(without("revoke_on_password_change")) } else { Ok(()) };
+            return store.and(hooks).and(locked).and(password);
         }
         let mut kinds = self.hooks.iter().flat_map(|hook| &hook.kinds);
         let secret = kinds.find(|kind| matches!(kind.as_str(), "email.created" | "sms.created"));

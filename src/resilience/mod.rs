@@ -14,10 +14,10 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
-use crate::engine::{Counts, DENIAL, Shared, Signal};
+use crate::engine::{Counts, DENIAL, Progress, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
 use crate::health_route::{self, HealthService, Question, Showing};
-use crate::id::{KeyId, SessionId, UserId};
+use crate::id::{KeyId, OrgId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
 use crate::sign_out::{self, SignOutService, SignedOut};
@@ -150,6 +150,19 @@ impl ClerkResilience {
         }
     }
 
+    /// Reads back what changed at Clerk since this was done last, all users at the first time, so that what
+    /// webhooks missed is found: profiles, bans, locks. It begins once Clerk is well, asks at most four times a
+    /// second for a hundred users each, or once a second in a development instance, waits for as long as Clerk
+    /// wants it to, and goes on after a restart where it was. Users who were deleted meanwhile, and sessions that
+    /// ended, are in no such list: of those only webhooks tell, which Clerk repeats for a day.
+    ///
+    /// `None` without a [store](Builder::store) or a secret key. The receiver shows how far it came; it is done when
+    /// `ended` has grown.
+    #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
+    pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
+        Some(self.gate.shared.reconciler.as_ref()?.wish())
+    }
+
     /// `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
@@ -280,7 +293,7 @@ impl ClerkResilience {
     /// state directory.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
-        self.gate.shared.revoke(|set| set.with_session(id.clone(), until));
+        self.gate.shared.revoke(|set| set.with_session(&id, until));
     }
 
     /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
@@ -289,14 +302,29 @@ impl ClerkResilience {
     /// it no more.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
-        self.gate.shared.revoke(|set| set.with_key(id.clone(), until));
+        self.gate.shared.revoke(|set| set.with_key(&id, until));
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
     /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
-        self.gate.shared.revoke(|set| set.with_user(id.clone(), now));
+        self.gate.shared.revoke(|set| set.with_user(&id, now));
+    }
+
+    /// Refuses a user's tokens that were issued up to now, or in the next 5 s, with this organisation as
+    /// the active one: the user was removed from it. Tokens for another organisation, or for none, pass.
+    pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
+        let (user, organization) = (user.into(), organization.into());
+        let now = self.gate.shared.latest().plus(CLOCK_LEEWAY);
+        self.gate.shared.revoke(|set| set.with_member(&user, &organization, now));
+    }
+
+    /// Refuses everybody's tokens that were issued up to now, or in the next 5 s, with this organisation
+    /// as the active one, and API keys that stand for it.
+    pub fn revoke_organization(&self, id: impl Into<OrgId>) {
+        let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
+        self.gate.shared.revoke(|set| set.with_organization(&id, now));
     }
 }
 

@@ -10,6 +10,7 @@ use super::machine;
 use super::mint;
 use super::refresh;
 use super::state::State;
+use super::user;
 use crate::token::TokenKind;
 
 pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
@@ -22,9 +23,11 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     match ask.segments().as_slice() {
         ["v1", "jwks"] if get => Answer::ok(&state.jwks()),
         ["v1", "users", "count"] if get => {
-            let count = state.sessions().users();
+            let count = state.users().count();
             Answer::ok(&json!({ "object": "total_count", "total_count": count }))
         }
+        ["v1", "users"] if get => user::list(state, ask),
+        ["v1", "users", id] if get => user::one(state, id),
         ["v1", "clients", "handshake_payload"] if get => handshake_payload(state, ask),
         ["v1", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "sessions", id, "refresh"] if post => refresh::answer(state, id, ask),

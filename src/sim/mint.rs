@@ -61,6 +61,7 @@ impl State {
     pub(super) fn sign_in(&self, user: UserId) -> SimSession {
         let id = SessionId::new(random_text("sess_", 27));
         let since = Timestamp::from_secs(self.now().wall.as_secs());
+        self.users().enter(&user, since);
         let session = SimSession { id, user, since };
         self.sessions().add(session.clone());
         session

@@ -23,7 +23,7 @@
 //! | Frontend API | `GET /.well-known/jwks.json`, `/v1/client`, `/v1/environment`, `/v1/health`, `/v1/client/handshake` |
 //! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins` with `identifier=…` |
 //! | | `/sign-in?redirect_url=…`: the page on which people sign in, without a password |
-//! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
+//! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users`, `/v1/users/{id}`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
 //! | | `POST /v1/sessions/{sid}/tokens`, `…/refresh`, `…/revoke` |
 //! | | `POST /api_keys/verify`, `/m2m_tokens/verify`, `/oauth_applications/access_tokens/verify` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
@@ -61,6 +61,7 @@ mod status_page;
 mod surface;
 pub mod timeline;
 mod token;
+mod user;
 
 pub use builder::SimBuilder;
 pub use clerk::SimClerk;

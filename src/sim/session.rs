@@ -69,13 +69,11 @@ pub(super) struct Live {
 pub(super) struct Sessions {
     alive: BTreeMap<SessionId, Live>,
     ended: BTreeSet<SessionId>,
-    users: BTreeSet<UserId>,
     browser: Option<SessionId>,
 }
 
 impl Sessions {
     pub(super) fn add(&mut self, session: SimSession) {
-        self.users.insert(session.user.clone());
         let refresh_token = random_text("rt_", 32);
         let id = session.id.clone();
         let live = Live { session, organization: None, memberships: Vec::new(), refresh_token };
@@ -125,10 +123,6 @@ impl Sessions {
 
     pub(super) fn alive(&self) -> impl Iterator<Item = &Live> {
         self.alive.values()
-    }
-
-    pub(super) fn users(&self) -> usize {
-        self.users.len()
     }
 
     pub(super) fn set_browser(&mut self, id: Option<SessionId>) {

@@ -20,6 +20,7 @@ use super::session::Sessions;
 use super::signing::SigningKey;
 use super::status_page::SimBoard;
 use super::surface::{Host, SimSurface};
+use super::user::Users;
 
 /// How many unclaimed handshakes are kept for their nonce.
 const HANDSHAKES: usize = 1024;
@@ -34,6 +35,7 @@ pub(super) struct State {
     keys: Mutex<Vec<Arc<SigningKey>>>,
     foreign: OnceLock<Arc<SigningKey>>,
     sessions: Mutex<Sessions>,
+    users: Mutex<Users>,
     machines: Mutex<Machines>,
     board: Mutex<SimBoard>,
     handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
@@ -58,6 +60,7 @@ impl State {
             keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
             foreign: OnceLock::new(),
             sessions: Mutex::default(),
+            users: Mutex::default(),
             machines: Mutex::default(),
             board: Mutex::default(),
             handshakes: Mutex::default(),
@@ -99,6 +102,10 @@ impl State {
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions)
+    }
+
+    pub(super) fn users(&self) -> MutexGuard<'_, Users> {
+        lock(&self.users)
     }
 
     pub(super) fn machines(&self) -> MutexGuard<'_, Machines> {

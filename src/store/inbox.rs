@@ -59,7 +59,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// nothing of it could be worked on.
     fn revive(&self, id: &str, now: Timestamp) -> Pending<bool>;
 
-    /// Forgets ids after 7 days, dead letters after 30 days, and denials of sessions that are over.
+    /// Forgets ids after 7 days, dead letters after 30 days, and denials that are of no use any more.
     fn prune(&self, now: Timestamp) -> Pending<()>;
 
     /// What is known of a user.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::state_dir::{StateDir, StateDirError};
 use crate::clock::Timestamp;
 use crate::health::{Interval, Outages};
-use crate::id::{KeyId, SessionId, TokenId, UserId};
+use crate::id::SessionId;
 use crate::jwks::KeySet;
-use crate::revocation::Revocations;
+use crate::revocation::{Kind, Revocations};
 
 const VERSION: u32 = 1;
 
@@ -66,6 +66,9 @@ pub(crate) struct OutageRecord {
     revoked_users: Vec<(String, i64)>,
     #[serde(default)]
     distrusted_keys: Vec<(String, i64)>,
+    /// Denials of any other kind, by its name.
+    #[serde(default)]
+    denials: Vec<(String, String, i64)>,
     /// Sessions that were ended here and are still to be ended at Clerk.
     #[serde(default)]
     ending: Vec<String>,
@@ -96,10 +99,11 @@ impl OutageRecord {
             episode_start_ms: outages.episode_start().map(Timestamp::as_millis),
             intervals: outages.intervals().iter().map(interval).collect(),
             sightings,
-            revoked_sessions: denials(revocations.sessions(), SessionId::as_str),
-            revoked_tokens: denials(revocations.tokens(), TokenId::as_str),
-            revoked_users: denials(revocations.users(), UserId::as_str),
-            distrusted_keys: denials(revocations.keys(), KeyId::as_str),
+            revoked_sessions: rows(revocations.sessions()),
+            revoked_tokens: rows(revocations.tokens()),
+            revoked_users: rows(revocations.users()),
+            distrusted_keys: rows(revocations.keys()),
+            denials: others(revocations),
             ending: Vec::new(),
         }
     }
@@ -143,24 +147,35 @@ impl OutageRecord {
     }
 
     pub(crate) fn revocations(&self) -> Revocations {
-        Revocations::of(
-            denied(&self.revoked_sessions),
-            denied(&self.revoked_tokens),
-            denied(&self.revoked_users),
-            denied(&self.distrusted_keys),
-        )
+        let mut set = Revocations::default();
+        for (kind, rows) in [
+            (Kind::Session, &self.revoked_sessions),
+            (Kind::Token, &self.revoked_tokens),
+            (Kind::User, &self.revoked_users),
+            (Kind::Key, &self.distrusted_keys),
+        ] {
+            for (id, at) in rows {
+                set.put(kind, id, Timestamp::from_millis(*at));
+            }
+        }
+        for (kind, id, at) in &self.denials {
+            if let Some(kind) = Kind::parse(kind) {
+                set.put(kind, id, Timestamp::from_millis(*at));
+            }
+        }
+        set
     }
 }
 
-fn denied<'a, K: From<&'a str>>(rows: &'a [(String, i64)]) -> impl Iterator<Item = (K, Timestamp)> {
-    rows.iter().map(|(id, at)| (K::from(id), Timestamp::from_millis(*at)))
+fn rows<'a>(of: impl Iterator<Item = (&'a str, Timestamp)>) -> Vec<(String, i64)> {
+    of.map(|(id, at)| (id.to_owned(), at.as_millis())).collect()
 }
 
-fn denials<'a, K: 'a>(
-    of: impl Iterator<Item = (&'a K, Timestamp)>,
-    text: impl Fn(&'a K) -> &'a str,
-) -> Vec<(String, i64)> {
-    of.map(|(id, at)| (text(id).to_owned(), at.as_millis())).collect()
+fn others(revocations: &Revocations) -> Vec<(String, String, i64)> {
+    let own_lists = [Kind::Session, Kind::Token, Kind::User, Kind::Key];
+    let kinds = Kind::ALL.into_iter().filter(|kind| !own_lists.contains(kind));
+    let rows = kinds.flat_map(|kind| revocations.of(kind).map(move |row| (kind, row)));
+    rows.map(|(kind, (id, at))| (kind.name().to_owned(), id.to_owned(), at.as_millis())).collect()
 }
 
 /// A file that does not parse counts as none: it is replaced by the next good one.

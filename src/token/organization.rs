@@ -8,7 +8,7 @@
 
 use super::claims::Claims;
 use super::json::Json;
-use crate::id::OrgId;
+use crate::id::{OrgId, bare};
 
 /// The organisation that is active in a session, and what the user may do in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,13 +53,6 @@ impl Organization {
 /// True when two role or permission names mean the same, with or without their `org:` in front.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {
     bare(a) == bare(b)
-}
-
-fn bare(mut name: &str) -> &str {
-    while let Some(rest) = name.strip_prefix("org:") {
-        name = rest;
-    }
-    name
 }
 
 fn permissions(fea: &str, per: &str, fpm: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+use clerk_resilience::sim::{SimClerk, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::{
     Builder, ClerkConfig, ClerkResilience, GraceAccess, GracePolicy, RoutePolicy, Verdict,
 };
@@ -321,6 +321,34 @@ async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
     world.pass(6).await;
     let later = world.sim.mint(&session);
     assert_eq!(world.get(&later).await.status, StatusCode::OK, "issued after the revocation");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g7_a_member_or_an_organisation_can_be_revoked_and_the_session_goes_on_elsewhere() {
+    type Revoke = fn(&ClerkResilience);
+    let revokes: [(Revoke, bool); 2] = [
+        (|clerk| clerk.revoke_member("user_1", "org_1"), true),
+        (|clerk| clerk.revoke_organization("org_1"), false),
+    ];
+    for (revoke, others_stay) in revokes {
+        let world = World::new().await;
+        let of = |user: &str, id: &str| {
+            let organization = SimOrganization::new(id.to_owned(), id.to_owned());
+            world.sim.token(&world.sim.sign_in(user)).organization(organization).sign()
+        };
+        let (token, elsewhere, other) =
+            (of("user_1", "org_1"), of("user_1", "org_2"), of("user_2", "org_1"));
+        for token in [&token, &elsewhere, &other] {
+            assert_eq!(world.get(token).await.status, StatusCode::OK);
+        }
+        revoke(&world.clerk);
+        assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(world.get(&elsewhere).await.status, StatusCode::OK);
+        let other = world.get(&other).await.status;
+        assert_eq!(other, if others_stay { StatusCode::OK } else { StatusCode::UNAUTHORIZED });
+        world.pass(6).await;
+        assert_eq!(world.get(&of("user_1", "org_1")).await.status, StatusCode::OK, "a later one");
+    }
 }
 
 #[tokio::test(start_paused = true)]

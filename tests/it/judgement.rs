@@ -12,9 +12,11 @@ use clerk_resilience::health::{
     Drain, Evidence, Forced, Health, Observation, Outages, Outcome, Report, Surface, Trouble,
     Verdict,
 };
+use clerk_resilience::id::{OrgId, UserId};
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::machine::{MachineToken, Question};
-use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
 use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::token::{Expectations, InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
@@ -179,13 +181,121 @@ fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
         for now in [at(10), at(300)] {
             let mut known = known(verdict, now);
             let until = now.wall.plus(Duration::from_secs(1));
-            known.revocations = known.revocations.with_session(session.id.clone(), until);
+            known.revocations = known.revocations.with_session(&session.id, until);
             let credential = with(&token, now, seen());
             let route = RoutePolicy::required();
             let decision = decide(&credential, API, &route, &rules(), &known, now);
             assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
         }
     }
+}
+
+/// A token of an organisation, of version 1 or 2, with claims that are older than itself.
+fn of_member(version: u8) -> Verified {
+    let (sim, session) = sim();
+    let organization = SimOrganization::new("org_1", "acme").role("admin");
+    let token = sim.token(session).issued(start_of_time());
+    let token = token.organization(organization.permission("org:invoices:read"));
+    let token = if version == 1 { token.version1() } else { token };
+    verified(&token.header("oiat", start_of_time().as_secs() - 20).sign())
+}
+
+/// Dated by the claims of [`of_member`], and a moment earlier.
+fn around(denial: impl Fn(Timestamp) -> Denial) -> [(Denial, bool); 2] {
+    let then = start_of_time().minus(Duration::from_secs(20));
+    [(denial(then), true), (denial(then.minus(Duration::from_millis(1))), false)]
+}
+
+#[test]
+fn row_4a_a_token_of_an_organisation_that_is_over_for_its_user_is_401_in_any_weather() {
+    let (user, other) = (UserId::new("user_1"), UserId::new("user_2"));
+    let (org, another) = (OrgId::new("org_1"), OrgId::new("org_2"));
+    let (token, late) = (of_member(2), start_of_time().plus(Duration::from_secs(9)));
+    let mut rows = vec![
+        (Denial::Member(other, org.clone(), late), false),
+        (Denial::Member(user.clone(), another.clone(), late), false),
+        (Denial::Organization(another, late), false),
+    ];
+    rows.extend(around(|at| Denial::Member(user.clone(), org.clone(), at)));
+    rows.extend(around(|at| Denial::Organization(org.clone(), at)));
+    for (denial, denied) in rows {
+        for (verdict, now) in ALL.into_iter().flat_map(|v| [(v, at(10)), (v, at(80))]) {
+            let ask = |token: &Verified, denials: &[Denial]| {
+                let mut known = known(verdict, now);
+                known.revocations = known.revocations.with_all(denials);
+                let route = RoutePolicy::required();
+                decide(&with(token, now, seen()), API, &route, &rules(), &known, now)
+            };
+            let (plain, found) = (ask(&token, &[]), ask(&token, std::slice::from_ref(&denial)));
+            if denied {
+                assert_eq!(rejection(&found), Rejection::NoMember, "{denial:?} {verdict:?}");
+            } else {
+                assert_eq!(format!("{found:?}"), format!("{plain:?}"), "{denial:?} {verdict:?}");
+            }
+            let alone = verified(&self::token(&[]));
+            let (plain, found) = (ask(&alone, &[]), ask(&alone, std::slice::from_ref(&denial)));
+            assert_eq!(format!("{found:?}"), format!("{plain:?}"), "no organisation");
+        }
+    }
+}
+
+#[test]
+fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
+    let (user, org) = (UserId::new("user_1"), OrgId::new("org_1"));
+    let late = start_of_time().plus(Duration::from_secs(9));
+    let claims_as_of = start_of_time().minus(Duration::from_secs(20));
+    let sighting = seen().map(|seen| Sighting { claims_as_of, ..seen });
+    let name = |key: &str| Some(key.to_owned());
+    let mut rows = vec![
+        (Denial::Outdated("user_2".into(), org.clone(), late), false),
+        (Denial::Outdated(user.clone(), "org_2".into(), late), false),
+        (Denial::Role(name("org:member"), late), false),
+        (Denial::Role(name("invoices:read"), late), false),
+        (Denial::Permission(name("org:invoices:write"), late), false),
+        (Denial::Permission(name("admin"), late), false),
+    ];
+    rows.extend(around(|at| Denial::Outdated(user.clone(), org.clone(), at)));
+    for key in [name("org:admin"), name("admin"), None] {
+        rows.extend(around(|at| Denial::Role(key.clone(), at)));
+    }
+    for key in [name("org:invoices:read"), name("invoices:read"), None] {
+        rows.extend(around(|at| Denial::Permission(key.clone(), at)));
+    }
+    for (denial, denied) in rows {
+        for token in [of_member(1), of_member(2)] {
+            let ask = |verdict, now| {
+                let mut known = known(verdict, now);
+                known.revocations = known.revocations.with_all(std::slice::from_ref(&denial));
+                let route = RoutePolicy::required();
+                decide(&with(&token, now, sighting), API, &route, &rules(), &known, now)
+            };
+            assert!(matches!(ask(Verdict::Outage, at(10)), Decision::Pass(_)), "within its time");
+            let (outage, bridge) = (ask(Verdict::Outage, at(80)), ask(Verdict::Suspect, at(80)));
+            if denied {
+                let reason = Unavailable::GraceDenied(GraceDenial::Outdated);
+                assert_eq!(rejection(&outage), Rejection::Unavailable(reason), "{denial:?}");
+                let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+                assert_eq!(rejection(&bridge), uncertain, "{denial:?}");
+            } else {
+                assert!(matches!(outage, Decision::Pass(_)), "{denial:?}: {outage:?}");
+                assert!(matches!(bridge, Decision::Pass(_)), "{denial:?}: {bridge:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_that_does_not_say_when_it_was_issued_counts_as_older() {
+    let (sim, session) = sim();
+    let organization = SimOrganization::new("org_1", "acme");
+    let token = sim.token(session).issued(start_of_time()).organization(organization);
+    let token = verified(&token.without_claim("iat").sign());
+    let mut known = known(Verdict::Healthy, at(10));
+    let denial = Denial::Organization("org_1".into(), Timestamp::default());
+    known.revocations = known.revocations.with_all(&[denial]);
+    let route = RoutePolicy::required();
+    let found = decide(&with(&token, at(10), None), API, &route, &rules(), &known, at(10));
+    assert_eq!(rejection(&found), Rejection::NoMember);
 }
 
 #[test]
@@ -557,7 +667,17 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
         let demanding = for_keys().role("org:admin");
         let decision = of_machine(&api_key(&serde_json::json!({})), &demanding, &known);
         assert_eq!(rejection(&decision), Rejection::Forbidden);
-        known.revocations = known.revocations.with_token("key_1".into(), at(20).wall);
+        let mut of_organization = known.clone();
+        let gone = Denial::Organization("org_1".into(), at(0).wall);
+        of_organization.revocations = known.revocations.clone().with_all(&[gone]);
+        for (over, passes) in [
+            (serde_json::json!({ "subject": "org_1" }), false),
+            (serde_json::json!({ "subject": "org_2" }), true),
+        ] {
+            let decision = ask(over, &of_organization);
+            assert_eq!(matches!(decision, Decision::PassMachine(_)), passes, "{decision:?}");
+        }
+        known.revocations = known.revocations.with_token(&"key_1".into(), at(20).wall);
         let decision = ask(serde_json::json!({}), &known);
         assert_eq!(rejection(&decision), Rejection::Revoked, "{verdict:?}");
     }

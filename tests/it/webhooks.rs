@@ -9,7 +9,7 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::sim::{SimClerk, SimClock};
+use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization};
 use clerk_resilience::store::{
     Accepted, DeadLetter, Entry, MemoryStore, Outcome, Pending, Store, StoreError, Task,
 };
@@ -113,13 +113,30 @@ async fn every_sample_of_clerks_is_kept_and_has_the_effect_it_should() {
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{name}");
         let expected = file["expect"].to_string();
         let revocations = &world.clerk.status().revocations;
-        let found = (revocations.sessions().count(), revocations.users().count());
-        let session = expected.contains("revoke_session");
-        let user = expected.contains("revoke_all_sessions");
-        assert_eq!(found, (usize::from(session), usize::from(user)), "{name}: {expected}");
+        let denies = revocations.denials().map(|denial| match denial {
+            Denial::Session(..) => "session",
+            Denial::User(..) => "user",
+            Denial::Member(..) => "member",
+            Denial::Organization(..) => "organization",
+            Denial::Outdated(..) => "outdated",
+            Denial::Role(..) => "role",
+            Denial::Permission(..) => "permission",
+            _ => "something else",
+        });
+        let should = match file["type"].as_str().expect("a type") {
+            _ if expected.contains("revoke_session") => Some("session"),
+            _ if expected.contains("revoke_all_sessions") => Some("user"),
+            "organizationMembership.deleted" => Some("member"),
+            "organizationMembership.updated" => Some("outdated"),
+            "organization.deleted" => Some("organization"),
+            "role.updated" | "role.deleted" => Some("role"),
+            "permission.deleted" => Some("permission"),
+            _ => None,
+        };
+        assert_eq!(denies.collect::<Vec<_>>(), Vec::from_iter(should), "{name}: {expected}");
         let counts = world.clerk.counts();
-        assert_eq!(counts.webhooks_accepted, u64::from(session || user), "{name}");
-        assert_eq!(counts.webhooks_unused, u64::from(!session && !user), "{name}");
+        assert_eq!(counts.webhooks_accepted, u64::from(should.is_some()), "{name}");
+        assert_eq!(counts.webhooks_unused, u64::from(should.is_none()), "{name}");
     }
 }
 
@@ -166,6 +183,99 @@ async fn a_ban_ends_what_was_issued_before_it_and_a_late_one_not_what_came_after
     world.pass(30).await;
     let last = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&last).await.status, StatusCode::UNAUTHORIZED, "deleted is for good");
+}
+
+fn membership(world: &World, event: &str) -> String {
+    let data = json!({
+        "organization": { "id": "org_1" }, "public_user_data": { "user_id": "user_1" },
+    });
+    let kind = format!("organizationMembership.{event}");
+    json!({ "type": kind, "timestamp": world.now().as_millis(), "data": data }).to_string()
+}
+
+fn member_of(world: &World, user: &str, organization: &str) -> String {
+    let (id, slug) = (organization.to_owned(), organization.to_owned());
+    world.sim.token(&world.sim.sign_in(user)).organization(SimOrganization::new(id, slug)).sign()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_left_an_organisation_is_refused_there_at_once_and_nowhere_else() {
+    let world = with(|builder| builder).await;
+    let token = member_of(&world, "user_1", "org_1");
+    let others = [
+        member_of(&world, "user_1", "org_2"),
+        member_of(&world, "user_2", "org_1"),
+        world.sim.mint(&world.sim.sign_in("user_1")),
+    ];
+    for _ in 0..2 {
+        deliver(&world, "msg_1", &membership(&world, "deleted")).await;
+        let answer = world.get(&token).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.json()["reason"], "no-member");
+        for other in &others {
+            assert_eq!(world.get(other).await.status, StatusCode::OK);
+        }
+    }
+    world.pass(2).await;
+    let again = member_of(&world, "user_1", "org_1");
+    assert_eq!(world.get(&again).await.status, StatusCode::OK, "the user joined it anew");
+    let gone = json!({ "type": "organization.deleted", "data": { "id": "org_1" } });
+    deliver(&world, "msg_2", &gone.to_string()).await;
+    for token in [&again, &others[1]] {
+        assert_eq!(world.get(token).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(world.get(&others[0]).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_of_membership_ends_grace_with_401_and_a_change_of_it_with_503() {
+    for (event, status) in
+        [("deleted", StatusCode::UNAUTHORIZED), ("updated", StatusCode::SERVICE_UNAVAILABLE)]
+    {
+        let world = with(|builder| builder).await;
+        let token = member_of(&world, "user_1", "org_1");
+        world.get(&token).await;
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+        world.pass(70).await;
+        assert_eq!(world.get(&token).await.body, "user_1 outage");
+        deliver(&world, "msg_1", &membership(&world, event)).await;
+        assert_eq!(world.get(&token).await.status, status, "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_role_leaves_tokens_within_their_time_alone() {
+    let world = with(|builder| builder).await;
+    let token = member_of(&world, "user_1", "org_1");
+    deliver(&world, "msg_1", &membership(&world, "updated")).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_user_and_a_new_password_lose_sessions_only_where_that_is_chosen() {
+    type Choose = fn(Builder) -> Builder;
+    let body = |world: &World, event: Value| {
+        let mut data = json!({ "id": "user_1", "locked": false });
+        data.as_object_mut().expect("members").extend(event.as_object().expect("members").clone());
+        let now = world.now().as_millis();
+        json!({ "type": "user.updated", "timestamp": now, "data": data }).to_string()
+    };
+    let choices: [(Choose, [u16; 2]); 3] = [
+        (|builder| builder, [200, 200]),
+        (|builder| builder.revoke_when_locked(true), [401, 200]),
+        (|builder| builder.revoke_on_password_change(true), [200, 401]),
+    ];
+    for (choose, expected) in choices {
+        let now = with(choose).await.now().as_millis();
+        let events = [json!({ "locked": true }), json!({ "password_last_updated_at": now })];
+        for (event, status) in events.into_iter().zip(expected) {
+            let world = with(choose).await;
+            let token = world.sim.mint(&world.sim.sign_in("user_1"));
+            deliver(&world, "msg_1", &body(&world, event)).await;
+            assert_eq!(world.get(&token).await.status.as_u16(), status);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -591,4 +701,31 @@ mod sqlite {
         }
         assert_eq!(world.clerk.counts().webhooks_unused, 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
+    let world = with(|builder| builder).await;
+    let check = async || {
+        let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
+        let check = document["checks"]["clerk:webhooks"][0].clone();
+        (check["status"].as_str().unwrap_or_default().to_owned(), check, document["status"].clone())
+    };
+    let (status, silent, whole) = check().await;
+    assert_eq!(
+        (status.as_str(), &silent["advisory"], &whole),
+        ("warn", &json!(true), &json!("pass"))
+    );
+
+    for (late, wanted) in [(300, "pass"), (301, "warn")] {
+        let happened = world.now_secs() - late;
+        let body = json!({ "type": "user.created", "timestamp": happened, "data": {} }).to_string();
+        deliver(&world, &format!("msg_{late}"), &body).await;
+        let (status, found, whole) = check().await;
+        assert_eq!((status.as_str(), whole.as_str()), (wanted, Some(wanted)), "{found}");
+        assert_eq!(found["observedValue"], late * 1000);
+    }
+    let other = World::with(|builder| builder).await;
+    let document = other.send(anonymous("GET", "/auth/health", &[])).await.json();
+    assert!(document["checks"].get("clerk:webhooks").is_none(), "nobody asked for them");
 }

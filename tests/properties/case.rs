@@ -13,13 +13,13 @@ use clerk_resilience::health::{
     Drain, Evidence, Health, Interval, Observation, Outages, Outcome, Report, Surface, Trouble,
 };
 use clerk_resilience::jwks::KeySet;
-use clerk_resilience::revocation::Revocations;
+use clerk_resilience::revocation::{Denial, Revocations};
 use clerk_resilience::snapshot::{DenyList, Keys, Snapshot};
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{Verified, verify};
 use clerk_resilience::{Access, GraceAccess, GracePolicy, Reverification, RoutePolicy, Verdict};
 
-use crate::token::{Kind, Token, at, jwks, make_keys};
+use crate::token::{Kind, ORGANIZATION, Token, at, jwks, make_keys};
 
 pub(crate) const SECOND: i64 = 1_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;
@@ -62,6 +62,13 @@ pub(crate) enum Taken {
     Token,
     UserAtIssue,
     UserBeforeIssue,
+    /// The membership, up to the token's claims, or a millisecond before.
+    Member,
+    MemberBefore,
+    /// What the token says of it.
+    Outdated,
+    OutdatedBefore,
+    Role,
 }
 
 /// When the deny list was complete.
@@ -270,14 +277,23 @@ impl Case {
         let session = verified.session();
         let issued = session.issued_at.expect("it has one");
         let user = session.user_id.clone();
+        let claims = at(self.token().claims_as_of());
+        let before = Timestamp::from_millis(claims.as_millis() - 1);
         match self.taken {
             Taken::Nothing => set,
-            Taken::Session => set.with_session(session.session_id.clone().expect("one"), until),
-            Taken::Token => set.with_token(session.token_id.clone().expect("one"), until),
-            Taken::UserAtIssue => set.with_user(user, issued),
+            Taken::Session => set.with_session(session.session_id.as_ref().expect("one"), until),
+            Taken::Token => set.with_token(session.token_id.as_ref().expect("one"), until),
+            Taken::UserAtIssue => set.with_user(&user, issued),
             Taken::UserBeforeIssue => {
-                set.with_user(user, Timestamp::from_millis(issued.as_millis() - 1))
+                set.with_user(&user, Timestamp::from_millis(issued.as_millis() - 1))
             }
+            Taken::Member => set.with_member(&user, &ORGANIZATION.into(), claims),
+            Taken::MemberBefore => set.with_member(&user, &ORGANIZATION.into(), before),
+            Taken::Outdated => set.with_all(&[Denial::Outdated(user, ORGANIZATION.into(), claims)]),
+            Taken::OutdatedBefore => {
+                set.with_all(&[Denial::Outdated(user, ORGANIZATION.into(), before)])
+            }
+            Taken::Role => set.with_all(&[Denial::Role(Some("member".to_owned()), claims)]),
         }
     }
 }

@@ -142,6 +142,11 @@ pub(crate) fn cases() -> BoxedStrategy<Case> {
                     Taken::Token,
                     Taken::UserAtIssue,
                     Taken::UserBeforeIssue,
+                    Taken::Member,
+                    Taken::MemberBefore,
+                    Taken::Outdated,
+                    Taken::OutdatedBefore,
+                    Taken::Role,
                 ]),
             );
             let route = (

@@ -78,7 +78,7 @@ proptest! {
 
     #[test]
     fn a_revocation_never_adds_a_pass(case in cases()) {
-        for taken in [Taken::Session, Taken::Token, Taken::UserAtIssue] {
+        for taken in [Taken::Session, Taken::Token, Taken::UserAtIssue, Taken::Member] {
             let revoked = Case { taken, ..case.clone() };
             prop_assert!(!passes(&revoked));
         }

@@ -23,8 +23,10 @@ pub(crate) fn judge(case: &Case) -> Expected {
     if case.keys_age.is_none_or(|age| age > 7 * 24 * HOUR) {
         return refused(Rejection::Unavailable(Unavailable::NoKeys));
     }
-    if !matches!(case.taken, Taken::Nothing | Taken::UserBeforeIssue) {
-        return refused(Rejection::Revoked);
+    match case.taken {
+        Taken::Session | Taken::Token | Taken::UserAtIssue => return refused(Rejection::Revoked),
+        Taken::Member => return refused(Rejection::NoMember),
+        _ => {}
     }
     let issued = if case.kind == Kind::LongLived { -30 * 24 * HOUR } else { -MINUTE };
     if case.kind == Kind::NotYet && case.now < -5 * SECOND {
@@ -114,6 +116,7 @@ pub(crate) fn failing_conditions(case: &Case) -> Vec<GraceDenial> {
         (newer > 0, GraceDenial::Superseded),
         (!bridge && !alive, GraceDenial::NotAliveAtStart),
         (!bridge && (spent || b.episode == 0 || b.day == 0), GraceDenial::BudgetSpent),
+        (matches!(case.taken, Taken::Outdated | Taken::Role), GraceDenial::Outdated),
         (
             !matches!(case.deny_list, Feed::Own | Feed::Ago(..=MINUTE)),
             GraceDenial::DenyListIncomplete,

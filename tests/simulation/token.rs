@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Clock, Moment, Timestamp};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
-use clerk_resilience::sim::{SimClerk, SimSession, TokenBuilder};
+use clerk_resilience::sim::{SimClerk, SimOrganization, SimSession, TokenBuilder};
 use serde_json::{Value, json};
 
 /// When every world begins.
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_780_000_000);
 const LIFETIME: i64 = 60;
+/// Of all tokens.
+pub(crate) const ORGANIZATION: &str = "org_1";
 const DAYS_30: i64 = 30 * 24 * 3_600;
 
 /// One token: whose, when it was issued (in seconds since the start), and what is odd about it.
@@ -132,7 +134,9 @@ impl Token {
             user: format!("user_{}", self.user).into(),
             since: START,
         };
-        let token = self.spoil(clerk.token(&session).issued(at(self.iat)));
+        let organization = SimOrganization::new(ORGANIZATION, "acme");
+        let token = clerk.token(&session).issued(at(self.iat)).organization(organization);
+        let token = self.spoil(token);
         token.claim("jti", format!("jti_{self:?}")).sign().into()
     }
 

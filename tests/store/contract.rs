@@ -55,6 +55,37 @@ async fn of_two_denials_the_later_one_counts_in_whatever_order_they_come(store: 
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 90), user("user_1", 90)]));
 }
 
+async fn every_kind_of_denial_is_kept_as_it_came(store: Arc<dyn Store>) {
+    let (user, org) = (|| "user_1".into(), || "org_1".into());
+    let denials_of_all_kinds = vec![
+        session("sess_1", 60),
+        self::user("user_1", 60),
+        Denial::Member(user(), org(), at(60)),
+        Denial::Organization(org(), at(60)),
+        Denial::Outdated(user(), org(), at(60)),
+        Denial::Role(Some("admin".to_owned()), at(60)),
+        Denial::Role(None, at(70)),
+        Denial::Permission(Some("invoices:read".to_owned()), at(60)),
+        Denial::Permission(None, at(70)),
+    ];
+    let expected: HashSet<_> = denials_of_all_kinds.iter().cloned().collect();
+    let entry = Entry { denials: denials_of_all_kinds, ..entry("msg_1", Rest::Nothing) };
+    accept(&*store, entry).await;
+    assert_eq!(denials(&*store), expected);
+}
+
+async fn what_ended_grace_is_forgotten_when_there_is_none_left(store: Arc<dyn Store>) {
+    let lasting = Denial::Member("user_1".into(), "org_1".into(), at(0));
+    let brief =
+        [Denial::Outdated("user_1".into(), "org_1".into(), at(0)), Denial::Role(None, at(0))];
+    let all: Vec<_> = brief.into_iter().chain([lasting.clone()]).collect();
+    accept(&*store, Entry { denials: all, ..entry("msg_1", Rest::Nothing) }).await;
+    store.prune(at(0).plus(2 * DAY)).await.expect("pruned");
+    assert_eq!(denials(&*store).len(), 3);
+    store.prune(at(1).plus(2 * DAY)).await.expect("pruned");
+    assert_eq!(denials(&*store), HashSet::from([lasting]));
+}
+
 async fn one_of_many_who_deliver_at_once_is_the_first(store: Arc<dyn Store>) {
     let deliveries = (0..16).map(|_| store.accept(entry("msg_1", hooks("1"))));
     let outcomes = futures_util::future::join_all(deliveries).await;
@@ -236,6 +267,8 @@ macro_rules! engines {
         contract!($engine, $open, [
             an_id_is_accepted_once_and_its_second_delivery_changes_nothing,
             of_two_denials_the_later_one_counts_in_whatever_order_they_come,
+            every_kind_of_denial_is_kept_as_it_came,
+            what_ended_grace_is_forgotten_when_there_is_none_left,
             one_of_many_who_deliver_at_once_is_the_first,
             a_task_whose_worker_vanished_is_due_again_after_its_lease,
             a_task_that_is_done_is_never_due_again,

@@ -52,7 +52,7 @@ pub(crate) struct BackendApi {
 }
 
 /// Where the Backend API is, and what to ask it with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) address: Url,

@@ -78,6 +78,44 @@ async fn the_backend_api_wants_the_secret_key() {
 }
 
 #[tokio::test]
+async fn users_are_told_one_by_one_and_in_pages_the_latest_change_first() {
+    let clerk = SimClerk::in_memory();
+    let ids = |reply: &Reply| -> Vec<String> {
+        let users = json(reply);
+        let users = users.as_array().expect("a list").iter();
+        users.map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let list = async |query: &str| send(&clerk, backend(&clerk, &format!("v1/users{query}"))).await;
+    for (n, updated_at) in [5, 9, 1, 7].into_iter().enumerate() {
+        let members = json!({ "updated_at": updated_at, "first_name": format!("Ada {n}") });
+        clerk.update_user(format!("user_{n}"), members);
+    }
+    let first = list("?order_by=-updated_at&limit=3&offset=0").await;
+    assert_eq!(ids(&first), ["user_1", "user_3", "user_0"]);
+    assert_eq!(json(&first)[0]["first_name"], "Ada 1");
+    assert_eq!(ids(&list("?order_by=-updated_at&limit=3&offset=3").await), ["user_2"]);
+    assert_eq!(ids(&list("?order_by=updated_at&limit=1").await), ["user_2"]);
+    for odd in ["?limit=501", "?limit=0", "?limit=x", "?offset=-1", "?order_by=-shoe_size"] {
+        assert_eq!(list(odd).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{odd}");
+    }
+
+    let one = async |id: &str| send(&clerk, backend(&clerk, &format!("v1/users/{id}"))).await;
+    assert_eq!(Some(json(&one("user_1").await)), clerk.user(&"user_1".into()));
+    clerk.delete_user(&"user_1".into());
+    assert_eq!(one("user_1").await.status, StatusCode::NOT_FOUND);
+    clerk.sign_in("user_7");
+    clerk.sign_in("user_0");
+    assert_eq!(json(&one("user_7").await)["first_name"], json!(null));
+    assert_eq!(json(&one("user_0").await)["first_name"], "Ada 0", "who is described stays so");
+    clerk.break_with(
+        SimSurface::BackendApi,
+        SimFault::status(429).retry_after(Duration::from_secs(7)),
+    );
+    let reply = list("").await;
+    assert_eq!((reply.status.as_u16(), reply.header(&header::RETRY_AFTER)), (429, Some("7")));
+}
+
+#[tokio::test]
 async fn paths_that_clerk_does_not_have_are_not_found() {
     let clerk = SimClerk::in_memory();
     let page = Call::get(clerk.status_page_url().join("x").expect("a path"));

@@ -4,12 +4,8 @@ use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
 use super::people;
 use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
-use crate::revocation::Denial;
+use crate::revocation::{Denial, Kind};
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
-
-const SESSION: &str = "session";
-const USER: &str = "user";
 
 pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
     let mut query = store.prepare("SELECT kind, id, at FROM denial")?;
@@ -21,11 +17,7 @@ pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
 fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
     let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
     let at = time(row, 2)?;
-    Ok(match kind.as_str() {
-        SESSION => Some(Denial::Session(SessionId::from(id), at)),
-        USER => Some(Denial::User(UserId::from(id), at)),
-        _ => None,
-    })
+    Ok(Kind::parse(&kind).and_then(|kind| Denial::of(kind, &id, at)))
 }
 
 /// The id, the denials and the task, together or not at all.
@@ -59,16 +51,13 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
 
 pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
     for denial in denials {
-        let (kind, id, at) = match denial {
-            Denial::Session(id, until) => (SESSION, id.as_str(), until),
-            Denial::User(id, up_to) => (USER, id.as_str(), up_to),
-        };
+        let (kind, id, at) = denial.parts();
         store
             .prepare(
                 "INSERT INTO denial (kind, id, at) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
             )?
-            .execute(params![kind, id, at.as_millis()])?;
+            .execute(params![kind.name(), id, at.as_millis()])?;
     }
     Ok(())
 }
@@ -148,8 +137,11 @@ pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<()> {
         let old = "DELETE FROM inbox WHERE state = ?1 AND received < ?2";
         store.execute(old, params![state, before])?;
     }
-    let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
-    store.execute(over, params![SESSION, now.as_millis()])?;
+    for kind in Kind::ALL {
+        let Some(afterlife) = kind.afterlife() else { continue };
+        let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
+        store.execute(over, params![kind.name(), now.minus(afterlife).as_millis()])?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,106 @@
+//! Denials, one by one, and how they are written down.
+
+use std::borrow::Cow;
+
+use super::kind::Kind;
+use crate::clock::Timestamp;
+use crate::id::{OrgId, SessionId, UserId, bare};
+
+/// One denial. Of two about the same thing the later one counts, so that it does not matter in which
+/// order they come, or how often.
+///
+/// The last three do not touch tokens within their time: Clerk puts what changed into the next token, a
+/// minute later at most. In grace there is no next token.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// A session, until then.
+    Session(SessionId, Timestamp),
+    /// A user's tokens that were issued up to then.
+    User(UserId, Timestamp),
+    /// A user's tokens that were issued up to then with this organisation as the active one: the
+    /// membership is over.
+    Member(UserId, OrgId, Timestamp),
+    /// Everybody's tokens that were issued up to then with this organisation as the active one.
+    Organization(OrgId, Timestamp),
+    /// No grace for a user's tokens that were issued up to then with this organisation as the active one:
+    /// the role may be another by now.
+    Outdated(UserId, OrgId, Timestamp),
+    /// No grace for tokens that were issued up to then with this role, with or without `org:`; `None` for
+    /// any role.
+    Role(Option<String>, Timestamp),
+    /// No grace for tokens that were issued up to then and grant this permission, with or without `org:`;
+    /// `None` for any permission.
+    Permission(Option<String>, Timestamp),
+}
+
+impl Denial {
+    /// What it is about, and when.
+    pub(crate) fn parts(&self) -> (Kind, Cow<'_, str>, Timestamp) {
+        let name = |key: &'_ Option<String>| key.as_deref().map_or("", bare).to_owned().into();
+        match self {
+            Self::Session(id, until) => (Kind::Session, id.as_str().into(), *until),
+            Self::User(id, up_to) => (Kind::User, id.as_str().into(), *up_to),
+            Self::Member(user, id, up_to) => (Kind::Member, pair(user, id).into(), *up_to),
+            Self::Organization(id, up_to) => (Kind::Organization, id.as_str().into(), *up_to),
+            Self::Outdated(user, id, up_to) => (Kind::Outdated, pair(user, id).into(), *up_to),
+            Self::Role(key, up_to) => (Kind::Role, name(key), *up_to),
+            Self::Permission(key, up_to) => (Kind::Permission, name(key), *up_to),
+        }
+    }
+
+    /// The reverse. None for what is no denial that others tell of.
+    pub(crate) fn of(kind: Kind, id: &str, at: Timestamp) -> Option<Self> {
+        let name = || (!id.is_empty()).then(|| id.to_owned());
+        let member = || id.split_once('/').map(|(user, id)| (UserId::from(user), OrgId::from(id)));
+        Some(match kind {
+            Kind::Session => Self::Session(id.into(), at),
+            Kind::User => Self::User(id.into(), at),
+            Kind::Member => member().map(|(user, id)| Self::Member(user, id, at))?,
+            Kind::Organization => Self::Organization(id.into(), at),
+            Kind::Outdated => member().map(|(user, id)| Self::Outdated(user, id, at))?,
+            Kind::Role => Self::Role(name(), at),
+            Kind::Permission => Self::Permission(name(), at),
+            Kind::Token | Kind::Key => return None,
+        })
+    }
+}
+
+/// A member of an organisation as one text. No id of Clerk's has a slash.
+pub(super) fn pair(user: &UserId, organization: &OrgId) -> String {
+    format!("{user}/{organization}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_that_is_written_down_reads_as_the_same() {
+        let (at, user, org) = (Timestamp::from_secs(5), UserId::new("user_1"), OrgId::new("org_1"));
+        for denial in [
+            Denial::Session(SessionId::new("sess_1"), at),
+            Denial::User(user.clone(), at),
+            Denial::Member(user.clone(), org.clone(), at),
+            Denial::Organization(org.clone(), at),
+            Denial::Outdated(user, org, at),
+            Denial::Role(Some("admin".to_owned()), at),
+            Denial::Role(None, at),
+            Denial::Permission(Some("invoices:read".to_owned()), at),
+            Denial::Permission(None, at),
+        ] {
+            let (kind, id, at) = denial.parts();
+            let kind = Kind::parse(kind.name()).expect("a name that is known");
+            assert_eq!(Denial::of(kind, &id, at), Some(denial));
+        }
+    }
+
+    #[test]
+    fn names_of_roles_and_permissions_are_the_same_with_and_without_their_prefix() {
+        let at = Timestamp::from_secs(5);
+        for (with, without) in [("org:admin", "admin"), ("org:invoices:read", "invoices:read")] {
+            let of = |key: &str| Denial::Role(Some(key.to_owned()), at).parts().1.into_owned();
+            assert_eq!(of(with), of(without));
+        }
+    }
+}

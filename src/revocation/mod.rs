@@ -1,0 +1,304 @@
+//! What was taken back, by this application or by Clerk: sessions that must not pass, whatever their
+//! tokens say, and claims that are not to be believed for long.
+
+mod denial;
+mod kind;
+mod marks;
+
+pub use self::denial::Denial;
+use self::denial::pair;
+pub(crate) use self::kind::Kind;
+use self::marks::Marks;
+use crate::clock::Timestamp;
+use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
+
+/// What of a token can be revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer<'a> {
+    /// `sid`.
+    pub session: Option<&'a SessionId>,
+    /// `jti`.
+    pub token: Option<&'a TokenId>,
+    /// `sub`.
+    pub user: &'a UserId,
+    /// `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// When Clerk last vouched for the claims: `oiat`, if it is earlier than `iat`.
+    pub claims_as_of: Option<Timestamp>,
+    /// The active organisation.
+    pub organization: Option<&'a OrgId>,
+    /// The role in it.
+    pub role: Option<&'a str>,
+    /// What the token grants in it.
+    pub permissions: &'a [String],
+}
+
+/// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Revocations([Marks; Kind::ALL.len()]);
+
+impl Revocations {
+    /// True when the bearer is denied: by its session, by its token, or because the token was issued
+    /// before its user's sessions were revoked. A token without `iat` of such a user is denied.
+    #[must_use]
+    pub fn deny(&self, bearer: &Bearer<'_>) -> bool {
+        bearer.session.is_some_and(|id| self.has(Kind::Session, id.as_str()))
+            || bearer.token.is_some_and(|id| self.has(Kind::Token, id.as_str()))
+            || is_older(bearer.issued_at, self.get(Kind::User, bearer.user.as_str()))
+    }
+
+    /// True when the bearer's active organisation is none of its any more: the membership, or the whole
+    /// organisation, is over, and the token says what was true before.
+    #[must_use]
+    pub fn deny_membership(&self, bearer: &Bearer<'_>) -> bool {
+        let Some(organization) = bearer.organization else { return false };
+        let older = |mark| is_older(bearer.claims_as_of, mark);
+        older(self.get(Kind::Organization, organization.as_str()))
+            || older(self.of_member(Kind::Member, bearer.user, organization))
+    }
+
+    /// True when what the token says of its active organisation may have changed since: the bearer's role,
+    /// or what a role or a permission stands for. That ends grace, and nothing else.
+    #[must_use]
+    pub fn outdate(&self, bearer: &Bearer<'_>) -> bool {
+        let Some(organization) = bearer.organization else { return false };
+        let older = |mark| is_older(bearer.claims_as_of, mark);
+        let named = |kind, name| older(self.get(kind, bare(name))) || older(self.get(kind, ANY));
+        older(self.of_member(Kind::Outdated, bearer.user, organization))
+            || bearer.role.is_some_and(|role| named(Kind::Role, role))
+            || bearer.permissions.iter().any(|name| named(Kind::Permission, name))
+    }
+
+    /// True when a machine's token is denied: by its id, or because it was made before the sessions of the
+    /// user that it stands for were revoked, or its organisation was. One that does not say when it was
+    /// made is denied with them.
+    #[must_use]
+    pub fn deny_machine(&self, id: &str, subject: &str, made: Option<Timestamp>) -> bool {
+        self.has(Kind::Token, id)
+            || is_older(made, self.get(Kind::User, subject))
+            || is_older(made, self.get(Kind::Organization, subject))
+    }
+
+    /// True when what this key signed is not believed any more.
+    #[must_use]
+    pub fn distrust(&self, key: Option<&KeyId>) -> bool {
+        key.is_some_and(|key| self.has(Kind::Key, key.as_str()))
+    }
+
+    pub(crate) fn distrusted_until(&self, key: &KeyId) -> Option<Timestamp> {
+        self.get(Kind::Key, key.as_str())
+    }
+
+    /// This set and a key, distrusted at least until `until`.
+    #[must_use]
+    pub fn with_key(&self, id: &KeyId, until: Timestamp) -> Self {
+        self.with(Kind::Key, id.as_str(), until)
+    }
+
+    /// This set and a session, denied at least until `until`. A denial never gets shorter.
+    #[must_use]
+    pub fn with_session(&self, id: &SessionId, until: Timestamp) -> Self {
+        self.with(Kind::Session, id.as_str(), until)
+    }
+
+    /// This set and a token, denied at least until `until`.
+    #[must_use]
+    pub fn with_token(&self, id: &TokenId, until: Timestamp) -> Self {
+        self.with(Kind::Token, id.as_str(), until)
+    }
+
+    /// This set and a user, whose tokens issued at or before `not_before` are denied.
+    #[must_use]
+    pub fn with_user(&self, id: &UserId, not_before: Timestamp) -> Self {
+        self.with(Kind::User, id.as_str(), not_before)
+    }
+
+    /// This set and a member of an organisation, whose tokens issued at or before `up_to` with that
+    /// organisation as the active one are denied.
+    #[must_use]
+    pub fn with_member(&self, user: &UserId, organization: &OrgId, up_to: Timestamp) -> Self {
+        self.with(Kind::Member, &pair(user, organization), up_to)
+    }
+
+    /// This set and an organisation: tokens issued at or before `up_to` with it as the active one are
+    /// denied.
+    #[must_use]
+    pub fn with_organization(&self, id: &OrgId, up_to: Timestamp) -> Self {
+        self.with(Kind::Organization, id.as_str(), up_to)
+    }
+
+    /// This set and several denials, in one step.
+    #[must_use]
+    pub fn with_all<'a>(mut self, denials: impl IntoIterator<Item = &'a Denial>) -> Self {
+        for denial in denials {
+            let (kind, id, at) = denial.parts();
+            self.put(kind, &id, at);
+        }
+        self
+    }
+
+    /// All denials of both sets.
+    #[must_use]
+    pub fn joined_with(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        for (kind, id, at) in other.iter() {
+            all.put(kind, id, at);
+        }
+        all
+    }
+
+    /// True when no denial of the other set is missing here, or shorter.
+    #[must_use]
+    pub fn include(&self, other: &Self) -> bool {
+        other.iter().all(|(kind, id, at)| self.get(kind, id).is_some_and(|kept| kept >= at))
+    }
+
+    /// This set without the denials of sessions, tokens and keys that ended before `now`, and without
+    /// those that ended grace so long ago that there is none left. Marks on users, members and
+    /// organisations stay.
+    #[must_use]
+    pub fn pruned(&self, now: Timestamp) -> Self {
+        let mut rest = self.clone();
+        for kind in Kind::ALL {
+            if let Some(afterlife) = kind.afterlife() {
+                rest.0[kind as usize].forget(now.minus(afterlife));
+            }
+        }
+        rest
+    }
+
+    /// The distrusted keys, by their names and by their fingerprints (`sha256/…`), and until when.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.of(Kind::Key)
+    }
+
+    /// The denied sessions and until when.
+    pub fn sessions(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.of(Kind::Session)
+    }
+
+    /// The denied tokens and until when.
+    pub fn tokens(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.of(Kind::Token)
+    }
+
+    /// The users whose tokens are denied up to a time.
+    pub fn users(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.of(Kind::User)
+    }
+
+    /// What of this can be told as [`Denial`]s: all but tokens and keys.
+    pub fn denials(&self) -> impl Iterator<Item = Denial> {
+        self.iter().filter_map(|(kind, id, at)| Denial::of(kind, id, at))
+    }
+
+    pub(crate) fn of(&self, kind: Kind) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.0[kind as usize].iter()
+    }
+
+    pub(crate) fn put(&mut self, kind: Kind, id: &str, at: Timestamp) {
+        self.0[kind as usize].put(id, at);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Kind, &str, Timestamp)> {
+        Kind::ALL.into_iter().flat_map(|kind| self.of(kind).map(move |(id, at)| (kind, id, at)))
+    }
+
+    fn with(&self, kind: Kind, id: &str, at: Timestamp) -> Self {
+        let mut set = self.clone();
+        set.put(kind, id, at);
+        set
+    }
+
+    fn get(&self, kind: Kind, id: &str) -> Option<Timestamp> {
+        self.0[kind as usize].get(id)
+    }
+
+    fn has(&self, kind: Kind, id: &str) -> bool {
+        self.get(kind, id).is_some()
+    }
+
+    fn of_member(&self, kind: Kind, user: &UserId, organization: &OrgId) -> Option<Timestamp> {
+        let marks = &self.0[kind as usize];
+        if marks.is_empty() { None } else { marks.get(&pair(user, organization)) }
+    }
+}
+
+/// Stands for every role, or every permission.
+const ANY: &str = "";
+
+/// True for what is of up to the mark, and for what does not say of when it is.
+fn is_older(time: Option<Timestamp>, mark: Option<Timestamp>) -> bool {
+    mark.is_some_and(|mark| time.is_none_or(|time| time <= mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_denial_never_gets_shorter() {
+        let id = SessionId::new("sess_1");
+        let long = Revocations::default().with_session(&id, at(100));
+        let again = long.with_session(&id, at(50));
+        assert_eq!(again.sessions().collect::<Vec<_>>(), [("sess_1", at(100))]);
+    }
+
+    #[test]
+    fn denials_may_come_together_in_any_order_and_twice() {
+        let of = |secs| {
+            let (user, org) = (UserId::new("user_1"), OrgId::new("org_1"));
+            [
+                Denial::Session(SessionId::new("sess_1"), at(secs)),
+                Denial::User(user.clone(), at(secs)),
+                Denial::Member(user.clone(), org.clone(), at(secs)),
+                Denial::Organization(org.clone(), at(secs)),
+                Denial::Outdated(user, org, at(secs)),
+                Denial::Role(Some("admin".to_owned()), at(secs)),
+                Denial::Permission(None, at(secs)),
+            ]
+        };
+        let denials: Vec<_> = of(5).into_iter().chain(of(9)).chain(of(7)).collect();
+        let forth = Revocations::default().with_all(&denials);
+        let back = Revocations::default().with_all(denials.iter().rev()).with_all(&denials);
+        for set in [forth, back] {
+            assert_eq!(set.denials().collect::<Vec<_>>(), of(9));
+        }
+    }
+
+    #[test]
+    fn ended_denials_are_pruned_and_marks_on_users_stay() {
+        let set = Revocations::default()
+            .with_session(&SessionId::new("old"), at(1))
+            .with_session(&SessionId::new("new"), at(9))
+            .with_user(&UserId::new("user"), at(1))
+            .pruned(at(5));
+        assert_eq!(set.sessions().count(), 1);
+        assert_eq!(set.users().count(), 1);
+    }
+
+    #[test]
+    fn what_ends_grace_is_forgotten_when_no_token_of_then_can_have_any() {
+        let set = Revocations::default().with_all(&[Denial::Role(None, at(0))]);
+        let days = |days: i64| at(days * 24 * 60 * 60);
+        assert_eq!(set.pruned(days(2)).denials().count(), 1);
+        assert_eq!(
+            set.pruned(days(2).plus(std::time::Duration::from_millis(1))).denials().count(),
+            0
+        );
+    }
+
+    #[test]
+    fn one_set_includes_another_when_nothing_of_it_is_missing_or_shorter() {
+        let set = |secs| Revocations::default().with_user(&UserId::new("user"), at(secs));
+        let more = set(5).with_organization(&OrgId::new("org"), at(1));
+        assert!(more.include(&set(5)) && more.include(&set(4)));
+        assert!(!more.include(&set(6)) && !set(5).include(&more));
+        let both = set(5).joined_with(&more).joined_with(&set(6));
+        assert!(both.include(&more) && both.include(&set(6)));
+    }
+}
