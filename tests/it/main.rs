@@ -7,6 +7,7 @@ mod bounds;
 mod browser;
 #[cfg(feature = "cli")]
 mod command;
+mod conditions;
 mod contract;
 mod cookies;
 mod doctor;
@@ -24,6 +25,7 @@ mod outage;
 mod parties;
 mod refresh;
 mod restart;
+mod scene;
 mod sign_in;
 mod sign_out;
 mod sites;
