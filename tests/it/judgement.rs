@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{Asking, Caller, Credential, Decision, Unavailable, decide};
+use clerk_resilience::decide::{Asking, Caller, Credential, Decision, Rules, Unavailable, decide};
 use clerk_resilience::health::{
-    Evidence, Forced, Health, Observation, Outcome, Report, Surface, Trouble, Verdict,
+    Drain, Evidence, Forced, Health, Observation, Outcome, Report, Surface, Trouble, Verdict,
 };
 use clerk_resilience::machine::{MachineToken, Question};
 use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::token::{InvalidToken, Timing, TokenKind};
-use clerk_resilience::{Access, Factor, Rejection, Reverification, RoutePolicy};
+use clerk_resilience::{Access, Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
 
 use crate::scene::{
     ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified,
@@ -249,6 +249,25 @@ fn row_8_who_could_not_renew_within_the_last_ninety_seconds_comes_again_and_is_n
     let mut declared = shaken(Surface::SessionMint, at(110));
     declared.forced = Some(Forced { verdict: Verdict::Healthy, from: now, until: at(300) });
     assert_eq!(ask(API, declared), expired, "an operator says that Clerk is well");
+}
+
+#[test]
+fn rows_9_and_10_while_grace_drains_only_what_it_forbids_for_now_comes_again() {
+    let token = verified(&token(&[]));
+    let now = at(80);
+    let mut known = known(Verdict::Recovering, now);
+    known.health.drain = Some(Drain::between(at(60), at(60)));
+    let ask = |sighting, grace| {
+        let rules = Rules { grace, ..rules() };
+        let (credential, asking) = (with(&token, now, sighting), Asking { safe: false, ..API });
+        rejection(&decide(&credential, asking, &RoutePolicy::required(), &rules, &known, now))
+    };
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    assert_eq!(ask(seen(), GracePolicy::balanced()), uncertain, "reading would pass");
+    assert_eq!(ask(None, GracePolicy::balanced()), expired, "nothing would pass");
+    assert_eq!(ask(seen(), GracePolicy::balanced().report_only()), expired);
+    assert_eq!(ask(seen(), GracePolicy::disabled()), expired);
 }
 
 #[test]
