@@ -102,8 +102,7 @@ pub fn decide(
         Ok(Caller::User(auth)) => Decision::Pass(auth),
         Ok(Caller::Machine(machine)) => Decision::PassMachine(machine),
         Err(Obstacle::Rejection(rejection))
-            if asking.public
-                || (route.optional && !(insists(rejection) && route.access.is_some())) =>
+            if asking.public || (route.optional && !insists(rejection)) =>
         {
             Decision::PassAnonymous(rejection)
         }

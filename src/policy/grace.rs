@@ -367,9 +367,32 @@ mod tests {
             GracePolicy::balanced(),
             GracePolicy::available(),
             GracePolicy::balanced().day_budget("1h"),
+            GracePolicy::balanced().max_grace(day).episode_budget(day).day_budget(day),
+            GracePolicy::balanced().bridge("60s").max_grace("60s"),
         ] {
             assert_eq!(preset.check(), Ok(()));
         }
+    }
+
+    #[test]
+    fn the_presets_are_what_is_written_of_them() {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        let balanced = GracePolicy::balanced();
+        assert_eq!(balanced.mode(), GraceMode::Enabled);
+        assert_eq!((balanced.max_grace, balanced.bridge), (minutes(60), minutes(1) / 2));
+        assert_eq!((balanced.slack, balanced.seen_within), (minutes(1), minutes(10)));
+        assert_eq!((balanced.episode_budget, balanced.day_budget), (minutes(120), minutes(240)));
+        assert_eq!((balanced.max_age, balanced.max_idle), (minutes(720), minutes(60)));
+        assert_eq!((balanced.max_lifetime, balanced.deny_list_within), (minutes(10), minutes(1)));
+        assert_eq!((balanced.per_minute, balanced.webhooks_within), (120, None));
+        let available = GracePolicy::available();
+        assert_eq!(available.mode(), GraceMode::Enabled);
+        assert_eq!((available.max_grace, available.slack), (minutes(120), minutes(15)));
+        assert_eq!(available.episode_budget, minutes(240));
+        let strict = GracePolicy::strict();
+        assert_eq!((strict.max_grace, strict.bridge), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(strict.mode(), GraceMode::Disabled);
+        assert_eq!(GracePolicy::disabled().mode(), GraceMode::Disabled);
     }
 
     #[test]

@@ -1,131 +1,29 @@
 //! The truth table of [`decide`], row by row.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Caller, Credential, Decision, GraceDenial, Reader, Rules, Sighting, Unavailable, Usage,
-    decide,
+    Asking, Caller, Credential, Decision, GraceDenial, Rules, Sighting, Unavailable, decide,
 };
 use clerk_resilience::health::{
-    Drain, Evidence, Forced, Health, Observation, Outages, Outcome, Report, Surface, Trouble,
-    Verdict,
+    Drain, Evidence, Forced, Health, Observation, Outcome, Report, Surface, Trouble, Verdict,
 };
 use clerk_resilience::id::{OrgId, UserId};
-use clerk_resilience::jwks::KeySet;
 use clerk_resilience::machine::{MachineToken, Question};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
+use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::snapshot::Snapshot;
-use clerk_resilience::token::{Expectations, InvalidToken, Timing, TokenKind};
-use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
-use clerk_resilience::{Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
+use clerk_resilience::token::{InvalidToken, Timing, TokenKind};
+use clerk_resilience::verify::Verified;
+use clerk_resilience::{Access, Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
 
-use crate::support::start_of_time;
-
-const LEEWAY: Duration = Duration::from_secs(5);
-const API: Asking = Asking {
-    reader: Reader::Api,
-    safe: true,
-    same_origin: false,
-    preflight: false,
-    public: false,
-    may_sign_in: true,
-    visit: false,
-    settled: false,
+use crate::scene::{
+    ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified,
+    with,
 };
-const DOCUMENT: Asking = Asking { reader: Reader::Document, visit: true, ..API };
-const ALL: [Verdict; 6] = [
-    Verdict::Unknown,
-    Verdict::Healthy,
-    Verdict::Suspect,
-    Verdict::Outage,
-    Verdict::Recovering,
-    Verdict::Isolated,
-];
-
-/// One Clerk for all rows, at a time that stands still.
-fn sim() -> &'static (SimClerk, SimSession) {
-    static SIM: OnceLock<(SimClerk, SimSession)> = OnceLock::new();
-    SIM.get_or_init(|| {
-        let sim = SimClerk::builder().clock(SimClock::starting_at(start_of_time())).build();
-        let session = sim.sign_in("user_1");
-        (sim, session)
-    })
-}
-
-/// A token made at the start of time, however long the tests before it took.
-fn token(claims: &[(&str, serde_json::Value)]) -> String {
-    let (sim, session) = sim();
-    let token = sim.token(session).issued(start_of_time());
-    claims.iter().fold(token, |token, (name, value)| token.claim(*name, value.clone())).sign()
-}
-
-fn keys() -> KeySet {
-    KeySet::parse(sim().0.jwks().to_string().as_bytes()).expect("a key set")
-}
-
-fn expectations() -> Expectations {
-    Expectations::session_tokens(sim().0.publishable_key().issuer())
-}
-
-fn verified(token: &str) -> Verified {
-    verify(token, &keys(), &expectations()).expect("a good token")
-}
-
-fn unknown() -> UnknownKey {
-    let (sim, session) = sim();
-    let token = sim.token(session).issued(start_of_time()).kid("ins_other").forged().sign();
-    match verify(&token, &keys(), &expectations()) {
-        Err(Unverified::UnknownKey(unknown)) => unknown,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The present: so many seconds after the tokens were made.
-fn at(secs: u64) -> Moment {
-    let wall = start_of_time().plus(Duration::from_secs(secs));
-    Moment { wall, mono: Duration::from_secs(1_000 + secs) }
-}
-
-fn known(verdict: Verdict, now: Moment) -> Snapshot {
-    let mut known = Snapshot::default();
-    known.keys.set = keys();
-    known.keys.confirmed = Some(start_of_time().minus(Duration::from_secs(30)));
-    known.health.verdict = verdict;
-    known.health.clock_sane = true;
-    known.renewed = (verdict != Verdict::Unknown).then_some(now);
-    let mut outages = Outages::default();
-    outages.begin(start_of_time(), now.wall);
-    known.health.outages = outages;
-    known
-}
-
-fn rules() -> Rules {
-    Rules { grace: GracePolicy::balanced(), ..Rules::default() }
-}
-
-fn ruling(credential: &Credential<'_>, asking: Asking, verdict: Verdict, now: Moment) -> Decision {
-    decide(credential, asking, &RoutePolicy::required(), &rules(), &known(verdict, now), now)
-}
-
-fn rejection(decision: &Decision) -> Rejection {
-    match decision {
-        Decision::Reject(rejection) => *rejection,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as the ledger answers")]
-fn seen() -> Option<Sighting> {
-    Some(Sighting { last_valid: start_of_time(), claims_as_of: start_of_time() })
-}
-
-fn with(token: &Verified, now: Moment, sighting: Option<Sighting>) -> Credential<'_> {
-    let usage = Usage { last_passed: Some(now.wall), in_minute: 1 };
-    Credential::Verified { token, timing: token.timing(now.wall, LEEWAY), sighting, usage }
-}
+use crate::support::start_of_time;
 
 #[test]
 fn row_1_a_preflight_passes_without_a_session_in_any_weather() {
@@ -158,6 +56,24 @@ fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session()
             let decision = ruling(&credential, public, verdict, now);
             assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
         }
+    }
+}
+
+#[test]
+fn row_2_an_optional_route_that_demands_something_is_open_to_all_but_sessions_that_lack_it() {
+    let token = verified(&token(&[]));
+    let now = at(10);
+    let demanding = RoutePolicy::optional().role("org:admin");
+    let ask = |credential: &Credential<'_>, asking| {
+        decide(credential, asking, &demanding, &rules(), &known(Verdict::Healthy, now), now)
+    };
+    let session = with(&token, now, None);
+    assert_eq!(rejection(&ask(&session, API)), Rejection::Forbidden);
+    let public = ask(&session, Asking { public: true, ..API });
+    assert!(matches!(public, Decision::PassAnonymous(Rejection::Forbidden)), "{public:?}");
+    for credential in [Credential::Absent, Credential::Invalid(InvalidToken::Signature)] {
+        let decision = ask(&credential, API);
+        assert!(matches!(decision, Decision::PassAnonymous(_)), "{decision:?}");
     }
 }
 
@@ -334,6 +250,23 @@ fn row_6_a_good_token_passes_in_any_weather() {
 }
 
 #[test]
+fn row_6_a_session_is_what_clerk_signed() {
+    let (sim, session) = sim();
+    let acme = SimOrganization::new("org_1", "acme").role("admin").permission("org:posts:read");
+    let token = sim.token(session).issued(start_of_time()).organization(acme).sign();
+    let token = verified(&token);
+    let decision = ruling(&with(&token, at(10), None), API, Verdict::Healthy, at(10));
+    let Decision::Pass(auth) = decision else { panic!("{decision:?}") };
+    assert_eq!((auth.user_id(), auth.session_id()), (&session.user, Some(&session.id)));
+    assert_eq!(auth.organization().expect("one").id.as_str(), "org_1");
+    assert!(auth.has_role("org:admin") && !auth.has_role("org:member"));
+    assert!(auth.has_permission("org:posts:read") && !auth.has_permission("org:posts:write"));
+    assert!(auth.has(&Access::role("org:admin")) && !auth.has(&Access::role("org:member")));
+    let caller = Caller::User(auth);
+    assert!(caller.user().is_some() && caller.machine().is_none());
+}
+
+#[test]
 fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
     let pending = verified(&token(&[("sts", "pending".into())]));
     let plain = verified(&token(&[]));
@@ -432,73 +365,22 @@ fn row_8_who_could_not_renew_within_the_last_ninety_seconds_comes_again_and_is_n
 }
 
 #[test]
-fn rows_7_and_9_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
-    // Ids as random as Clerk's.
-    let id = |n: u64| format!("sess_{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let tokens: Vec<Verified> =
-        (1..=100).map(|n| verified(&token(&[("sid", id(n).into())]))).collect();
-    let passing = |drain: Drain, secs| {
-        let mut known = known(Verdict::Recovering, at(secs));
-        known.health.drain = Some(drain);
-        let passes = |token: &&Verified| {
-            let credential = with(token, at(secs), seen());
-            let route = RoutePolicy::required();
-            let decision = decide(&credential, API, &route, &rules(), &known, at(secs));
-            matches!(decision, Decision::Pass(_))
-        };
-        tokens.iter().filter(passes).count()
-    };
-    let slow = Drain::between(at(20), at(20));
-    for (secs, least, most) in
-        [(80, 100, 100), (86, 65, 95), (92, 45, 75), (98, 25, 55), (104, 5, 35), (110, 0, 0)]
-    {
-        let passing = passing(slow, secs);
-        assert!((least..=most).contains(&passing), "{passing} of 100 after {secs} s");
-    }
-    let sudden = Drain::between(at(0), at(30));
-    assert_eq!((passing(sudden, 89), passing(sudden, 90)), (100, 0));
-}
-
-#[test]
-fn g5_a_bound_of_zero_gives_no_grace_in_the_first_instant_either() {
+fn rows_9_and_10_while_grace_drains_only_what_it_forbids_for_now_comes_again() {
     let token = verified(&token(&[]));
-    let now = at(60);
-    let mut known = known(Verdict::Outage, now);
-    known.health.outages = Outages::default();
-    known.health.outages.begin(now.wall, now.wall);
-    let ask = |grace| {
-        let timing = token.timing(now.wall, Duration::ZERO);
-        let (sighting, usage) = (seen(), Usage { last_passed: None, in_minute: 1 });
-        let credential = Credential::Verified { token: &token, timing, sighting, usage };
-        let rules = Rules { grace, ..Rules::default() };
-        decide(&credential, API, &RoutePolicy::required(), &rules, &known, now)
+    let now = at(80);
+    let mut known = known(Verdict::Recovering, now);
+    known.health.drain = Some(Drain::between(at(60), at(60)));
+    let ask = |sighting, grace| {
+        let rules = Rules { grace, ..rules() };
+        let (credential, asking) = (with(&token, now, sighting), Asking { safe: false, ..API });
+        rejection(&decide(&credential, asking, &RoutePolicy::required(), &rules, &known, now))
     };
-    let policy = GracePolicy::balanced;
-    assert!(matches!(ask(policy()), Decision::Pass(_)));
-    for (grace, denial) in [
-        (policy().max_grace("0"), GraceDenial::TooLate),
-        (policy().episode_budget("0"), GraceDenial::BudgetSpent),
-        (policy().day_budget("0"), GraceDenial::BudgetSpent),
-    ] {
-        let expected = Rejection::Unavailable(Unavailable::GraceDenied(denial));
-        assert_eq!(rejection(&ask(grace)), expected);
-    }
-}
-
-#[test]
-fn g6_a_token_without_a_session_is_no_evidence_for_itself() {
-    let (sim, session) = sim();
-    let nameless = sim.token(session).issued(start_of_time()).without_claim("sid").sign();
-    let grace = GracePolicy::balanced().dangerously_trust_the_token_alone();
-    let rules = Rules { grace, ..Rules::default() };
-    let ask = |text: &str| {
-        let token = verified(text);
-        let (credential, known) = (with(&token, at(80), None), known(Verdict::Outage, at(80)));
-        decide(&credential, API, &RoutePolicy::required(), &rules, &known, at(80))
-    };
-    assert!(matches!(ask(&token(&[])), Decision::Pass(_)));
-    let never = Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::NeverSeen));
-    assert_eq!(rejection(&ask(&nameless)), never);
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
+    assert_eq!(ask(seen(), GracePolicy::balanced()), uncertain, "reading would pass");
+    assert_eq!(ask(None, GracePolicy::balanced()), expired, "nothing would pass");
+    assert_eq!(ask(seen(), GracePolicy::balanced().report_only()), uncertain);
+    assert_eq!(ask(seen(), GracePolicy::disabled()), uncertain);
 }
 
 #[test]
@@ -573,20 +455,6 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
     assert!(matches!(ask(at(10).wall.minus(week)), Decision::Pass(_)));
     let decision = ask(at(9).wall.minus(week));
     assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::NoKeys));
-}
-
-#[test]
-fn keys_older_than_a_day_give_no_grace() {
-    let token = verified(&token(&[]));
-    let mut known = known(Verdict::Outage, at(80));
-    let day = Duration::from_secs(24 * 60 * 60);
-    let route = RoutePolicy::required();
-    let mut ask = |confirmed: Timestamp| {
-        known.keys.confirmed = Some(confirmed);
-        decide(&with(&token, at(80), seen()), API, &route, &rules(), &known, at(80))
-    };
-    assert!(matches!(ask(at(80).wall.minus(day)), Decision::Pass(_)));
-    assert!(matches!(ask(at(79).wall.minus(day)), Decision::Reject(_)));
 }
 
 #[test]

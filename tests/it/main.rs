@@ -7,6 +7,7 @@ mod bounds;
 mod browser;
 #[cfg(feature = "cli")]
 mod command;
+mod conditions;
 mod contract;
 mod cookies;
 mod doctor;
@@ -25,6 +26,7 @@ mod parties;
 mod reconcile;
 mod refresh;
 mod restart;
+mod scene;
 mod sign_in;
 mod sign_out;
 mod sites;
