@@ -127,6 +127,8 @@ struct Task {
     /// ahead for a moment must not end a denial, which nothing brings back.
     certain: Timestamp,
     published: Option<Moment>,
+    /// Counts publications, so that ended denials are looked for in another part each time.
+    turn: usize,
     changed: bool,
 }
 
@@ -155,6 +157,7 @@ impl Task {
             started: Some(started),
             certain: Timestamp::default(),
             published: None,
+            turn: 0,
             changed: true,
         }
     }
@@ -326,11 +329,14 @@ impl Task {
 
     fn publish(&mut self, now: Moment) {
         let (keys, health, page) = (&self.keys, self.health.report(now), &self.page);
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
         self.core.update(|present| Snapshot {
             keys: keys.clone(),
             health: health.clone(),
             page: page.clone(),
-            revocations: present.revocations.pruned(self.certain),
+            revocations: present.revocations.pruned_in_part(self.certain, turn),
+            kept: present.kept.pruned_in_part(self.certain, turn),
             feeds: present.feeds,
             started: self.started,
             renewed: Some(now),

@@ -44,9 +44,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
     let webhooks = webhooks(&mut choices);
-    let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
-    let revocations = revocations.with_all(denied.iter().flatten());
-    let initial = Snapshot {
+    let mut initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
         revocations,
@@ -54,6 +52,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
+    webhooks.as_ref().map_or(Ok(()), |webhooks| webhooks.denied(&mut initial))?;
     let (shared, signals) = Shared::new(Fixed {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),

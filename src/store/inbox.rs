@@ -35,6 +35,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] when it cannot be read.
     fn denials(&self) -> Result<Vec<Denial>, StoreError>;
 
+    /// Whether what is accepted outlives the process, however that ends. Else the denials are written
+    /// to the state directory too, if there is one. Default: no.
+    fn outlives(&self) -> bool {
+        false
+    }
+
     /// Takes an event in, whole or not at all. When this is over well the event outlives what the
     /// engine outlives. An id that is known already changes nothing.
     fn accept(&self, entry: Entry) -> Pending<Accepted>;

@@ -135,6 +135,10 @@ impl Store for SqliteStore {
         transact(&self.connection, statements::denials)
     }
 
+    fn outlives(&self) -> bool {
+        true
+    }
+
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
         self.run(move |store| statements::accept(store, &entry))
     }
