@@ -23,8 +23,10 @@ pub struct Snapshot {
     pub health: Report,
     /// What Clerk's status page said last.
     pub page: Option<Arc<StatusReport>>,
-    /// What this application has taken back.
+    /// What was taken back: by this application, and by webhooks that no store keeps for long.
     pub revocations: Revocations,
+    /// What webhooks took back, and a store keeps that outlives this process.
+    pub kept: Revocations,
     /// How well this application is told what others take back.
     pub feeds: Feeds,
     /// When the driver started; from then on the wall clock cannot lie about how late it is.
@@ -126,6 +128,12 @@ impl Snapshot {
     pub fn latest(&self, now: Moment) -> Timestamp {
         let lived = self.started.map(|started| started.wall.plus(now.since(started)));
         lived.map_or(now.wall, |lived| lived.max(now.wall))
+    }
+
+    /// True when either set of denials says so.
+    #[must_use]
+    pub fn denies(&self, says: impl Fn(&Revocations) -> bool) -> bool {
+        says(&self.revocations) || says(&self.kept)
     }
 
     /// The same, in which no key that was taken back verifies anything: no session's token, no

@@ -249,7 +249,8 @@ impl Case<'_> {
 
     /// G7; the rest of it was asked before.
     fn up_to_date(&self) -> Result<(), GraceDenial> {
-        let outdated = self.known.revocations.outdate(&bearer(self.session));
+        let bearer = bearer(self.session);
+        let outdated = self.known.denies(|set| set.outdate(&bearer));
         if outdated { Err(GraceDenial::Outdated) } else { Ok(()) }
     }
 

@@ -151,8 +151,9 @@ impl Judgement<'_> {
         if signed && !self.keys_usable() {
             return Err(Rejection::Unavailable(Unavailable::NoKeys));
         }
-        let denied = &self.known.revocations;
-        if token.revoked || denied.deny_machine(&token.id, &token.subject, token.created_at) {
+        let denied =
+            self.known.denies(|set| set.deny_machine(&token.id, &token.subject, token.created_at));
+        if token.revoked || denied {
             return Err(Rejection::Revoked);
         }
         let over = !signed && token.expires_at.is_some_and(|at| at <= self.now.wall);

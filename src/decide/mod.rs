@@ -232,10 +232,10 @@ impl Judgement<'_> {
             return Err(Rejection::Invalid(InvalidToken::UnknownKey));
         }
         let bearer = bearer(session);
-        if self.known.revocations.deny(&bearer) {
+        if self.known.denies(|set| set.deny(&bearer)) {
             return Err(Rejection::Revoked);
         }
-        if self.known.revocations.deny_membership(&bearer) {
+        if self.known.denies(|set| set.deny_membership(&bearer)) {
             return Err(Rejection::NoMember);
         }
         let auth = match timing {

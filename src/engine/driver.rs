@@ -133,6 +133,8 @@ struct Task {
     published: Option<Moment>,
     /// When the application last said that something was wrong.
     alarmed: Option<Moment>,
+    /// Counts publications, so that ended denials are looked for in another part each time.
+    turn: usize,
     changed: bool,
 }
 
@@ -163,6 +165,7 @@ impl Task {
             certain: Timestamp::default(),
             published: None,
             alarmed: None,
+            turn: 0,
             changed: true,
         }
     }
@@ -348,11 +351,14 @@ impl Task {
 
     fn publish(&mut self, now: Moment) {
         let (keys, health, page) = (&self.keys, self.health.report(now), &self.page);
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
         self.core.update(|present| Snapshot {
             keys: keys.clone(),
             health: health.clone(),
             page: page.clone(),
-            revocations: present.revocations.pruned(self.certain),
+            revocations: present.revocations.pruned_in_part(self.certain, turn),
+            kept: present.kept.pruned_in_part(self.certain, turn),
             feeds: present.feeds,
             started: self.started,
             renewed: Some(now),

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::shared::{Core, Shared};
 use crate::clock::Timestamp;
 use crate::revocation::Denial;
-use crate::snapshot::{Delivery, Feeds};
+use crate::snapshot::{Delivery, Feeds, Snapshot};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 use crate::webhook_event::{EventRules, WebhookEvent};
 use crate::webhook_signature::WebhookVerifier;
@@ -111,9 +111,13 @@ impl Webhooks {
         Self { verifier, store, hooks, rules, fresh, turn, arrived }
     }
 
-    /// What was denied before this process.
-    pub(crate) fn denied(&self) -> Result<Vec<Denial>, StoreError> {
-        self.store.denials()
+    /// What was denied before this process, in the set of a snapshot that it belongs to.
+    pub(crate) fn denied(&self, initial: &mut Snapshot) -> Result<(), StoreError> {
+        let denials = self.store.denials()?;
+        let kept = self.store.outlives();
+        let set = if kept { &mut initial.kept } else { &mut initial.revocations };
+        *set = std::mem::take(set).with_all(&denials);
+        Ok(())
     }
 
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
@@ -176,7 +180,7 @@ impl Webhooks {
         let _turn = held(&self.turn);
         let batch = std::mem::take(&mut *held(&self.fresh));
         if !batch.is_empty() {
-            shared.revoke(|set| set.clone().with_all(&batch));
+            shared.deny(&batch, self.store.outlives());
         }
     }
 
@@ -240,6 +244,7 @@ impl Shared {
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
         let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
         webhooks.publish(&entry.denials, self);
+        let denials = entry.denials.clone();
         let task = matches!(entry.rest, Rest::Hooks(_));
         let accepted = within(webhooks.store.accept(entry)).await;
         if task {
@@ -253,6 +258,9 @@ impl Shared {
             Ok(Accepted::New) => counters.webhook_accepted(),
             Err(error) => {
                 counters.webhook_not_kept();
+                if webhooks.store.outlives() && !denials.is_empty() {
+                    self.deny(&denials, false);
+                }
                 tracing::warn!(event = "clerk.webhook.not_kept", %error, "a webhook could not be kept; Clerk is told to send it again");
             }
         }

@@ -225,7 +225,7 @@ impl Reconciler {
             changes.extend(profile.map(Change::User));
             denials.extend(event.denials(now, self.rules).into_iter().flatten());
         }
-        deny(core, &denials);
+        deny(core, &denials, self.store.outlives());
         if !denials.is_empty() {
             within(self.store.deny(denials)).await?;
         }
@@ -269,13 +269,16 @@ impl Reconciler {
     }
 }
 
-fn deny(core: &Core, denials: &[Denial]) {
-    if !denials.is_empty() {
-        core.update(|known| Snapshot {
-            revocations: known.revocations.clone().with_all(denials),
-            ..known.clone()
-        });
+fn deny(core: &Core, denials: &[Denial], kept: bool) {
+    if denials.is_empty() {
+        return;
     }
+    core.update(|known| {
+        let mut known = known.clone();
+        let set = if kept { &mut known.kept } else { &mut known.revocations };
+        *set = std::mem::take(set).with_all(denials);
+        known
+    });
 }
 
 fn changed_at(user: &Value) -> Option<Timestamp> {

@@ -23,7 +23,7 @@ use crate::health::{Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
-use crate::revocation::Revocations;
+use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{Feeds, Snapshot};
 use crate::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::token::{
@@ -84,7 +84,7 @@ impl Core {
 
     /// Takes up what others have revoked.
     pub(crate) fn adopt(&self, theirs: &Revocations) {
-        if !self.load().revocations.include(theirs) {
+        if !theirs.is_empty() {
             self.update(|known| Snapshot {
                 revocations: known.revocations.joined_with(theirs),
                 ..known.clone()
@@ -346,6 +346,18 @@ impl Shared {
     /// Notes at once how well others' denials are known.
     pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
         self.core.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
+    }
+
+    /// Takes in what webhooks deny: the next request sees it. What a store keeps needs no other place.
+    pub(crate) fn deny(&self, denials: &[Denial], kept: bool) {
+        if kept {
+            self.core.update(|known| Snapshot {
+                kept: known.kept.clone().with_all(denials),
+                ..known.clone()
+            });
+        } else {
+            self.revoke(|set| set.clone().with_all(denials));
+        }
     }
 
     /// Revokes at once: the next request sees it.

@@ -78,7 +78,8 @@ impl DueOutages {
         };
         let mut more = Vec::new();
         if let Some(theirs) = theirs {
-            core.adopt(&theirs.revocations().pruned(self.certain));
+            let missing = core.load().revocations.missing(theirs.denials(), self.certain);
+            core.adopt(&missing);
             let known: HashSet<_> = self.ending.iter().chain(&self.ended).collect();
             more = theirs.to_end().filter(|id| !known.contains(id)).collect();
         }

@@ -49,9 +49,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let reconciler = reconciler(&choices, &upstream);
     let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
     let webhooks = webhooks(&mut choices);
-    let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
-    let revocations = revocations.with_all(denied.iter().flatten());
-    let initial = Snapshot {
+    let mut initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
         revocations,
@@ -59,6 +57,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
+    webhooks.as_ref().map_or(Ok(()), |webhooks| webhooks.denied(&mut initial))?;
     let (shared, signals) = Shared::new(Fixed {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),

@@ -137,6 +137,26 @@ impl Revocations {
         self
     }
 
+    /// Those of these denials that are missing here, or shorter, and have not ended before `now`.
+    pub(crate) fn missing<'a>(
+        &self,
+        others: impl IntoIterator<Item = (Kind, &'a str, Timestamp)>,
+        now: Timestamp,
+    ) -> Self {
+        let lives = |kind: Kind, at| kind.afterlife().is_none_or(|more| at >= now.minus(more));
+        let mut missing = Self::default();
+        for (kind, id, at) in others {
+            if lives(kind, at) && self.get(kind, id).is_none_or(|kept| kept < at) {
+                missing.put(kind, id, at);
+            }
+        }
+        missing
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(Marks::is_empty)
+    }
+
     /// All denials of both sets.
     #[must_use]
     pub fn joined_with(&self, other: &Self) -> Self {
@@ -158,10 +178,19 @@ impl Revocations {
     /// organisations stay.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {
+        self.without_ended(now, None)
+    }
+
+    /// The same, but of large sets only a part is looked through, another in each of 64 turns.
+    pub(crate) fn pruned_in_part(&self, now: Timestamp, turn: usize) -> Self {
+        self.without_ended(now, Some(turn))
+    }
+
+    fn without_ended(&self, now: Timestamp, turn: Option<usize>) -> Self {
         let mut rest = self.clone();
         for kind in Kind::ALL {
             if let Some(afterlife) = kind.afterlife() {
-                rest.0[kind as usize].forget(now.minus(afterlife));
+                rest.0[kind as usize].forget(now.minus(afterlife), turn);
             }
         }
         rest

@@ -41,6 +41,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Keeps denials that no webhook brought.
     fn deny(&self, denials: Vec<Denial>) -> Pending<()>;
 
+    /// Whether what is accepted outlives the process, however that ends. Else the denials are written
+    /// to the state directory too, if there is one. Default: no.
+    fn outlives(&self) -> bool {
+        false
+    }
+
     /// Takes an event in, whole or not at all. When this is over well the event outlives what the
     /// engine outlives. An id that is known already changes nothing.
     fn accept(&self, entry: Entry) -> Pending<Accepted>;

@@ -148,22 +148,24 @@ impl OutageRecord {
 
     pub(crate) fn revocations(&self) -> Revocations {
         let mut set = Revocations::default();
-        for (kind, rows) in [
+        self.denials().for_each(|(kind, id, at)| set.put(kind, id, at));
+        set
+    }
+
+    pub(crate) fn denials(&self) -> impl Iterator<Item = (Kind, &str, Timestamp)> {
+        let lists = [
             (Kind::Session, &self.revoked_sessions),
             (Kind::Token, &self.revoked_tokens),
             (Kind::User, &self.revoked_users),
             (Kind::Key, &self.distrusted_keys),
-        ] {
-            for (id, at) in rows {
-                set.put(kind, id, Timestamp::from_millis(*at));
-            }
-        }
-        for (kind, id, at) in &self.denials {
-            if let Some(kind) = Kind::parse(kind) {
-                set.put(kind, id, Timestamp::from_millis(*at));
-            }
-        }
-        set
+        ];
+        let rows = lists.into_iter().flat_map(|(kind, rows)| {
+            rows.iter().map(move |(id, at)| (kind, id.as_str(), Timestamp::from_millis(*at)))
+        });
+        let others = self.denials.iter().filter_map(|(kind, id, at)| {
+            Some((Kind::parse(kind)?, id.as_str(), Timestamp::from_millis(*at)))
+        });
+        rows.chain(others)
     }
 }
 

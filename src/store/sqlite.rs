@@ -138,6 +138,10 @@ impl Store for SqliteStore {
         transact(&self.connection, statements::denials)
     }
 
+    fn outlives(&self) -> bool {
+        true
+    }
+
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
         self.run(move |store| statements::deny(store, &denials))
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
-use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSession, SimSurface};
+use clerk_resilience::sim::{
+    SimClerk, SimClock, SimFault, SimOrganization, SimSession, SimSurface,
+};
 use clerk_resilience::{Builder, ClientUat, GracePolicy, PageText, Verdict};
 use http::StatusCode;
 use url::Url;
@@ -47,6 +49,20 @@ async fn an_expired_session_is_renewed_on_the_way_to_the_page() {
     browser.trail.clear();
     assert_eq!(browser.visit("/me").await.status, StatusCode::OK);
     assert_eq!(browser.trail, ["app /me"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_left_the_active_organisation_is_still_signed_in_and_renewed_without_it() {
+    let world = world(InstanceKind::Production, |builder| builder).await;
+    let (session, _) = expired(&world).await;
+    let organization = SimOrganization::new("org_1", "acme");
+    let ago = Duration::from_secs(70);
+    let token = world.sim.token(&session).organization(organization).ago(ago).sign();
+    world.clerk.revoke_organization("org_1");
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "user_1 fresh"));
+    assert_eq!(browser.handshakes(), 1);
 }
 
 #[tokio::test(start_paused = true)]

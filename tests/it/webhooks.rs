@@ -1,5 +1,6 @@
 //! Webhooks: who is believed, what follows at once, what hooks hear, and what a failure costs.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization};
+#[cfg(feature = "sqlite")]
+use clerk_resilience::store::SqliteStore;
 use clerk_resilience::store::{
     Accepted, DeadLetter, Entry, MemoryStore, Outcome, Pending, Store, StoreError, Task,
 };
@@ -18,6 +21,7 @@ use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
+use crate::restart::until_saved;
 use crate::support::{Answer, Log, World, anonymous};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -476,6 +480,10 @@ impl Store for Sick {
         Ok(Vec::new())
     }
 
+    fn outlives(&self) -> bool {
+        true
+    }
+
     fn accept(&self, _: Entry) -> Pending<Accepted> {
         self.ill()
     }
@@ -545,6 +553,57 @@ async fn a_store_that_fails_or_hangs_costs_requests_nothing_and_revocations_act_
         assert!(world.clerk.counts().store_failures > 0);
         assert!(world.clerk.dead_letters().await.is_err());
     }
+}
+
+/// Whether a denial is in the state directory when one that this application made later is.
+async fn is_written(world: &World, dir: &Path, body: &str, id: &str) -> bool {
+    deliver(world, "msg_1", body).await;
+    world.clerk.revoke_session("sess_own");
+    let listed = |json: &Value, id: &str| json["revoked_sessions"].to_string().contains(id);
+    until_saved(dir, |json| listed(json, "sess_own")).await;
+    let saved = std::fs::read_to_string(dir.join("outages.json")).expect("there");
+    listed(&saved.parse().expect("JSON"), id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_store_keeps_is_written_to_the_state_directory_and_outlives_the_process() {
+    for choose in [|builder| builder, |builder: Builder| builder.store(Sick { hangs: false })] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let world = with(|builder| choose(builder.state_dir(dir.path()))).await;
+        let session = world.sim.sign_in("user_1");
+        let (id, token) = (session.id.as_str(), world.sim.mint(&session));
+        assert!(is_written(&world, dir.path(), &revoked(id), id).await);
+        let World { clock, sim, .. } = world;
+        let next = World::beside(clock, sim, |builder| builder.state_dir(dir.path()));
+        let other = next.sim.mint(&next.sim.sign_in("user_2"));
+        next.pass(1).await;
+        assert_eq!(next.get(&token).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(next.get(&other).await.status, StatusCode::OK);
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn what_a_store_keeps_acts_and_is_not_written_to_the_state_directory_as_well() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(dir.path().join("inbox.db")).expect("a store");
+    let world = with(|builder| builder.state_dir(dir.path()).store(store)).await;
+    let session = world.sim.sign_in("user_1");
+    let (id, token) = (session.id.as_str(), world.sim.mint(&session));
+    assert!(!is_written(&world, dir.path(), &revoked(id), id).await);
+    assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    let own = world
+        .clerk
+        .status()
+        .revocations
+        .sessions()
+        .map(|(id, _)| id.to_owned())
+        .collect::<Vec<_>>();
+    assert_eq!(own, ["sess_own"]);
+    assert_eq!(
+        world.clerk.status().kept.sessions().next().map(|(id, _)| id.to_owned()),
+        Some(id.to_owned())
+    );
 }
 
 /// Every call of a hook, and how often it fails first.
