@@ -95,7 +95,9 @@ mod tests {
 
     fn told(words: &[(Word, u64)]) -> Hearsay {
         let mut hearsay = Hearsay::default();
-        words.iter().for_each(|(word, secs)| hearsay.note(*word, at(*secs)));
+        for (word, secs) in words {
+            hearsay.note(*word, at(*secs));
+        }
         hearsay
     }
 
