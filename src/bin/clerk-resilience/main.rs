@@ -1,4 +1,7 @@
-//! The command: `clerk-resilience doctor`.
+//! The command: `clerk-resilience doctor`, and with the feature `sqlite` `clerk-resilience reconcile`.
+
+#[cfg(feature = "sqlite")]
+mod reconcile;
 
 use std::process::ExitCode;
 
@@ -38,17 +41,43 @@ enum Command {
         #[arg(requires = "app", value_name = "PATH")]
         routes: Vec<String>,
     },
+    /// Reads users back from Clerk into an application's store, so that what webhooks missed is repaired.
+    ///
+    /// Reads the CLERK_* variables. An application that runs does this by itself, and has its file to itself:
+    /// this is for the time in which it does not. Waits while Clerk is down. Ends with 0 when all that changed is
+    /// known, 1 when something is wrong, 2 when the command itself is misspelt.
+    #[cfg(feature = "sqlite")]
+    Reconcile {
+        /// The application's SQLite file; made when it is not there.
+        #[arg(long, value_name = "FILE")]
+        sqlite: std::path::PathBuf,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Doctor { json, app, public, protected, routes } = Arguments::parse().command;
+    match Arguments::parse().command {
+        Command::Doctor { json, app, public, protected, routes } => {
+            let meant = |intent| move |path: String| (intent, path);
+            let routes: Vec<_> = (public.into_iter().map(meant(Intent::Public)))
+                .chain(protected.into_iter().map(meant(Intent::Protected)))
+                .chain(routes.into_iter().map(meant(Intent::Unsaid)))
+                .collect();
+            doctor(json, app, routes).await
+        }
+        #[cfg(feature = "sqlite")]
+        Command::Reconcile { sqlite } => match reconcile::run(&sqlite).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+async fn doctor(json: bool, app: Option<Url>, routes: Vec<(Intent, String)>) -> ExitCode {
     let mut findings = examine_vars(|name| std::env::var(name).ok()).await.findings;
-    let meant = |intent| move |path: String| (intent, path);
-    let routes: Vec<_> = (public.into_iter().map(meant(Intent::Public)))
-        .chain(protected.into_iter().map(meant(Intent::Protected)))
-        .chain(routes.into_iter().map(meant(Intent::Unsaid)))
-        .collect();
     if let (Some(app), Ok(upstream)) = (app, HttpUpstream::new()) {
         findings.extend(examine_routes(&app, &routes, &upstream).await);
     }
