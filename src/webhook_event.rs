@@ -1,5 +1,7 @@
 //! What Clerk's webhooks say, and what follows from it.
 
+mod changes;
+
 use std::time::Duration;
 
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! What becomes of webhooks: denials at once, hooks from the inbox.
+//! What becomes of webhooks: denials and profiles at once, hooks from the inbox.
 //!
 //! What a delivery denies is in the snapshot, and the delivery in the store, before it is answered. Hooks
 //! hear of it afterwards, one event at a time, from a task beside the driver.
@@ -81,6 +81,7 @@ pub(crate) struct Webhooks {
     pub(crate) verifier: WebhookVerifier,
     store: Arc<dyn Store>,
     hooks: Vec<Hook>,
+    keep_private: bool,
     /// Denials that are to be published.
     fresh: Mutex<Vec<Denial>>,
     /// Held by whoever publishes.
@@ -100,14 +101,14 @@ pub(crate) enum Delivered {
 }
 
 impl Webhooks {
-    pub(crate) fn new(verifier: WebhookVerifier, store: Arc<dyn Store>, hooks: Vec<Hook>) -> Self {
+    pub(crate) fn new(
+        verifier: WebhookVerifier,
+        store: Arc<dyn Store>,
+        hooks: Vec<Hook>,
+        keep_private: bool,
+    ) -> Self {
         let (fresh, turn, arrived) = Default::default();
-        Self { verifier, store, hooks, fresh, turn, arrived }
-    }
-
-    /// What was denied before this process.
-    pub(crate) fn denied(&self) -> Result<Vec<Denial>, StoreError> {
-        self.store.denials()
+        Self { verifier, store, hooks, keep_private, fresh, turn, arrived }
     }
 
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
@@ -136,13 +137,17 @@ impl Webhooks {
             return nonsense(why, String::new(), received);
         };
         let happened = event.happened(received);
-        match event.denials(received) {
-            Ok(denials) => {
+        let denials = match event.denials(received) {
+            Ok(denials) => denials,
+            Err(why) => return nonsense(why.to_string(), event.kind, happened),
+        };
+        match event.changes(received, self.keep_private) {
+            Ok(changes) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);
-                Entry { id, kind, happened, received, denials, changes: Vec::new(), rest }
+                Entry { id, kind, happened, received, denials, changes, rest }
             }
-            Err(why) => nonsense(why.to_string(), event.kind, happened),
+            Err(why) => Entry { denials, ..nonsense(why.to_string(), event.kind, happened) },
         }
     }
 
@@ -231,10 +236,14 @@ impl Shared {
         self.heard_webhook();
         let entry = webhooks.entry(id, body, received);
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
-        let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
+        let silent = entry.denials.is_empty() && entry.changes.is_empty();
+        let unused = entry.rest == Rest::Nothing && silent;
         webhooks.publish(&entry.denials, self);
         let task = matches!(entry.rest, Rest::Hooks(_));
+        let changes = entry.changes.clone();
+        self.people.hear(&changes);
         let accepted = within(webhooks.store.accept(entry)).await;
+        self.people.hear(&changes);
         if task {
             webhooks.arrived.notify_one();
         }
@@ -263,11 +272,11 @@ impl Shared {
     }
 }
 
-async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
+pub(super) async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
 }
 
-fn report<T>(core: &Core, result: Result<T, StoreError>) {
+pub(super) fn report<T>(core: &Core, result: Result<T, StoreError>) {
     if let Err(error) = result {
         core.counters.store_failed();
         tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");

@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
+use super::profiles::People;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
@@ -130,6 +131,7 @@ pub(crate) struct Shared {
     pub(crate) backend: Option<BackendApi>,
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) people: People,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -151,6 +153,7 @@ pub(crate) struct Fixed {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) people: People,
     pub(crate) initial: Snapshot,
 }
 
@@ -176,6 +179,7 @@ impl Shared {
             tickets,
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
+            people: fixed.people,
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,

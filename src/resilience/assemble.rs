@@ -8,7 +8,9 @@ use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Webhooks, Work};
+use crate::engine::{
+    Access, Driver, Endings, Fixed, Inherited, People, Shared, State, Webhooks, Work,
+};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
@@ -17,7 +19,7 @@ use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Keys, Snapshot};
-use crate::store::{MemoryStore, OutageRecord, StateDir};
+use crate::store::{MemoryStore, OutageRecord, StateDir, Store};
 use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
 use crate::webhook_signature::WebhookVerifier;
@@ -43,8 +45,12 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
-    let webhooks = webhooks(&mut choices);
-    let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
+    let webhooks_come = !choices.config.webhook_secrets.is_empty();
+    let default_store = || -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
+    let store = choices.store.take().or_else(|| webhooks_come.then(default_store));
+    let denied = store.as_ref().map(|store| store.denials()).transpose()?;
+    let webhooks = webhooks(&mut choices, store.clone());
+    let people = People::new(store, choices.profile_capacity, choices.keep_private);
     let revocations = revocations.with_all(denied.iter().flatten());
     let initial = Snapshot {
         keys: keys.clone(),
@@ -67,6 +73,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
+        people,
         initial,
     });
     report(&inherited, &shared);
@@ -125,12 +132,11 @@ fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
 }
 
 /// What receives webhooks, when there is a secret that signs them.
-fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
+fn webhooks(choices: &mut Builder, store: Option<Arc<dyn Store>>) -> Option<Arc<Webhooks>> {
     let secrets = std::mem::take(&mut choices.config.webhook_secrets);
     let verifier = WebhookVerifier::new(secrets).ok()?;
-    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let hooks = std::mem::take(&mut choices.hooks);
-    Some(Arc::new(Webhooks::new(verifier, store, hooks)))
+    Some(Arc::new(Webhooks::new(verifier, store?, hooks, choices.keep_private)))
 }
 
 fn visits(choices: &Builder) -> Visits {

@@ -14,7 +14,7 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
-use crate::engine::{Counts, DENIAL, Shared, Signal};
+use crate::engine::{Counts, DENIAL, Profiles, Shared, Signal};
 use crate::health::Verdict;
 use crate::health_route::{self, HealthService, Question};
 use crate::id::{KeyId, SessionId, UserId};
@@ -148,6 +148,13 @@ impl ClerkResilience {
             Some(webhooks) => webhooks.revive(id, self.gate.shared.now().wall).await,
             None => Ok(false),
         }
+    }
+
+    /// What is known of users, whether Clerk answers or not. Handlers can also take
+    /// [`UserProfile`](crate::UserProfile).
+    #[must_use]
+    pub fn profiles(&self) -> Profiles {
+        Profiles::of(&self.gate.shared)
     }
 
     /// `POST /auth/sign-out` as a plain tower service.

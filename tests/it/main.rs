@@ -22,6 +22,7 @@ mod lease;
 mod machines;
 mod outage;
 mod parties;
+mod profiles;
 mod refresh;
 mod restart;
 mod sign_in;
