@@ -21,7 +21,7 @@ use crate::webhook_event::WebhookEvent;
 use crate::webhook_signature::WebhookVerifier;
 
 /// A store that does not answer within this time has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A hook that is not over by then has failed.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
 /// A task whose worker vanished is due again after this.
@@ -272,7 +272,7 @@ impl Shared {
     }
 }
 
-pub(super) async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
+async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
 }
 

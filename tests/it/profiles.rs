@@ -38,7 +38,9 @@ struct Inner {
     reads: AtomicU32,
     hangs: AtomicBool,
     fails: AtomicBool,
-    slow: AtomicBool,
+    slow: AtomicU32,
+    at_once: AtomicU32,
+    most_at_once: AtomicU32,
     fleet: AtomicBool,
 }
 
@@ -55,9 +57,9 @@ impl Watched {
         self.0.fails.store(true, Ordering::Relaxed);
     }
 
-    /// Every read takes a second, and tells what was so at its beginning.
-    fn slow(&self) {
-        self.0.slow.store(true, Ordering::Relaxed);
+    /// Every read takes so many milliseconds, and tells what was so at its beginning.
+    fn slow(&self, millis: u32) {
+        self.0.slow.store(millis, Ordering::Relaxed);
     }
 
     fn shared(self) -> Self {
@@ -113,9 +115,14 @@ impl Store for Watched {
     fn person(&self, id: &UserId) -> Pending<Option<Person>> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
         let read = self.0.store.person(id);
-        if self.0.slow.load(Ordering::Relaxed) {
-            return Box::pin(async {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+        let slow = self.0.slow.load(Ordering::Relaxed);
+        if slow > 0 {
+            let inner = Arc::clone(&self.0);
+            let at_once = inner.at_once.fetch_add(1, Ordering::Relaxed) + 1;
+            inner.most_at_once.fetch_max(at_once, Ordering::Relaxed);
+            return Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(slow.into())).await;
+                inner.at_once.fetch_sub(1, Ordering::Relaxed);
                 read.await
             });
         }
@@ -499,9 +506,9 @@ async fn a_store_that_hangs_or_fails_leaves_what_is_in_memory_and_what_clerk_tel
         assert_eq!(name(&world, "user_1").await, called("Ada", Source::Store));
         world.sim.update_user("user_2", json!({ "first_name": "Ben" }));
         if hangs {
-            store.hang()
+            store.hang();
         } else {
-            store.fail()
+            store.fail();
         }
         world.pass(1).await;
         let begun = Instant::now();
@@ -533,7 +540,7 @@ async fn what_is_read_while_news_come_does_not_take_their_place() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone())).await;
     hear(&world, "msg_1", "user_1", "Ada").await;
-    store.slow();
+    store.slow(1_000);
     let news = async {
         world.pass(0).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -542,6 +549,26 @@ async fn what_is_read_while_news_come_does_not_take_their_place() {
     let (read, _) = tokio::join!(name(&world, "user_1"), news);
     assert_eq!(read, called("Ada", Source::Store), "it was read before");
     assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_whom_nobody_remembers_waits_for_the_store_and_is_told_in_an_outage() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone())).await;
+    for n in 0..1_000 {
+        hear(&world, &format!("msg_{n}"), &format!("user_{n}"), "Ada").await;
+    }
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    store.slow(10);
+    let all = (0..1_000).map(|n| {
+        let world = &world;
+        async move { name(world, &format!("user_{n}")).await }
+    });
+    for found in futures_util::future::join_all(all).await {
+        assert_eq!(found, called("Ada", Source::Store));
+    }
+    assert_eq!(store.0.most_at_once.load(Ordering::Relaxed), 64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -701,18 +728,13 @@ impl FromEvent for PastDue {
 #[tokio::test(start_paused = true)]
 async fn typed_hooks_hear_of_the_kinds_of_their_type_and_fail_when_it_cannot_be_read() {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (users, due) = (Arc::clone(&heard), Arc::clone(&heard));
-    let note = |list: &Arc<Mutex<Vec<String>>>, line: String| {
-        list.lock().expect("sound").push(line);
-        std::future::ready(Ok::<(), String>(()))
-    };
     let world = with(|builder| {
         builder
-            .on(move |told: UserChanged| {
+            .on(noting(&heard, |told: UserChanged| {
                 let name = told.profile.first_name.unwrap_or_default();
-                note(&users, format!("{} {name} {}", told.message, told.created))
-            })
-            .on(move |PastDue(id): PastDue| note(&due, id))
+                format!("{} {name} {}", told.message, told.created)
+            }))
+            .on(noting(&heard, |PastDue(id): PastDue| id))
     })
     .await;
     let created = r#"{"type":"user.created","data":{"id":"user_1","first_name":"Ada","private_metadata":{"a":1}}}"#;
@@ -730,20 +752,22 @@ async fn typed_hooks_hear_of_the_kinds_of_their_type_and_fail_when_it_cannot_be_
     assert_eq!(world.clerk.counts().hook_failures, 1);
 }
 
+/// A hook that notes what it heard.
+fn noting<T: 'static>(
+    heard: &Arc<Mutex<Vec<String>>>,
+    line: fn(T) -> String,
+) -> impl Fn(T) -> std::future::Ready<Result<(), String>> + Send + Sync + 'static {
+    let heard = Arc::clone(heard);
+    move |told| {
+        heard.lock().expect("sound").push(line(told));
+        std::future::ready(Ok(()))
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_typed_event_reads_the_samples_of_its_kinds() {
     use clerk_resilience::{MembershipChanged, MembershipEnded, SessionOver, UserDeleted};
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    fn noting<T: 'static>(
-        heard: &Arc<Mutex<Vec<String>>>,
-        line: fn(T) -> String,
-    ) -> impl Fn(T) -> std::future::Ready<Result<(), String>> + Send + Sync + 'static {
-        let heard = Arc::clone(heard);
-        move |told| {
-            heard.lock().expect("sound").push(line(told));
-            std::future::ready(Ok(()))
-        }
-    }
     let world = with(|builder| {
         builder
             .on(noting(&heard, |told: UserDeleted| told.user.to_string()))

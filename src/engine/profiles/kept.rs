@@ -4,26 +4,30 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
-use crate::engine::inbox::{report, within};
+use crate::engine::inbox::{PATIENCE, report};
 use crate::engine::shared::Core;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
-use crate::store::{Store, StoreError};
+use crate::store::{Pending, Store, StoreError};
 
 /// A store that failed is left alone for so long.
 const REST: Duration = Duration::from_secs(5);
+/// So much is asked of it at once; others wait, so that a crowd does not look like a failure.
+const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Kept {
     store: Option<Arc<dyn Store>>,
     rests_until: Mutex<Option<Instant>>,
+    places: Semaphore,
 }
 
 impl Kept {
     pub(super) fn new(store: Option<Arc<dyn Store>>) -> Self {
-        Self { store, rests_until: Mutex::default() }
+        Self { store, rests_until: Mutex::default(), places: Semaphore::new(AT_ONCE) }
     }
 
     /// Who others may have changed, without this process being told.
@@ -36,15 +40,13 @@ impl Kept {
         if self.rests() {
             return Err(());
         }
-        let read = within(store.person(id)).await;
-        self.note(read, core)
+        self.within(|| store.person(id), core).await
     }
 
     /// What cannot be written now is told again: by a webhook, or by Clerk when it is asked.
     pub(super) async fn write(&self, changes: Vec<Change>, core: &Core) {
         let Some(store) = self.store.as_ref().filter(|_| !self.rests()) else { return };
-        let written = within(store.merge(changes)).await;
-        let _noted = self.note(written, core);
+        let _written = self.within(|| store.merge(changes), core).await;
     }
 
     fn rests(&self) -> bool {
@@ -52,11 +54,22 @@ impl Kept {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn note<T>(&self, result: Result<T, StoreError>, core: &Core) -> Result<T, ()> {
-        result.map_err(|error| {
+    /// A store that says that it is busy is not ill; one that is silent is.
+    async fn within<T>(&self, work: impl FnOnce() -> Pending<T>, core: &Core) -> Result<T, ()> {
+        let turn = async {
+            let _place = self.places.acquire().await;
+            work().await
+        };
+        let (ill, error) = match timeout(PATIENCE, turn).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => (!matches!(error, StoreError::Busy), error),
+            Err(_) => (true, StoreError::Busy),
+        };
+        if ill {
             let until = Instant::now() + REST;
             *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-            report::<()>(core, Err(error));
-        })
+        }
+        report::<()>(core, Err(error));
+        Err(())
     }
 }
