@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{Answer, World, anonymous, bearer};
-use crate::webhooks::{SECRET, at, data, deliver, parsed, post, with};
+use crate::webhooks::{SECRET, data, deliver, parsed, post, with};
 
 /// A store that counts who is asked for, and fails or hangs on demand.
 #[derive(Clone, Debug, Default)]
@@ -258,7 +258,7 @@ async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
 
 #[tokio::test(start_paused = true)]
 async fn memberships_come_change_and_go_as_the_samples_say() {
-    let world = Samples::world();
+    let world = Samples::world(&SimClerk::in_memory());
     world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
     let roles = async || -> Vec<(String, Vec<String>, Option<String>)> {
         let known = known(&world.0, BEN).await.expect("told").expect("known");
@@ -284,9 +284,10 @@ async fn memberships_come_change_and_go_as_the_samples_say() {
 struct Samples(World);
 
 impl Samples {
-    fn world() -> Self {
-        let world = at(1_791_000_100, SECRET);
-        Self(world)
+    fn world(sim: &SimClerk) -> Self {
+        let clock = SimClock::starting_at(Timestamp::from_secs(1_791_000_100));
+        let secret = WebhookSecret::parse(SECRET).expect("a secret");
+        Self(World::beside(clock, sim.clone(), |builder| builder.webhook_secret(secret)))
     }
 
     async fn told(&self, delivery: &str, bodies: &[String]) {
@@ -299,7 +300,7 @@ impl Samples {
 
 #[tokio::test(start_paused = true)]
 async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_the_end() {
-    let files = samples();
+    let (files, sim) = (samples(), SimClerk::in_memory());
     for seed in 0..12 {
         let dice = &mut fastrand::Rng::with_seed(seed);
         let deleted = seed % 2 == 1;
@@ -308,7 +309,7 @@ async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_th
             .filter(|(file, ..)| deleted || !file.starts_with("user.deleted"))
             .map(|(file, ..)| data(&format!("webhook-samples/{file}")))
             .collect();
-        let world = Samples::world();
+        let world = Samples::world(&sim);
         bodies.push(updated(BEN, "Ben", Timestamp::from_secs(1_791_000_000)));
         for round in 0..2 {
             dice.shuffle(&mut bodies);
@@ -329,7 +330,7 @@ async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_th
 
 #[tokio::test(start_paused = true)]
 async fn who_is_in_memory_hears_events_in_any_order_like_the_store() {
-    let world = Samples::world();
+    let world = Samples::world(&SimClerk::in_memory());
     world.told("first", &[updated(ADA, "Ada", Timestamp::from_secs(1_790_000_000))]).await;
     assert_eq!(name(&world.0, ADA).await, called("Ada", Source::Store));
     world.told("new", &[data("webhook-samples/user.updated.json")]).await;

@@ -35,7 +35,7 @@ pub(crate) async fn with(choose: impl FnOnce(Builder) -> Builder) -> World {
 }
 
 /// A world that knows nothing yet, at another time.
-pub(crate) fn at(now: i64, text: &str) -> World {
+fn at(now: i64, text: &str) -> World {
     let clock = SimClock::starting_at(Timestamp::from_secs(now));
     let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
     World::beside(clock, sim, |builder| builder.webhook_secret(secret(text)))
