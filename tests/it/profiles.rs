@@ -39,6 +39,7 @@ struct Inner {
     hangs: AtomicBool,
     fails: AtomicBool,
     slow: AtomicU32,
+    slow_to_accept: AtomicU32,
     at_once: AtomicU32,
     most_at_once: AtomicU32,
     fleet: AtomicBool,
@@ -60,6 +61,10 @@ impl Watched {
     /// Every read takes so many milliseconds, and tells what was so at its beginning.
     fn slow(&self, millis: u32) {
         self.0.slow.store(millis, Ordering::Relaxed);
+    }
+
+    fn heal(&self) {
+        self.0.fails.store(false, Ordering::Relaxed);
     }
 
     fn shared(self) -> Self {
@@ -89,7 +94,11 @@ impl Store for Watched {
 
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
         let inner = Arc::clone(&self.0);
-        self.well(Box::pin(async move { inner.store.accept(entry).await }))
+        self.well(Box::pin(async move {
+            let slow = inner.slow_to_accept.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(slow.into())).await;
+            inner.store.accept(entry).await
+        }))
     }
 
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
@@ -494,7 +503,17 @@ async fn a_backend_api_that_fails_or_talks_nonsense_tells_nothing() {
         world.sim.break_with(SimSurface::BackendApi, fault.clone());
         let begun = Instant::now();
         assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
-        assert!(begun.elapsed() < Duration::from_secs(3), "{fault:?}");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(3), "{fault:?}");
+        assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
+        assert_eq!(
+            (begun.elapsed(), asked(&world)),
+            (took, 1),
+            "for a moment it is not asked again"
+        );
+        world.sim.heal_all();
+        world.pass(1).await;
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Clerk), "{fault:?}");
     }
 }
 
@@ -550,6 +569,38 @@ async fn what_is_read_while_news_come_does_not_take_their_place() {
     let (read, _) = tokio::join!(name(&world, "user_1"), news);
     assert_eq!(read, called("Ada", Source::Store), "it was read before");
     assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_before_news_are_in_the_store_hears_them_too() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone())).await;
+    hear(&world, "msg_1", "user_1", "Ada").await;
+    world.pass(1).await;
+    store.0.slow_to_accept.store(1_000, Ordering::Relaxed);
+    let read = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        name(&world, "user_1").await
+    };
+    let (_, read) = tokio::join!(hear(&world, "msg_2", "user_1", "Adaeze"), read);
+    assert_eq!(read, called("Ada", Source::Store), "the store did not know yet");
+    assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clerk_tells_while_the_store_fails_does_not_hide_what_the_store_knows() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone())).await;
+    hear(&world, "msg_1", BEN, "Ben").await;
+    deliver(&world, "msg_2", &data("webhook-samples/organizationMembership.created.json")).await;
+    world.sim.update_user(BEN, json!({ "first_name": "Ben" }));
+    store.fail();
+    let told = known(&world, BEN).await.expect("told").expect("known");
+    assert_eq!((told.source, told.memberships.len()), (Source::Clerk, 0));
+    store.heal();
+    world.pass(5).await;
+    let told = known(&world, BEN).await.expect("told").expect("known");
+    assert_eq!((told.source, told.memberships.len()), (Source::Store, 1));
 }
 
 #[tokio::test(start_paused = true)]
