@@ -463,6 +463,8 @@ async fn nothing_but_an_id_ever_becomes_part_of_an_address() {
     }
     assert_eq!(asked(&world), 0);
     assert_eq!(known(&world, "count").await, Err(ProfileUntold::Unanswered), "that is no user");
+    world.sim.update_user("user_1", json!({ "id": "user_2" }));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "that is another");
 }
 
 #[tokio::test(start_paused = true)]
