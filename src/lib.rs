@@ -45,12 +45,15 @@ pub mod webhook_signature;
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
-pub use crate::engine::{Counts, Driver, Event, Progress};
+pub use crate::engine::{
+    Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
+    Profiles, Progress, SessionOver, Source, UserChanged, UserDeleted,
+};
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,
 };
-pub use crate::extract::{AuthRejection, FreshAuth};
+pub use crate::extract::{AuthRejection, FreshAuth, UserProfile};
 pub use crate::health::{CallOutcome, Surface, Verdict};
 pub use crate::health_route::HealthService;
 pub use crate::middleware::{Authenticate, Lease, PublicPathError, PublicPaths, ResponseFuture};

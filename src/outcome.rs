@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::decide::{Auth, Caller, Rejection};
+use crate::engine::Shared;
 use crate::respond::Answers;
 use crate::token::InvalidToken;
 
@@ -15,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) otherwise: Rejection,
     /// How a rejection is to look.
     pub(crate) answers: Arc<Answers>,
+    /// Where handlers may ask further.
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Outcome {

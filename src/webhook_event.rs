@@ -1,5 +1,6 @@
 //! What Clerk's webhooks say, and what follows from it.
 
+mod changes;
 mod effects;
 
 use std::time::Duration;

@@ -35,6 +35,8 @@ pub enum Rejection {
     FreshRequired,
     /// The visitor came back from Clerk again and again without a session.
     Stuck(Snag),
+    /// The handler wants to know who the user is, and that cannot be told now.
+    ProfileUnavailable,
     /// The route is not behind the layer: a fault of the application.
     LayerMissing,
 }
@@ -89,7 +91,9 @@ impl Rejection {
             | Self::Stuck(_) => StatusCode::UNAUTHORIZED,
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
             Self::Forbidden | Self::Reverify(_) => StatusCode::FORBIDDEN,
-            Self::Unavailable(_) | Self::FreshRequired => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::FreshRequired | Self::ProfileUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::LayerMissing => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -105,6 +109,7 @@ impl Rejection {
             Self::Reverify(_) => "reverification_required",
             Self::Unavailable(_) => "authentication_unavailable",
             Self::FreshRequired => "step_up_unavailable",
+            Self::ProfileUnavailable => "profile_unavailable",
             Self::LayerMissing => "authentication_layer_missing",
         }
     }
@@ -133,6 +138,7 @@ impl Rejection {
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",
             Self::Stuck(Snag::Party) => "handshake-loop-party",
             Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
+            Self::ProfileUnavailable => "profile-unavailable",
             Self::LayerMissing => "layer-missing",
         }
     }
@@ -157,6 +163,9 @@ impl Rejection {
             Self::FreshRequired => {
                 "This needs a freshly renewed session, which is currently unavailable. You are not signed out; try again shortly."
             }
+            Self::ProfileUnavailable => {
+                "Who you are cannot be looked up at the moment. You are not signed out; try again shortly."
+            }
             Self::Stuck(Snag::Clock) => {
                 "The clock of this server does not agree with that of the sign-in service, so every new session looks expired or not yet valid. Whoever runs this site has to set the clock right."
             }
@@ -179,7 +188,7 @@ impl Rejection {
     #[must_use]
     pub const fn retry_after(self) -> Option<(u32, u32)> {
         match self {
-            Self::Unavailable(Unavailable::Uncertain) => Some((5, 8)),
+            Self::Unavailable(Unavailable::Uncertain) | Self::ProfileUnavailable => Some((5, 8)),
             Self::Unavailable(_) | Self::FreshRequired => Some((10, 30)),
             _ => None,
         }

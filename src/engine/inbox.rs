@@ -1,4 +1,4 @@
-//! What becomes of webhooks: denials at once, hooks from the inbox.
+//! What becomes of webhooks: denials and profiles at once, hooks from the inbox.
 //!
 //! What a delivery denies is in the snapshot, and the delivery in the store, before it is answered. Hooks
 //! hear of it afterwards, one event at a time, from a task beside the driver.
@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use super::shared::{Core, Shared};
 use crate::clock::Timestamp;
 use crate::revocation::Denial;
-use crate::snapshot::{Delivery, Feeds, Snapshot};
+use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 use crate::webhook_event::{EventRules, WebhookEvent};
 use crate::webhook_signature::WebhookVerifier;
 
 /// A store that does not answer within this time has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A hook that is not over by then has failed.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
 /// A task whose worker vanished is due again after this.
@@ -82,6 +82,7 @@ pub(crate) struct Webhooks {
     store: Arc<dyn Store>,
     hooks: Vec<Hook>,
     rules: EventRules,
+    keep_private: bool,
     /// Denials that are to be published.
     fresh: Mutex<Vec<Denial>>,
     /// Held by whoever publishes.
@@ -106,18 +107,10 @@ impl Webhooks {
         store: Arc<dyn Store>,
         hooks: Vec<Hook>,
         rules: EventRules,
+        keep_private: bool,
     ) -> Self {
         let (fresh, turn, arrived) = Default::default();
-        Self { verifier, store, hooks, rules, fresh, turn, arrived }
-    }
-
-    /// What was denied before this process, in the set of a snapshot that it belongs to.
-    pub(crate) fn denied(&self, initial: &mut Snapshot) -> Result<(), StoreError> {
-        let denials = self.store.denials()?;
-        let kept = self.store.outlives();
-        let set = if kept { &mut initial.kept } else { &mut initial.revocations };
-        *set = std::mem::take(set).with_all(&denials);
-        Ok(())
+        Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived }
     }
 
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
@@ -146,13 +139,17 @@ impl Webhooks {
             return nonsense(why, String::new(), received);
         };
         let happened = event.happened(received);
-        match event.denials(received, self.rules) {
-            Ok(denials) => {
+        let denials = match event.denials(received, self.rules) {
+            Ok(denials) => denials,
+            Err(why) => return nonsense(why.to_string(), event.kind, happened),
+        };
+        match event.changes(received, self.keep_private) {
+            Ok(changes) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);
-                Entry { id, kind, happened, received, denials, changes: Vec::new(), rest }
+                Entry { id, kind, happened, received, denials, changes, rest }
             }
-            Err(why) => nonsense(why.to_string(), event.kind, happened),
+            Err(why) => Entry { denials, ..nonsense(why.to_string(), event.kind, happened) },
         }
     }
 
@@ -242,11 +239,15 @@ impl Shared {
         let delivery = Delivery { at: received, lag: received.since(entry.happened) };
         self.feed(|feeds| Feeds { webhook: Some(received), delivery: Some(delivery), ..feeds });
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
-        let unused = entry.rest == Rest::Nothing && entry.denials.is_empty();
+        let silent = entry.denials.is_empty() && entry.changes.is_empty();
+        let unused = entry.rest == Rest::Nothing && silent;
         webhooks.publish(&entry.denials, self);
         let denials = entry.denials.clone();
         let task = matches!(entry.rest, Rest::Hooks(_));
+        let changes = entry.changes.clone();
+        self.people.hear(&changes);
         let accepted = within(webhooks.store.accept(entry)).await;
+        self.people.hear(&changes);
         if task {
             webhooks.arrived.notify_one();
         }
@@ -282,7 +283,7 @@ async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
 }
 
-fn report<T>(core: &Core, result: Result<T, StoreError>) {
+pub(super) fn report<T>(core: &Core, result: Result<T, StoreError>) {
     if let Err(error) = result {
         core.counters.store_failed();
         tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");

@@ -22,17 +22,23 @@ mod inbox;
 mod ledger;
 mod machines;
 mod pace;
+mod profiles;
 mod reconcile;
 mod schedule;
 mod shared;
 mod state;
 mod tickets;
+mod typed;
 mod verified;
 
 pub use counters::Counts;
 pub use driver::Driver;
 pub use inbox::Event;
+pub use profiles::{KnownUser, ProfileUntold, Profiles, Source};
 pub use reconcile::Progress;
+pub use typed::{
+    FromEvent, MembershipChanged, MembershipEnded, SessionOver, UserChanged, UserDeleted,
+};
 
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
@@ -40,7 +46,8 @@ pub(crate) use endings::Endings;
 pub(crate) use feed_watch::FeedWatch;
 pub(crate) use inbox::{Delivered, Hook, Webhooks};
 pub(crate) use ledger::SessionDigest;
-pub(crate) use reconcile::Reconciler;
+pub(crate) use profiles::People;
+pub(crate) use reconcile::{Reading, Reconciler};
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};
 pub(crate) use verified::Known;

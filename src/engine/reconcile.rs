@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::backend::Access;
+use super::profiles::People;
 use super::shared::Core;
 use crate::clock::Timestamp;
 use crate::health::Verdict;
@@ -62,37 +63,35 @@ pub struct Progress {
     pub ended: u64,
 }
 
+/// What reading users back takes.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) access: Access,
+    pub(crate) kind: InstanceKind,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) people: Arc<People>,
+    pub(crate) rules: EventRules,
+    pub(crate) keep_private: bool,
+    /// It need not be wished for.
+    pub(crate) by_itself: bool,
+}
+
 /// What reads users back.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    access: Access,
-    store: Arc<dyn Store>,
-    rules: EventRules,
-    by_itself: bool,
-    pace: Duration,
+    with: Reading,
     wished: Notify,
     progress: watch::Sender<Progress>,
 }
 
 impl Reconciler {
-    pub(crate) fn new(
-        access: Access,
-        kind: InstanceKind,
-        store: Arc<dyn Store>,
-        rules: EventRules,
-        by_itself: bool,
-    ) -> Self {
-        let pace = match kind {
-            InstanceKind::Production => PACE,
-            InstanceKind::Development => PACE_IN_DEVELOPMENT,
-        };
-        let (wished, progress) = (Notify::new(), watch::Sender::default());
-        Self { access, store, rules, by_itself, pace, wished, progress }
+    pub(crate) fn new(with: Reading) -> Self {
+        Self { with, wished: Notify::new(), progress: watch::Sender::default() }
     }
 
     /// Where an earlier process came to.
     pub(crate) fn course(&self) -> Result<Course, StoreError> {
-        let records = self.store.records()?;
+        let records = self.with.store.records()?;
         let record = records.iter().find(|(name, _)| name == RECORD);
         let course = record.and_then(|(_, text)| serde_json::from_slice(text).ok());
         Ok(course.unwrap_or_default())
@@ -107,7 +106,7 @@ impl Reconciler {
     /// For good. The course is where an earlier process came to.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>, mut course: Course) {
         let mut verdicts = core.verdicts.subscribe();
-        if self.by_itself {
+        if self.with.by_itself {
             self.walk_for_all(&mut course, &core, &mut verdicts).await;
         }
         loop {
@@ -123,7 +122,7 @@ impl Reconciler {
     /// Clerk was down, and will be well again; or an hour is over.
     async fn occasion(&self, mut verdicts: watch::Receiver<Verdict>) {
         let down = |verdict: &Verdict| matches!(verdict, Verdict::Outage | Verdict::Isolated);
-        if !self.by_itself {
+        if !self.with.by_itself {
             std::future::pending::<()>().await;
         }
         let outage = async {
@@ -140,7 +139,7 @@ impl Reconciler {
         core: &Core,
         verdicts: &mut watch::Receiver<Verdict>,
     ) {
-        let mine = match self.store.fleet() {
+        let mine = match self.with.store.fleet() {
             Some(fleet) => within(fleet.first(RECORD, TURN)).await.unwrap_or(false),
             None => true,
         };
@@ -167,7 +166,7 @@ impl Reconciler {
                 Ok(true) => return self.over(course, core),
                 Ok(false) => {
                     wait = RETRY_FIRST;
-                    tokio::time::sleep(self.pace).await;
+                    tokio::time::sleep(self.pace()).await;
                     continue;
                 }
                 Err(trouble) => trouble,
@@ -197,14 +196,14 @@ impl Reconciler {
         }
         core.counters.asked_backend();
         let query = format!("order_by=-updated_at&limit={PAGE}&offset={offset}");
-        let reply = self.access.upstream.call(self.question("users", Some(&query))).await?;
+        let reply = self.with.access.upstream.call(self.question("users", Some(&query))).await?;
         let users = users(&reply)?;
         let changed: Vec<_> = users.iter().filter_map(changed_at).collect();
         let count = u64::try_from(users.len()).unwrap_or(PAGE);
         let over = next.read(&changed);
         self.take_in(users, core).await?;
         let record = serde_json::to_vec(&next).unwrap_or_default();
-        within(self.store.keep(RECORD, record)).await?;
+        within(self.with.store.keep(RECORD, record)).await?;
         *course = next;
         self.progress.send_modify(|now| {
             now.users += count;
@@ -221,31 +220,41 @@ impl Reconciler {
         for user in users {
             let event = WebhookEvent::about("user.updated", user);
             // A user without an id is nobody.
-            let profile = Profile::of(&event.data, false).ok().map(Box::new);
-            changes.extend(profile.map(Change::User));
-            denials.extend(event.denials(now, self.rules).into_iter().flatten());
+            let profile = Profile::of(&event.data, self.with.keep_private).ok();
+            changes.extend(profile.map(|profile| Change::User(Box::new(profile.heard(now)))));
+            denials.extend(event.denials(now, self.with.rules).into_iter().flatten());
         }
-        deny(core, &denials, self.store.outlives());
+        deny(core, &denials, self.with.store.outlives());
         if !denials.is_empty() {
-            within(self.store.deny(denials)).await?;
+            within(self.with.store.deny(denials)).await?;
         }
-        within(self.store.merge(changes)).await?;
+        self.with.people.hear(&changes);
+        within(self.with.store.merge(changes.clone())).await?;
+        self.with.people.hear(&changes);
         Ok(())
+    }
+
+    fn pace(&self) -> Duration {
+        match self.with.kind {
+            InstanceKind::Production => PACE,
+            InstanceKind::Development => PACE_IN_DEVELOPMENT,
+        }
     }
 
     /// For those who watch; nothing depends on it.
     async fn total(&self) -> Option<u64> {
-        let reply = self.access.upstream.call(self.question("users/count", None)).await.ok()?;
+        let reply =
+            self.with.access.upstream.call(self.question("users/count", None)).await.ok()?;
         let count: Value = serde_json::from_slice(&reply.body).ok()?;
         count["total_count"].as_u64()
     }
 
     fn question(&self, path: &str, query: Option<&str>) -> Call {
-        let mut url = self.access.address.clone();
-        let base = self.access.address.path().trim_end_matches('/');
+        let mut url = self.with.access.address.clone();
+        let base = self.with.access.address.path().trim_end_matches('/');
         url.set_path(&format!("{base}/v1/{path}"));
         url.set_query(query);
-        let call = Call::get(url).bearer(self.access.secret.expose()).deadline(DEADLINE);
+        let call = Call::get(url).bearer(self.with.access.secret.expose()).deadline(DEADLINE);
         Call { max_bytes: MAX_BYTES, ..call }
     }
 

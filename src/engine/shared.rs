@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
+use super::profiles::People;
 use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
@@ -136,6 +137,7 @@ pub(crate) struct Shared {
     pub(crate) backend: Option<BackendApi>,
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) people: Arc<People>,
     /// When there is a store to keep users in, and a secret key to ask for them with.
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     names: CookieNames,
@@ -159,6 +161,7 @@ pub(crate) struct Fixed {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) people: Arc<People>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) initial: Snapshot,
 }
@@ -186,6 +189,7 @@ impl Shared {
             tickets,
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
+            people: fixed.people,
             reconciler: fixed.reconciler,
             names: fixed.names,
             key: fixed.key,

@@ -2,6 +2,7 @@
 
 mod caller;
 pub mod guard;
+mod profile;
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use self::guard::Demand as _;
+pub use self::profile::UserProfile;
 use crate::decide::{Auth, Rejection};
 use crate::outcome::Outcome;
 use crate::respond::{Answers, Shape};

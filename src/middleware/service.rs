@@ -185,7 +185,12 @@ impl Gate {
     }
 
     fn open(&self, caller: Option<Caller>, otherwise: Rejection) -> Passage {
-        Passage::Open(Outcome { caller, otherwise, answers: Arc::clone(&self.answers) })
+        Passage::Open(Outcome {
+            caller,
+            otherwise,
+            answers: Arc::clone(&self.answers),
+            shared: Arc::clone(&self.shared),
+        })
     }
 
     /// A token within its time is judged by itself: what matters to grace and to those without a

@@ -3,11 +3,16 @@
 //! What is missing, null, of another type or new is no reason to fail: the documents change, and what
 //! they say of everything else is as good as before.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Membership, Profile};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, UserId};
+
+/// By so much Clerk's clock may be ahead of ours.
+const AHEAD: Duration = Duration::from_secs(300);
 
 impl Profile {
     /// Reads the JSON of a user. The primary addresses are those that the user's `primary_…_id` names;
@@ -66,6 +71,25 @@ impl Membership {
     }
 }
 
+impl Profile {
+    /// Says when this was heard. Nobody can have changed later than a clock may be ahead: 300 s from then.
+    #[must_use]
+    pub fn heard(mut self, at: Timestamp) -> Self {
+        self.updated_at = self.updated_at.min(at.plus(AHEAD));
+        self.heard_at = Some(at);
+        self
+    }
+}
+
+impl Membership {
+    /// Says when this was heard: it cannot have changed later than 300 s from then.
+    #[must_use]
+    pub fn heard(mut self, at: Timestamp) -> Self {
+        self.updated_at = self.updated_at.min(at.plus(AHEAD));
+        self
+    }
+}
+
 /// The address of the given list that the user calls primary.
 fn primary(user: &Value, named: &str, list: &str, address: &str) -> Option<String> {
     let id = text(user, named)?;
@@ -91,7 +115,7 @@ fn time(object: &Value, name: &str) -> Option<Timestamp> {
 /// A document that does not say what it describes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("its {0} is missing or no such value")]
-pub struct Undescribed(&'static str);
+pub struct Undescribed(pub(crate) &'static str);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Driver, Endings, FeedWatch, Fixed, Inherited, Reconciler, Shared, State, Webhooks, Work,
+    Access, Driver, Endings, FeedWatch, Fixed, Inherited, People, Reading, Reconciler, Shared,
+    State, Webhooks, Work,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -20,7 +21,7 @@ use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
 use crate::snapshot::{Feeds, Keys, Snapshot};
-use crate::store::{MemoryStore, OutageRecord, StateDir};
+use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
 use crate::webhook_signature::WebhookVerifier;
@@ -46,9 +47,11 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
-    let reconciler = reconciler(&choices, &upstream);
-    let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
-    let webhooks = webhooks(&mut choices);
+    let chosen = choices.store.clone();
+    let webhooks_come = !choices.config.webhook_secrets.is_empty();
+    let default_store = || -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
+    let store = choices.store.take().or_else(|| webhooks_come.then(default_store));
+    let webhooks = webhooks(&mut choices, store.clone());
     let mut initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
@@ -57,7 +60,10 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
-    webhooks.as_ref().map_or(Ok(()), |webhooks| webhooks.denied(&mut initial))?;
+    store.as_deref().map_or(Ok(()), |store| denied(store, &mut initial))?;
+    let people = Arc::new(People::new(store, choices.profile_capacity, choices.keep_private));
+    let reconciler = chosen.and_then(|store| reconciler(&choices, &upstream, store, &people));
+    let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
     let (shared, signals) = Shared::new(Fixed {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),
@@ -71,6 +77,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
+        people,
         reconciler: reconciler.clone(),
         initial,
     });
@@ -140,20 +147,38 @@ fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
 }
 
 /// What receives webhooks, when there is a secret that signs them.
-fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
+fn webhooks(choices: &mut Builder, store: Option<Arc<dyn Store>>) -> Option<Arc<Webhooks>> {
     let secrets = std::mem::take(&mut choices.config.webhook_secrets);
     let verifier = WebhookVerifier::new(secrets).ok()?;
-    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let hooks = std::mem::take(&mut choices.hooks);
-    Some(Arc::new(Webhooks::new(verifier, store, hooks, choices.event_rules)))
+    let (rules, private) = (choices.event_rules, choices.keep_private);
+    Some(Arc::new(Webhooks::new(verifier, store?, hooks, rules, private)))
+}
+
+/// What was denied before this process, in the set of a snapshot that it belongs to.
+fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
+    let denials = store.denials()?;
+    let set = if store.outlives() { &mut initial.kept } else { &mut initial.revocations };
+    *set = std::mem::take(set).with_all(&denials);
+    Ok(())
 }
 
 /// What reads users back from Clerk, when there is a store to keep them in and a key to ask with.
-fn reconciler(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Arc<Reconciler>> {
-    let (store, access) = (choices.store.clone()?, access(choices, upstream)?);
-    let kind = choices.config.publishable_key.kind();
-    let by_itself = !choices.reconcile_on_demand;
-    Some(Arc::new(Reconciler::new(access, kind, store, choices.event_rules, by_itself)))
+fn reconciler(
+    choices: &Builder,
+    upstream: &Arc<dyn Upstream>,
+    store: Arc<dyn Store>,
+    people: &Arc<People>,
+) -> Option<Arc<Reconciler>> {
+    Some(Arc::new(Reconciler::new(Reading {
+        access: access(choices, upstream)?,
+        kind: choices.config.publishable_key.kind(),
+        store,
+        people: Arc::clone(people),
+        rules: choices.event_rules,
+        keep_private: choices.keep_private,
+        by_itself: !choices.reconcile_on_demand,
+    })))
 }
 
 fn visits(choices: &Builder) -> Visits {

@@ -12,7 +12,7 @@ use crate::audit::{GraceEvent, Recorder};
 use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::engine::{Driver, Event, Hook};
+use crate::engine::{Driver, Event, FromEvent, Hook};
 use crate::health_route::{Readers, Showing};
 use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
@@ -56,6 +56,8 @@ pub struct Builder {
     pub(super) hooks: Vec<Hook>,
     pub(super) reconcile_on_demand: bool,
     pub(super) event_rules: EventRules,
+    pub(super) profile_capacity: usize,
+    pub(super) keep_private: bool,
 }
 
 impl Builder {
@@ -84,6 +86,8 @@ impl Builder {
             hooks: Vec::new(),
             reconcile_on_demand: false,
             event_rules: EventRules::default(),
+            profile_capacity: 10_000,
+            keep_private: false,
         }
     }
 
@@ -259,8 +263,9 @@ impl Builder {
         self
     }
 
-    /// Where webhooks are kept. Default: a [`MemoryStore`](crate::store::MemoryStore), whose events do not
-    /// outlive the process. Takes a [signing secret](ClerkConfig::webhook_secret).
+    /// Where webhooks and [profiles](ClerkResilience::profiles) are kept. Default: a
+    /// [`MemoryStore`](crate::store::MemoryStore) for webhooks, whose events do not outlive the process, and none
+    /// where no webhooks are received.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -279,6 +284,20 @@ impl Builder {
     /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret).
     pub fn revoke_on_password_change(mut self, revoke: bool) -> Self {
         self.event_rules.new_password = revoke;
+        self
+    }
+
+    /// How many [profiles](ClerkResilience::profiles) are remembered in this process, so that no store has to be
+    /// asked for them. Default about 10,000, some 2 KiB each and their metadata.
+    pub fn profile_cache(mut self, capacity: usize) -> Self {
+        self.profile_capacity = capacity;
+        self
+    }
+
+    /// Keeps `private_metadata` in profiles, in memory and in the store. Default: no; it may be worth a
+    /// secret's care, and few pages need it. Hooks never hear of it.
+    pub fn keep_private_metadata(mut self, keep: bool) -> Self {
+        self.keep_private = keep;
         self
     }
 
@@ -315,6 +334,37 @@ impl Builder {
     pub fn reconcile_on_demand(mut self) -> Self {
         self.reconcile_on_demand = true;
         self
+    }
+
+    /// The same for events as values of a type, which also says which kinds they are: one of this crate's
+    /// (`UserChanged`, `UserDeleted`, `SessionOver`, `MembershipChanged`, `MembershipEnded`) or of the
+    /// application's own, see [`FromEvent`].
+    ///
+    /// ```no_run
+    /// # use clerk_resilience::{ClerkConfig, ClerkResilience, UserChanged, UserDeleted};
+    /// # async fn save(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn forget(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// # fn build(config: ClerkConfig) -> Result<ClerkResilience, clerk_resilience::ConfigError> {
+    /// ClerkResilience::builder(config)
+    ///     .on(async |told: UserChanged| save(told.profile.id.as_str()).await)
+    ///     .on(async |told: UserDeleted| forget(told.user.as_str()).await)
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn on<T, F, R, E>(self, hook: F) -> Self
+    where
+        T: FromEvent + Send + 'static,
+        F: Fn(T) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        self.on_event(T::KINDS.iter().copied(), move |event| {
+            let heard = T::from_event(&event).map(&hook);
+            async move {
+                let heard = heard.map_err(|error| error.to_string())?;
+                heard.await.map_err(|error| error.to_string())
+            }
+        })
     }
 
     /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
@@ -397,16 +447,15 @@ impl Builder {
         let without = |first| ConfigError::Contradiction {
             first,
             second: "CLERK_WEBHOOK_SIGNING_SECRET",
-            problem: "webhooks are received only when their signing secret is set; set it, or name none of it",
+            problem: "webhooks are received only when their signing secret is set; set it, or name no hooks",
         };
         if self.config.webhook_secrets.is_empty() {
-            let store = self.store.as_ref().map_or(Ok(()), |_| Err(without("store")));
             let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
             let EventRules { locked, new_password, .. } = self.event_rules;
             let locked = if locked { Err(without("revoke_when_locked")) } else { Ok(()) };
             let password =
                 if new_password { Err(without("revoke_on_password_change")) } else { Ok(()) };
-            return store.and(hooks).and(locked).and(password);
+            return hooks.and(locked).and(password);
         }
         let mut kinds = self.hooks.iter().flat_map(|hook| &hook.kinds);
         let secret = kinds.find(|kind| matches!(kind.as_str(), "email.created" | "sms.created"));

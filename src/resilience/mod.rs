@@ -14,7 +14,7 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
-use crate::engine::{Counts, DENIAL, Progress, Shared, Signal};
+use crate::engine::{Counts, DENIAL, Profiles, Progress, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
 use crate::health_route::{self, HealthService, Question, Showing};
 use crate::id::{KeyId, OrgId, SessionId, UserId};
@@ -161,6 +161,13 @@ impl ClerkResilience {
     #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
     pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
         Some(self.gate.shared.reconciler.as_ref()?.wish())
+    }
+
+    /// What is known of users, whether Clerk answers or not. Handlers can also take
+    /// [`UserProfile`](crate::UserProfile).
+    #[must_use]
+    pub fn profiles(&self) -> Profiles {
+        Profiles::of(&self.gate.shared)
     }
 
     /// `POST /auth/sign-out` as a plain tower service.

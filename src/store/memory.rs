@@ -19,11 +19,13 @@ use crate::revocation::{Denial, Revocations};
 const IDS: usize = 100_000;
 /// So many tasks and dead letters are kept; more are not accepted.
 const OPEN: usize = 10_000;
+/// So many people are remembered; of more, those whom it met first are forgotten.
+const PEOPLE: usize = 100_000;
 
 /// The inbox in memory: nothing to set up, and nothing left after the process. What it accepted and did
 /// not work off is lost when the process ends.
 ///
-/// It remembers up to 100,000 ids, and up to 10,000 events that wait or failed.
+/// It remembers up to 100,000 ids, up to 10,000 events that wait or failed, and up to 100,000 people.
 #[derive(Default)]
 pub struct MemoryStore(Mutex<State>);
 
@@ -36,6 +38,8 @@ struct State {
     order: VecDeque<(Timestamp, String)>,
     denials: Revocations,
     people: HashMap<UserId, Person>,
+    /// The same in the order in which they were met.
+    met: VecDeque<UserId>,
     records: HashMap<String, Vec<u8>>,
 }
 
@@ -181,7 +185,20 @@ impl State {
 
     fn merge(&mut self, changes: &[Change]) {
         for change in changes {
-            self.people.entry(change.user().clone()).or_default().take(change);
+            let id = change.user();
+            if !self.people.contains_key(id) {
+                self.meet(id);
+            }
+            self.people.entry(id.clone()).or_default().take(change);
+        }
+    }
+
+    fn meet(&mut self, id: &UserId) {
+        self.met.push_back(id.clone());
+        if self.met.len() > PEOPLE
+            && let Some(first) = self.met.pop_front()
+        {
+            self.people.remove(&first);
         }
     }
 

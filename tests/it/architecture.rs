@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Who may import whom: a module sees the rows above its own row in this table.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["access", "clock", "config_error", "error", "id", "key", "origin", "upstream"],
     &[
         "health",
@@ -31,7 +31,8 @@ const FLOORS: [&[&str]; 10] = [
     ],
     &["authenticate", "decide"],
     &["audit", "fetch", "probe", "respond", "store"],
-    &["engine", "outcome"],
+    &["engine"],
+    &["outcome"],
     &["extract", "guard", "health_route", "middleware", "sign_out", "webhook"],
     // The face of the crate, in three steps so that it has no circles either.
     &["config"],

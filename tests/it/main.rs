@@ -23,6 +23,7 @@ mod lease;
 mod machines;
 mod outage;
 mod parties;
+mod profiles;
 mod reconcile;
 mod refresh;
 mod restart;

@@ -1,5 +1,6 @@
 //! What a request may ask of Clerk's Backend API: what a handshake's nonce stands for, fresh cookies
-//! for an expired session, and what an opaque machine token stands for.
+//! for an expired session, and what an opaque machine token stands for; and what a handler may ask: who a
+//! user is.
 //!
 //! Clerk grants a production instance a hundred calls a second, and a flood of requests must not use
 //! them up. What anybody can make up, nonces and opaque tokens, begins at most twenty calls a second
@@ -10,6 +11,7 @@ mod machine;
 mod nonce;
 mod refresh;
 mod trip;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub(crate) struct BackendApi {
     refreshes: Flights<refresh::Held>,
     refreshing: Bucket,
     machines: machine::Machines,
+    users: user::Users,
     pub(crate) trips: trip::Trips,
 }
 
@@ -69,6 +72,7 @@ impl BackendApi {
             refreshes: Flights::new(AT_ONCE, 4 * 1024),
             refreshing: Bucket::new(KNOWN),
             machines: machine::Machines::new(),
+            users: user::Users::new(),
             trips: trip::Trips::new(&access.secret),
             wire: Arc::new(Wire { access, counters, complaints: Bucket::new(COMPLAINTS) }),
         }

@@ -1,0 +1,75 @@
+//! The store behind the memory. It may hang or fail: that costs whoever asks first two seconds, and
+//! then nobody for a while.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::engine::inbox::{PATIENCE, report};
+use crate::engine::shared::Core;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
+use crate::store::{Pending, Store, StoreError};
+
+/// A store that failed is left alone for so long.
+const REST: Duration = Duration::from_secs(5);
+/// So much is asked of it at once; others wait, so that a crowd does not look like a failure.
+const AT_ONCE: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    store: Option<Arc<dyn Store>>,
+    rests_until: Mutex<Option<Instant>>,
+    places: Semaphore,
+}
+
+impl Kept {
+    pub(super) fn new(store: Option<Arc<dyn Store>>) -> Self {
+        Self { store, rests_until: Mutex::default(), places: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Who others may have changed, without this process being told.
+    pub(super) fn is_shared(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.fleet().is_some())
+    }
+
+    pub(super) async fn read(&self, id: &UserId, core: &Core) -> Result<Option<Person>, ()> {
+        let Some(store) = &self.store else { return Ok(None) };
+        if self.rests() {
+            return Err(());
+        }
+        self.within(|| store.person(id), core).await
+    }
+
+    /// What cannot be written now is told again: by a webhook, or by Clerk when it is asked.
+    pub(super) async fn write(&self, changes: Vec<Change>, core: &Core) {
+        let Some(store) = self.store.as_ref().filter(|_| !self.rests()) else { return };
+        let _written = self.within(|| store.merge(changes), core).await;
+    }
+
+    fn rests(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A store that says that it is busy is not ill; one that is silent is.
+    async fn within<T>(&self, work: impl FnOnce() -> Pending<T>, core: &Core) -> Result<T, ()> {
+        let turn = async {
+            let _place = self.places.acquire().await;
+            work().await
+        };
+        let (ill, error) = match timeout(PATIENCE, turn).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => (!matches!(error, StoreError::Busy), error),
+            Err(_) => (true, StoreError::Busy),
+        };
+        if ill {
+            let until = Instant::now() + REST;
+            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+        report::<()>(core, Err(error));
+        Err(())
+    }
+}

@@ -1,0 +1,191 @@
+//! The people who were asked for lately, in bounded memory.
+//!
+//! Reading takes no lock. Somebody is read from the store while somebody else tells news of them, and
+//! what was read may then be the older of the two: so whoever reads draws a [`Turn`] before, and what
+//! they read is remembered only when nothing was told since.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::cache::Cache;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
+
+/// Users share counters, of which there are so many.
+const COUNTERS: usize = 4096;
+/// Clerk's word that there is no such user is believed for so long.
+const NOBODY: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    cache: Cache<Entry>,
+    /// How often something was told; held by whoever changes the cache.
+    told: Mutex<Box<[u64]>>,
+    hasher: RandomState,
+    /// Others may change the store without a word to this process: then an entry is good for so long.
+    good: Option<Duration>,
+    began: Instant,
+}
+
+/// What is remembered of a user.
+#[derive(Debug)]
+pub(super) struct Entry {
+    id: UserId,
+    pub(super) person: Person,
+    read: Instant,
+}
+
+/// What had been told when somebody began to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn(u64);
+
+impl Memory {
+    pub(super) fn new(capacity: usize, good: Option<Duration>) -> Self {
+        Self {
+            cache: Cache::new(capacity),
+            told: Mutex::new(vec![0; COUNTERS].into_boxed_slice()),
+            hasher: RandomState::new(),
+            good,
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn find(&self, id: &UserId) -> Option<Arc<Entry>> {
+        self.find_at(self.digest(id), id)
+    }
+
+    /// Whether what is remembered is an answer, without a look elsewhere.
+    pub(super) fn answers(&self, entry: &Entry) -> bool {
+        let nobody = entry.person.profile().is_none() && entry.person.deleted().is_none();
+        let good = if nobody { Some(NOBODY) } else { self.good };
+        good.is_none_or(|good| entry.read.elapsed() < good)
+    }
+
+    pub(super) fn turn(&self, id: &UserId) -> Turn {
+        Turn(self.told()[counter(self.digest(id))])
+    }
+
+    /// Remembers what was read, unless it may be out of date already.
+    pub(super) fn remember(&self, id: &UserId, person: &Person, turn: Turn) {
+        let digest = self.digest(id);
+        let told = self.told();
+        if told[counter(digest)] == turn.0 {
+            self.put(digest, id, person.clone(), Instant::now());
+        }
+    }
+
+    /// Takes in what was told, of those who are remembered.
+    pub(super) fn hear(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut told = self.told();
+        for change in changes {
+            let digest = self.digest(change.user());
+            told[counter(digest)] += 1;
+            let Some(entry) = self.find_at(digest, change.user()) else { continue };
+            let mut person = entry.person.clone();
+            if person.take(change) {
+                self.put(digest, &entry.id, person, entry.read);
+            }
+        }
+    }
+
+    fn find_at(&self, digest: u64, id: &UserId) -> Option<Arc<Entry>> {
+        self.cache.find(digest, |entry| entry.id == *id)
+    }
+
+    fn put(&self, digest: u64, id: &UserId, person: Person, read: Instant) {
+        let worth = i64::try_from((read - self.began).as_millis()).unwrap_or(i64::MAX);
+        let entry = Arc::new(Entry { id: id.clone(), person, read });
+        self.cache.insert(digest, entry, worth, |held| held.id == *id);
+    }
+
+    fn digest(&self, id: &UserId) -> u64 {
+        self.hasher.hash_one(id.as_str())
+    }
+
+    fn told(&self) -> MutexGuard<'_, Box<[u64]>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn counter(digest: u64) -> usize {
+    (digest >> 32) as usize % COUNTERS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::profile::Profile;
+
+    fn named(id: &UserId, name: &str, at: i64) -> Change {
+        let mut profile = Profile::new(id.clone(), Timestamp::from_secs(at));
+        profile.first_name = Some(name.to_owned());
+        Change::User(Box::new(profile))
+    }
+
+    fn person(change: &Change) -> Person {
+        let mut person = Person::default();
+        person.take(change);
+        person
+    }
+
+    fn name(memory: &Memory, id: &UserId) -> Option<String> {
+        memory.find(id)?.person.profile()?.first_name.clone()
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_something_was_told_is_not_remembered() {
+        let (memory, id) = (Memory::new(64, None), UserId::new("user_1"));
+        let turn = memory.turn(&id);
+        memory.hear(&[named(&id, "New", 2)]);
+        memory.remember(&id, &person(&named(&id, "Old", 1)), turn);
+        assert_eq!(name(&memory, &id), None);
+        memory.remember(&id, &person(&named(&id, "New", 2)), memory.turn(&id));
+        assert_eq!(name(&memory, &id).as_deref(), Some("New"));
+    }
+
+    #[tokio::test]
+    async fn who_is_remembered_hears_news_and_nothing_older() {
+        let (memory, id) = (Memory::new(64, None), UserId::new("user_1"));
+        memory.remember(&id, &person(&named(&id, "Ada", 2)), memory.turn(&id));
+        memory.hear(&[named(&id, "Old", 1), named(&UserId::new("user_2"), "Ben", 9)]);
+        assert_eq!(name(&memory, &id).as_deref(), Some("Ada"));
+        memory.hear(&[named(&id, "Adaeze", 3)]);
+        assert_eq!(name(&memory, &id).as_deref(), Some("Adaeze"));
+        assert!(memory.find(&UserId::new("user_2")).is_none(), "nobody asked for them");
+    }
+
+    #[tokio::test]
+    async fn no_more_are_remembered_than_there_is_room_for() {
+        let memory = Memory::new(64, None);
+        for n in 0..1000 {
+            let id = UserId::new(format!("user_{n}"));
+            memory.remember(&id, &person(&named(&id, "Ada", 1)), memory.turn(&id));
+            assert!(memory.find(&id).is_some(), "the newest is");
+        }
+        assert_eq!(memory.cache.entries().count(), 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_answers_for_its_time_and_an_empty_one_for_a_moment() {
+        let (memory, id) = (Memory::new(64, Some(Duration::from_secs(60))), UserId::new("user_1"));
+        let empty = UserId::new("user_2");
+        memory.remember(&id, &person(&named(&id, "Ada", 1)), memory.turn(&id));
+        memory.remember(&empty, &Person::default(), memory.turn(&empty));
+        let answers = |id: &UserId| memory.answers(&memory.find(id).expect("remembered"));
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert_eq!((answers(&id), answers(&empty)), (true, true));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!((answers(&id), answers(&empty)), (true, false));
+        memory.hear(&[named(&id, "Adaeze", 2)]);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert!(!answers(&id), "what one tells does not make the rest fresh");
+    }
+}

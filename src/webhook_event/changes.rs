@@ -1,0 +1,153 @@
+//! What an event tells of users.
+
+use serde_json::Value;
+
+use super::WebhookEvent;
+use crate::clock::Timestamp;
+use crate::profile::{Change, Membership, Profile, Undescribed};
+
+impl WebhookEvent {
+    /// What it tells of users.
+    ///
+    /// | event | told |
+    /// |---|---|
+    /// | `user.created`, `user.updated` | what the user is like |
+    /// | `session.*` with the `user` in it | the same |
+    /// | `user.deleted` | that there is no such user any more |
+    /// | `organizationMembership.created`, `organizationMembership.updated` | the user's place in the organisation |
+    /// | `organizationMembership.deleted` | that the user left it |
+    /// | any other | nothing |
+    ///
+    /// The name of an organisation is part of its memberships, and is theirs until they change:
+    /// `organization.updated` does not say whose memberships there are. `private_metadata` is left out, unless
+    /// it is to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Undescribed`] when the event does not say whom it is about. A session's user who cannot be read is
+    /// passed over: the event is about the session.
+    pub fn changes(
+        &self,
+        received: Timestamp,
+        keep_private: bool,
+    ) -> Result<Vec<Change>, Undescribed> {
+        let described = |user: &Value| -> Result<Change, Undescribed> {
+            let profile = Profile::of(user, keep_private)?.heard(received);
+            Ok(Change::User(Box::new(profile)))
+        };
+        let change = match self.kind.as_str() {
+            "user.created" | "user.updated" => described(&self.data)?,
+            "user.deleted" => {
+                Change::UserDeleted(Profile::of(&self.data, false)?.id, self.happened(received))
+            }
+            "organizationMembership.created" | "organizationMembership.updated" => {
+                let (user, membership) = Membership::of(&self.data)?;
+                Change::Joined(user, Box::new(membership.heard(received)))
+            }
+            "organizationMembership.deleted" => self.left(received)?,
+            kind if kind.starts_with("session.") => match described(&self.data["user"]) {
+                Ok(change) => change,
+                Err(_) => return Ok(Vec::new()),
+            },
+            _ => return Ok(Vec::new()),
+        };
+        Ok(vec![change])
+    }
+
+    /// The envelope's time may be in seconds, and then be before the last change of what has ended.
+    fn left(&self, received: Timestamp) -> Result<Change, Undescribed> {
+        let (user, membership) = Membership::of(&self.data)?;
+        let membership = membership.heard(received);
+        let since = membership.updated_at.max(self.happened(received));
+        Ok(Change::Left(user, membership.organization, since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::id::{OrgId, UserId};
+    use crate::profile::Person;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn told(event: &Value) -> Result<Vec<Change>, Undescribed> {
+        let event = WebhookEvent::parse(event.to_string().as_bytes()).expect("an event");
+        event.changes(NOW, false)
+    }
+
+    fn place(kind: &str, timestamp: i64, updated_at: i64) -> Value {
+        json!({ "type": format!("organizationMembership.{kind}"), "timestamp": timestamp, "data": {
+            "organization": { "id": "org_1" }, "public_user_data": { "user_id": "user_1" },
+            "role": "org:admin", "updated_at": updated_at,
+        } })
+    }
+
+    #[test]
+    fn a_user_is_told_by_events_of_the_user_and_of_sessions() {
+        let user = json!({ "id": "user_1", "updated_at": 1_789_999_999 });
+        let mut profile = Profile::new(UserId::from("user_1"), Timestamp::from_secs(1_789_999_999));
+        profile.heard_at = Some(NOW);
+        let wanted = Ok(vec![Change::User(Box::new(profile))]);
+        for kind in ["user.created", "user.updated"] {
+            assert_eq!(told(&json!({ "type": kind, "data": user })), wanted, "{kind}");
+        }
+        for kind in ["session.created", "session.pending", "session.revoked"] {
+            let data = json!({ "id": "sess_1", "user": user });
+            assert_eq!(told(&json!({ "type": kind, "data": data })), wanted, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_user_must_say_whom_and_one_of_a_session_need_not() {
+        for kind in
+            ["user.created", "user.updated", "user.deleted", "organizationMembership.deleted"]
+        {
+            assert!(told(&json!({ "type": kind, "data": {} })).is_err(), "{kind}");
+        }
+        for user in [json!(null), json!({}), json!(7)] {
+            let event =
+                json!({ "type": "session.ended", "data": { "id": "sess_1", "user": user } });
+            assert_eq!(told(&event), Ok(Vec::new()), "{user}");
+        }
+        for kind in ["organization.updated", "organization.deleted", "role.updated", "new.thing"] {
+            assert_eq!(told(&json!({ "type": kind, "data": {} })), Ok(Vec::new()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn who_left_has_left_even_when_the_envelope_counts_seconds() {
+        let changed = NOW.as_millis() - 500;
+        let joined = place("updated", changed, changed);
+        for sent in [NOW.as_millis() - 400, NOW.as_secs() - 1] {
+            let mut person = Person::default();
+            for event in [&joined, &place("deleted", sent, changed), &joined] {
+                told(event).expect("told").iter().for_each(|change| {
+                    person.take(change);
+                });
+            }
+            assert_eq!(person.memberships().count(), 0, "{sent}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_newer_than_clocks_may_differ() {
+        let far = 99_999_999_999_999_i64;
+        let latest = NOW.plus(Duration::from_secs(300));
+        let user = json!({ "type": "user.updated", "data": { "id": "user_1", "updated_at": far } });
+        match &told(&user).expect("told")[..] {
+            [Change::User(profile)] => assert_eq!(profile.updated_at, latest),
+            other => panic!("{other:?}"),
+        }
+        let left = Change::Left(UserId::from("user_1"), OrgId::from("org_1"), latest);
+        assert_eq!(told(&place("deleted", far, far)), Ok(vec![left]));
+        match &told(&place("updated", far, far)).expect("told")[..] {
+            [Change::Joined(_, membership)] => assert_eq!(membership.updated_at, latest),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,868 @@
+//! What is known of users: filled by webhooks and by Clerk, told from memory and the store, in an outage
+//! too.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::UserId;
+use clerk_resilience::profile::{Change, Person, Profile};
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::store::{
+    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
+    StoreError, Task,
+};
+use clerk_resilience::webhook_signature::WebhookSecret;
+use clerk_resilience::{
+    Builder, Event, FromEvent, KnownUser, ProfileUntold, RoutePolicy, Source, UserChanged,
+    UserProfile, Verdict,
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::{Answer, World, anonymous, bearer};
+use crate::webhooks::{SECRET, data, deliver, parsed, post, with};
+
+/// A store that counts who is asked for, and fails or hangs on demand.
+#[derive(Clone, Debug, Default)]
+struct Watched(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    store: MemoryStore,
+    reads: AtomicU32,
+    hangs: AtomicBool,
+    fails: AtomicBool,
+    slow: AtomicU32,
+    slow_to_accept: AtomicU32,
+    at_once: AtomicU32,
+    most_at_once: AtomicU32,
+    fleet: AtomicBool,
+}
+
+impl Watched {
+    fn reads(&self) -> u32 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    fn hang(&self) {
+        self.0.hangs.store(true, Ordering::Relaxed);
+    }
+
+    fn fail(&self) {
+        self.0.fails.store(true, Ordering::Relaxed);
+    }
+
+    /// Every read takes so many milliseconds, and tells what was so at its beginning.
+    fn slow(&self, millis: u32) {
+        self.0.slow.store(millis, Ordering::Relaxed);
+    }
+
+    fn heal(&self) {
+        self.0.fails.store(false, Ordering::Relaxed);
+    }
+
+    fn shared(self) -> Self {
+        self.0.fleet.store(true, Ordering::Relaxed);
+        self
+    }
+
+    fn well<T: Send + 'static>(&self, work: Pending<T>) -> Pending<T> {
+        if self.0.hangs.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
+        if self.0.fails.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Failed("the disk is full".to_owned())) });
+        }
+        work
+    }
+}
+
+impl Store for Watched {
+    fn denials(&self) -> Result<Vec<Denial>, StoreError> {
+        self.0.store.denials()
+    }
+
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        self.well(self.0.store.deny(denials))
+    }
+
+    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+        let inner = Arc::clone(&self.0);
+        self.well(Box::pin(async move {
+            let slow = inner.slow_to_accept.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(slow.into())).await;
+            inner.store.accept(entry).await
+        }))
+    }
+
+    fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
+        self.well(self.0.store.claim(now, lease))
+    }
+
+    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+        self.well(self.0.store.settle(id, outcome))
+    }
+
+    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+        self.well(self.0.store.dead())
+    }
+
+    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        self.well(self.0.store.revive(id, now))
+    }
+
+    fn prune(&self, now: Timestamp) -> Pending<()> {
+        self.well(self.0.store.prune(now))
+    }
+
+    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
+        let read = self.0.store.person(id);
+        let slow = self.0.slow.load(Ordering::Relaxed);
+        if slow > 0 {
+            let inner = Arc::clone(&self.0);
+            let at_once = inner.at_once.fetch_add(1, Ordering::Relaxed) + 1;
+            inner.most_at_once.fetch_max(at_once, Ordering::Relaxed);
+            return Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(slow.into())).await;
+                inner.at_once.fetch_sub(1, Ordering::Relaxed);
+                read.await
+            });
+        }
+        self.well(read)
+    }
+
+    fn merge(&self, changes: Vec<Change>) -> Pending<()> {
+        self.well(self.0.store.merge(changes))
+    }
+
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.0.store.records()
+    }
+
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        self.well(self.0.store.keep(name, record))
+    }
+
+    fn fleet(&self) -> Option<&dyn Fleet> {
+        self.0.fleet.load(Ordering::Relaxed).then_some(self)
+    }
+}
+
+/// A fleet in which nothing happens.
+impl Fleet for Watched {
+    fn follow(&self, _: Option<Mark>) -> Pending<Feed> {
+        Box::pin(std::future::pending())
+    }
+
+    fn tell(&self, _: &str, _: Vec<u8>, _: Duration) -> Pending<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn first(&self, _: &str, _: Duration) -> Pending<bool> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+type Told = Result<Option<KnownUser>, ProfileUntold>;
+
+async fn known(world: &World, id: &str) -> Told {
+    world.clerk.profiles().get(&UserId::from(id)).await
+}
+
+/// The first name that is known, and where it was found.
+async fn name(world: &World, id: &str) -> Option<(String, Source)> {
+    let known = known(world, id).await.expect("told")?;
+    Some((known.profile.first_name.expect("a name"), known.source))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "to be compared with what is known")]
+fn called(name: &str, source: Source) -> Option<(String, Source)> {
+    Some((name.to_owned(), source))
+}
+
+fn asked(world: &World) -> u64 {
+    world.clerk.counts().backend_questions
+}
+
+fn updated(id: &str, name: &str, updated_at: Timestamp) -> String {
+    let user = json!({ "id": id, "first_name": name, "updated_at": updated_at.as_millis() });
+    json!({ "type": "user.updated", "data": user }).to_string()
+}
+
+async fn hear(world: &World, message: &str, id: &str, name: &str) -> Answer {
+    deliver(world, message, &updated(id, name, world.now())).await
+}
+
+const ADA: &str = "user_2qAda00000000000000000000A";
+const BEN: &str = "user_2qBen00000000000000000000B";
+
+/// Every sample: its name, its body, and its row in the index.
+fn samples() -> Vec<(String, Value, Value)> {
+    let index = parsed("webhook-samples/index.json");
+    let rows = index["files"].as_array().expect("files").iter();
+    rows.map(|row| {
+        let file = row["file"].as_str().expect("a name").to_owned();
+        let body = parsed(&format!("webhook-samples/{file}"));
+        (file, body, row.clone())
+    })
+    .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
+    let index = parsed("webhook-samples/index.json");
+    let secret = WebhookSecret::parse(index["secret"].as_str().expect("text")).expect("a secret");
+    let sim = SimClerk::in_memory();
+    for (file, body, row) in samples() {
+        let sent: i64 =
+            row["headers"]["svix-timestamp"].as_str().expect("text").parse().expect("n");
+        let clock = SimClock::starting_at(Timestamp::from_secs(sent));
+        let world =
+            World::beside(clock, sim.clone(), |builder| builder.webhook_secret(secret.clone()));
+        let answer =
+            world.send(post(&row["headers"], data(&format!("webhook-samples/{file}")))).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{file}");
+        let expected = row["expect"].to_string();
+        let user = match body["type"].as_str().expect("a type") {
+            "user.created" | "user.updated" => &body["data"],
+            kind if kind.starts_with("session.") => &body["data"]["user"],
+            _ => &Value::Null,
+        };
+        let upsert = expected.contains("upsert_profile") || expected.contains("upsert embedded");
+        assert!(!upsert || user.is_object(), "{file}");
+        let told = known(&world, ADA).await;
+        if user.is_object() {
+            let KnownUser { profile, .. } = told.expect(&file).expect(&file);
+            assert_eq!(profile.first_name.as_deref(), user["first_name"].as_str(), "{file}");
+            assert_eq!(profile.email.as_deref(), Some("ada.okafor@northwind.example"), "{file}");
+            let latest = Timestamp::from_secs(sent + 300);
+            let since = Timestamp::from_millis(user["updated_at"].as_i64().expect("a time"));
+            assert_eq!(profile.updated_at, since.min(latest), "{file}");
+            assert_eq!(profile.heard_at, Some(world.now()), "{file}");
+            assert_eq!(profile.banned, expected.contains("while banned"), "{file}");
+            assert_eq!(profile.locked, file.contains("locked"), "{file}");
+            assert_eq!(profile.external_id.as_deref(), Some("crm-10442"), "{file}");
+            assert_eq!(profile.private_metadata, None, "{file}");
+        } else if file == "user.deleted.json" {
+            assert_eq!(told, Ok(None), "{file}");
+        } else {
+            assert!(told.is_err(), "nothing is known of Ada after {file}");
+        }
+        if file == "user.deleted.minimal.json" {
+            assert_eq!(known(&world, BEN).await, Ok(None), "{file}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memberships_come_change_and_go_as_the_samples_say() {
+    let world = Samples::world(&SimClerk::in_memory());
+    world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
+    let roles = async || -> Vec<(String, Vec<String>, Option<String>)> {
+        let known = known(&world.0, BEN).await.expect("told").expect("known");
+        known.memberships.into_iter().map(|m| (m.role, m.permissions, m.name)).collect()
+    };
+    assert_eq!(roles().await, []);
+    world.told("1", &[data("webhook-samples/organizationMembership.created.json")]).await;
+    let first = roles().await;
+    assert_eq!((first[0].0.as_str(), first.len()), ("org:member", 1));
+    assert_eq!(first[0].2.as_deref(), Some("Northwind Traders"));
+    world.told("2", &[data("webhook-samples/organizationMembership.updated.json")]).await;
+    let second = roles().await;
+    assert_eq!(second[0].0, "org:admin");
+    assert!(second[0].1.contains(&"org:invoices:write".to_owned()));
+    world.told("3", &[data("webhook-samples/organization.updated.json")]).await;
+    assert_eq!(roles().await, second, "a name stays until the membership changes");
+    world.told("4", &[data("webhook-samples/organizationMembership.deleted.json")]).await;
+    world.told("5", &[data("webhook-samples/organizationMembership.created.json")]).await;
+    assert_eq!(roles().await, [], "a late event brings nobody back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_belongs_to_an_organisation_that_is_deleted() {
+    let world = Samples::world(&SimClerk::in_memory());
+    world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
+    let places = async || known(&world.0, BEN).await.expect("told").expect("known").memberships;
+    world.told("1", &[data("webhook-samples/organizationMembership.created.json")]).await;
+    assert_eq!(places().await.len(), 1);
+    world.told("2", &[data("webhook-samples/organization.deleted.json")]).await;
+    assert_eq!(places().await, []);
+}
+
+/// A world a moment after all samples happened, which does not know them yet.
+struct Samples(World);
+
+impl Samples {
+    fn world(sim: &SimClerk) -> Self {
+        let clock = SimClock::starting_at(Timestamp::from_secs(1_791_000_100));
+        let secret = WebhookSecret::parse(SECRET).expect("a secret");
+        Self(World::beside(clock, sim.clone(), |builder| builder.webhook_secret(secret)))
+    }
+
+    async fn told(&self, delivery: &str, bodies: &[String]) {
+        for (n, body) in bodies.iter().enumerate() {
+            let answer = deliver(&self.0, &format!("msg_{delivery}_{n}"), body).await;
+            assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_the_end() {
+    let (files, sim) = (samples(), SimClerk::in_memory());
+    for seed in 0..12 {
+        let dice = &mut fastrand::Rng::with_seed(seed);
+        let deleted = seed % 2 == 1;
+        let mut bodies: Vec<String> = files
+            .iter()
+            .filter(|(file, ..)| deleted || !file.starts_with("user.deleted"))
+            .map(|(file, ..)| data(&format!("webhook-samples/{file}")))
+            .collect();
+        let world = Samples::world(&sim);
+        bodies.push(updated(BEN, "Ben", Timestamp::from_secs(1_791_000_000)));
+        for round in 0..2 {
+            dice.shuffle(&mut bodies);
+            world.told(&format!("{seed}_{round}"), &bodies).await;
+            // Whoever is asked for meanwhile is in memory, and has to hear what follows.
+            let (ada, ben) = (known(&world.0, ADA).await, known(&world.0, BEN).await);
+            if deleted {
+                assert_eq!((ada, ben), (Ok(None), Ok(None)), "{seed}");
+                continue;
+            }
+            let ada = ada.expect("told").expect("known").profile;
+            assert_eq!(ada.updated_at, Timestamp::from_millis(1_791_000_009_000), "{seed}");
+            assert_eq!((ada.banned, ada.locked), (false, false), "{seed}");
+            assert_eq!(ben.expect("told").expect("known").memberships, [], "{seed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_memory_hears_events_in_any_order_like_the_store() {
+    let world = Samples::world(&SimClerk::in_memory());
+    world.told("first", &[updated(ADA, "Ada", Timestamp::from_secs(1_790_000_000))]).await;
+    assert_eq!(name(&world.0, ADA).await, called("Ada", Source::Store));
+    world.told("new", &[data("webhook-samples/user.updated.json")]).await;
+    assert_eq!(name(&world.0, ADA).await, called("Adaeze", Source::Memory));
+    world.told("late", &[data("webhook-samples/user.updated.older-arrives-late.json")]).await;
+    assert_eq!(name(&world.0, ADA).await, called("Adaeze", Source::Memory));
+    world.told("gone", &[data("webhook-samples/user.deleted.json")]).await;
+    assert_eq!(known(&world.0, ADA).await, Ok(None));
+}
+
+/// A page that greets, one that must know whom, and one for all.
+fn pages(world: &World) -> Router {
+    async fn hello(user: Option<UserProfile>) -> String {
+        let name = user.and_then(|user| user.profile.first_name.clone());
+        format!("Hello, {}", name.as_deref().unwrap_or("you"))
+    }
+    async fn account(user: UserProfile) -> String {
+        format!("{} {:?}", user.profile.id, user.source)
+    }
+    let strict = Router::new().route("/account", get(account)).route("/hello", get(hello));
+    let open = Router::new().route("/", get(hello)).route("/must", get(account));
+    let optional = world.clerk.policy(RoutePolicy::optional());
+    strict.route_layer(world.clerk.clone()).merge(open.route_layer(optional))
+}
+
+async fn page(world: &World, path: &str, token: &str) -> (u16, String) {
+    let answer = World::ask(&pages(world), bearer("GET", path, token)).await;
+    (answer.status.as_u16(), answer.body)
+}
+
+fn text(status: u16, body: &str) -> (u16, String) {
+    (status, body.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_greets_the_user_works_in_an_outage_and_asks_clerk_nothing() {
+    let world = with(|builder| builder).await;
+    hear(&world, "msg_1", "user_1", "Ada").await;
+    let (_, token) = world.outage().await;
+    let (asked_before, begun) = (asked(&world), Instant::now());
+    assert_eq!(page(&world, "/hello", &token).await, text(200, "Hello, Ada"));
+    assert_eq!(page(&world, "/account", &token).await, text(200, "user_1 Memory"));
+    assert_eq!((asked(&world), begun.elapsed()), (asked_before, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_an_unknown_user_is_an_honest_answer_at_once() {
+    let world = with(|builder| builder).await;
+    let (_, token) = world.outage().await;
+    let (asked_before, begun) = (asked(&world), Instant::now());
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::ClerkUnwell));
+    assert_eq!(page(&world, "/hello", &token).await, text(200, "Hello, you"));
+    let answer = World::ask(&pages(&world), bearer("GET", "/account", &token)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["code"], "profile_unavailable");
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!((asked(&world), begun.elapsed()), (asked_before, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_session_the_profile_is_refused_or_absent_and_without_a_user_too() {
+    let world = with(|builder| builder).await;
+    let nobody = World::ask(&pages(&world), anonymous("GET", "/", &[])).await;
+    assert_eq!(nobody.body, "Hello, you");
+    let refused = World::ask(&pages(&world), anonymous("GET", "/must", &[])).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    world.sim.delete_user(&"user_1".into());
+    assert_eq!(page(&world, "/account", &token).await.0, 401, "Clerk knows no such user");
+    assert_eq!(page(&world, "/hello", &token).await, text(200, "Hello, you"));
+    let bare = Router::new().route("/", get(async |_: Option<UserProfile>| "never"));
+    let answer = World::ask(&bare, anonymous("GET", "/", &[])).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "there is no layer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_nobody_knows_clerk_is_asked_for_once_by_all_and_then_they_are_known() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+    world.sim.break_with(SimSurface::BackendApi, SimFault::Latency(Duration::from_millis(200)));
+    let all = (0..100).map(|_| name(&world, "user_1"));
+    for found in futures_util::future::join_all(all).await {
+        assert_eq!(found, called("Ada", Source::Clerk));
+    }
+    assert_eq!((asked(&world), store.reads()), (1, 1));
+    for _ in 0..10 {
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
+    }
+    assert_eq!((asked(&world), store.reads()), (1, 1), "memory is enough");
+
+    world.break_clerk();
+    let next = World::beside(world.clock.clone(), world.sim.clone(), |builder| {
+        builder.store(store.clone()).reconcile_on_demand()
+    });
+    assert_eq!(name(&next, "user_1").await, called("Ada", Source::Store));
+    assert_eq!(name(&next, "user_1").await, called("Ada", Source::Memory));
+    assert_eq!((asked(&next), store.reads()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_clerk_knows_no_such_user_is_remembered_for_a_moment_and_news_are_heard_in_it() {
+    let world = with(|builder| builder).await;
+    for _ in 0..5 {
+        assert_eq!(known(&world, "user_9").await, Ok(None));
+    }
+    assert_eq!(asked(&world), 1);
+    world.pass(10).await;
+    assert_eq!(known(&world, "user_9").await, Ok(None));
+    assert_eq!(asked(&world), 2);
+    hear(&world, "msg_1", "user_9", "Ada").await;
+    assert_eq!(name(&world, "user_9").await, called("Ada", Source::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_but_an_id_ever_becomes_part_of_an_address() {
+    let world = with(|builder| builder).await;
+    let long = "u".repeat(129);
+    for id in ["", ".", "..", "a/b", "user_1?x=1", "user_1#", "user 1", "user_ä", long.as_str()] {
+        assert_eq!(known(&world, id).await, Ok(None), "{id}");
+    }
+    assert_eq!(asked(&world), 0);
+    assert_eq!(known(&world, "count").await, Err(ProfileUntold::Unanswered), "that is no user");
+    world.sim.update_user("user_1", json!({ "id": "user_2" }));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "that is another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_clerk_says_too_much_nobody_is_asked_for_until_the_time_it_names() {
+    let world = with(|builder| builder).await;
+    world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+    let limited = SimFault::status(429).retry_after(Duration::from_secs(30));
+    world.sim.break_with(SimSurface::BackendApi, limited);
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Limited));
+    assert_eq!(asked(&world), 1);
+    world.sim.heal_all();
+    for n in 0..29 {
+        world.pass(1).await;
+        assert_eq!(known(&world, &format!("user_{n}")).await, Err(ProfileUntold::Limited), "{n}");
+    }
+    assert_eq!(asked(&world), 1);
+    world.pass(1).await;
+    assert_eq!(name(&world, "user_1").await, called("Ada", Source::Clerk));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_twenty_users_a_second_are_asked_for() {
+    let world = with(|builder| builder).await;
+    let told = futures_util::future::join_all((0..60).map(|n| {
+        let world = &world;
+        async move { known(world, &format!("user_{n}")).await }
+    }))
+    .await;
+    let limited = told.iter().filter(|told| **told == Err(ProfileUntold::Limited)).count();
+    assert_eq!((limited, asked(&world)), (40, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_api_that_fails_or_talks_nonsense_tells_nothing() {
+    for fault in [SimFault::status(500), SimFault::InvalidJson, SimFault::Html, SimFault::Hang] {
+        let world = with(|builder| builder).await;
+        world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+        world.sim.break_with(SimSurface::BackendApi, fault.clone());
+        let begun = Instant::now();
+        assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(3), "{fault:?}");
+        assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
+        assert_eq!(
+            (begun.elapsed(), asked(&world)),
+            (took, 1),
+            "for a moment it is not asked again"
+        );
+        world.sim.heal_all();
+        world.pass(1).await;
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Clerk), "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_or_fails_leaves_what_is_in_memory_and_what_clerk_tells() {
+    for hangs in [false, true] {
+        let store = Watched::default();
+        let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+        hear(&world, "msg_1", "user_1", "Ada").await;
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Store));
+        world.sim.update_user("user_2", json!({ "first_name": "Ben" }));
+        if hangs {
+            store.hang();
+        } else {
+            store.fail();
+        }
+        world.pass(1).await;
+        let begun = Instant::now();
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let (kept, heard) = tokio::join!(hear(&world, "msg_2", "user_1", "Adaeze"), async {
+            tokio::task::yield_now().await;
+            (name(&world, "user_1").await, begun.elapsed())
+        });
+        assert_eq!(kept.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(heard, (called("Adaeze", Source::Memory), Duration::ZERO), "news count at once");
+        assert_eq!(name(&world, "user_2").await, called("Ben", Source::Clerk));
+
+        world.break_clerk();
+        world.until(Verdict::Outage).await;
+        assert_eq!(known(&world, "user_3").await, Err(ProfileUntold::Store), "hangs: {hangs}");
+        let begun = Instant::now();
+        for n in 4..50 {
+            let told = known(&world, &format!("user_{n}")).await;
+            assert_eq!(told, Err(ProfileUntold::Store));
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO, "a failed store is left alone for a while");
+        assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_while_news_come_does_not_take_their_place() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    hear(&world, "msg_1", "user_1", "Ada").await;
+    store.slow(1_000);
+    let news = async {
+        world.pass(0).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        hear(&world, "msg_2", "user_1", "Adaeze").await
+    };
+    let (read, _) = tokio::join!(name(&world, "user_1"), news);
+    assert_eq!(read, called("Ada", Source::Store), "it was read before");
+    assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_before_news_are_in_the_store_hears_them_too() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    hear(&world, "msg_1", "user_1", "Ada").await;
+    world.pass(1).await;
+    store.0.slow_to_accept.store(1_000, Ordering::Relaxed);
+    let read = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        name(&world, "user_1").await
+    };
+    let (_, read) = tokio::join!(hear(&world, "msg_2", "user_1", "Adaeze"), read);
+    assert_eq!(read, called("Ada", Source::Store), "the store did not know yet");
+    assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clerk_tells_while_the_store_fails_does_not_hide_what_the_store_knows() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    hear(&world, "msg_1", BEN, "Ben").await;
+    deliver(&world, "msg_2", &data("webhook-samples/organizationMembership.created.json")).await;
+    world.sim.update_user(BEN, json!({ "first_name": "Ben" }));
+    store.fail();
+    let told = known(&world, BEN).await.expect("told").expect("known");
+    assert_eq!((told.source, told.memberships.len()), (Source::Clerk, 0));
+    store.heal();
+    world.pass(5).await;
+    let told = known(&world, BEN).await.expect("told").expect("known");
+    assert_eq!((told.source, told.memberships.len()), (Source::Store, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_whom_nobody_remembers_waits_for_the_store_and_is_told_in_an_outage() {
+    let store = Watched::default();
+    let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    for n in 0..1_000 {
+        hear(&world, &format!("msg_{n}"), &format!("user_{n}"), "Ada").await;
+    }
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    store.slow(10);
+    let all = (0..1_000).map(|n| {
+        let world = &world;
+        async move { name(world, &format!("user_{n}")).await }
+    });
+    for found in futures_util::future::join_all(all).await {
+        assert_eq!(found, called("Ada", Source::Store));
+    }
+    assert_eq!(store.0.most_at_once.load(Ordering::Relaxed), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_others_change_is_read_again_and_missed_when_it_fails() {
+    for (shared, name_after) in [(true, "Adaeze"), (false, "Ada")] {
+        let store = Watched::default();
+        let store = if shared { store.shared() } else { store };
+        let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+        hear(&world, "msg_1", "user_1", "Ada").await;
+        name(&world, "user_1").await;
+        let mut profile = Profile::new("user_1".into(), world.now().plus(Duration::from_secs(1)));
+        profile.first_name = Some("Adaeze".to_owned());
+        store.merge(vec![Change::User(Box::new(profile))]).await.expect("another instance told");
+        world.pass(59).await;
+        assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
+        world.pass(1).await;
+        let (found, _) = name(&world, "user_1").await.expect("known");
+        assert_eq!(found, name_after, "shared: {shared}");
+        store.fail();
+        world.pass(60).await;
+        assert_eq!(name(&world, "user_1").await, called(name_after, Source::Memory));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_webhooks_what_is_old_is_told_at_once_and_asked_for_again() {
+    let store = Watched::default();
+    let world = World::with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+    assert_eq!(name(&world, "user_1").await, called("Ada", Source::Clerk));
+    world.pass(299).await;
+    world.sim.update_user("user_1", json!({ "first_name": "Adaeze" }));
+    assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
+    world.pass(1).await;
+    assert_eq!(asked(&world), 1, "it is not old before");
+    let begun = Instant::now();
+    assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    world.pass(1).await;
+    assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
+    assert_eq!(asked(&world), 2);
+    // Hearing the same again is fresh, too.
+    world.pass(300).await;
+    name(&world, "user_1").await;
+    world.pass(61).await;
+    name(&world, "user_1").await;
+    world.pass(1).await;
+    assert_eq!(asked(&world), 3);
+    world.sim.delete_user(&"user_1".into());
+    world.pass(300).await;
+    for _ in 0..30 {
+        assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
+        world.pass(1).await;
+    }
+    assert_eq!(asked(&world), 4, "at most once a minute");
+    let person = store.0.store.person(&"user_1".into()).await.expect("kept").expect("known");
+    assert_eq!(person.profile().and_then(|kept| kept.first_name.as_deref()), Some("Adaeze"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_webhooks_clerk_is_not_asked_again_however_old_what_is_known() {
+    let world = with(|builder| builder).await;
+    world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+    name(&world, "user_1").await;
+    world.pass(24 * 60 * 60).await;
+    name(&world, "user_1").await;
+    world.pass(5).await;
+    assert_eq!(asked(&world), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_secret_key_webhooks_alone_tell() {
+    let world = with(|builder| builder).await;
+    let key = world.sim.publishable_key().clone();
+    let config = clerk_resilience::ClerkConfig::new(key).frontend_api(world.sim.frontend_api_url());
+    let builder = clerk_resilience::ClerkResilience::builder(config).clock(world.clock.clone());
+    let clerk = builder.upstream(world.sim.upstream()).build().expect("a good configuration");
+    let told = clerk.profiles().get(&"user_1".into()).await;
+    assert_eq!(told, Err(ProfileUntold::NoSecretKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn private_metadata_is_kept_only_when_it_is_asked_for() {
+    let private = json!({ "ref": "do-not-keep" });
+    for keep in [false, true] {
+        let store = Watched::default();
+        let choose = |builder: Builder| {
+            builder.store(store.clone()).reconcile_on_demand().keep_private_metadata(keep)
+        };
+        let world = with(choose).await;
+        let members = json!({ "first_name": "Ada", "private_metadata": private });
+        world.sim.update_user("user_1", members.clone());
+        let mut user = members;
+        user["id"] = json!("user_2");
+        let event = json!({ "type": "user.created", "data": user });
+        deliver(&world, "msg_1", &event.to_string()).await;
+        for id in ["user_1", "user_2"] {
+            let found = known(&world, id).await.expect("told").expect("known");
+            assert_eq!(found.profile.private_metadata, keep.then(|| private.clone()), "{id}");
+            world.pass(1).await;
+            let kept = store.0.store.person(&id.into()).await.expect("kept").expect("known");
+            let text = serde_json::to_string(&kept).expect("JSON");
+            assert_eq!(text.contains("do-not-keep"), keep, "{id}");
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn no_private_metadata_of_any_sample_is_ever_in_the_file() {
+    use clerk_resilience::store::SqliteStore;
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(dir.path().join("clerk.db")).expect("a store");
+    let world = with(|builder| builder.store(store)).await;
+    let mut names = 0;
+    for (n, (file, body, _)) in samples().into_iter().enumerate() {
+        names += u32::from(body.to_string().contains("do-not-cache"));
+        deliver(&world, &format!("msg_{n}"), &data(&format!("webhook-samples/{file}"))).await;
+    }
+    assert!(names > 5, "the samples have some");
+    world.sim.update_user("user_1", json!({ "private_metadata": { "ref": "do-not-cache" } }));
+    assert!(known(&world, "user_1").await.expect("told").is_some());
+    world.pass(1).await;
+    let holds = |text: &str| {
+        std::fs::read_dir(dir.path()).expect("readable").any(|entry| {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        })
+    };
+    assert!(holds("user_1") && holds("northwind"), "what is public is there");
+    assert!(!holds("do-not-cache"));
+}
+
+#[tokio::test]
+async fn a_store_in_memory_forgets_whom_it_met_first_when_it_is_full() {
+    let store = MemoryStore::new();
+    let described = |n: u32| {
+        let profile = Profile::new(UserId::new(format!("user_{n}")), Timestamp::from_secs(1));
+        Change::User(Box::new(profile))
+    };
+    store.merge((0..100_000).map(described).collect()).await.expect("merged");
+    store.merge(vec![described(0), described(100_000)]).await.expect("merged");
+    let has = async |id: &str| store.person(&id.into()).await.expect("answered").is_some();
+    assert!(!has("user_0").await && has("user_1").await && has("user_100000").await);
+}
+
+/// An event of the application's own.
+#[derive(Debug, PartialEq)]
+struct PastDue(String);
+
+impl FromEvent for PastDue {
+    const KINDS: &'static [&'static str] = &["subscription.pastDue"];
+
+    fn from_event(event: &Event) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(event.data["id"].as_str().ok_or("no id")?.to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn typed_hooks_hear_of_the_kinds_of_their_type_and_fail_when_it_cannot_be_read() {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let world = with(|builder| {
+        builder
+            .on(noting(&heard, |told: UserChanged| {
+                let name = told.profile.first_name.unwrap_or_default();
+                format!("{} {name} {}", told.message, told.created)
+            }))
+            .on(noting(&heard, |PastDue(id): PastDue| id))
+    })
+    .await;
+    let created = r#"{"type":"user.created","data":{"id":"user_1","first_name":"Ada","private_metadata":{"a":1}}}"#;
+    for (id, body) in [
+        ("msg_1", created),
+        ("msg_2", r#"{"type":"user.updated","data":{"id":"user_1","first_name":"Adaeze"}}"#),
+        ("msg_3", r#"{"type":"user.deleted","data":{"id":"user_2"}}"#),
+        ("msg_4", r#"{"type":"subscription.pastDue","data":{"id":"sub_1"}}"#),
+        ("msg_5", r#"{"type":"subscription.pastDue","data":{}}"#),
+    ] {
+        deliver(&world, id, body).await;
+        world.pass(1).await;
+    }
+    assert_eq!(*heard.lock().expect("sound"), ["msg_1 Ada true", "msg_2 Adaeze false", "sub_1"]);
+    assert_eq!(world.clerk.counts().hook_failures, 1);
+}
+
+/// A hook that notes what it heard.
+fn noting<T: 'static>(
+    heard: &Arc<Mutex<Vec<String>>>,
+    line: fn(T) -> String,
+) -> impl Fn(T) -> std::future::Ready<Result<(), String>> + Send + Sync + 'static {
+    let heard = Arc::clone(heard);
+    move |told| {
+        heard.lock().expect("sound").push(line(told));
+        std::future::ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_typed_event_reads_the_samples_of_its_kinds() {
+    use clerk_resilience::{MembershipChanged, MembershipEnded, SessionOver, UserDeleted};
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let world = with(|builder| {
+        builder
+            .on(noting(&heard, |told: UserDeleted| told.user.to_string()))
+            .on(noting(&heard, |told: SessionOver| format!("{} {}", told.session, told.user)))
+            .on(noting(&heard, |told: MembershipChanged| {
+                format!("{} {} {}", told.user, told.membership.role, told.created)
+            }))
+            .on(noting(&heard, |told: MembershipEnded| {
+                format!("{} left {}", told.user, told.organization)
+            }))
+    })
+    .await;
+    for file in [
+        "user.deleted",
+        "session.revoked",
+        "organizationMembership.created",
+        "organizationMembership.updated",
+        "organizationMembership.deleted",
+    ] {
+        deliver(&world, file, &data(&format!("webhook-samples/{file}.json"))).await;
+        world.pass(1).await;
+    }
+    let wanted = [
+        ADA.to_owned(),
+        format!("sess_2qAda0000000000000000000S1 {ADA}"),
+        format!("{BEN} org:member true"),
+        format!("{BEN} org:admin false"),
+        format!("{BEN} left org_2qNorthwind0000000000000001"),
+    ];
+    assert_eq!(*heard.lock().expect("sound"), wanted);
+}
