@@ -83,7 +83,7 @@ impl Facts<'_> {
         let start = self.memory.episode + self.memory.offset.min(0);
         let signed = self.token.exp() * SECOND >= start - SLACK;
         let shown = self.memory.shown.get(&self.token.owner());
-        let seen = shown.is_some_and(|at| *at >= start - SEEN_WITHIN);
+        let seen = shown.is_some_and(|at| *at >= start - SEEN_WITHIN - self.world.plan.apart());
         must(signed || seen, "I6", || {
             format!("not alive at {start}, when the episode began at the earliest")
         })
@@ -143,7 +143,8 @@ impl Facts<'_> {
         let (bounds, memory, owner) = (self.world.plan.bounds, self.memory, self.token.owner());
         let shown = memory.shown.get(&owner).copied().unwrap_or_default();
         let used = memory.passed.get(&owner).map_or(shown, |at| shown.max(*at));
-        let spare = memory.behind.max(memory.offset.abs()) + SECOND;
+        let apart = self.world.plan.apart();
+        let spare = memory.behind.max(memory.offset.abs()) + apart + SECOND;
         let young = self.now - shown <= bounds.max_age * SECOND + spare;
         must(young, "G13", || "last seen valid too long ago".into())?;
         let awake = self.now - used <= bounds.max_idle * SECOND + spare;
@@ -206,8 +207,9 @@ pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
     let newest =
         memory.claims.get(&owner).is_none_or(|(claims, _)| token.claims_as_of() >= *claims);
     let spent = facts.now - began + GRAIN;
-    let within =
-        |at: Option<Millis>, span: i64| at.is_some_and(|at| facts.now - at < span * SECOND);
+    let within = |at: Option<Millis>, span: i64| {
+        at.is_some_and(|at| facts.now - at + world.plan.apart() < span * SECOND)
+    };
     let heard =
         |span: i64| memory.webhook.is_some_and(|at| at > began - span * SECOND + 15 * SECOND);
     world.mode == Mode::Enabled
@@ -216,6 +218,8 @@ pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
         && facts.outage_is_beyond_doubt()
         && facts.key_is_known() == Some(true)
         && memory.offset.abs() <= 5 * SECOND
+        // What another instance saw comes by ticket, and only browsers have any.
+        && (world.plan.instances == 1 || !world.plan.tickets)
         && late > 6 * SECOND
         && late < bounds.max_grace * SECOND
         && token.exp() * SECOND >= began - SLACK + 15 * SECOND

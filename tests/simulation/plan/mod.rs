@@ -182,6 +182,11 @@ impl Plan {
         plan
     }
 
+    /// By how much the clocks of its instances differ: a ticket is made by one and read by the other.
+    pub(crate) fn apart(&self) -> Millis {
+        if self.instances > 1 { (self.skew[0] - self.skew[1]).abs() } else { 0 }
+    }
+
     fn add(&mut self, at: Millis, event: Event) {
         if (2 * SECOND..self.ends).contains(&at) {
             self.events.push((at, event));
