@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::revocation::Denial;
 use crate::snapshot::Feeds;
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
@@ -24,8 +24,8 @@ use crate::webhook_signature::WebhookVerifier;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A hook that is not over by then has failed.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
-/// A task whose worker vanished is due again after this.
-const LEASE: Duration = Duration::from_secs(30);
+/// A task whose worker vanished is due again so long after all its hooks should be over.
+const MARGIN: Duration = Duration::from_secs(5);
 /// After the first failure; twice as long after each further one.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LAST: Duration = Duration::from_secs(60 * 60);
@@ -88,6 +88,9 @@ pub(crate) struct Webhooks {
     arrived: Notify,
 }
 
+/// What came of a task, by its id.
+type Settled = (String, Outcome);
+
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivered {
@@ -103,6 +106,11 @@ impl Webhooks {
     pub(crate) fn new(verifier: WebhookVerifier, store: Arc<dyn Store>, hooks: Vec<Hook>) -> Self {
         let (fresh, turn, arrived) = Default::default();
         Self { verifier, store, hooks, fresh, turn, arrived }
+    }
+
+    /// Why the store is not the one that was asked for.
+    pub(crate) fn fallen_back(&self) -> Option<&StoreError> {
+        self.store.fallen_back()
     }
 
     /// What was denied before this process.
@@ -176,24 +184,50 @@ impl Webhooks {
 
     /// Works the inbox off, for good.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
-        let mut pruned = None;
+        let (mut pruned, mut done) = (None, None);
         loop {
-            let now = core.clock.now();
-            if pruned.is_none_or(|last| now.since(last) >= PRUNE_EVERY) {
-                pruned = Some(now);
-                report(&core, within(self.store.prune(now.wall)).await);
-            }
-            match within(self.store.claim(now.wall, LEASE)).await {
-                Ok(Some(task)) => self.attempt(task, &core).await,
-                idle => {
-                    report(&core, idle);
-                    drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await);
-                }
+            self.prune(&mut pruned, &core).await;
+            match self.next(done.take(), &core).await {
+                Some(task) => done = Some(self.attempt(task, &core).await),
+                None => drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await),
             }
         }
     }
 
-    async fn attempt(&self, task: Task, core: &Core) {
+    /// By a clock that can be trusted: nothing brings back a denial that was forgotten too early.
+    async fn prune(&self, pruned: &mut Option<Moment>, core: &Core) {
+        let now = core.clock.now();
+        if pruned.is_some_and(|last| now.since(last) < PRUNE_EVERY) {
+            return;
+        }
+        let certain = core.load().certain(now);
+        if let Some(certain) = certain {
+            *pruned = Some(now);
+            report(core, within(self.store.prune(certain)).await);
+        }
+    }
+
+    /// Says what came of the last task and takes the next, in one step where the store can do that.
+    async fn next(&self, done: Option<Settled>, core: &Core) -> Option<Task> {
+        let settle = async {
+            match done {
+                Some((id, outcome)) => within(self.store.settle(&id, outcome)).await,
+                None => Ok(()),
+            }
+        };
+        let claim = within(self.store.claim(core.clock.now().wall, self.lease()));
+        let (settled, claimed) = tokio::join!(settle, claim);
+        report(core, settled);
+        report(core, claimed).flatten()
+    }
+
+    /// No other worker takes a task while its hooks, one after the other, may still be at it.
+    fn lease(&self) -> Duration {
+        let hooks = u32::try_from(self.hooks.len()).unwrap_or(u32::MAX);
+        HOOK_DEADLINE.saturating_mul(hooks.max(1)).saturating_add(MARGIN)
+    }
+
+    async fn attempt(&self, task: Task, core: &Core) -> Settled {
         let (id, attempts) = (task.id.clone(), task.attempts);
         let outcome = match self.call(task).await {
             Ok(()) => Outcome::Done,
@@ -203,7 +237,7 @@ impl Webhooks {
                 after_failure(why, attempts, core.clock.now().wall)
             }
         };
-        report(core, within(self.store.settle(&id, outcome)).await);
+        (id, outcome)
     }
 
     /// Each hook in a task of its own, so that a panic is a failure like any other.
@@ -212,9 +246,9 @@ impl Webhooks {
         let Task { id, kind, happened, attempts, .. } = task;
         let event = Event { id, kind, happened, data, attempts };
         for hook in self.hooks_for(&event.kind) {
-            let heard =
-                tokio::spawn(tokio::time::timeout(HOOK_DEADLINE, (hook.call)(event.clone())));
-            match heard.await {
+            let (call, event) = (Arc::clone(&hook.call), event.clone());
+            let heard = async move { tokio::time::timeout(HOOK_DEADLINE, call(event)).await };
+            match tokio::spawn(heard).await {
                 Ok(Ok(result)) => result?,
                 Ok(Err(_)) => return Err("it was not over within 25 s".to_owned()),
                 Err(_) => return Err("it panicked".to_owned()),
@@ -267,11 +301,12 @@ async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
 }
 
-fn report<T>(core: &Core, result: Result<T, StoreError>) {
-    if let Err(error) = result {
+fn report<T>(core: &Core, result: Result<T, StoreError>) -> Option<T> {
+    let failed = |error: &StoreError| {
         core.counters.store_failed();
         tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");
-    }
+    };
+    result.inspect_err(failed).ok()
 }
 
 fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {
