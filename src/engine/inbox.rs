@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ pub(crate) struct Webhooks {
     /// Held by whoever publishes.
     turn: Mutex<()>,
     arrived: Notify,
+    /// The store failed at what it was asked for last.
+    ailing: AtomicBool,
 }
 
 /// What came of a task, by its id.
@@ -104,8 +107,8 @@ pub(crate) enum Delivered {
 
 impl Webhooks {
     pub(crate) fn new(verifier: WebhookVerifier, store: Arc<dyn Store>, hooks: Vec<Hook>) -> Self {
-        let (fresh, turn, arrived) = Default::default();
-        Self { verifier, store, hooks, fresh, turn, arrived }
+        let (fresh, turn, arrived, ailing) = Default::default();
+        Self { verifier, store, hooks, fresh, turn, arrived, ailing }
     }
 
     /// Why the store is not the one that was asked for.
@@ -203,22 +206,22 @@ impl Webhooks {
         let certain = core.load().certain(now);
         if let Some(certain) = certain {
             *pruned = Some(now);
-            report(core, within(self.store.prune(certain)).await);
+            self.report(core, within(self.store.prune(certain)).await);
         }
     }
 
     /// Says what came of the last task and takes the next, in one step where the store can do that.
     async fn next(&self, done: Option<Settled>, core: &Core) -> Option<Task> {
         let settle = async {
-            match done {
-                Some((id, outcome)) => within(self.store.settle(&id, outcome)).await,
-                None => Ok(()),
-            }
+            let (id, outcome) = done?;
+            Some(within(self.store.settle(&id, outcome)).await)
         };
         let claim = within(self.store.claim(core.clock.now().wall, self.lease()));
         let (settled, claimed) = tokio::join!(settle, claim);
-        report(core, settled);
-        report(core, claimed).flatten()
+        if let Some(settled) = settled {
+            self.report(core, settled);
+        }
+        self.report(core, claimed).flatten()
     }
 
     /// No other worker takes a task while its hooks, one after the other, may still be at it.
@@ -238,6 +241,25 @@ impl Webhooks {
             }
         };
         (id, outcome)
+    }
+
+    fn report<T>(&self, core: &Core, result: Result<T, StoreError>) -> Option<T> {
+        self.remark(&result);
+        result.inspect_err(|_| core.counters.store_failed()).ok()
+    }
+
+    /// Says that the store fails, and that it is well again, each once: a full disk is not helped by a
+    /// log that grows.
+    fn remark<T>(&self, result: &Result<T, StoreError>) {
+        match result {
+            Err(error) if !self.ailing.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(event = "clerk.store.failed", %error, "the store does not do its work; webhooks act here, and Clerk is told to send them again");
+            }
+            Ok(_) if self.ailing.swap(false, Ordering::Relaxed) => {
+                tracing::info!(event = "clerk.store.well", "the store does its work again");
+            }
+            _ => {}
+        }
     }
 
     /// Each hook in a task of its own, so that a panic is a failure like any other.
@@ -272,16 +294,14 @@ impl Shared {
         if task {
             webhooks.arrived.notify_one();
         }
+        webhooks.remark(&accepted);
         let counters = &self.core.counters;
         match &accepted {
             Ok(Accepted::Known) => counters.webhook_repeated(),
             Ok(Accepted::New) if nonsense => counters.webhook_made_no_sense(),
             Ok(Accepted::New) if unused => counters.webhook_unused(),
             Ok(Accepted::New) => counters.webhook_accepted(),
-            Err(error) => {
-                counters.webhook_not_kept();
-                tracing::warn!(event = "clerk.webhook.not_kept", %error, "a webhook could not be kept; Clerk is told to send it again");
-            }
+            Err(_) => counters.webhook_not_kept(),
         }
         match accepted {
             Err(_) => Delivered::NotKept,
@@ -299,14 +319,6 @@ impl Shared {
 
 async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
-}
-
-fn report<T>(core: &Core, result: Result<T, StoreError>) -> Option<T> {
-    let failed = |error: &StoreError| {
-        core.counters.store_failed();
-        tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");
-    };
-    result.inspect_err(failed).ok()
 }
 
 fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {

@@ -18,7 +18,7 @@ use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, World, anonymous};
+use crate::support::{Answer, Log, World, anonymous};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PATH: &str = "/auth/webhooks";
@@ -395,6 +395,25 @@ async fn a_store_that_fails_or_hangs_costs_requests_nothing_and_revocations_act_
         assert!(world.clerk.counts().store_failures > 0);
         assert!(world.clerk.dead_letters().await.is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_said_once_and_not_at_every_delivery() {
+    let log = Log::default();
+    // With two of them tracing asks each time who listens.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = with(|builder| builder.store(Sick { hangs: false })).await;
+    for n in 0..50 {
+        let answer = deliver(&world, &format!("msg_{n}"), &revoked("sess_1")).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    world.pass(60).await;
+    let said = log.text();
+    assert_eq!(said.matches("clerk.store.failed").count(), 1, "{said}");
+    assert!(said.contains("the disk is full"), "{said}");
+    assert_eq!(world.clerk.counts().webhooks_not_kept, 50);
 }
 
 /// Every call of a hook, and how often it fails first.
