@@ -69,7 +69,9 @@ impl SqliteStore {
     pub fn open_or_memory(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         match Self::open(path) {
             Err(why) if !matches!(why, StoreError::InUse(_)) => {
-                Ok(Self { fallen_back: Some(why), ..Self::memory()? })
+                let mut store = Self::memory()?;
+                store.fallen_back = Some(why);
+                Ok(store)
             }
             opened => opened,
         }
@@ -88,6 +90,13 @@ impl SqliteStore {
     fn of(connection: Connection, file: DataFile, lock: Option<File>) -> Self {
         let queue = Arc::new(Queue::new(connection, file.clone()));
         Self { file, queue, fallen_back: None, _lock: lock }
+    }
+}
+
+impl Drop for SqliteStore {
+    /// The file is whole and closed before another may have it.
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 

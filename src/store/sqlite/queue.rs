@@ -33,7 +33,8 @@ pub(super) struct Queue {
 }
 
 struct Desk {
-    connection: Connection,
+    /// Until the store is closed.
+    connection: Option<Connection>,
     /// How transactions end at present.
     weight: Weight,
     file: DataFile,
@@ -99,6 +100,7 @@ enum Failure {
 
 impl Queue {
     pub(super) fn new(connection: Connection, file: DataFile) -> Self {
+        let connection = Some(connection);
         let desk = Desk { connection, weight: Weight::Promise, file };
         Self { desk: Mutex::new(desk), waiting: Mutex::default() }
     }
@@ -137,14 +139,24 @@ impl Queue {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let Desk { connection, file, .. } = &mut *held(&self.desk);
+        let Some(connection) = connection else { return Err(closed()) };
         let read = connection.transaction().and_then(|store| work(&store));
         read.map_err(|error| file.explain(&error))
     }
 
+    /// Waits for what is under way. What still waits then is not done any more.
+    pub(super) fn close(&self) {
+        held(&self.desk).connection = None;
+    }
+
     #[cfg(test)]
     pub(super) fn tamper(&self, change: impl FnOnce(&Connection)) {
-        change(&held(&self.desk).connection);
+        change(held(&self.desk).connection.as_ref().expect("open"));
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("it is closed".to_owned())
 }
 
 /// Whoever works calls off. A runtime that ends may drop it before it has begun.
@@ -176,16 +188,16 @@ impl Drop for Attendant {
 impl Desk {
     fn serve(&mut self, mut calls: Vec<Box<dyn Call>>) {
         calls.retain(|call| call.is_wanted());
-        if calls.is_empty() {
-            return;
+        let Self { connection: Some(connection), weight, file } = self else {
+            return refuse(calls, closed);
+        };
+        if !file.is_in_place() {
+            return refuse(calls, || StoreError::Moved(file.name()));
         }
-        if !self.file.is_in_place() {
-            return refuse(calls, || StoreError::Moved(self.file.name()));
-        }
-        match self.together(&mut calls) {
+        match together(connection, weight, &mut calls) {
             Ok(results) => {
                 for (call, result) in calls.into_iter().zip(results) {
-                    call.tell(result.map_err(|error| self.file.explain(&error)));
+                    call.tell(result.map_err(|error| file.explain(&error)));
                 }
             }
             // One that cannot be done must not take the others with it.
@@ -195,35 +207,34 @@ impl Desk {
                 }
             }
             Err(Failure::Begin(error) | Failure::Broken(error)) => {
-                refuse(calls, || self.file.explain(&error));
+                refuse(calls, || file.explain(&error));
             }
         }
     }
+}
 
-    fn together(
-        &mut self,
-        calls: &mut [Box<dyn Call>],
-    ) -> Result<Vec<rusqlite::Result<()>>, Failure> {
-        let promise = calls.iter().any(|call| call.weight() == Weight::Promise);
-        self.weigh(if promise { Weight::Promise } else { Weight::Note }).map_err(Failure::Begin)?;
-        let store = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(Failure::Begin)?;
-        let results = calls.iter_mut().map(|call| apart(&store, call.as_mut()));
-        let results = results.collect::<rusqlite::Result<_>>().map_err(Failure::Broken)?;
-        store.commit().map_err(Failure::Broken)?;
-        Ok(results)
+/// One transaction; what came of each call.
+fn together(
+    connection: &mut Connection,
+    present: &mut Weight,
+    calls: &mut [Box<dyn Call>],
+) -> Result<Vec<rusqlite::Result<()>>, Failure> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
     }
-
-    fn weigh(&mut self, weight: Weight) -> rusqlite::Result<()> {
-        if self.weight != weight {
-            let synchronous = if weight == Weight::Promise { "FULL" } else { "NORMAL" };
-            self.connection.pragma_update(None, "synchronous", synchronous)?;
-            self.weight = weight;
-        }
-        Ok(())
+    let promise = calls.iter().any(|call| call.weight() == Weight::Promise);
+    let weight = if promise { Weight::Promise } else { Weight::Note };
+    if *present != weight {
+        let synchronous = if promise { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", synchronous).map_err(Failure::Begin)?;
+        *present = weight;
     }
+    let store = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let store = store.map_err(Failure::Begin)?;
+    let results = calls.iter_mut().map(|call| apart(&store, call.as_mut()));
+    let results = results.collect::<rusqlite::Result<_>>().map_err(Failure::Broken)?;
+    store.commit().map_err(Failure::Broken)?;
+    Ok(results)
 }
 
 fn refuse(calls: Vec<Box<dyn Call>>, why: impl Fn() -> StoreError) {
