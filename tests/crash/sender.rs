@@ -122,7 +122,10 @@ impl Desk {
             }
             self.under_way.send_modify(|count| *count -= 1);
             if here.is_none() {
-                address.wait_for(Option::is_some).await.expect("the sender stays");
+                let gone = address.wait_for(Option::is_some).await.is_err();
+                if gone {
+                    return;
+                }
             } else if !done {
                 tokio::time::sleep(PAUSE).await;
             }

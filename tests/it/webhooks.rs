@@ -613,6 +613,23 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_other_worker_takes_a_task_while_its_hooks_may_still_be_at_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stuck = |_| std::future::pending::<Result<(), String>>();
+        let world = with(|builder| {
+            let builder = builder.store(open(dir.path()));
+            builder.on_event(["user.created"], stuck).on_event(["user.created"], stuck)
+        })
+        .await;
+        deliver(&world, "msg_1", CREATED).await;
+        world.pass(1).await;
+        let tool = rusqlite::Connection::open(dir.path().join("webhooks.db")).expect("readable");
+        let due = "SELECT next_at - received FROM inbox WHERE state = 'working'";
+        let due: i64 = tool.query_row(due, [], |row| row.get(0)).expect("a task");
+        assert!(due > 2 * 25_000, "{due} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_store_that_had_to_fall_back_is_counted_and_receives_all_the_same() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("webhooks.db"), "no database at all".repeat(99))
