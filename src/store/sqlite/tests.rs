@@ -41,3 +41,17 @@ async fn in_memory_no_more_is_kept_than_its_bound() {
     });
     assert_eq!(pages, MEMORY_PAGES);
 }
+
+#[tokio::test]
+async fn who_looks_for_a_task_does_not_sort_all_that_wait() {
+    let store = SqliteStore::memory().expect("a store");
+    let mut plan = Vec::new();
+    store.queue.tamper(|file| {
+        let mut query = file.prepare(&format!("EXPLAIN QUERY PLAN {}", statements::CLAIM));
+        let query = query.as_mut().expect("a query");
+        let steps = query.query_map([0, 0], |row| row.get::<_, String>(3)).expect("steps");
+        plan.extend(steps.map(|step| step.expect("text")));
+    });
+    let plan = plan.join("; ");
+    assert!(plan.contains("inbox_due") && !plan.contains("ORDER BY"), "{plan}");
+}
