@@ -263,7 +263,7 @@ async fn more_calls_than_could_be_answered_in_time_are_refused_at_once() {
     let told = calls.await;
     let refused = told.iter().filter(|told| matches!(told, Err(StoreError::Busy))).count();
     // As many as may wait can have been taken up before the last came.
-    assert!((8_400 - 2 * 4_096..8_400 - 4_096).contains(&refused), "{refused} refused");
+    assert!((8_400 - 2 * 4_096..=8_400 - 4_096).contains(&refused), "{refused} refused");
     let kept = told.iter().filter(|told| told.is_ok()).count();
     assert_eq!(count(&dir, "inbox"), i64::try_from(kept).expect("a small number"));
 }
