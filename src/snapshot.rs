@@ -136,6 +136,14 @@ impl Snapshot {
         says(&self.revocations) || says(&self.kept)
     }
 
+    /// The time by which something may be forgotten for good: a wall clock that is ahead ends nothing.
+    /// `None` as long as it was never to be trusted.
+    #[must_use]
+    pub fn certain(&self, now: Moment) -> Option<Timestamp> {
+        let started = self.started?;
+        Some(started.wall.plus(now.since(started)).min(now.wall))
+    }
+
     /// The same, in which no key that was taken back verifies anything: no session's token, no
     /// machine's and no handshake.
     pub(crate) fn without_distrusted_keys(mut self) -> Self {

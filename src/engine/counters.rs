@@ -30,6 +30,7 @@ pub(crate) struct Counters {
     webhooks_not_kept: AtomicU64,
     hook_failures: AtomicU64,
     store_failures: AtomicU64,
+    store_fallen_back: AtomicU64,
 }
 
 /// The counts at one moment; each counts since the start of the process.
@@ -87,6 +88,9 @@ pub struct Counts {
     pub hook_failures: u64,
     /// Times that the store did not do its work, deliveries aside.
     pub store_failures: u64,
+    /// 1 when the store should outlive the process and does not, because it could not be opened; see
+    /// [`Store::fallen_back`](crate::store::Store::fallen_back).
+    pub store_fallen_back: u64,
 }
 
 macro_rules! counted {
@@ -125,6 +129,7 @@ counted! {
     webhook_not_kept => webhooks_not_kept,
     hook_failed => hook_failures,
     store_failed => store_failures,
+    store_fell_back => store_fallen_back,
 }
 
 impl Counters {
@@ -156,6 +161,7 @@ impl Counters {
             webhooks_not_kept: read(&self.webhooks_not_kept),
             hook_failures: read(&self.hook_failures),
             store_failures: read(&self.store_failures),
+            store_fallen_back: read(&self.store_fallen_back),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::revocation::Denial;
 use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
@@ -24,8 +25,8 @@ use crate::webhook_signature::WebhookVerifier;
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A hook that is not over by then has failed.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
-/// A task whose worker vanished is due again after this.
-const LEASE: Duration = Duration::from_secs(30);
+/// A task whose worker vanished is due again so long after all its hooks should be over.
+const MARGIN: Duration = Duration::from_secs(5);
 /// After the first failure; twice as long after each further one.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LAST: Duration = Duration::from_secs(60 * 60);
@@ -88,7 +89,12 @@ pub(crate) struct Webhooks {
     /// Held by whoever publishes.
     turn: Mutex<()>,
     arrived: Notify,
+    /// The store failed at what it was asked for last.
+    ailing: AtomicBool,
 }
+
+/// What came of a task, by its id.
+type Settled = (String, Outcome);
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,8 +115,13 @@ impl Webhooks {
         rules: EventRules,
         keep_private: bool,
     ) -> Self {
-        let (fresh, turn, arrived) = Default::default();
-        Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived }
+        let (fresh, turn, arrived, ailing) = Default::default();
+        Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived, ailing }
+    }
+
+    /// Why the store is not the one that was asked for.
+    pub(crate) fn fallen_back(&self) -> Option<&StoreError> {
+        self.store.fallen_back()
     }
 
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
@@ -183,24 +194,50 @@ impl Webhooks {
 
     /// Works the inbox off, for good.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
-        let mut pruned = None;
+        let (mut pruned, mut done) = (None, None);
         loop {
-            let now = core.clock.now();
-            if pruned.is_none_or(|last| now.since(last) >= PRUNE_EVERY) {
-                pruned = Some(now);
-                report(&core, within(self.store.prune(now.wall)).await);
-            }
-            match within(self.store.claim(now.wall, LEASE)).await {
-                Ok(Some(task)) => self.attempt(task, &core).await,
-                idle => {
-                    report(&core, idle);
-                    drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await);
-                }
+            self.prune(&mut pruned, &core).await;
+            match self.next(done.take(), &core).await {
+                Some(task) => done = Some(self.attempt(task, &core).await),
+                None => drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await),
             }
         }
     }
 
-    async fn attempt(&self, task: Task, core: &Core) {
+    /// By a clock that can be trusted: nothing brings back a denial that was forgotten too early.
+    async fn prune(&self, pruned: &mut Option<Moment>, core: &Core) {
+        let now = core.clock.now();
+        if pruned.is_some_and(|last| now.since(last) < PRUNE_EVERY) {
+            return;
+        }
+        let certain = core.load().certain(now);
+        if let Some(certain) = certain {
+            *pruned = Some(now);
+            self.report(core, within(self.store.prune(certain)).await);
+        }
+    }
+
+    /// Says what came of the last task and takes the next, in one step where the store can do that.
+    async fn next(&self, done: Option<Settled>, core: &Core) -> Option<Task> {
+        let settle = async {
+            let (id, outcome) = done?;
+            Some(within(self.store.settle(&id, outcome)).await)
+        };
+        let claim = within(self.store.claim(core.clock.now().wall, self.lease()));
+        let (settled, claimed) = tokio::join!(settle, claim);
+        if let Some(settled) = settled {
+            self.report(core, settled);
+        }
+        self.report(core, claimed).flatten()
+    }
+
+    /// No other worker takes a task while its hooks, one after the other, may still be at it.
+    fn lease(&self) -> Duration {
+        let hooks = u32::try_from(self.hooks.len()).unwrap_or(u32::MAX);
+        HOOK_DEADLINE.saturating_mul(hooks.max(1)).saturating_add(MARGIN)
+    }
+
+    async fn attempt(&self, task: Task, core: &Core) -> Settled {
         let (id, attempts) = (task.id.clone(), task.attempts);
         let outcome = match self.call(task).await {
             Ok(()) => Outcome::Done,
@@ -210,7 +247,26 @@ impl Webhooks {
                 after_failure(why, attempts, core.clock.now().wall)
             }
         };
-        report(core, within(self.store.settle(&id, outcome)).await);
+        (id, outcome)
+    }
+
+    fn report<T>(&self, core: &Core, result: Result<T, StoreError>) -> Option<T> {
+        self.remark(&result);
+        result.inspect_err(|_| core.counters.store_failed()).ok()
+    }
+
+    /// Says that the store fails, and that it is well again, each once: a full disk is not helped by a
+    /// log that grows.
+    fn remark<T>(&self, result: &Result<T, StoreError>) {
+        match result {
+            Err(error) if !self.ailing.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(event = "clerk.store.failed", %error, "the store does not do its work; webhooks act here, and Clerk is told to send them again");
+            }
+            Ok(_) if self.ailing.swap(false, Ordering::Relaxed) => {
+                tracing::info!(event = "clerk.store.well", "the store does its work again");
+            }
+            _ => {}
+        }
     }
 
     /// Each hook in a task of its own, so that a panic is a failure like any other.
@@ -219,9 +275,9 @@ impl Webhooks {
         let Task { id, kind, happened, attempts, .. } = task;
         let event = Event { id, kind, happened, data, attempts };
         for hook in self.hooks_for(&event.kind) {
-            let heard =
-                tokio::spawn(tokio::time::timeout(HOOK_DEADLINE, (hook.call)(event.clone())));
-            match heard.await {
+            let (call, event) = (Arc::clone(&hook.call), event.clone());
+            let heard = async move { tokio::time::timeout(HOOK_DEADLINE, call(event)).await };
+            match tokio::spawn(heard).await {
                 Ok(Ok(result)) => result?,
                 Ok(Err(_)) => return Err("it was not over within 25 s".to_owned()),
                 Err(_) => return Err("it panicked".to_owned()),
@@ -251,18 +307,18 @@ impl Shared {
         if task {
             webhooks.arrived.notify_one();
         }
+        webhooks.remark(&accepted);
         let counters = &self.core.counters;
         match &accepted {
             Ok(Accepted::Known) => counters.webhook_repeated(),
             Ok(Accepted::New) if nonsense => counters.webhook_made_no_sense(),
             Ok(Accepted::New) if unused => counters.webhook_unused(),
             Ok(Accepted::New) => counters.webhook_accepted(),
-            Err(error) => {
+            Err(_) => {
                 counters.webhook_not_kept();
                 if webhooks.store.outlives() && !denials.is_empty() {
                     self.deny(&denials, false);
                 }
-                tracing::warn!(event = "clerk.webhook.not_kept", %error, "a webhook could not be kept; Clerk is told to send it again");
             }
         }
         match accepted {
@@ -281,13 +337,6 @@ impl Shared {
 
 async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
-}
-
-pub(super) fn report<T>(core: &Core, result: Result<T, StoreError>) {
-    if let Err(error) = result {
-        core.counters.store_failed();
-        tracing::warn!(event = "clerk.store.failed", %error, "the store did not do its work; it is asked again");
-    }
 }
 
 fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {

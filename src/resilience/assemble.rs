@@ -82,6 +82,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         initial,
     });
     report(&inherited, &shared);
+    report_store(&shared);
     if let Some(record) = &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
@@ -239,5 +240,13 @@ fn report(inherited: &Inherited, shared: &Shared) {
     for error in &inherited.failures {
         shared.core.counters.state_failed();
         tracing::warn!(event = "clerk.state.refused", %error, "a saved file is not used");
+    }
+}
+
+fn report_store(shared: &Shared) {
+    let why = shared.webhooks.as_ref().and_then(|webhooks| webhooks.fallen_back());
+    if let Some(why) = why {
+        shared.core.counters.store_fell_back();
+        tracing::warn!(event = "clerk.store.fallen_back", %why, "the store is kept in memory; what webhooks tell will not outlive this process");
     }
 }

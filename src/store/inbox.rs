@@ -85,6 +85,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Keeps a small document, in place of what was there by that name.
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()>;
 
+    /// Why nothing here outlives the process, although it was meant to; `None` for a store that is what it
+    /// was made to be.
+    fn fallen_back(&self) -> Option<&StoreError> {
+        None
+    }
+
     /// What instances that share this store tell each other; `None` when it is one process's own.
     fn fleet(&self) -> Option<&dyn Fleet> {
         None
@@ -233,6 +239,27 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
+    /// There is no room on the disk.
+    #[error("the disk that holds {0} is full; make room, and what comes again is kept again")]
+    Full(String),
+    /// It cannot be written.
+    #[error(
+        "{path} cannot be read and written: {problem}; see that its file system is sound and not read-only, and that this user may write the file and its directory"
+    )]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// The system's words, or SQLite's.
+        problem: String,
+    },
+    /// Another program is in the middle of something.
+    #[error("{0} is locked by another program; end what it does there")]
+    Locked(String),
+    /// What would be written now would be lost.
+    #[error(
+        "{0} was moved away or deleted while it was in use; put it back, or restart to begin a new one"
+    )]
+    Moved(String),
     /// So much is under way that this was not begun.
     #[error("the store is too far behind")]
     Busy,

@@ -1,192 +1,173 @@
 //! A store in one file.
 //!
-//! One connection, behind a lock that only the blocking pool's threads take. A transaction is on the
-//! disk before it counts (write-ahead log, `synchronous=FULL`). The file can be read with any SQLite
-//! tool meanwhile.
+//! One connection, which only threads of the blocking pool use. What is promised is on the disk before it
+//! counts (write-ahead log, `synchronous=FULL`). The file can be read with any SQLite tool meanwhile.
 
+mod file;
 mod people;
+mod queue;
 mod schema;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction};
-use tokio::sync::Semaphore;
+use rusqlite::Connection;
 
+use self::file::DataFile;
+use self::queue::{Queue, Weight};
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
-use super::state_dir::StateDir;
 use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 
-/// So many calls wait for the connection; more are refused at once.
-const WAITING: usize = 64;
+/// In memory so much is kept; what is more is refused as by a full disk.
+const MEMORY_PAGES: u32 = 64 * 1024;
 
 /// The inbox in a SQLite file, which outlives the process, however it ends.
 pub struct SqliteStore {
-    file: PathBuf,
-    connection: Arc<Mutex<Connection>>,
-    places: Arc<Semaphore>,
+    file: DataFile,
+    queue: Arc<Queue>,
+    fallen_back: Option<StoreError>,
     /// Held as long as the store is.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it when it is not there. Its directory must be one that only this user
-    /// writes, as a [`StateDir`]: who can change the file can undo revocations. It blocks for as long as
-    /// it takes to read the file once.
+    /// Opens the file, and makes it when it is not there. The file and its directory must be such that only
+    /// this user writes them, as in a [`StateDir`](super::StateDir): who can change the file can undo
+    /// revocations. It blocks for as long as it takes to read the file once.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: the directory is not safe or cannot be written, another process uses the file, it
-    /// is damaged, it is something else, or a later version wrote it. Nothing is changed then.
+    /// [`StoreError`]: the file or its directory is not safe or cannot be written, another process uses the
+    /// file, it is damaged, it is something else, or a later version wrote it. What is in it stays as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        let name = path.file_name().ok_or_else(|| StoreError::Damaged {
-            path: path.display().to_string(),
-            problem: "it names no file".to_owned(),
-        })?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let dir = StateDir::open(parent.unwrap_or_else(|| Path::new(".")))?;
-        let file = dir.path().join(name);
-        let lock = lock(&file)?;
-        let connection = connect(&file)?;
-        Ok(Self {
-            file,
-            connection: Arc::new(Mutex::new(connection)),
-            places: Arc::new(Semaphore::new(WAITING)),
-            _lock: lock,
-        })
+        let (file, lock) = DataFile::take(path.as_ref())?;
+        let mut connection = file.connect()?;
+        schema::prepare(&mut connection, &file)?;
+        Ok(Self::of(connection, file, Some(lock)))
     }
 
-    /// Runs a transaction on a thread that may block.
-    fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Pending<T> {
-        let connection = Arc::clone(&self.connection);
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        Box::pin(async move {
-            let place = place.map_err(|_| StoreError::Busy)?;
-            let done = tokio::task::spawn_blocking(move || {
-                let _place = place;
-                transact(&connection, work)
-            });
-            done.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
-        })
+    /// Opens the file, or does without it: when it cannot be used, the store is kept in memory, 256 MiB at
+    /// most, and nothing of it outlives the process. For applications that must start in any case.
+    ///
+    /// The layer then says so by a warning and in
+    /// [`Counts::store_fallen_back`](crate::Counts::store_fallen_back), and
+    /// [`fallen_back`](Store::fallen_back) why. A file that cannot be written only for a while, and was opened
+    /// before, is no such case: what comes meanwhile is refused, and kept when it comes again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`]: another process has the file, and whatever it keeps would be missing here.
+    pub fn open_or_memory(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        match Self::open(path) {
+            Err(why) if !matches!(why, StoreError::InUse(_)) => {
+                let mut store = Self::memory()?;
+                store.fallen_back = Some(why);
+                Ok(store)
+            }
+            opened => opened,
+        }
     }
-}
 
-fn transact<T>(
-    connection: &Mutex<Connection>,
-    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> Result<T, StoreError> {
-    let failed = |error: rusqlite::Error| StoreError::Failed(error.to_string());
-    let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-    let transaction = connection.transaction().map_err(failed)?;
-    let result = work(&transaction).map_err(failed)?;
-    transaction.commit().map_err(failed)?;
-    Ok(result)
-}
+    fn memory() -> Result<Self, StoreError> {
+        let file = DataFile::memory();
+        let connection = Connection::open_in_memory();
+        let mut connection = connection.map_err(|error| file.explain(&error))?;
+        schema::prepare(&mut connection, &file)?;
+        let bounded = connection.pragma_update(None, "max_page_count", MEMORY_PAGES);
+        bounded.map_err(|error| file.explain(&error))?;
+        Ok(Self::of(connection, file, None))
+    }
 
-/// Whoever holds the lock has the file to itself. It ends with the process, however that ends.
-fn lock(file: &Path) -> Result<File, StoreError> {
-    let path = PathBuf::from(format!("{}.lock", file.display()));
-    let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", path.display()));
-    let lock = private().open(&path).map_err(failed)?;
-    let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(&lock, operation) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(file.display().to_string())),
-        Err(error) => Err(failed(error.into())),
+    fn of(connection: Connection, file: DataFile, lock: Option<File>) -> Self {
+        let queue = Arc::new(Queue::new(connection, file.clone()));
+        Self { file, queue, fallen_back: None, _lock: lock }
     }
 }
 
-/// Files for this user alone.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options
-}
-
-fn connect(file: &Path) -> Result<Connection, StoreError> {
-    let path = file.display().to_string();
-    private().open(file).map_err(|error| StoreError::Failed(format!("{path}: {error}")))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut connection = Connection::open_with_flags(file, flags)
-        .map_err(|error| StoreError::Failed(format!("{path}: {error}")))?;
-    schema::prepare(&mut connection, &path)?;
-    Ok(connection)
+impl Drop for SqliteStore {
+    /// The file is whole and closed before another may have it.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("file", &self.file.name()).finish_non_exhaustive()
     }
 }
 
 impl Store for SqliteStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
-        transact(&self.connection, statements::denials)
+        self.queue.read(statements::denials)
     }
 
     fn outlives(&self) -> bool {
-        true
+        self.fallen_back.is_none()
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
-        self.run(move |store| statements::deny(store, &denials))
+        self.queue.ask(Weight::Promise, move |store| statements::deny(store, &denials))
     }
 
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
-        self.run(move |store| statements::accept(store, &entry))
+        self.queue.ask(Weight::Promise, move |store| statements::accept(store, &entry))
     }
 
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
-        self.run(move |store| statements::claim(store, now, now.plus(lease)))
+        self.queue.ask(Weight::Note, move |store| statements::claim(store, now, now.plus(lease)))
     }
 
     fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
         let id = id.to_owned();
-        self.run(move |store| statements::settle(store, &id, &outcome))
+        self.queue.ask(Weight::Note, move |store| statements::settle(store, &id, &outcome))
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {
-        self.run(statements::dead)
+        self.queue.ask(Weight::Note, statements::dead)
     }
 
     fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
         let id = id.to_owned();
-        self.run(move |store| statements::revive(store, &id, now))
+        self.queue.ask(Weight::Promise, move |store| statements::revive(store, &id, now))
     }
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
-        self.run(move |store| statements::prune(store, now))
+        let queue = Arc::clone(&self.queue);
+        Box::pin(async move {
+            while queue.ask(Weight::Note, move |store| statements::prune(store, now)).await? {}
+            Ok(())
+        })
     }
 
     fn person(&self, id: &UserId) -> Pending<Option<Person>> {
         let id = id.clone();
-        self.run(move |store| people::find(store, &id))
+        self.queue.ask(Weight::Note, move |store| people::find(store, &id))
     }
 
     fn merge(&self, changes: Vec<Change>) -> Pending<()> {
-        self.run(move |store| people::merge(store, &changes))
+        self.queue.ask(Weight::Promise, move |store| people::merge(store, &changes))
     }
 
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        transact(&self.connection, statements::records)
+        self.queue.read(statements::records)
+    }
+
+    fn fallen_back(&self) -> Option<&StoreError> {
+        self.fallen_back.as_ref()
     }
 
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         let name = name.to_owned();
-        self.run(move |store| statements::keep(store, &name, &record))
+        self.queue.ask(Weight::Promise, move |store| statements::keep(store, &name, &record))
     }
 }

@@ -609,6 +609,25 @@ async fn what_a_store_keeps_acts_and_is_not_written_to_the_state_directory_as_we
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_said_once_and_not_at_every_delivery() {
+    let log = Log::default();
+    // With two of them tracing asks each time who listens.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = with(|builder| builder.store(Sick { hangs: false })).await;
+    for n in 0..50 {
+        let answer = deliver(&world, &format!("msg_{n}"), &revoked("sess_1")).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    world.pass(60).await;
+    let said = log.text();
+    assert_eq!(said.matches("clerk.store.failed").count(), 1, "{said}");
+    assert!(said.contains("the disk is full"), "{said}");
+    assert_eq!(world.clerk.counts().webhooks_not_kept, 50);
+}
+
 /// Every call of a hook, and how often it fails first.
 #[derive(Clone, Default)]
 struct Ear {
@@ -695,6 +714,23 @@ async fn an_event_that_hooks_fail_at_for_good_is_shown_and_can_be_replayed() {
     assert!(world.clerk.dead_letters().await.expect("readable").is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_panics_before_it_waits_for_anything_fails_like_any_other() {
+    let world = with(|builder| {
+        builder.on_event(["user.created"], |event: Event| {
+            assert!(event.attempts > 1, "as asked");
+            async { Ok::<(), String>(()) }
+        })
+    })
+    .await;
+    deliver(&world, "msg_1", CREATED).await;
+    world.pass(60).await;
+    assert_eq!(world.clerk.counts().hook_failures, 1);
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK, "the driver lives");
+    assert_eq!(world.clerk.verdict(), clerk_resilience::Verdict::Healthy);
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use std::path::Path;
@@ -764,6 +800,60 @@ mod sqlite {
             }
         }
         assert_eq!(world.clerk.counts().webhooks_unused, 2);
+    }
+
+    fn denials(dir: &Path) -> i64 {
+        let tool = rusqlite::Connection::open(dir.join("webhooks.db")).expect("readable");
+        tool.query_row("SELECT count(*) FROM denial", [], |row| row.get(0)).expect("a number")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_ahead_for_a_while_ends_no_denial_in_the_file() {
+        const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
+        let dir = tempfile::tempdir().expect("a directory");
+        let world = with(|builder| builder.store(open(dir.path()))).await;
+        deliver(&world, "msg_1", &revoked("sess_1")).await;
+        // What is old is looked for once an hour.
+        world.pass(60 * 60 - 30).await;
+        world.clock.jump(YEAR);
+        world.pass(60).await;
+        assert_eq!(denials(dir.path()), 1);
+        world.clock.jump(-YEAR);
+        world.pass(60 * 60).await;
+        assert_eq!(denials(dir.path()), 1);
+        world.clock.jump(YEAR);
+        world.pass(3 * 60 * 60).await;
+        assert_eq!(denials(dir.path()), 0, "after so long it is believed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_other_worker_takes_a_task_while_its_hooks_may_still_be_at_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stuck = |_| std::future::pending::<Result<(), String>>();
+        let world = with(|builder| {
+            let builder = builder.store(open(dir.path()));
+            builder.on_event(["user.created"], stuck).on_event(["user.created"], stuck)
+        })
+        .await;
+        deliver(&world, "msg_1", CREATED).await;
+        world.pass(1).await;
+        let tool = rusqlite::Connection::open(dir.path().join("webhooks.db")).expect("readable");
+        let due = "SELECT next_at - received FROM inbox WHERE state = 'working'";
+        let due: i64 = tool.query_row(due, [], |row| row.get(0)).expect("a task");
+        assert!(due > 2 * 25_000, "{due} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_had_to_fall_back_is_counted_and_receives_all_the_same() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("webhooks.db"), "no database at all".repeat(99))
+            .expect("written");
+        let store = SqliteStore::open_or_memory(dir.path().join("webhooks.db")).expect("memory");
+        let world = with(|builder| builder.store(store)).await;
+        assert_eq!(world.clerk.counts().store_fallen_back, 1);
+        let answer = deliver(&world, "msg_1", &revoked("sess_1")).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        assert_eq!(with(|builder| builder).await.clerk.counts().store_fallen_back, 0);
     }
 }
 

@@ -1,6 +1,8 @@
 //! One contract for every engine of the store, and what SQLite alone promises.
 
 mod contract;
+#[cfg(all(feature = "sqlite", target_os = "linux"))]
+mod disk;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -4,10 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clerk_resilience::store::{Entry, Outcome, SqliteStore, Store, StoreError};
+use clerk_resilience::id::UserId;
+use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, SqliteStore, Store, StoreError};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use rusqlite::Connection;
 
-use crate::{DAY, at, entry, hooks, session};
+use crate::{DAY, at, entry, hooks, named, session};
 
 pub(crate) fn new() -> (tempfile::TempDir, SqliteStore) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -129,13 +132,6 @@ async fn a_file_that_is_damaged_or_something_else_is_named_and_left_alone() {
     let error = refused(&file(&dir));
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("webhooks.db"), "{error}");
-
-    let dir = tempfile::tempdir().expect("a directory");
-    let other = Connection::open(file(&dir)).expect("writable");
-    other.execute_batch("CREATE TABLE customers (id TEXT)").expect("written");
-    drop(other);
-    let error = refused(&file(&dir));
-    assert!(error.to_string().contains("another program's"), "{error}");
 }
 
 #[tokio::test]
@@ -152,13 +148,248 @@ async fn a_directory_that_others_may_write_is_refused_and_files_are_for_this_use
     assert!(matches!(refused(&file(&dir)), StoreError::Place(_)));
 }
 
+/// Another program that is in the middle of something, so that calls wait.
+fn tool(dir: &tempfile::TempDir) -> Connection {
+    let tool = Connection::open(file(dir)).expect("writable");
+    tool.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    tool
+}
+
+fn end(tool: &Connection) {
+    tool.execute_batch("ROLLBACK").expect("free");
+}
+
+fn count(dir: &tempfile::TempDir, of: &str) -> i64 {
+    let tool = Connection::open(file(dir)).expect("readable");
+    tool.query_row(&format!("SELECT count(*) FROM {of}"), [], |row| row.get(0)).expect("a number")
+}
+
+/// How many transactions are in the log: so many of its frames end one.
+fn commits(dir: &tempfile::TempDir) -> usize {
+    let log = fs::read(format!("{}-wal", file(dir).display())).expect("a log");
+    let page = u32::from_be_bytes(log[8..12].try_into().expect("four bytes")) as usize;
+    log[32..].chunks(24 + page).filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
 #[tokio::test]
 async fn a_file_that_is_locked_by_a_tool_fails_and_works_again_afterwards() {
     let (dir, store) = new();
-    let tool = Connection::open(file(&dir)).expect("writable");
-    tool.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let tool = tool(&dir);
     let failed = store.accept(entry("msg_1", hooks("1"))).await;
-    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
-    tool.execute_batch("ROLLBACK").expect("free");
+    assert!(matches!(failed, Err(StoreError::Locked(_))), "{failed:?}");
+    end(&tool);
     accept(&store, "msg_1").await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_together_wait_for_the_disk_together() {
+    let (dir, store) = new();
+    let (before, tool) = (commits(&dir), tool(&dir));
+    let calls = (0..100).map(|n| store.accept(entry(&n.to_string(), hooks("1"))));
+    let mut calls = Box::pin(join_all(calls));
+    assert!(calls.as_mut().now_or_never().is_none(), "they wait");
+    end(&tool);
+    assert!(calls.await.iter().all(|accepted| matches!(accepted, Ok(Accepted::New))));
+    let commits = commits(&dir) - before;
+    assert!((1..=3).contains(&commits), "{commits} transactions");
+}
+
+/// Of calls that wait together, those about `bad` fail in this way, after a part of them was done.
+async fn beside_a_bad_call(way: &str) {
+    let (dir, store) = new();
+    let tool = Connection::open(file(&dir)).expect("writable");
+    let trigger = format!(
+        "CREATE TRIGGER refusal BEFORE INSERT ON denial WHEN NEW.id = 'bad'
+         BEGIN SELECT RAISE({way}, 'as asked'); END"
+    );
+    tool.execute_batch(&trigger).expect("written");
+    tool.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let call = |id: &'static str| {
+        let denials = vec![session(id, 60)];
+        store.accept(Entry { denials, ..entry(id, hooks("1")) })
+    };
+    let mut calls = Box::pin(join_all(["one", "two", "bad", "three", "four"].map(call)));
+    assert!(calls.as_mut().now_or_never().is_none(), "they wait");
+    end(&tool);
+    let told: Vec<_> = calls.await.into_iter().map(|accepted| accepted.is_ok()).collect();
+    assert_eq!(told, [true, true, false, true, true], "{way}");
+    assert_eq!((count(&dir, "inbox"), count(&dir, "denial")), (4, 4), "{way}");
+}
+
+#[tokio::test]
+async fn a_call_that_fails_leaves_nothing_behind_and_fails_alone() {
+    beside_a_bad_call("ABORT").await;
+}
+
+#[tokio::test]
+async fn a_call_that_ends_the_transaction_of_all_fails_alone() {
+    beside_a_bad_call("ROLLBACK").await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_has_closed_its_file_and_does_nothing_more() {
+    let (dir, store) = new();
+    accept(&store, "msg_1").await;
+    let late = store.accept(entry("msg_2", hooks("1")));
+    drop(store);
+    assert!(!dir.path().join("webhooks.db-wal").exists(), "all of it is in the file");
+    assert!(matches!(late.await, Err(StoreError::Failed(_))));
+    assert_eq!(count(&dir, "inbox"), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_begun() {
+    let (dir, store) = new();
+    let tool = tool(&dir);
+    let first = tokio::spawn(store.accept(entry("msg_1", hooks("1"))));
+    tokio::task::yield_now().await;
+    let mut given_up = store.accept(entry("msg_2", hooks("1")));
+    assert!((&mut given_up).now_or_never().is_none(), "it waits");
+    drop(given_up);
+    end(&tool);
+    first.await.expect("no panic").expect("accepted");
+    accept(&store, "msg_3").await;
+    assert_eq!(count(&dir, "inbox WHERE id = 'msg_2'"), 0);
+}
+
+#[tokio::test]
+async fn more_calls_than_could_be_answered_in_time_are_refused_at_once() {
+    let (dir, store) = new();
+    let tool = tool(&dir);
+    let calls = (0..8_400).map(|n| store.accept(entry(&n.to_string(), hooks("1"))));
+    let mut calls = Box::pin(join_all(calls));
+    assert!(calls.as_mut().now_or_never().is_none(), "they wait");
+    end(&tool);
+    let told = calls.await;
+    let refused = told.iter().filter(|told| matches!(told, Err(StoreError::Busy))).count();
+    // As many as may wait can have been taken up before the last came.
+    assert!((8_400 - 2 * 4_096..=8_400 - 4_096).contains(&refused), "{refused} refused");
+    let kept = told.iter().filter(|told| told.is_ok()).count();
+    assert_eq!(count(&dir, "inbox"), i64::try_from(kept).expect("a small number"));
+}
+
+#[tokio::test]
+async fn as_much_as_there_is_of_what_is_old_is_forgotten() {
+    let (dir, store) = new();
+    for some in 0..5 {
+        let calls = (0..1_000).map(|n| {
+            let denials = vec![session(&format!("{some} {n}"), 60)];
+            store.accept(Entry { denials, ..entry(&format!("{some} {n}"), Rest::Nothing) })
+        });
+        assert!(join_all(calls).await.iter().all(Result::is_ok));
+    }
+    store.prune(at(0).plus(8 * DAY)).await.expect("pruned");
+    assert_eq!((count(&dir, "inbox"), count(&dir, "denial")), (0, 0));
+}
+
+#[tokio::test]
+async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
+    let (dir, store) = new();
+    accept(&store, "before").await;
+    let data = "481516".repeat(4_000);
+    store.accept(entry("msg_1", hooks(&data))).await.expect("accepted");
+    accept(&store, "after").await;
+    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    drop(store);
+    let bytes = fs::read(file(&dir)).expect("readable");
+    assert!(!bytes.windows(6).any(|window| window == b"481516"));
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
+    let (dir, store) = new();
+    let tool = Connection::open(file(&dir)).expect("writable");
+    let user = UserId::from("user_1");
+    for round in 1..=2 {
+        store.merge(vec![named("Ada", round)]).await.expect("merged");
+        tool.execute("UPDATE person SET data = '{\"profile\": 7}' WHERE id = 'user_1'", [])
+            .expect("written");
+        let changes = vec![named("Adaeze", round)];
+        let event = Entry { changes, ..entry(&format!("msg_{round}"), Rest::Nothing) };
+        assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
+        let person = store.person(&user).await.expect("answered").expect("known");
+        assert_eq!(person.profile().and_then(|now| now.first_name.as_deref()), Some("Adaeze"));
+        assert_eq!(count(&dir, "person WHERE id = 'unreadable/user_1' AND data LIKE '%7%'"), 1);
+    }
+    tool.execute("UPDATE person SET data = '' WHERE id = 'user_1'", []).expect("written");
+    assert_eq!(store.person(&user).await.expect("answered"), None);
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_while_it_is_in_use_takes_nothing_more_in() {
+    let (dir, store) = new();
+    accept(&store, "msg_1").await;
+    let aside = dir.path().join("aside");
+    fs::rename(file(&dir), &aside).expect("renamed");
+    let refused = store.accept(entry("msg_2", hooks("1"))).await;
+    assert!(matches!(refused, Err(StoreError::Moved(_))), "{refused:?}");
+    fs::rename(&aside, file(&dir)).expect("renamed");
+    accept(&store, "msg_2").await;
+    assert_eq!(count(&dir, "inbox"), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_write_and_a_link_are_refused() {
+    let loose = fs::Permissions::from_mode(0o666);
+    for tail in ["", "-wal"] {
+        let (dir, store) = new();
+        accept(&store, "msg_1").await;
+        let left = crash(&dir);
+        let path = left.path().join(format!("webhooks.db{tail}"));
+        fs::set_permissions(&path, loose.clone()).expect("ours");
+        let error = refused(&file(&left)).to_string();
+        assert!(error.contains(path.to_str().expect("text")), "{error}");
+        assert!(error.contains("can be written by other users"), "{error}");
+    }
+    let (dir, store) = new();
+    drop(store);
+    let link = dir.path().join("link.db");
+    std::os::unix::fs::symlink(file(&dir), &link).expect("linked");
+    assert!(matches!(refused(&link), StoreError::Unwritable { .. }));
+}
+
+#[tokio::test]
+async fn another_programs_file_is_left_alone_whatever_its_version() {
+    for version in [0, 1, 2, 99] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let other = Connection::open(file(&dir)).expect("writable");
+        other.execute_batch("CREATE TABLE customers (id TEXT)").expect("written");
+        other.pragma_update(None, "user_version", version).expect("written");
+        let error = refused(&file(&dir));
+        assert!(error.to_string().contains("another program's"), "{version}: {error}");
+        assert_eq!(count(&dir, "sqlite_schema"), 1, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_can_be_done_without_and_the_store_says_so() {
+    let (dir, store) = new();
+    accept(&store, "msg_1").await;
+    assert!(store.fallen_back().is_none());
+    assert!(matches!(SqliteStore::open_or_memory(file(&dir)), Err(StoreError::InUse(_))));
+    drop(store);
+    let store = SqliteStore::open_or_memory(file(&dir)).expect("free again");
+    assert!(store.fallen_back().is_none());
+    assert_eq!(store.denials().expect("readable").len(), 1);
+    drop(store);
+
+    fs::write(file(&dir), "not a database at all, but a text of some length").expect("written");
+    let store = SqliteStore::open_or_memory(file(&dir)).expect("in memory");
+    let why = store.fallen_back().expect("a reason").to_string();
+    assert!(why.contains("webhooks.db") && why.contains("move it away"), "{why}");
+    accept(&store, "msg_1").await;
+    assert_eq!(store.claim(at(0), DAY).await.expect("claimed").expect("a task").id, "msg_1");
+    drop(store);
+    assert!(fs::read_to_string(file(&dir)).expect("text").starts_with("not a database"));
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_named() {
+    // A directory by that name can be written by nobody, root included.
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(file(&dir)).expect("made");
+    let error = refused(&file(&dir));
+    assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
+    assert!(error.to_string().contains("webhooks.db cannot be read and written"), "{error}");
+    assert!(error.to_string().contains("this user may write"), "{error}");
 }

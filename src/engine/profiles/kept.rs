@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::engine::inbox::{PATIENCE, report};
+use crate::engine::inbox::PATIENCE;
 use crate::engine::shared::Core;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
@@ -68,8 +68,9 @@ impl Kept {
         if ill {
             let until = Instant::now() + REST;
             *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            tracing::warn!(event = "clerk.store.silent", %error, "the store does not tell who users are; it is left alone for 5 s");
         }
-        report::<()>(core, Err(error));
+        core.counters.store_failed();
         Err(())
     }
 }

@@ -2,46 +2,63 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
+use super::file::DataFile;
 use crate::store::StoreError;
 
 /// Each takes the file from the version before to the next; a version is never changed afterwards.
 const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
-/// How long somebody else, an operator with a tool, may hold the file.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long somebody else, an operator with a tool, may hold the file; less than a delivery waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Of the log so much is kept for further use.
+const LOG_BYTES: u32 = 64 * 1024 * 1024;
+/// As many statements as there are, with some to spare.
+const STATEMENTS: usize = 64;
 
 /// Makes a file ready for use: sound, of a known version, and brought up to the newest.
-pub(super) fn prepare(store: &mut Connection, path: &str) -> Result<(), StoreError> {
-    let found = check(store, path)?;
-    migrate(store, found).map_err(|error| explain(path, &error))
+pub(super) fn prepare(store: &mut Connection, file: &DataFile) -> Result<(), StoreError> {
+    store.busy_timeout(PATIENCE).map_err(|error| file.explain(&error))?;
+    let found = check(store, file)?;
+    tune(store).and_then(|()| migrate(store, found)).map_err(|error| file.explain(&error))
 }
 
-fn check(store: &Connection, path: &str) -> Result<i64, StoreError> {
-    let explain = |error| explain(path, &error);
-    let damaged = |problem: String| StoreError::Damaged { path: path.to_owned(), problem };
-    store.busy_timeout(PATIENCE).map_err(explain)?;
-    let health: String =
-        store.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(explain)?;
+fn check(store: &Connection, file: &DataFile) -> Result<i64, StoreError> {
+    let number = |query: &str| -> Result<i64, StoreError> {
+        store.query_row(query, [], |row| row.get(0)).map_err(|error| file.explain(&error))
+    };
+    let damaged = |problem: String| StoreError::Damaged { path: file.name(), problem };
+    let health: String = store
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| file.explain(&error))?;
     if health != "ok" {
         return Err(damaged(health));
     }
-    let found: i64 =
-        store.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explain)?;
-    let tables: i64 = store
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(explain)?;
+    let found = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let ours =
+        number("SELECT count(*) FROM sqlite_schema WHERE tbl_name IN ('inbox', 'denial')")? > 0;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     match found {
-        0 if tables > 0 => Err(damaged("it is another program's database".to_owned())),
+        _ if tables > 0 && !(ours && found > 0) => {
+            Err(damaged("it is another program's database".to_owned()))
+        }
         _ if (0..=known).contains(&found) => Ok(found),
-        _ => Err(StoreError::Newer { path: path.to_owned(), found, known }),
+        _ => Err(StoreError::Newer { path: file.name(), found, known }),
     }
 }
 
-fn migrate(store: &mut Connection, found: i64) -> rusqlite::Result<()> {
+/// What holds for a connection, not for the file.
+fn tune(store: &Connection) -> rusqlite::Result<()> {
+    store.set_prepared_statement_cache_capacity(STATEMENTS);
     store.pragma_update(None, "journal_mode", "WAL")?;
     store.pragma_update(None, "synchronous", "FULL")?;
+    store.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    // What hooks have heard, and what was known of who is deleted, is overwritten.
+    store.pragma_update(None, "secure_delete", "ON")
+}
+
+fn migrate(store: &mut Connection, found: i64) -> rusqlite::Result<()> {
     let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0));
     for (version, migration) in (found + 1..).zip(missing) {
         let step = store.transaction()?;
@@ -50,13 +67,4 @@ fn migrate(store: &mut Connection, found: i64) -> rusqlite::Result<()> {
         step.commit()?;
     }
     Ok(())
-}
-
-fn explain(path: &str, error: &rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            StoreError::Damaged { path: path.to_owned(), problem: error.to_string() }
-        }
-        _ => StoreError::Failed(format!("{path}: {error}")),
-    }
 }

@@ -7,8 +7,11 @@ use crate::clock::Timestamp;
 use crate::revocation::{Denial, Kind};
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
 
+/// So many rows are pruned in one step, so that others wait for a moment only.
+const AT_ONCE: u16 = 2000;
+
 pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
-    let mut query = store.prepare("SELECT kind, id, at FROM denial")?;
+    let mut query = store.prepare_cached("SELECT kind, id, at FROM denial")?;
     let rows = query.query_map([], denial)?;
     rows.filter_map(Result::transpose).collect()
 }
@@ -28,7 +31,7 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
         Rest::Nonsense(why) => ("dead", None, why.as_str()),
     };
     let new = store
-        .prepare(
+        .prepare_cached(
             "INSERT INTO inbox (id, kind, happened, received, state, next_at, data, why)
              VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6, ?7) ON CONFLICT DO NOTHING",
         )?
@@ -53,7 +56,7 @@ pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
     for denial in denials {
         let (kind, id, at) = denial.parts();
         store
-            .prepare(
+            .prepare_cached(
                 "INSERT INTO denial (kind, id, at) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
             )?
@@ -62,17 +65,20 @@ pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
     Ok(())
 }
 
+/// Left to itself, SQLite would sort all that waits, each time.
+pub(super) const CLAIM: &str = "
+    UPDATE inbox SET state = 'working', attempts = attempts + 1, next_at = ?2
+    WHERE id = (SELECT id FROM inbox INDEXED BY inbox_due
+                WHERE state IN ('received', 'working') AND next_at <= ?1
+                ORDER BY next_at, id LIMIT 1)
+    RETURNING id, kind, happened, data, attempts";
+
 pub(super) fn claim(
     store: &Transaction<'_>,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Task>> {
-    let mut query = store.prepare(
-        "UPDATE inbox SET state = 'working', attempts = attempts + 1, next_at = ?2
-         WHERE id = (SELECT id FROM inbox WHERE state IN ('received', 'working') AND next_at <= ?1
-                     ORDER BY next_at, id LIMIT 1)
-         RETURNING id, kind, happened, data, attempts",
-    )?;
+    let mut query = store.prepare_cached(CLAIM)?;
     let task = |row: &Row<'_>| {
         Ok(Task {
             id: row.get(0)?,
@@ -90,23 +96,23 @@ pub(super) fn settle(store: &Transaction<'_>, id: &str, outcome: &Outcome) -> Re
     match outcome {
         Outcome::Done => {
             let done = format!("UPDATE inbox SET state = 'done', data = NULL, why = '' {open}");
-            store.prepare(&done)?.execute([id])?;
+            store.prepare_cached(&done)?.execute([id])?;
         }
         Outcome::Again { at, why } => {
             let again =
                 format!("UPDATE inbox SET state = 'received', next_at = ?2, why = ?3 {open}");
-            store.prepare(&again)?.execute(params![id, at.as_millis(), why])?;
+            store.prepare_cached(&again)?.execute(params![id, at.as_millis(), why])?;
         }
         Outcome::Dead { why } => {
             let dead = format!("UPDATE inbox SET state = 'dead', why = ?2 {open}");
-            store.prepare(&dead)?.execute([id, why])?;
+            store.prepare_cached(&dead)?.execute([id, why])?;
         }
     }
     Ok(())
 }
 
 pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
-    let mut query = store.prepare(
+    let mut query = store.prepare_cached(
         "SELECT id, kind, received, attempts, why FROM inbox WHERE state = 'dead'
          ORDER BY received DESC, id DESC LIMIT ?1",
     )?;
@@ -123,37 +129,40 @@ pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
 }
 
 pub(super) fn revive(store: &Transaction<'_>, id: &str, now: Timestamp) -> Result<bool> {
-    let revived = store.execute(
+    let mut revive = store.prepare_cached(
         "UPDATE inbox SET state = 'received', attempts = 0, next_at = ?2
          WHERE id = ?1 AND state = 'dead' AND data IS NOT NULL",
-        params![id, now.as_millis()],
     )?;
-    Ok(revived > 0)
+    Ok(revive.execute(params![id, now.as_millis()])? > 0)
 }
 
-pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<()> {
-    for (state, span) in [("done", MEMORY), ("dead", SHELF)] {
-        let before = now.minus(span).as_millis();
-        let old = "DELETE FROM inbox WHERE state = ?1 AND received < ?2";
-        store.execute(old, params![state, before])?;
-    }
+/// Forgets some of what is old. True when there may be more.
+pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<bool> {
+    let (done, dead) = (now.minus(MEMORY).as_millis(), now.minus(SHELF).as_millis());
+    let old = "DELETE FROM inbox WHERE id IN
+               (SELECT id FROM inbox WHERE state = ?1 AND received < ?2 LIMIT ?3)";
+    let over = "DELETE FROM denial WHERE (kind, id) IN
+                (SELECT kind, id FROM denial WHERE kind = ?1 AND at < ?2 LIMIT ?3)";
+    let forget = |what, which, before: i64| -> Result<usize> {
+        store.prepare_cached(what)?.execute(params![which, before, AT_ONCE])
+    };
+    let mut forgotten = vec![forget(old, "done", done)?, forget(old, "dead", dead)?];
     for kind in Kind::ALL {
         let Some(afterlife) = kind.afterlife() else { continue };
-        let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
-        store.execute(over, params![kind.name(), now.minus(afterlife).as_millis()])?;
+        forgotten.push(forget(over, kind.name(), now.minus(afterlife).as_millis())?);
     }
-    Ok(())
+    Ok(forgotten.contains(&AT_ONCE.into()))
 }
 
 pub(super) fn records(store: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut query = store.prepare("SELECT name, data FROM record")?;
+    let mut query = store.prepare_cached("SELECT name, data FROM record")?;
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 pub(super) fn keep(store: &Transaction<'_>, name: &str, record: &[u8]) -> Result<()> {
     let kept = "INSERT INTO record (name, data) VALUES (?1, ?2)
                 ON CONFLICT DO UPDATE SET data = excluded.data";
-    store.execute(kept, params![name, record])?;
+    store.prepare_cached(kept)?.execute(params![name, record])?;
     Ok(())
 }
 

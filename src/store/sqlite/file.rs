@@ -1,0 +1,139 @@
+//! The file itself: whose it is, who has it open, and what an error about it means.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::store::StoreError;
+use crate::store::state_dir::{StateDir, StateDirError};
+
+/// A file that only this user writes.
+#[derive(Clone, Debug)]
+pub(super) struct DataFile {
+    path: PathBuf,
+    /// The very file that was opened, whatever has its name by now; `None` in memory.
+    opened: Option<(u64, u64)>,
+}
+
+impl DataFile {
+    /// Takes the file for this process, for as long as the lock is held, and makes it when it is not there.
+    pub(super) fn take(path: &Path) -> Result<(Self, File), StoreError> {
+        let name = path.file_name().ok_or_else(|| StoreError::Damaged {
+            path: path.display().to_string(),
+            problem: "it names no file".to_owned(),
+        })?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let dir = StateDir::open(parent.unwrap_or_else(|| Path::new(".")))?;
+        let path = dir.path().join(name);
+        let lock = lock(&path)?;
+        let opened = open(&path)?;
+        for tail in ["-wal", "-shm", "-journal"] {
+            let beside = beside(&path, tail);
+            match fs::symlink_metadata(&beside) {
+                Ok(meta) => own(&beside, &meta)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(refused(&beside, &error)),
+            }
+        }
+        Ok((Self { path, opened: Some(opened) }, lock))
+    }
+
+    /// No file at all.
+    pub(super) fn memory() -> Self {
+        Self { path: PathBuf::from(":memory:"), opened: None }
+    }
+
+    pub(super) fn connect(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        Connection::open_with_flags(&self.path, flags).map_err(|error| self.explain(&error))
+    }
+
+    /// False when another file, or none, has its name by now: what goes into one that was deleted is lost.
+    pub(super) fn is_in_place(&self) -> bool {
+        let present = || fs::symlink_metadata(&self.path).ok().map(|meta| identity(&meta));
+        self.opened.is_none() || self.opened == present()
+    }
+
+    /// What an error of SQLite means for whoever has to do something about it.
+    pub(super) fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        let (path, problem) = (self.name(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                StoreError::Damaged { path, problem }
+            }
+            Some(ErrorCode::DiskFull) => StoreError::Full(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure,
+            ) => StoreError::Unwritable { path, problem },
+            _ => StoreError::Failed(format!("{path}: {problem}")),
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Whoever holds the lock has the file to itself. It ends with the process, however that ends.
+fn lock(file: &Path) -> Result<File, StoreError> {
+    let path = beside(file, ".lock");
+    let lock = private().open(&path).map_err(|error| refused(&path, &error))?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(file.display().to_string())),
+        Err(error) => Err(refused(&path, &error.into())),
+    }
+}
+
+/// Which file it is, made when it is not there.
+fn open(path: &Path) -> Result<(u64, u64), StoreError> {
+    let failed = |error: io::Error| refused(path, &error);
+    let meta = private().open(path).and_then(|file| file.metadata()).map_err(failed)?;
+    own(path, &meta)?;
+    Ok(identity(&meta))
+}
+
+/// Files for this user alone; no links.
+fn private() -> OpenOptions {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    options
+}
+
+/// That nobody else could have written it.
+fn own(path: &Path, meta: &Metadata) -> Result<(), StoreError> {
+    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(StateDirError::Foreign(path.to_owned()).into());
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(StateDirError::Writable(path.to_owned()).into());
+    }
+    Ok(())
+}
+
+fn identity(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
+}
+
+fn beside(path: &Path, tail: &str) -> PathBuf {
+    PathBuf::from(format!("{}{tail}", path.display()))
+}
+
+fn refused(path: &Path, error: &io::Error) -> StoreError {
+    let path = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path),
+        _ => StoreError::Unwritable { path, problem: error.to_string() },
+    }
+}

@@ -1,0 +1,57 @@
+//! A full disk, which only the connection itself can be made to believe in.
+
+use super::*;
+use crate::store::Rest;
+
+fn entry(id: &str, data: String) -> Entry {
+    let (happened, received) = (Timestamp::from_secs(1), Timestamp::from_secs(1));
+    let (denials, changes) = (Vec::new(), Vec::new());
+    let (id, kind, rest) = (id.to_owned(), "user.created".to_owned(), Rest::Hooks(data));
+    Entry { id, kind, happened, received, denials, changes, rest }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_kept_and_when_there_is_room_again_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(dir.path().join("webhooks.db")).expect("a store");
+    let room = |pages: u32| {
+        store.queue.tamper(|file| file.pragma_update(None, "max_page_count", pages).expect("set"));
+    };
+    room(20);
+    let large = || "x".repeat(64 * 1024);
+    let calls = [("one", String::new()), ("large", large()), ("two", String::new())];
+    let calls = calls.map(|(id, data)| store.accept(entry(id, data)));
+    let told = futures_util::future::join_all(calls).await;
+    let [Ok(Accepted::New), Err(StoreError::Full(path)), Ok(Accepted::New)] = told.as_slice()
+    else {
+        panic!("{told:?}")
+    };
+    assert!(path.ends_with("webhooks.db"), "{path}");
+    assert!(StoreError::Full(path.clone()).to_string().contains("make room"));
+    room(1_000);
+    assert_eq!(store.accept(entry("large", large())).await.expect("room"), Accepted::New);
+}
+
+#[tokio::test]
+async fn in_memory_no_more_is_kept_than_its_bound() {
+    let store = SqliteStore::memory().expect("a store");
+    let mut pages = 0;
+    store.queue.tamper(|file| {
+        pages = file.query_row("PRAGMA max_page_count", [], |row| row.get(0)).expect("a number");
+    });
+    assert_eq!(pages, MEMORY_PAGES);
+}
+
+#[tokio::test]
+async fn who_looks_for_a_task_does_not_sort_all_that_wait() {
+    let store = SqliteStore::memory().expect("a store");
+    let mut plan = Vec::new();
+    store.queue.tamper(|file| {
+        let mut query = file.prepare(&format!("EXPLAIN QUERY PLAN {}", statements::CLAIM));
+        let query = query.as_mut().expect("a query");
+        let steps = query.query_map([0, 0], |row| row.get::<_, String>(3)).expect("steps");
+        plan.extend(steps.map(|step| step.expect("text")));
+    });
+    let plan = plan.join("; ");
+    assert!(plan.contains("inbox_due") && !plan.contains("ORDER BY"), "{plan}");
+}

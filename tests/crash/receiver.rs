@@ -1,0 +1,56 @@
+//! What the child does: it receives, for as long as it lives.
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use clerk_resilience::clock::{Clock, Moment, SystemClock};
+use clerk_resilience::sim::SimClerk;
+use clerk_resilience::store::SqliteStore;
+use clerk_resilience::{ClerkConfig, ClerkResilience, Event};
+
+use crate::child::Orders;
+use crate::sender::secret;
+
+/// A clock that is ahead of the system's.
+#[derive(Clone, Debug)]
+struct Ahead(SystemClock, Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Moment {
+        let now = self.0.now();
+        Moment { wall: now.wall.plus(self.1), ..now }
+    }
+}
+
+pub(crate) async fn receive(orders: Orders) {
+    // It does not outlive the process that started it.
+    std::thread::spawn(|| {
+        drop(std::io::stdin().read(&mut [0]));
+        std::process::exit(1);
+    });
+    let clock = Ahead(SystemClock::new(), orders.ahead);
+    let sim = SimClerk::builder().clock(clock.clone()).build();
+    let config = ClerkConfig::new(sim.publishable_key().clone())
+        .frontend_api(sim.frontend_api_url())
+        .backend_api(sim.backend_api_url())
+        .status_page(None)
+        .webhook_secret(secret());
+    let store = SqliteStore::open(orders.dir.join("webhooks.db")).expect("a sound file");
+    let heard = OpenOptions::new().create(true).append(true).open(orders.dir.join("heard"));
+    let heard = heard.expect("a file");
+    let clerk = ClerkResilience::builder(config)
+        .clock(clock)
+        .upstream(sim.upstream())
+        .store(store)
+        .on_event(["user.created"], move |event: Event| {
+            let written = (&heard).write_all(format!("{}\n", event.id).as_bytes());
+            async move { written }
+        })
+        .build()
+        .expect("a good configuration");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    println!("{port} {}", clerk.status().revocations.sessions().count());
+    axum::serve(listener, clerk.routes()).await.expect("it serves");
+}
