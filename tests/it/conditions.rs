@@ -8,6 +8,7 @@ use clerk_resilience::decide::{
 };
 use clerk_resilience::health::{Drain, Outages, Verdict};
 use clerk_resilience::snapshot::{DenyList, Snapshot};
+use clerk_resilience::token::InvalidToken;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Grace, GraceAccess, GracePolicy, GraceReason, Rejection, RoutePolicy};
 
@@ -263,6 +264,23 @@ fn g1_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
     }
     let sudden = Drain::between(at(0), at(30));
     assert_eq!((passing(sudden, 89), passing(sudden, 90)), (100, 0));
+}
+
+#[test]
+fn g1_in_recovery_the_moment_of_a_session_is_the_same_in_every_process() {
+    let draining = |secs, id: &str| {
+        let token = verified(&token(&[("sid", id.into())]));
+        scene(secs).but(|scene| {
+            scene.token = token;
+            scene.known.health.verdict = Verdict::Recovering;
+            scene.known.health.drain = Some(Drain::between(at(20), at(20)));
+        })
+    };
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    for (id, last) in [("sess_1", 89), ("sess_a", 98)] {
+        draining(last, id).passes();
+        assert_eq!(rejection(&draining(last + 1, id).decided()), expired, "{id}");
+    }
 }
 
 #[test]

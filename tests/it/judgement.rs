@@ -154,6 +154,26 @@ fn row_6_a_session_is_what_clerk_signed() {
 }
 
 #[test]
+fn row_6_a_route_demands_all_that_it_names() {
+    let (sim, session) = sim();
+    let acme = SimOrganization::new("org_1", "acme").permission("org:posts:read");
+    let token = sim.token(session).issued(start_of_time()).organization(acme);
+    let token = verified(&token.claim("pla", "u:pro").claim("fea", "o:posts,u:teams").sign());
+    let ask = |route: &RoutePolicy| {
+        let known = known(Verdict::Healthy, at(10));
+        decide(&with(&token, at(10), None), API, route, &rules(), &known, at(10))
+    };
+    let all = |role: &'static str| {
+        let route = RoutePolicy::required().role(role).permission("org:posts:read");
+        route.feature("teams").plan("pro")
+    };
+    assert!(matches!(ask(&all("org:member")), Decision::Pass(_)));
+    assert_eq!(rejection(&ask(&all("org:admin"))), Rejection::Forbidden, "the first is not lost");
+    let instead = all("org:admin").access(Access::role("org:member"));
+    assert!(matches!(ask(&instead), Decision::Pass(_)));
+}
+
+#[test]
 fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
     let pending = verified(&token(&[("sts", "pending".into())]));
     let plain = verified(&token(&[]));
