@@ -160,13 +160,16 @@ fn g6_a_token_with_older_claims_than_those_seen_is_a_replay() {
 }
 
 #[test]
-fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago() {
+fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago_or_as_configured() {
     let fed = |secs| {
         let complete = Some(at(secs));
         scene(160).but(|scene| scene.known.feeds.deny_list = DenyList::Fed { complete })
     };
     fed(100).passes();
     fed(99).denied(GraceDenial::DenyListIncomplete);
+    let soon = || GracePolicy::balanced().deny_list_within("30s");
+    fed(130).under(soon()).passes();
+    fed(129).under(soon()).denied(GraceDenial::DenyListIncomplete);
 }
 
 #[test]

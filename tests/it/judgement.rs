@@ -368,6 +368,18 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
     }
 }
 
+#[test]
+fn what_cannot_be_told_says_when_to_come_again_and_nothing_else_does() {
+    let soon = Rejection::Unavailable(Unavailable::Uncertain);
+    assert_eq!(soon.retry_after(), Some((5, 8)));
+    for later in [Rejection::Unavailable(Unavailable::Outage), Rejection::FreshRequired] {
+        assert_eq!((later.status().as_u16(), later.retry_after()), (503, Some((10, 30))));
+    }
+    for never in [Rejection::Missing, Rejection::Revoked, Rejection::Forbidden] {
+        assert_eq!(never.retry_after(), None);
+    }
+}
+
 /// What an API key stands for, by Clerk's answer with these members over the usual ones.
 fn api_key(over: &serde_json::Value) -> Arc<MachineToken> {
     let mut answer = serde_json::json!({
