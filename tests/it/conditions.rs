@@ -107,6 +107,14 @@ fn what_passes_in_grace_says_why_and_until_when() {
 }
 
 #[test]
+fn g1_a_dry_run_and_no_grace_at_all_say_so() {
+    let dry = || GracePolicy::balanced().report_only();
+    scene(80).under(dry()).denied(GraceDenial::ReportOnly);
+    scene(3_661).under(dry()).denied(GraceDenial::TooLate);
+    scene(80).under(GracePolicy::disabled()).denied(GraceDenial::Disabled);
+}
+
+#[test]
 fn g3_a_token_made_to_live_for_more_than_ten_minutes_gets_no_grace() {
     let living = |secs| {
         let (sim, session) = sim();

@@ -499,3 +499,25 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
         assert_eq!(rejection(&ask(&Credential::Absent, &for_keys())), Rejection::Missing);
     }
 }
+
+#[test]
+fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
+    let outcome = Outcome::Failed(Evidence::Authentic, Trouble::Status(503));
+    for (surface, dead) in [(Surface::BackendApi, true), (Surface::SessionMint, false)] {
+        let (latency, outcome) = (Duration::ZERO, outcome.clone());
+        let seen = Observation { surface, at: at(10), latency, outcome, clock_skew_millis: None };
+        let mut health = Health::default();
+        health.observe(&seen);
+        health.observe(&seen);
+        let mut known = known(Verdict::Healthy, at(10));
+        known.health = health.report(at(10));
+        let credential = Credential::Opaque { kind: TokenKind::ApiKey, untold: None };
+        let decision = decide(&credential, API, &for_keys(), &rules(), &known, at(10));
+        if dead {
+            let expected = Rejection::Unavailable(Unavailable::BackendApi);
+            assert_eq!(rejection(&decision), expected);
+        } else {
+            assert!(matches!(decision, Decision::AskClerk), "{decision:?}");
+        }
+    }
+}
