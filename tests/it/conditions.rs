@@ -244,9 +244,12 @@ fn g13_a_session_ends_when_it_is_old_and_when_it_was_not_used_for_long() {
 }
 
 #[test]
-fn g14_a_session_makes_no_more_than_a_hundred_and_twenty_requests_a_minute() {
+fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
     scene(80).but(|scene| scene.usage.in_minute = 120).passes();
     scene(80).but(|scene| scene.usage.in_minute = 121).denied(GraceDenial::TooOften);
+    let few = || scene(80).under(GracePolicy::balanced().requests_per_minute(5));
+    few().but(|scene| scene.usage.in_minute = 5).passes();
+    few().but(|scene| scene.usage.in_minute = 6).denied(GraceDenial::TooOften);
 }
 
 #[test]
