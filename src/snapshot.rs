@@ -185,6 +185,7 @@ fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Forced;
 
     fn in_outage(renewed: Moment) -> Snapshot {
         let mut health = Report::default();
@@ -213,6 +214,19 @@ mod tests {
             assert_eq!(snapshot.verdict(Moment { wall, ..later }), Verdict::Unknown);
         }
         assert_eq!(snapshot.verdict(later), Verdict::Outage);
+        let tolerated = Moment { wall: later.wall.plus(CLOCK_TOLERANCE), ..later };
+        assert_eq!(snapshot.verdict(tolerated), Verdict::Outage);
+    }
+
+    #[test]
+    fn the_word_of_an_operator_lapses_between_two_publications() {
+        let start = Moment::default();
+        let mut snapshot = in_outage(start);
+        let until = start.plus(Duration::from_secs(10));
+        snapshot.health.forced = Some(Forced { verdict: Verdict::Outage, from: start, until });
+        let last = start.plus(Duration::from_millis(9_999));
+        assert_eq!(snapshot.verdict(last), Verdict::Outage);
+        assert_eq!(snapshot.verdict(until), Verdict::Unknown);
     }
 
     #[test]

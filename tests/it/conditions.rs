@@ -8,6 +8,7 @@ use clerk_resilience::decide::{
 };
 use clerk_resilience::health::{Drain, Outages, Verdict};
 use clerk_resilience::snapshot::{DenyList, Snapshot};
+use clerk_resilience::token::InvalidToken;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Grace, GraceAccess, GracePolicy, GraceReason, Rejection, RoutePolicy};
 
@@ -106,6 +107,14 @@ fn what_passes_in_grace_says_why_and_until_when() {
 }
 
 #[test]
+fn g1_a_dry_run_and_no_grace_at_all_say_so() {
+    let dry = || GracePolicy::balanced().report_only();
+    scene(80).under(dry()).denied(GraceDenial::ReportOnly);
+    scene(3_661).under(dry()).denied(GraceDenial::TooLate);
+    scene(80).under(GracePolicy::disabled()).denied(GraceDenial::Disabled);
+}
+
+#[test]
 fn g3_a_token_made_to_live_for_more_than_ten_minutes_gets_no_grace() {
     let living = |secs| {
         let (sim, session) = sim();
@@ -159,13 +168,16 @@ fn g6_a_token_with_older_claims_than_those_seen_is_a_replay() {
 }
 
 #[test]
-fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago() {
+fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago_or_as_configured() {
     let fed = |secs| {
         let complete = Some(at(secs));
         scene(160).but(|scene| scene.known.feeds.deny_list = DenyList::Fed { complete })
     };
     fed(100).passes();
     fed(99).denied(GraceDenial::DenyListIncomplete);
+    let soon = || GracePolicy::balanced().deny_list_within("30s");
+    fed(130).under(soon()).passes();
+    fed(129).under(soon()).denied(GraceDenial::DenyListIncomplete);
 }
 
 #[test]
@@ -232,9 +244,12 @@ fn g13_a_session_ends_when_it_is_old_and_when_it_was_not_used_for_long() {
 }
 
 #[test]
-fn g14_a_session_makes_no_more_than_a_hundred_and_twenty_requests_a_minute() {
+fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
     scene(80).but(|scene| scene.usage.in_minute = 120).passes();
     scene(80).but(|scene| scene.usage.in_minute = 121).denied(GraceDenial::TooOften);
+    let few = || scene(80).under(GracePolicy::balanced().requests_per_minute(5));
+    few().but(|scene| scene.usage.in_minute = 5).passes();
+    few().but(|scene| scene.usage.in_minute = 6).denied(GraceDenial::TooOften);
 }
 
 #[test]
@@ -263,6 +278,23 @@ fn g1_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
     }
     let sudden = Drain::between(at(0), at(30));
     assert_eq!((passing(sudden, 89), passing(sudden, 90)), (100, 0));
+}
+
+#[test]
+fn g1_in_recovery_the_moment_of_a_session_is_the_same_in_every_process() {
+    let draining = |secs, id: &str| {
+        let token = verified(&token(&[("sid", id.into())]));
+        scene(secs).but(|scene| {
+            scene.token = token;
+            scene.known.health.verdict = Verdict::Recovering;
+            scene.known.health.drain = Some(Drain::between(at(20), at(20)));
+        })
+    };
+    let expired = Rejection::Invalid(InvalidToken::Expired);
+    for (id, last) in [("sess_1", 89), ("sess_a", 98)] {
+        draining(last, id).passes();
+        assert_eq!(rejection(&draining(last + 1, id).decided()), expired, "{id}");
+    }
 }
 
 #[test]

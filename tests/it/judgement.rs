@@ -267,6 +267,26 @@ fn row_6_a_session_is_what_clerk_signed() {
 }
 
 #[test]
+fn row_6_a_route_demands_all_that_it_names() {
+    let (sim, session) = sim();
+    let acme = SimOrganization::new("org_1", "acme").permission("org:posts:read");
+    let token = sim.token(session).issued(start_of_time()).organization(acme);
+    let token = verified(&token.claim("pla", "u:pro").claim("fea", "o:posts,u:teams").sign());
+    let ask = |route: &RoutePolicy| {
+        let known = known(Verdict::Healthy, at(10));
+        decide(&with(&token, at(10), None), API, route, &rules(), &known, at(10))
+    };
+    let all = |role: &'static str| {
+        let route = RoutePolicy::required().role(role).permission("org:posts:read");
+        route.feature("teams").plan("pro")
+    };
+    assert!(matches!(ask(&all("org:member")), Decision::Pass(_)));
+    assert_eq!(rejection(&ask(&all("org:admin"))), Rejection::Forbidden, "the first is not lost");
+    let instead = all("org:admin").access(Access::role("org:member"));
+    assert!(matches!(ask(&instead), Decision::Pass(_)));
+}
+
+#[test]
 fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
     let pending = verified(&token(&[("sts", "pending".into())]));
     let plain = verified(&token(&[]));
@@ -477,6 +497,18 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
     }
 }
 
+#[test]
+fn what_cannot_be_told_says_when_to_come_again_and_nothing_else_does() {
+    let soon = Rejection::Unavailable(Unavailable::Uncertain);
+    assert_eq!(soon.retry_after(), Some((5, 8)));
+    for later in [Rejection::Unavailable(Unavailable::Outage), Rejection::FreshRequired] {
+        assert_eq!((later.status().as_u16(), later.retry_after()), (503, Some((10, 30))));
+    }
+    for never in [Rejection::Missing, Rejection::Revoked, Rejection::Forbidden] {
+        assert_eq!(never.retry_after(), None);
+    }
+}
+
 /// What an API key stands for, by Clerk's answer with these members over the usual ones.
 fn api_key(over: &serde_json::Value) -> Arc<MachineToken> {
     let mut answer = serde_json::json!({
@@ -604,5 +636,27 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
             assert_eq!(rejection(&decision), Rejection::Unavailable(reason), "{verdict:?}");
         }
         assert_eq!(rejection(&ask(&Credential::Absent, &for_keys())), Rejection::Missing);
+    }
+}
+
+#[test]
+fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
+    let outcome = Outcome::Failed(Evidence::Authentic, Trouble::Status(503));
+    for (surface, dead) in [(Surface::BackendApi, true), (Surface::SessionMint, false)] {
+        let (latency, outcome) = (Duration::ZERO, outcome.clone());
+        let seen = Observation { surface, at: at(10), latency, outcome, clock_skew_millis: None };
+        let mut health = Health::default();
+        health.observe(&seen);
+        health.observe(&seen);
+        let mut known = known(Verdict::Healthy, at(10));
+        known.health = health.report(at(10));
+        let credential = Credential::Opaque { kind: TokenKind::ApiKey, untold: None };
+        let decision = decide(&credential, API, &for_keys(), &rules(), &known, at(10));
+        if dead {
+            let expected = Rejection::Unavailable(Unavailable::BackendApi);
+            assert_eq!(rejection(&decision), expected);
+        } else {
+            assert!(matches!(decision, Decision::AskClerk), "{decision:?}");
+        }
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::SecretKey;
 use clerk_resilience::sim::{SimClerk, SimFault, SimMachine, SimSurface, TokenBuilder};
-use clerk_resilience::token::TokenKind;
+use clerk_resilience::token::{Expectations, InvalidToken, TokenKind};
+use clerk_resilience::verify::{Unverified, verify};
 use clerk_resilience::{
     Auth, Builder, Caller, ClerkResilience, FreshAuth, Machine, Rejection, RoutePolicy, Verdict,
 };
@@ -130,6 +132,32 @@ async fn every_kind_passes_where_it_is_accepted_and_nowhere_else() {
     assert_eq!(machines.verdict("/both", &opaque).await, mismatch);
     assert_eq!(machines.verdict("/both", &m2m(sim).sign()).await, mismatch);
     assert_eq!(machines.world.clerk.counts().machines, 6);
+}
+
+#[test]
+fn where_sessions_alone_are_expected_no_other_token_of_clerk_is_one() {
+    let sim = SimClerk::builder().build();
+    let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("keys");
+    let issuer = sim.publishable_key().issuer();
+    let sessions = Expectations::session_tokens(issuer);
+    let token = || sim.token(&sim.sign_in("user_1"));
+    for (good, token) in [
+        (true, token()),
+        (true, token().header("cat", serde_json::Value::Null)),
+        (false, token().header("cat", "cl_B7d4PD222AAA")),
+        (false, token().header("cat", serde_json::Value::Null).claim("sub", "mch_1")),
+        (false, token().header("typ", "at+jwt")),
+    ] {
+        match verify(&token.sign(), &keys, &sessions) {
+            Ok(_) => assert!(good),
+            Err(reason) => {
+                assert_eq!((good, reason), (false, Unverified::Invalid(InvalidToken::Kind)));
+            }
+        }
+    }
+    let other = Expectations::session_tokens("https://clerk.other.example");
+    let refused = verify(&token().sign(), &keys, &other).expect_err("another instance's");
+    assert_eq!(refused, Unverified::Invalid(InvalidToken::Issuer));
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,7 +168,8 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
     select(vec![Healthy, Isolated, Outage, Recovering, Suspect, Unknown])
 }
 
-/// Signals that can be seen together: a run of failures or a run of good answers.
+/// Signals that can be seen together: a run of failures or a run of good answers; and a status page that
+/// agrees is a second signal.
 fn signals() -> impl Strategy<Value = Signals> {
     let life = select(vec![Life::Neutral, Life::Missing, Life::Proven]);
     let failing = (1..6_u32, 0..60_u64).prop_map(|(n, secs)| (n, 0, secs));
@@ -183,7 +184,7 @@ fn signals() -> impl Strategy<Value = Signals> {
                 failing_since: (failures > 0).then(|| moment(secs)),
                 good,
                 good_since: (good > 0).then(|| moment(secs)),
-                second_failing: second,
+                second_failing: second || page,
                 authentic,
                 very_slow: slow,
                 canaries,
