@@ -256,6 +256,8 @@ macro_rules! engines {
 
 engines! {
     memory => ((), clerk_resilience::store::MemoryStore::new());
+    #[cfg(feature = "redis")]
+    redis => crate::redis::new().await;
     #[cfg(feature = "sqlite")]
     sqlite => crate::sqlite::new();
 }

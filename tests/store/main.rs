@@ -1,6 +1,13 @@
-//! One contract for every engine of the store, and what SQLite alone promises.
+//! One contract for every engine of the store, and what SQLite and Redis alone promise.
 
 mod contract;
+mod fleet;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+#[path = "../fleet/server.rs"]
+#[expect(dead_code, reason = "others use the rest")]
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
