@@ -143,6 +143,22 @@ impl Revocations {
         self
     }
 
+    /// What of this the other set lacks, or has for a shorter time.
+    pub(crate) fn beyond(&self, other: &Self) -> Vec<Denial> {
+        let lacks = |denial: &Denial| match denial {
+            Denial::Session(id, at) => other.sessions.get(id).is_none_or(|kept| kept < at),
+            Denial::User(id, at) => other.users.get(id).is_none_or(|kept| kept < at),
+        };
+        self.denials().filter(lacks).collect()
+    }
+
+    /// What of this can be told as [`Denial`]s: all but tokens and keys.
+    pub fn denials(&self) -> impl Iterator<Item = Denial> {
+        let sessions = self.sessions().map(|(id, until)| Denial::Session(id.clone(), until));
+        let users = self.users().map(|(id, up_to)| Denial::User(id.clone(), up_to));
+        sessions.chain(users)
+    }
+
     /// This set without the denials of sessions, tokens and keys that ended before `now`. Marks on users stay.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {

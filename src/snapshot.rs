@@ -60,6 +60,20 @@ pub struct Feeds {
     pub deny_list: DenyList,
     /// When the last webhook of Clerk's came, or the last reconciliation was complete.
     pub webhook: Option<Timestamp>,
+    /// The store that instances share, when there is one.
+    pub store: StoreHealth,
+}
+
+/// How the store is that instances of the application share.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct StoreHealth {
+    /// There is one.
+    pub shared: bool,
+    /// Since when it cannot be read. How long ago it was read is in [`DenyList::Fed`].
+    pub unread_since: Option<Moment>,
+    /// Since when it does not take what is denied here, so that the others do not hear of it.
+    pub unwritten_since: Option<Moment>,
 }
 
 /// Whether all denials are here.

@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::endings::Endings;
+use super::fleet::Fleet;
 use super::inbox::Webhooks;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
@@ -45,16 +46,24 @@ impl Driver {
         work: Work,
         signals: mpsc::Receiver<Signal>,
         webhooks: Option<Arc<Webhooks>>,
+        fleet: Option<Fleet>,
     ) -> Self {
-        let core = Arc::clone(&work.core);
+        let (inbox, members) = (Arc::clone(&work.core), Arc::clone(&work.core));
         let work = work.run(signals);
-        let Some(webhooks) = webhooks else { return Self(Box::pin(work)) };
         Self(Box::pin(async move {
             tokio::select! {
                 () = work => {}
-                () = webhooks.work(core) => {}
+                Some(()) = maybe(webhooks.map(|webhooks| webhooks.work(inbox))) => {}
+                Some(()) = maybe(fleet.map(|fleet| fleet.work(members))) => {}
             }
         }))
+    }
+}
+
+async fn maybe(work: Option<impl Future<Output = ()>>) -> Option<()> {
+    match work {
+        Some(work) => Some(work.await),
+        None => None,
     }
 }
 

@@ -105,11 +105,6 @@ impl Webhooks {
         Self { verifier, store, hooks, fresh, turn, arrived }
     }
 
-    /// What was denied before this process.
-    pub(crate) fn denied(&self) -> Result<Vec<Denial>, StoreError> {
-        self.store.denials()
-    }
-
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
         within(self.store.dead()).await
     }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
+use super::fleet::Outbox;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) refreshes: watch::Sender<u64>,
     /// Sends the verdict at each change.
     pub(crate) verdicts: watch::Sender<Verdict>,
+    /// What is denied here, for those who share the store.
+    pub(crate) outbox: Outbox,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
 }
@@ -86,6 +89,11 @@ impl Core {
                 ..known.clone()
             });
         }
+    }
+
+    /// Notes at once how well others' denials are known.
+    pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
+        self.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
     /// Publishes the snapshot that `change` makes of the present one.
@@ -151,6 +159,7 @@ pub(crate) struct Fixed {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) outbox: Outbox,
     pub(crate) initial: Snapshot,
 }
 
@@ -166,6 +175,7 @@ impl Shared {
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
+            outbox: fixed.outbox,
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
         };
@@ -333,13 +343,14 @@ impl Shared {
 
     /// Notes at once how well others' denials are known.
     pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
-        self.core.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
+        self.core.feed(change);
     }
 
-    /// Revokes at once: the next request sees it.
+    /// Revokes at once: the next request sees it. Those who share the store hear of it.
     pub(crate) fn revoke(&self, change: impl Fn(&Revocations) -> Revocations) {
         self.core
             .update(|known| Snapshot { revocations: change(&known.revocations), ..known.clone() });
+        self.core.outbox.put(change(&Revocations::default()).denials());
         self.tell(Signal::Revoked);
     }
 }

@@ -8,7 +8,9 @@ use super::builder::Builder;
 use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
-use crate::engine::{Access, Driver, Endings, Fixed, Inherited, Shared, State, Webhooks, Work};
+use crate::engine::{
+    Access, Driver, Endings, Fixed, Fleet, Inherited, Outbox, Shared, State, Webhooks, Work,
+};
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
@@ -16,8 +18,8 @@ use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
-use crate::snapshot::{Feeds, Keys, Snapshot};
-use crate::store::{MemoryStore, OutageRecord, StateDir};
+use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
+use crate::store::{MemoryStore, OutageRecord, StateDir, Store};
 use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
 use crate::webhook_signature::WebhookVerifier;
@@ -43,14 +45,16 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
-    let webhooks = webhooks(&mut choices);
-    let denied = webhooks.as_ref().map(|webhooks| webhooks.denied()).transpose()?;
-    let revocations = revocations.with_all(denied.iter().flatten());
+    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
+    let webhooks = webhooks(&mut choices, &store);
+    let revocations = revocations.with_all(&store.denials()?);
+    let (outbox, letters) = Outbox::new();
+    let fleet = Fleet::new(&store, letters);
     let initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
         revocations,
-        feeds: Feeds { deny_list: choices.deny_list, ..Feeds::default() },
+        feeds: feeds(&choices, &*store),
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
@@ -67,6 +71,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
+        outbox,
         initial,
     });
     report(&inherited, &shared);
@@ -99,7 +104,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         visits: Arc::new(visits),
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
-    Ok((clerk, Driver::new(work, signals, webhooks)))
+    Ok((clerk, Driver::new(work, signals, webhooks, fleet)))
 }
 
 fn expectations(choices: &Builder) -> Expectations {
@@ -125,12 +130,20 @@ fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
 }
 
 /// What receives webhooks, when there is a secret that signs them.
-fn webhooks(choices: &mut Builder) -> Option<Arc<Webhooks>> {
+fn webhooks(choices: &mut Builder, store: &Arc<dyn Store>) -> Option<Arc<Webhooks>> {
     let secrets = std::mem::take(&mut choices.config.webhook_secrets);
     let verifier = WebhookVerifier::new(secrets).ok()?;
-    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let hooks = std::mem::take(&mut choices.hooks);
-    Some(Arc::new(Webhooks::new(verifier, store, hooks)))
+    Some(Arc::new(Webhooks::new(verifier, Arc::clone(store), hooks)))
+}
+
+/// Whoever shares a store has to have read it before anything is granted.
+fn feeds(choices: &Builder, store: &dyn Store) -> Feeds {
+    let shared = store.fleet().is_some();
+    let deny_list = if shared { DenyList::Fed { complete: None } } else { choices.deny_list };
+    let mut feeds = Feeds { deny_list, ..Feeds::default() };
+    feeds.store.shared = shared;
+    feeds
 }
 
 fn visits(choices: &Builder) -> Visits {

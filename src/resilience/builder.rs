@@ -235,7 +235,12 @@ impl Builder {
     }
 
     /// Where webhooks are kept. Default: a [`MemoryStore`](crate::store::MemoryStore), whose events do not
-    /// outlive the process. Takes a [signing secret](ClerkConfig::webhook_secret).
+    /// outlive the process. Takes a [signing secret](ClerkConfig::webhook_secret), unless instances share
+    /// it, as a `RedisStore`.
+    ///
+    /// Through a store that instances share, whatever one of them revokes all refuse within a second. Grace
+    /// then depends on it: when it was not read for 60 s there is none, as with a
+    /// [fed deny list](Self::fed_deny_list).
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -345,7 +350,8 @@ impl Builder {
             problem: "webhooks are received only when their signing secret is set; set it, or name none of it",
         };
         if self.config.webhook_secrets.is_empty() {
-            let store = self.store.as_ref().map_or(Ok(()), |_| Err(without("store")));
+            let alone = self.store.as_ref().filter(|store| store.fleet().is_none());
+            let store = alone.map_or(Ok(()), |_| Err(without("store")));
             let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
             return store.and(hooks);
         }

@@ -104,10 +104,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
-        let denials = &self.state().denials;
-        let sessions = denials.sessions().map(|(id, until)| Denial::Session(id.clone(), until));
-        let users = denials.users().map(|(id, up_to)| Denial::User(id.clone(), up_to));
-        Ok(sessions.chain(users).collect())
+        Ok(self.state().denials.denials().collect())
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {

@@ -10,6 +10,7 @@ mod command;
 mod contract;
 mod cookies;
 mod doctor;
+mod fleet;
 mod grace;
 mod guards;
 mod handshake;
