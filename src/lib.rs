@@ -27,6 +27,7 @@ pub mod profile;
 mod resilience;
 mod respond;
 pub mod revocation;
+mod seal;
 mod sign_out;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -44,7 +45,7 @@ pub mod webhook_signature;
 pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
-pub use crate::engine::{Counts, Driver, Event};
+pub use crate::engine::{Counts, Driver, Event, Transition};
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,

@@ -74,6 +74,9 @@ pub struct StoreHealth {
     pub unread_since: Option<Moment>,
     /// Since when it does not take what is denied here, so that the others do not hear of it.
     pub unwritten_since: Option<Moment>,
+    /// How many instances there are, this one included, that have the same secret key; 0 before that was
+    /// looked at.
+    pub members: u32,
 }
 
 /// Whether all denials are here.

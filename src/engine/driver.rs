@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::alerts::{Alerts, Transition};
 use super::endings::Endings;
 use super::fleet::Fleet;
 use super::inbox::Webhooks;
@@ -20,7 +21,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict};
+use crate::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
@@ -47,6 +48,7 @@ impl Driver {
         signals: mpsc::Receiver<Signal>,
         webhooks: Option<Arc<Webhooks>>,
         fleet: Option<Fleet>,
+        alerts: Option<Alerts>,
     ) -> Self {
         let (inbox, members) = (Arc::clone(&work.core), Arc::clone(&work.core));
         let work = work.run(signals);
@@ -55,6 +57,7 @@ impl Driver {
                 () = work => {}
                 Some(()) = maybe(webhooks.map(|webhooks| webhooks.work(inbox))) => {}
                 Some(()) = maybe(fleet.map(|fleet| fleet.work(members))) => {}
+                Some(()) = maybe(alerts.map(Alerts::work)) => {}
             }
         }))
     }
@@ -106,6 +109,7 @@ impl Work {
                 biased;
                 Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 Some(told) = task.endings.told() => task.ended(told),
+                Ok(()) = task.peers.changed() => task.hear_peers(),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
@@ -129,6 +133,8 @@ struct Task {
     schedule: Schedule,
     probes: JoinSet<Finding>,
     running: HashMap<Id, Probe>,
+    peers: watch::Receiver<Peers>,
+    suspicious: u32,
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
     started: Option<Moment>,
@@ -149,6 +155,8 @@ impl Task {
             }
         }
         Self {
+            peers: work.core.peers.subscribe(),
+            suspicious: 0,
             core: work.core,
             prober: work.prober,
             health: work.health,
@@ -213,6 +221,17 @@ impl Task {
                 self.state.demand();
             }
         }
+    }
+
+    /// Whoever begins to suspect something makes all ask soon.
+    fn hear_peers(&mut self) {
+        let (peers, now) = (*self.peers.borrow_and_update(), Instant::now());
+        self.health.hear_peers(peers);
+        self.schedule.share(&peers, now);
+        if peers.suspicious() > self.suspicious {
+            self.schedule.ask_all_soon(now);
+        }
+        self.suspicious = peers.suspicious();
     }
 
     /// For an unknown key, once per cooldown. Who asks while a refresh is under way waits for that;
@@ -330,6 +349,10 @@ impl Task {
             tracing::info!(event = "clerk.health.transition", from = from_name, to = to_name);
         }
         self.core.verdicts.send_replace(to);
+        let change = Transition::new(from, to, self.core.clock.now().wall);
+        if self.core.changes.try_send(change).is_err() {
+            tracing::debug!(event = "clerk.transition.untold", to = to_name, "nobody takes it");
+        }
         self.state.demand();
     }
 

@@ -4,15 +4,21 @@
 //! requests hear of it there.
 
 mod denials;
+mod keys;
 mod outbox;
+mod views;
 
 use std::sync::Arc;
 
 use self::denials::Denials;
+use self::keys::Legacy;
+pub(crate) use self::keys::left;
 pub(crate) use self::outbox::Outbox;
+use self::views::Views;
 use super::shared::Core;
 use crate::clock::Moment;
 use crate::revocation::Denial;
+use crate::seal::Seal;
 use crate::snapshot::{Feeds, StoreHealth};
 use crate::store::{self, Store, StoreError};
 
@@ -21,20 +27,29 @@ use crate::store::{self, Store, StoreError};
 pub(crate) struct Fleet {
     store: Arc<dyn Store>,
     outbox: outbox::Letters,
+    seal: Option<Seal>,
+    instance: String,
 }
 
 impl Fleet {
     /// None when the store is this process's own.
-    pub(crate) fn new(store: &Arc<dyn Store>, outbox: outbox::Letters) -> Option<Self> {
+    pub(crate) fn new(
+        store: &Arc<dyn Store>,
+        outbox: outbox::Letters,
+        seal: Option<Seal>,
+        instance: &str,
+    ) -> Option<Self> {
         store.fleet()?;
-        Some(Self { store: Arc::clone(store), outbox })
+        Some(Self { store: Arc::clone(store), outbox, seal, instance: instance.to_owned() })
     }
 
     /// Works for good.
     pub(crate) async fn work(self, core: Arc<Core>) {
-        let Self { store, outbox } = self;
+        let Self { store, outbox, seal, instance } = self;
         let denials = Denials::new(&store, &core);
-        tokio::join!(denials.follow(), denials.send(outbox));
+        let views = Views::new(&store, &core, seal.clone());
+        let legacy = Legacy::new(&store, &core, seal, instance);
+        tokio::join!(denials.follow(), denials.send(outbox), views.confer(), legacy.leave());
     }
 }
 

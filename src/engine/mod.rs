@@ -9,6 +9,7 @@
 //! The driver is one task. It does all the waiting, and publishes a new snapshot when something
 //! changed; requests load that snapshot once and wait for nobody.
 
+mod alerts;
 mod backend;
 mod bucket;
 mod cache;
@@ -28,14 +29,16 @@ mod state;
 mod tickets;
 mod verified;
 
+pub use alerts::Transition;
 pub use counters::Counts;
 pub use driver::Driver;
 pub use inbox::Event;
 
+pub(crate) use alerts::{Alerts, TransitionHook};
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
-pub(crate) use fleet::{Fleet, Outbox};
+pub(crate) use fleet::{Fleet, Outbox, left};
 pub(crate) use inbox::{Delivered, Hook, Webhooks};
 pub(crate) use ledger::SessionDigest;
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};

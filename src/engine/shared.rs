@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
+use super::alerts::Changes;
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::fleet::Outbox;
@@ -19,7 +20,7 @@ use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Unavailable};
-use crate::health::Verdict;
+use crate::health::{Peers, Verdict};
 use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
@@ -55,6 +56,10 @@ pub(crate) struct Core {
     pub(crate) verdicts: watch::Sender<Verdict>,
     /// What is denied here, for those who share the store.
     pub(crate) outbox: Outbox,
+    /// What the other instances see, for the driver.
+    pub(crate) peers: watch::Sender<Peers>,
+    /// Changes of the verdict, for the application.
+    pub(crate) changes: Changes,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
 }
@@ -160,6 +165,7 @@ pub(crate) struct Fixed {
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) outbox: Outbox,
+    pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
 }
 
@@ -176,6 +182,8 @@ impl Shared {
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
             outbox: fixed.outbox,
+            peers: watch::Sender::default(),
+            changes: fixed.changes,
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
         };

@@ -9,7 +9,8 @@ use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Driver, Endings, Fixed, Fleet, Inherited, Outbox, Shared, State, Webhooks, Work,
+    Access, Alerts, Driver, Endings, Fixed, Fleet, Inherited, Outbox, Shared, State, Webhooks,
+    Work, left,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -18,6 +19,7 @@ use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
+use crate::seal::Seal;
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store};
 use crate::token::{CookieNames, Expectations};
@@ -41,15 +43,19 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     // Nothing else tells this process.
     let scheme = if production { "https" } else { "http" };
     let (instance, now) = (choices.config.publishable_key.issuer(), clock.now());
-    let (dir, inherited) = inherit(&choices, &instance, now.wall);
+    let (dir, mut inherited) = inherit(&choices, &instance, now.wall);
+    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
+    let secret = choices.config.secret_key.as_ref();
+    let seal = secret.map(|secret| Seal::new(secret, &instance));
+    inherited.prefer(left(&store.records()?, seal.as_ref(), &instance, now.wall));
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
-    let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let webhooks = webhooks(&mut choices, &store);
     let revocations = revocations.with_all(&store.denials()?);
     let (outbox, letters) = Outbox::new();
-    let fleet = Fleet::new(&store, letters);
+    let fleet = Fleet::new(&store, letters, seal, &instance);
+    let (changes, alerts) = Alerts::new(choices.on_transition.take(), &store);
     let initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
@@ -72,6 +78,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
         outbox,
+        changes,
         initial,
     });
     report(&inherited, &shared);
@@ -104,7 +111,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         visits: Arc::new(visits),
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), strict_health: choices.strict_health };
-    Ok((clerk, Driver::new(work, signals, webhooks, fleet)))
+    Ok((clerk, Driver::new(work, signals, webhooks, fleet, alerts)))
 }
 
 fn expectations(choices: &Builder) -> Expectations {

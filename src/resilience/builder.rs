@@ -12,7 +12,7 @@ use crate::audit::{GraceEvent, Recorder};
 use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::engine::{Driver, Event, Hook};
+use crate::engine::{Driver, Event, Hook, Transition, TransitionHook};
 use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::respond::{Answers, Page, PageText, Renderer};
@@ -52,6 +52,7 @@ pub struct Builder {
     pub(super) recorder: Option<Recorder>,
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) hooks: Vec<Hook>,
+    pub(super) on_transition: Option<TransitionHook>,
 }
 
 impl Builder {
@@ -78,6 +79,7 @@ impl Builder {
             recorder: None,
             store: None,
             hooks: Vec::new(),
+            on_transition: None,
         }
     }
 
@@ -270,6 +272,22 @@ impl Builder {
             heard
         });
         self.hooks.push(Hook { kinds: kinds.into_iter().map(Into::into).collect(), call });
+        self
+    }
+
+    /// What the application does when the verdict on Clerk changes, as to tell somebody. It is called beside
+    /// all requests, one change after the other, each within 25 s. Of instances that share a
+    /// [store](Self::store) and come to the same verdict within a minute one calls it; in doubt, several.
+    pub fn on_transition<F, R>(mut self, hook: F) -> Self
+    where
+        F: Fn(Transition) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let call = Arc::new(move |change| {
+            let told: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(hook(change));
+            told
+        });
+        self.on_transition = Some(TransitionHook(call));
         self
     }
 
