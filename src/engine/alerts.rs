@@ -73,7 +73,7 @@ impl Alerts {
         (sender, alerts)
     }
 
-    /// Works for good. Each call in a task of its own, so that a panic ends nothing else.
+    /// Works as long as the driver. Each call in a task of its own, so that a panic ends nothing else.
     pub(crate) async fn work(mut self) {
         while let Some(change) = self.changes.recv().await {
             if self.is_first(change).await {
@@ -87,7 +87,6 @@ impl Alerts {
                 }
             }
         }
-        std::future::pending().await
     }
 
     /// In doubt it is: an alert twice is better than none.

@@ -55,18 +55,19 @@ impl Driver {
         Self(Box::pin(async move {
             tokio::select! {
                 () = work => {}
-                Some(()) = maybe(webhooks.map(|webhooks| webhooks.work(inbox))) => {}
-                Some(()) = maybe(fleet.map(|fleet| fleet.work(members))) => {}
-                Some(()) = maybe(alerts.map(Alerts::work)) => {}
+                () = forever(webhooks.map(|webhooks| webhooks.work(inbox))) => {}
+                () = forever(fleet.map(|fleet| fleet.work(members))) => {}
+                () = forever(alerts.map(Alerts::work)) => {}
             }
         }))
     }
 }
 
-async fn maybe(work: Option<impl Future<Output = ()>>) -> Option<()> {
+/// What is not wanted never ends.
+async fn forever(work: Option<impl Future<Output = ()>>) {
     match work {
-        Some(work) => Some(work.await),
-        None => None,
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -327,6 +327,20 @@ mod tests {
     }
 
     #[test]
+    fn other_instances_agree_as_well_as_the_status_page_and_prove_nothing_without_canaries() {
+        let silence = Signals { authentic: false, ..proof() };
+        let with = |canaries, fleet_agrees| {
+            verdict(&Signals { canaries, fleet_agrees, ..silence }, at(12))
+        };
+        assert_eq!(with(Some(true), true), Verdict::Outage);
+        assert_eq!(with(Some(true), false), Verdict::Suspect);
+        assert_eq!(with(None, true), Verdict::Suspect);
+        assert_eq!(with(Some(false), true), Verdict::Isolated);
+        let alone = Signals { second_failing: false, fleet_agrees: true, ..proof() };
+        assert_eq!(verdict(&alone, at(12)), Verdict::Suspect);
+    }
+
+    #[test]
     fn suspicion_takes_two_failures_and_two_good_answers_clear_it() {
         let healthy = Standing { verdict: Verdict::Healthy, since: at(0) };
         let failed = |failures| Signals { failures, ..sane() };

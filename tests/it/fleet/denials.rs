@@ -5,10 +5,11 @@ use std::time::Duration;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use serde_json::json;
 
 use super::two;
 use super::wire::Wire;
-use crate::support::World;
+use crate::support::{World, anonymous};
 
 #[tokio::test(start_paused = true)]
 async fn whatever_one_instance_revokes_all_refuse_within_a_second() {
@@ -46,7 +47,11 @@ async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_
         let mint = || sessions.iter().map(|session| one.sim.mint(session));
         cut(&wire);
         for session in &sessions {
+            let began = tokio::time::Instant::now();
             one.clerk.revoke_session(session.id.as_str());
+            let token = one.sim.mint(session);
+            assert_eq!(one.get(&token).await.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for the store");
             one.pass(20).await;
         }
         for token in mint() {
@@ -54,12 +59,17 @@ async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_
             assert_eq!(two.get(&token).await.status, StatusCode::OK);
         }
         assert!(one.clerk.status().feeds.store.unwritten_since.is_some());
+        let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
+        assert_eq!(health["checks"]["store:shared"][0]["status"], "fail");
         wire.heal();
         one.pass(40).await;
         for token in mint() {
             assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
         }
         assert!(one.clerk.status().feeds.store.unwritten_since.is_none());
+        let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
+        let check = &health["checks"]["store:shared"][0];
+        assert_eq!((&check["status"], &check["observedValue"]), (&json!("pass"), &json!(2)));
     }
 }
 
