@@ -29,6 +29,10 @@ pub enum Denial {
     Session(SessionId, Timestamp),
     /// A user's tokens that were issued up to then.
     User(UserId, Timestamp),
+    /// A token, until then.
+    Token(TokenId, Timestamp),
+    /// What a key signed, until then; by its name or by its fingerprint.
+    Key(KeyId, Timestamp),
 }
 
 /// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
@@ -138,6 +142,8 @@ impl Revocations {
             match denial {
                 Denial::Session(id, until) => deny(&mut self.sessions, id.clone(), *until),
                 Denial::User(id, up_to) => deny(&mut self.users, id.clone(), *up_to),
+                Denial::Token(id, until) => deny(&mut self.tokens, id.clone(), *until),
+                Denial::Key(id, until) => deny(&mut self.keys, id.clone(), *until),
             }
         }
         self
@@ -148,15 +154,19 @@ impl Revocations {
         let lacks = |denial: &Denial| match denial {
             Denial::Session(id, at) => other.sessions.get(id).is_none_or(|kept| kept < at),
             Denial::User(id, at) => other.users.get(id).is_none_or(|kept| kept < at),
+            Denial::Token(id, at) => other.tokens.get(id).is_none_or(|kept| kept < at),
+            Denial::Key(id, at) => other.keys.get(id).is_none_or(|kept| kept < at),
         };
         self.denials().filter(lacks).collect()
     }
 
-    /// What of this can be told as [`Denial`]s: all but tokens and keys.
+    /// This set as [`Denial`]s.
     pub fn denials(&self) -> impl Iterator<Item = Denial> {
         let sessions = self.sessions().map(|(id, until)| Denial::Session(id.clone(), until));
         let users = self.users().map(|(id, up_to)| Denial::User(id.clone(), up_to));
-        sessions.chain(users)
+        let tokens = self.tokens().map(|(id, until)| Denial::Token(id.clone(), until));
+        let keys = self.keys().map(|(id, until)| Denial::Key(id.clone(), until));
+        sessions.chain(users).chain(tokens).chain(keys)
     }
 
     /// This set without the denials of sessions, tokens and keys that ended before `now`. Marks on users stay.

@@ -9,7 +9,7 @@
 //! | `due`, `dead` | sorted sets: tasks by when they are due, dead letters by when they came |
 //! | `event`, `data`, `attempts`, `why` | hashes by id: of tasks and dead letters |
 //! | `people`, `records` | hashes: JSON by user, documents by name |
-//! | `denied:session`, `denied:user` | sorted sets: denials of a kind by their time |
+//! | `denied:session`, `denied:user`, … | sorted sets: denials of a kind by their time |
 //! | `feed` | stream: each denial that was news |
 //! | `members`, `told` | sorted set and hash: until when a member's news hold, and what they are |
 //! | `first:…` | what a member was the first to say |
@@ -44,6 +44,8 @@ use crate::revocation::Denial;
 /// forget revocations; give it a password, and TLS (`rediss://`) unless the network is trusted.
 ///
 /// Each call is over within a second. A connection that breaks is made anew by the next call.
+/// [`Builder::build`](crate::Builder::build) reads all denials and records once, and blocks its thread
+/// meanwhile.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 

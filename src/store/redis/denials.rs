@@ -6,16 +6,18 @@ use super::Inner;
 use super::keys::Keys;
 use super::script::{self, Call};
 use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, TokenId, UserId};
 use crate::revocation::Denial;
 use crate::store::inbox::StoreError;
 
 const SESSION: &str = "session";
 const USER: &str = "user";
+const TOKEN: &str = "token";
+const KEY: &str = "key";
 /// All kinds that this version knows; others that it finds it leaves alone.
-pub(super) const KINDS: [&str; 2] = [SESSION, USER];
+pub(super) const KINDS: [&str; 4] = [SESSION, USER, TOKEN, KEY];
 /// The denials of these kinds end at their times.
-const ENDING: [&str; 1] = [SESSION];
+const ENDING: [&str; 3] = [SESSION, TOKEN, KEY];
 /// So many are read at once.
 const PAGE: usize = 10_000;
 /// So many are written at once.
@@ -25,6 +27,8 @@ fn written(denial: &Denial) -> (&'static str, &str, Timestamp) {
     match denial {
         Denial::Session(id, until) => (SESSION, id.as_str(), *until),
         Denial::User(id, up_to) => (USER, id.as_str(), *up_to),
+        Denial::Token(id, until) => (TOKEN, id.as_str(), *until),
+        Denial::Key(id, until) => (KEY, id.as_str(), *until),
     }
 }
 
@@ -33,6 +37,8 @@ pub(super) fn read(kind: &str, id: &str, at: Timestamp) -> Option<Denial> {
     match kind {
         SESSION => Some(Denial::Session(SessionId::from(id), at)),
         USER => Some(Denial::User(UserId::from(id), at)),
+        TOKEN => Some(Denial::Token(TokenId::from(id), at)),
+        KEY => Some(Denial::Key(KeyId::from(id), at)),
         _ => None,
     }
 }

@@ -4,12 +4,14 @@ use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
 use super::people;
 use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
+use crate::id::{KeyId, SessionId, TokenId, UserId};
 use crate::revocation::Denial;
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
 
 const SESSION: &str = "session";
 const USER: &str = "user";
+const TOKEN: &str = "token";
+const KEY: &str = "key";
 
 pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
     let mut query = store.prepare("SELECT kind, id, at FROM denial")?;
@@ -24,6 +26,8 @@ fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
     Ok(match kind.as_str() {
         SESSION => Some(Denial::Session(SessionId::from(id), at)),
         USER => Some(Denial::User(UserId::from(id), at)),
+        TOKEN => Some(Denial::Token(TokenId::from(id), at)),
+        KEY => Some(Denial::Key(KeyId::from(id), at)),
         _ => None,
     })
 }
@@ -62,6 +66,8 @@ pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
         let (kind, id, at) = match denial {
             Denial::Session(id, until) => (SESSION, id.as_str(), until),
             Denial::User(id, up_to) => (USER, id.as_str(), up_to),
+            Denial::Token(id, until) => (TOKEN, id.as_str(), until),
+            Denial::Key(id, until) => (KEY, id.as_str(), until),
         };
         store
             .prepare(
@@ -149,7 +155,9 @@ pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<()> {
         store.execute(old, params![state, before])?;
     }
     let over = "DELETE FROM denial WHERE kind = ?1 AND at < ?2";
-    store.execute(over, params![SESSION, now.as_millis()])?;
+    for kind in [SESSION, TOKEN, KEY] {
+        store.execute(over, params![kind, now.as_millis()])?;
+    }
     Ok(())
 }
 

@@ -28,6 +28,17 @@ async fn whatever_one_instance_revokes_all_refuse_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_one_instance_distrusts_all_distrust() {
+    let (one, _, two, _) = two(|builder| builder).await;
+    let token = one.sim.mint(&one.sim.sign_in("user_1"));
+    assert_eq!(two.get(&token).await.status, StatusCode::OK);
+    let key = one.clerk.status().keys.set.key_ids().next().expect("a key").clone();
+    one.clerk.distrust_key(key);
+    one.pass(1).await;
+    assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_starts_refuses_what_was_revoked_before() {
     let (one, wire, _two, _) = two(|builder| builder).await;
     let session = one.sim.sign_in("user_1");
