@@ -5,6 +5,7 @@
 
 mod denials;
 mod keys;
+mod outages;
 mod outbox;
 mod views;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use self::denials::Denials;
 use self::keys::Legacy;
 pub(crate) use self::keys::left;
+use self::outages::Calendar;
+pub(crate) use self::outages::past;
 pub(crate) use self::outbox::Outbox;
 use self::views::Views;
 use super::shared::Core;
@@ -48,8 +51,15 @@ impl Fleet {
         let Self { store, outbox, seal, instance } = self;
         let denials = Denials::new(&store, &core);
         let views = Views::new(&store, &core, seal.clone());
-        let legacy = Legacy::new(&store, &core, seal, instance);
-        tokio::join!(denials.follow(), denials.send(outbox), views.confer(), legacy.leave());
+        let legacy = Legacy::new(&store, &core, seal.clone(), instance.clone());
+        let calendar = Calendar::new(&store, &core, seal, instance);
+        tokio::join!(
+            denials.follow(),
+            denials.send(outbox),
+            views.confer(),
+            legacy.leave(),
+            calendar.leave()
+        );
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) use alerts::{Alerts, TransitionHook};
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
-pub(crate) use fleet::{Fleet, Outbox, left};
+pub(crate) use fleet::{Fleet, Outbox, left, past};
 pub(crate) use inbox::{Delivered, Hook, Webhooks};
 pub(crate) use ledger::SessionDigest;
 pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};

@@ -242,6 +242,11 @@ impl Inherited {
         }
     }
 
+    /// Takes a record of outages from elsewhere, if there is none here.
+    pub(crate) fn supplement(&mut self, outages: Option<OutageRecord>) {
+        self.outages = self.outages.take().or(outages);
+    }
+
     pub(crate) fn load(dir: &StateDir, instance: &str, now: Timestamp) -> Self {
         let mut inherited = Self::default();
         match KeysRecord::load(dir, instance) {

@@ -10,7 +10,7 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
     Access, Alerts, Driver, Endings, Fixed, Fleet, Inherited, Outbox, Shared, State, Webhooks,
-    Work, left,
+    Work, left, past,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -47,7 +47,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let store = choices.store.take().unwrap_or_else(|| Arc::new(MemoryStore::new()));
     let secret = choices.config.secret_key.as_ref();
     let seal = secret.map(|secret| Seal::new(secret, &instance));
-    inherited.prefer(left(&store.records()?, seal.as_ref(), &instance, now.wall));
+    let records = store.records()?;
+    inherited.prefer(left(&records, seal.as_ref(), &instance, now.wall));
+    inherited.supplement(past(&records, seal.as_ref(), &instance));
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);

@@ -131,6 +131,15 @@ impl OutageRecord {
         save(dir, Self::FILE, self)
     }
 
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn parse(json: &[u8], instance: &str) -> Option<Self> {
+        let record: Option<Self> = serde_json::from_slice(json).ok();
+        record.filter(|r| r.version == VERSION && r.instance == instance)
+    }
+
     pub(crate) fn saved(&self) -> Timestamp {
         Timestamp::from_millis(self.saved_ms)
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clerk_resilience::key::SecretKey;
+use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::store::{MemoryStore, Store as _};
-use clerk_resilience::{ClerkConfig, ClerkResilience};
+use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
 
 use crate::support::{World, config, routes};
@@ -49,13 +50,29 @@ async fn keys_from_a_store_take_the_same_secret_and_nothing_changed() {
     let other = SecretKey::parse("sk_test_another").expect("a key");
     assert_eq!(starts(&world, without.secret_key(other), store.clone()).await, refused);
     let records = store.records().expect("readable");
-    let [(name, record)] = records.as_slice() else { panic!("one record") };
+    let (name, record) = records.iter().find(|(name, _)| name == "keys").expect("left");
     let mut changed = record.clone();
     *changed.last_mut().expect("not empty") ^= 1;
     store.keep(name, changed).await.expect("kept");
     assert_eq!(starts(&world, config(&world.sim), store.clone()).await, refused);
     store.keep(name, record.clone()).await.expect("kept");
     assert_eq!(starts(&world, config(&world.sim), store).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_in_an_outage_begins_no_episode_of_its_own() {
+    let (world, store) = outage().await;
+    world.until(Verdict::Outage).await;
+    world.pass(100 * 60).await;
+    let new = World::beside(world.clock.clone(), world.sim.clone(), |builder| builder.store(store));
+    let spent = new.clerk.status().health.outages.spent_in_episode(new.now());
+    assert!(spent >= Duration::from_secs(99 * 60), "{spent:?}");
+    assert_ne!(new.clerk.verdict(), Verdict::Outage, "that it has to see for itself");
+    new.until(Verdict::Outage).await;
+    let (of_new, of_old) = (new.clerk.status(), world.clerk.status());
+    let start = |known: &Snapshot| known.health.outages.episode_start();
+    assert_eq!(start(&of_new), start(&of_old));
+    assert!(start(&of_new).is_some());
 }
 
 /// What was confirmed long ago opens nothing, whoever left it.
