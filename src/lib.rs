@@ -28,6 +28,7 @@ mod reconcile;
 mod resilience;
 mod respond;
 pub mod revocation;
+mod seal;
 mod sign_out;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -47,7 +48,7 @@ pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{
     Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
-    Profiles, Progress, SessionOver, Source, UserChanged, UserDeleted,
+    Profiles, Progress, SessionOver, Source, Transition, UserChanged, UserDeleted,
 };
 pub use crate::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,

@@ -64,6 +64,8 @@ pub struct Feeds {
     pub webhook: Option<Timestamp>,
     /// The last webhook that came to this process.
     pub delivery: Option<Delivery>,
+    /// The store that instances share, when there is one.
+    pub store: StoreHealth,
 }
 
 /// A webhook that came.
@@ -74,6 +76,21 @@ pub struct Delivery {
     pub at: Timestamp,
     /// So long after what it tells of.
     pub lag: Duration,
+}
+
+/// How the store is that instances of the application share.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct StoreHealth {
+    /// There is one.
+    pub shared: bool,
+    /// Since when it cannot be read. How long ago it was read is in [`DenyList::Fed`].
+    pub unread_since: Option<Moment>,
+    /// Since when it does not take what is denied here, so that the others do not hear of it.
+    pub unwritten_since: Option<Moment>,
+    /// How many instances there are, this one included, that have the same secret key; 0 before that was
+    /// looked at.
+    pub members: u32,
 }
 
 /// Whether all denials are here.

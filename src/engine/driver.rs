@@ -9,17 +9,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::alerts::Transition;
 use super::endings::Endings;
 use super::feed_watch::FeedWatch;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
 use crate::clock::{Moment, Timestamp};
-use crate::health::{Evidence, Health, Observation, Outcome, Surface, Verdict, Word};
+use crate::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
@@ -100,6 +101,7 @@ impl Work {
                 biased;
                 Some(done) = task.probes.join_next_with_id() => task.conclude(done),
                 Some(told) = task.endings.told() => task.ended(told),
+                Ok(()) = task.peers.changed() => task.hear_peers(),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
@@ -124,6 +126,8 @@ struct Task {
     schedule: Schedule,
     probes: JoinSet<Finding>,
     running: HashMap<Id, Probe>,
+    peers: watch::Receiver<Peers>,
+    suspicious: u32,
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
     started: Option<Moment>,
@@ -148,6 +152,8 @@ impl Task {
             }
         }
         Self {
+            peers: work.core.peers.subscribe(),
+            suspicious: 0,
             core: work.core,
             prober: work.prober,
             health: work.health,
@@ -226,6 +232,17 @@ impl Task {
             self.alarmed = Some(now);
             self.schedule.hasten(Probe::SessionMint, Instant::now());
         }
+    }
+
+    /// Whoever begins to suspect something makes all ask soon.
+    fn hear_peers(&mut self) {
+        let (peers, now) = (*self.peers.borrow_and_update(), Instant::now());
+        self.health.hear_peers(peers);
+        self.schedule.share(&peers, now);
+        if peers.suspicious() > self.suspicious {
+            self.schedule.ask_all_soon(now);
+        }
+        self.suspicious = peers.suspicious();
     }
 
     /// For an unknown key, once per cooldown. Who asks while a refresh is under way waits for that;
@@ -346,6 +363,10 @@ impl Task {
             feed.consider(self.core.load().feeds.webhook, &self.health.report(now).outages);
         }
         self.core.verdicts.send_replace(to);
+        let change = Transition::new(from, to, self.core.clock.now().wall);
+        if self.core.changes.try_send(change).is_err() {
+            tracing::debug!(event = "clerk.transition.untold", to = to_name, "nobody takes it");
+        }
         self.state.demand();
     }
 

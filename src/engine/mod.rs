@@ -9,6 +9,7 @@
 //! The driver is one task. It does all the waiting, and publishes a new snapshot when something
 //! changed; requests load that snapshot once and wait for nobody.
 
+mod alerts;
 mod backend;
 mod bucket;
 mod cache;
@@ -17,6 +18,7 @@ mod digest;
 mod driver;
 mod endings;
 mod feed_watch;
+mod fleet;
 mod flights;
 mod inbox;
 mod ledger;
@@ -31,6 +33,7 @@ mod tickets;
 mod typed;
 mod verified;
 
+pub use alerts::Transition;
 pub use counters::Counts;
 pub use driver::Driver;
 pub use inbox::Event;
@@ -40,10 +43,12 @@ pub use typed::{
     FromEvent, MembershipChanged, MembershipEnded, SessionOver, UserChanged, UserDeleted,
 };
 
+pub(crate) use alerts::{Alerts, TransitionHook};
 pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
 pub(crate) use feed_watch::FeedWatch;
+pub(crate) use fleet::{Fleet, Outbox, left, past};
 pub(crate) use inbox::{Delivered, Hook, Webhooks};
 pub(crate) use ledger::SessionDigest;
 pub(crate) use profiles::People;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::health::{Tracker, Verdict};
+use crate::health::{Peers, Tracker, Verdict};
 use crate::probe::Probe;
 
 /// No two questions of one kind are closer together than this, whoever asks.
@@ -20,6 +20,17 @@ const DOWN_GROWTH: f64 = 1.25;
 const PAGE_SPACING: Duration = Duration::from_secs(60);
 /// Keys and a handshake that could not be had are asked for again after 2 s, and ever more slowly.
 const KEYS_FIRST: Duration = Duration::from_secs(2);
+/// Of several instances a few watch in turns, and the others rely on them: they ask this much more seldom.
+const RELIANCE: u32 = 30;
+/// Nothing is asked more seldom than this.
+const SELDOM: Duration = Duration::from_secs(15 * 60);
+/// So often each asks in trouble before it leaves more of it to others: what an outage is proven by, each
+/// has to see.
+const OWN_PROOF: u32 = 6;
+/// When another instance begins to suspect something, everything is asked that was not within this time,
+/// and minting again and again for a while: what it answers meanwhile is news to the others.
+const SOON: Duration = Duration::from_secs(3);
+const ALARM: Duration = Duration::from_secs(30);
 
 /// How things look, as far as the schedule is concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,6 +62,11 @@ pub(crate) struct Schedule {
     slots: [Slot; Probe::ALL.len()],
     outlook: Outlook,
     down_interval: Duration,
+    /// By how much more seldom it is asked than by one instance alone: while all is well, and in trouble.
+    calm_share: u32,
+    share: u32,
+    /// Until then others' suspicion keeps us awake.
+    alarmed: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,14 +76,23 @@ struct Slot {
     running: bool,
     /// Failures in a row.
     failures: u32,
+    /// How often it was asked in this outlook.
+    asked: u32,
 }
 
 impl Schedule {
     /// Everything is due at once.
     pub(crate) fn new(now: Instant) -> Self {
-        let slot = Slot { due: now, last: None, running: false, failures: 0 };
+        let slot = Slot { due: now, last: None, running: false, failures: 0, asked: 0 };
         let slots = [slot; Probe::ALL.len()];
-        Self { slots, outlook: Outlook::Alert, down_interval: DOWN_FIRST }
+        Self {
+            slots,
+            outlook: Outlook::Alert,
+            down_interval: DOWN_FIRST,
+            calm_share: 1,
+            share: 1,
+            alarmed: None,
+        }
     }
 
     /// Nothing is going on.
@@ -92,6 +117,7 @@ impl Schedule {
         }
         slot.running = true;
         slot.last = Some(now);
+        slot.asked += 1;
         true
     }
 
@@ -99,7 +125,9 @@ impl Schedule {
     pub(crate) fn finish(&mut self, probe: Probe, failed: bool, now: Instant) {
         let slot = self.slot(probe);
         slot.failures = if failed { slot.failures.saturating_add(1) } else { 0 };
+        let alarmed = probe == Probe::SessionMint && self.alarmed.is_some_and(|until| now < until);
         let interval = self.interval(probe);
+        let interval = if alarmed { interval.min(SOON) } else { interval };
         let slot = self.slot(probe);
         slot.running = false;
         slot.due = (now + jittered(interval)).max(slot.last.unwrap_or(now) + SPACING);
@@ -123,6 +151,27 @@ impl Schedule {
         slot.due = slot.due.min(soonest.max(now));
     }
 
+    /// Shares the questions with other instances, so that all together ask hardly more than one alone.
+    pub(crate) fn share(&mut self, peers: &Peers, now: Instant) {
+        let calm = peers.watchers().unwrap_or(RELIANCE);
+        let more = calm < self.calm_share || peers.members() < self.share;
+        (self.calm_share, self.share) = (calm, peers.members());
+        if more {
+            for probe in Probe::ALL {
+                let interval = self.stretched(probe, self.own_interval(probe));
+                self.ask_after(probe, jittered(interval), now);
+            }
+        }
+    }
+
+    /// Somebody else suspects something.
+    pub(crate) fn ask_all_soon(&mut self, now: Instant) {
+        self.alarmed = Some(now + ALARM);
+        for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::StatusPage) {
+            self.ask_after(probe, SOON, now);
+        }
+    }
+
     /// True when a question is being asked, or waits for nothing but the spacing.
     pub(crate) fn is_under_way(&self, probe: Probe, now: Instant) -> bool {
         let slot = &self.slots[probe as usize];
@@ -137,6 +186,9 @@ impl Schedule {
         }
         self.outlook = outlook;
         self.down_interval = DOWN_FIRST;
+        for slot in &mut self.slots {
+            slot.asked = 0;
+        }
         if matches!(outlook, Outlook::Alert | Outlook::Mending) {
             for probe in Probe::ALL {
                 self.ask_after(probe, alert_spacing(probe), now);
@@ -145,20 +197,43 @@ impl Schedule {
     }
 
     fn interval(&mut self, probe: Probe) -> Duration {
-        let secs = Duration::from_secs;
+        let interval = self.own_interval(probe);
+        if (probe, self.outlook) == (Probe::SessionMint, Outlook::Down) {
+            self.down_interval = interval.mul_f64(DOWN_GROWTH).min(DOWN_LAST);
+        }
+        self.stretched(probe, interval)
+    }
+
+    /// How long to wait with others who ask, too.
+    fn stretched(&self, probe: Probe, interval: Duration) -> Duration {
+        let (secs, slot) = (Duration::from_secs, self.slots[probe as usize]);
+        let (share, longest) = match (probe, self.outlook) {
+            // It does not ask Clerk.
+            (Probe::Egress, _) => return interval,
+            (_, Outlook::Calm) if slot.failures > 0 => return interval,
+            (_, Outlook::Calm) => (self.calm_share, SELDOM),
+            (_, Outlook::Alert) if slot.asked < OWN_PROOF => return interval,
+            (Probe::StatusPage, _) => (self.share, SELDOM),
+            (Probe::SessionMint, Outlook::Alert | Outlook::Mending) => (self.share, secs(10)),
+            // An outage that is not seen for a minute is not believed.
+            (Probe::SessionMint, Outlook::Down) => (self.share, secs(40)),
+            _ => (self.share, secs(60)),
+        };
+        (interval * share).min(longest.max(interval))
+    }
+
+    /// How long one instance alone waits.
+    fn own_interval(&self, probe: Probe) -> Duration {
+        let (secs, failures) = (Duration::from_secs, self.slots[probe as usize].failures);
         match (probe, self.outlook) {
             (Probe::StatusPage, _) => secs(75),
             (Probe::Egress, Outlook::Calm | Outlook::Mending) => secs(300),
             (Probe::SessionMint, Outlook::Calm) => secs(10),
             (Probe::SessionMint, Outlook::Mending) => DOWN_FIRST,
-            (Probe::SessionMint, Outlook::Down) => {
-                let interval = self.down_interval;
-                self.down_interval = interval.mul_f64(DOWN_GROWTH).min(DOWN_LAST);
-                interval
-            }
+            (Probe::SessionMint, Outlook::Down) => self.down_interval,
             (Probe::BackendApi, Outlook::Calm) => secs(30),
-            (Probe::Jwks | Probe::Handshake, Outlook::Calm) if self.slot(probe).failures > 0 => {
-                let doublings = self.slot(probe).failures.min(6) - 1;
+            (Probe::Jwks | Probe::Handshake, Outlook::Calm) if failures > 0 => {
+                let doublings = failures.min(6) - 1;
                 (KEYS_FIRST * 2_u32.pow(doublings)).min(secs(60))
             }
             (_, Outlook::Calm) => secs(60),

@@ -8,8 +8,10 @@ use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
+use super::alerts::Changes;
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
+use super::fleet::Outbox;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
 use super::pace::Pace;
@@ -20,7 +22,7 @@ use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Unavailable};
-use crate::health::{Surface, Verdict, Word};
+use crate::health::{Peers, Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
@@ -54,6 +56,12 @@ pub(crate) struct Core {
     pub(crate) refreshes: watch::Sender<u64>,
     /// Sends the verdict at each change.
     pub(crate) verdicts: watch::Sender<Verdict>,
+    /// What is denied here, for those who share the store.
+    pub(crate) outbox: Outbox,
+    /// What the other instances see, for the driver.
+    pub(crate) peers: watch::Sender<Peers>,
+    /// Changes of the verdict, for the application.
+    pub(crate) changes: Changes,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
     /// What was said of each surface and not heard yet.
@@ -91,6 +99,11 @@ impl Core {
                 ..known.clone()
             });
         }
+    }
+
+    /// Notes at once how well others' denials are known.
+    pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
+        self.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
     /// Publishes the snapshot that `change` makes of the present one.
@@ -163,6 +176,8 @@ pub(crate) struct Fixed {
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
+    pub(crate) outbox: Outbox,
+    pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
 }
 
@@ -178,6 +193,9 @@ impl Shared {
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
+            outbox: fixed.outbox,
+            peers: watch::Sender::default(),
+            changes: fixed.changes,
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
             said: Default::default(),
@@ -349,7 +367,7 @@ impl Shared {
 
     /// Notes at once how well others' denials are known.
     pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
-        self.core.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
+        self.core.feed(change);
     }
 
     /// Takes in what webhooks deny: the next request sees it. What a store keeps needs no other place.
@@ -364,10 +382,11 @@ impl Shared {
         }
     }
 
-    /// Revokes at once: the next request sees it.
+    /// Revokes at once: the next request sees it. Those who share the store hear of it.
     pub(crate) fn revoke(&self, change: impl Fn(&Revocations) -> Revocations) {
         self.core
             .update(|known| Snapshot { revocations: change(&known.revocations), ..known.clone() });
+        self.core.outbox.put(change(&Revocations::default()).denials());
         self.tell(Signal::Revoked);
     }
 }

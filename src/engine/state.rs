@@ -235,6 +235,19 @@ impl Inherited {
         Self { failures: vec![error], ..Self::default() }
     }
 
+    /// Takes keys from elsewhere, if Clerk confirmed them later.
+    pub(crate) fn prefer(&mut self, keys: Option<(KeySet, Timestamp)>) {
+        let since = |keys: &Option<(KeySet, Timestamp)>| keys.as_ref().map(|(_, at)| *at);
+        if since(&keys) > since(&self.keys) {
+            self.keys = keys;
+        }
+    }
+
+    /// Takes a record of outages from elsewhere, if there is none here.
+    pub(crate) fn supplement(&mut self, outages: Option<OutageRecord>) {
+        self.outages = self.outages.take().or(outages);
+    }
+
     pub(crate) fn load(dir: &StateDir, instance: &str, now: Timestamp) -> Self {
         let mut inherited = Self::default();
         match KeysRecord::load(dir, instance) {

@@ -7,6 +7,7 @@ mod episode;
 mod hearsay;
 mod mints;
 mod observation;
+mod peers;
 mod surface;
 mod tracker;
 mod verdict;
@@ -20,6 +21,7 @@ pub use hearsay::CallOutcome;
 pub(crate) use hearsay::Word;
 pub use mints::{Life, Mints};
 pub use observation::{Evidence, Observation, Outcome, OwnFault, Trouble};
+pub use peers::{Heard, Peers, View};
 pub use surface::{Status, Surface};
 pub use tracker::Tracker;
 pub use verdict::{Drain, Signals, Standing, Verdict};
@@ -47,7 +49,9 @@ pub struct Health {
     standing: Standing,
     outages: Outages,
     mints: Mints,
-    /// Since when newly minted tokens contradict the failing probes.
+    /// What the other instances of the application see.
+    peers: Peers,
+    /// Since when newly minted tokens, or other instances, contradict the failing probes.
     life_proven: Option<Moment>,
     page_agrees: bool,
     canaries: Option<bool>,
@@ -126,6 +130,11 @@ impl Health {
     /// Takes in a token that was not seen before.
     pub fn note_mint(&mut self, user: u64, issued_at: Timestamp) {
         self.mints.note(user, issued_at);
+    }
+
+    /// Takes in what the other instances of the application see.
+    pub fn hear_peers(&mut self, peers: Peers) {
+        self.peers = peers;
     }
 
     /// Lets an operator overrule the evidence for at most 4 hours; `None` takes it back.
@@ -215,6 +224,7 @@ impl Health {
                 || others.into_iter().any(|s| self.tracker(s).was_very_slow()),
             canaries: self.canaries,
             status_page_agrees: page,
+            fleet_agrees: self.peers.agree(),
             last_hostile: Surface::ALL
                 .into_iter()
                 .filter_map(|surface| self.tracker(surface).last_hostile())
@@ -230,7 +240,21 @@ impl Health {
         let failing_since = self.tracker(Surface::SessionMint).failing_since();
         match (self.standing.verdict, failing_since) {
             (Verdict::Healthy | Verdict::Unknown, _) | (_, None) => Life::Neutral,
+            (_, Some(since)) if self.peers.prove_life(since.wall, now.wall) => Life::Proven,
             (_, Some(since)) => self.mints.life(since.wall, now.wall),
+        }
+    }
+
+    /// When Clerk was last seen to live, here and not by others: what others tell must not come back to
+    /// them as our own.
+    fn alive(&self, now: Moment) -> Option<Timestamp> {
+        let mint = self.tracker(Surface::SessionMint);
+        match mint.failing_since() {
+            None => mint.last_good().map(|good| good.wall),
+            Some(since) => {
+                let proven = self.mints.life(since.wall, now.wall) == Life::Proven;
+                proven.then_some(now.wall)
+            }
         }
     }
 
@@ -245,8 +269,12 @@ impl Health {
             && self.life_proven.is_some_and(|proven| !asked_since(proven))
     }
 
-    /// Counts from the last observation, or else from the start of the verdict that was taken up.
+    /// Counts from the last observation, or else from the start of the verdict that was taken up. That all
+    /// is well another instance may have seen; nothing is granted then.
     fn silent(&self, now: Moment) -> bool {
+        if self.standing.verdict == Verdict::Healthy && self.peers.saw_life(now.wall) {
+            return false;
+        }
         let taken_up = (self.standing.verdict != Verdict::Unknown).then_some(self.standing.since);
         let told = self.tracker(Surface::SessionMint).last_told().or(taken_up);
         told.is_some_and(|told| now.since(told) > SILENCE)
@@ -302,6 +330,7 @@ impl Health {
             since,
             surfaces: self.trackers.clone(),
             outages: self.outages.clone(),
+            alive: self.alive(now),
             clock_skew_millis: self.clock_skew_millis,
             clock_sane: self.clock_sane(now),
             forced,
@@ -320,6 +349,9 @@ pub struct Report {
     pub since: Moment,
     /// The outages of the last day.
     pub outages: Outages,
+    /// When minting was last seen to work: by a good answer that no failure followed, or by newly minted
+    /// tokens.
+    pub alive: Option<Timestamp>,
     /// Clerk's clock minus ours, in milliseconds, as last measured.
     pub clock_skew_millis: Option<i64>,
     /// False for a minute after the wall clock jumped.

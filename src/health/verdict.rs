@@ -12,7 +12,8 @@
 //! **Trip.** Minting must have failed three times in a row over at least 10 s (O1). One kind of
 //! signal is not enough: a second one must fail too, and some failure must be authentic, that is, in
 //! Clerk's own voice over valid TLS. If all that is seen could have been caused on our side of the
-//! wire, then egress canaries must succeed *and* the status page must agree (O2). Tokens that Clerk
+//! wire, then egress canaries must succeed *and* the status page, or most of at least two other instances, must
+//! agree (O2). Tokens that Clerk
 //! mints meanwhile refute the outage (O3), a stranger answering in Clerk's place forbids to conclude
 //! one for a minute (O4), and so does a clock that jumped (O5).
 //!
@@ -129,6 +130,8 @@ pub struct Signals {
     pub canaries: Option<bool>,
     /// The status page says that sessions are affected.
     pub status_page_agrees: bool,
+    /// Most of at least two other instances of the application see minting fail.
+    pub fleet_agrees: bool,
     /// When somebody else last answered in Clerk's place.
     pub last_hostile: Option<Moment>,
     /// The wall clock and the monotonic clock agree.
@@ -145,7 +148,8 @@ impl Signals {
     /// O1 to O5.
     fn prove_outage(&self, now: Moment) -> bool {
         let o1 = self.minting_is_dead(now);
-        let corroborated = self.canaries == Some(true) && self.status_page_agrees;
+        let corroborated =
+            self.canaries == Some(true) && (self.status_page_agrees || self.fleet_agrees);
         let authentic = self.authentic || (self.very_slow && self.canaries == Some(true));
         let o2 = if authentic { self.second_failing } else { corroborated };
         let o3 = self.life != Life::Proven;
@@ -320,6 +324,20 @@ mod tests {
         let with = |canaries| verdict(&Signals { canaries: Some(canaries), ..slow }, at(12));
         assert_eq!(with(true), Verdict::Outage);
         assert_eq!(with(false), Verdict::Isolated);
+    }
+
+    #[test]
+    fn other_instances_agree_as_well_as_the_status_page_and_prove_nothing_without_canaries() {
+        let silence = Signals { authentic: false, ..proof() };
+        let with = |canaries, fleet_agrees| {
+            verdict(&Signals { canaries, fleet_agrees, ..silence }, at(12))
+        };
+        assert_eq!(with(Some(true), true), Verdict::Outage);
+        assert_eq!(with(Some(true), false), Verdict::Suspect);
+        assert_eq!(with(None, true), Verdict::Suspect);
+        assert_eq!(with(Some(false), true), Verdict::Isolated);
+        let alone = Signals { second_failing: false, fleet_agrees: true, ..proof() };
+        assert_eq!(verdict(&alone, at(12)), Verdict::Suspect);
     }
 
     #[test]

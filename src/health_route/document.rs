@@ -8,7 +8,7 @@ use crate::clock::{Moment, Timestamp};
 use crate::engine::Shared;
 use crate::health::{Status, Surface, Tracker, Verdict};
 use crate::policy::GraceMode;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{DenyList, Snapshot};
 
 /// Clerk's own SDK allows 5 s; beyond that honest tokens are refused.
 const SKEW_LIMIT_MILLIS: i64 = 5_000;
@@ -48,6 +48,9 @@ pub(super) fn health(
     checks.insert("clerk:clock-skew".into(), json!([skew_check(known)]));
     if shared.webhooks.is_some() {
         checks.insert("clerk:webhooks".into(), json!([webhooks_check(known, now)]));
+    }
+    if known.feeds.store.shared {
+        checks.insert("store:shared".into(), json!([store_check(known, now)]));
     }
     if let Some(components) = components(known) {
         checks.insert("clerk:reported".into(), components);
@@ -176,6 +179,35 @@ fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
         check["advisory"] = true.into();
     } else if late {
         check["output"] = "Clerk's webhooks come more than five minutes late, and so do the revocations they tell of".into();
+    }
+    check
+}
+
+/// The store that instances share.
+fn store_check(known: &Snapshot, now: Moment) -> Value {
+    let store = known.feeds.store;
+    let read = match known.feeds.deny_list {
+        DenyList::Fed { complete } => complete,
+        DenyList::Own => None,
+    };
+    let failing = store.unread_since.or(store.unwritten_since);
+    let mut check = json!({
+        "componentType": "datastore",
+        "status": match failing {
+            Some(_) => "fail",
+            None if read.is_none() => "warn",
+            None => "pass",
+        },
+        "observedValue": store.members,
+        "observedUnit": "instances",
+        "failingSince": failing.map(|at| at.wall.to_string()),
+        "readSecondsAgo": read.map(|at| now.since(at).as_secs()),
+    });
+    if store.unread_since.is_some() {
+        check["output"] = "the store cannot be read, so what others revoke is not heard of here, and after a minute there is no grace".into();
+    } else if store.unwritten_since.is_some() {
+        check["output"] =
+            "the store does not take what is revoked here, so others do not hear of it".into();
     }
     check
 }

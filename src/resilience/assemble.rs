@@ -9,8 +9,8 @@ use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Driver, Endings, FeedWatch, Fixed, Inherited, People, Reading, Reconciler, Shared,
-    State, Webhooks, Work,
+    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Outbox, People, Reading,
+    Reconciler, Shared, State, Webhooks, Work, left, past,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -20,7 +20,8 @@ use crate::policy::GraceMode;
 use crate::probe::{Prober, Targets};
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
-use crate::snapshot::{Feeds, Keys, Snapshot};
+use crate::seal::Seal;
+use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
@@ -43,20 +44,28 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     // Nothing else tells this process.
     let scheme = if production { "https" } else { "http" };
     let (instance, now) = (choices.config.publishable_key.issuer(), clock.now());
-    let (dir, inherited) = inherit(&choices, &instance, now.wall);
+    let (dir, mut inherited) = inherit(&choices, &instance, now.wall);
+    let chosen = choices.store.take();
+    let webhooks_come = !choices.config.webhook_secrets.is_empty();
+    let default_store = || -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
+    let store = chosen.clone().or_else(|| webhooks_come.then(default_store));
+    let secret = choices.config.secret_key.as_ref();
+    let seal = secret.map(|secret| Seal::new(secret, &instance));
+    let records = store.as_ref().map(|store| store.records()).transpose()?.unwrap_or_default();
+    inherited.prefer(left(&records, seal.as_ref(), &instance, now.wall));
+    inherited.supplement(past(&records, seal.as_ref(), &instance));
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let endings = Endings::of(to_end);
-    let chosen = choices.store.clone();
-    let webhooks_come = !choices.config.webhook_secrets.is_empty();
-    let default_store = || -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
-    let store = choices.store.take().or_else(|| webhooks_come.then(default_store));
     let webhooks = webhooks(&mut choices, store.clone());
+    let (outbox, letters) = Outbox::new();
+    let fleet = store.as_ref().and_then(|store| Fleet::new(store, letters, seal, &instance));
+    let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
         keys: keys.clone(),
         health: health.report(now),
         revocations,
-        feeds: Feeds { deny_list: choices.deny_list, ..Feeds::default() },
+        feeds: feeds(&choices, store.as_deref()),
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
@@ -79,6 +88,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         webhooks: webhooks.clone(),
         people,
         reconciler: reconciler.clone(),
+        outbox,
+        changes,
         initial,
     });
     report(&inherited, &shared);
@@ -120,7 +131,13 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }
     if let Some((reconciler, course)) = reconciler.zip(course) {
-        driver = driver.beside(reconciler.work(core, course));
+        driver = driver.beside(reconciler.work(Arc::clone(&core), course));
+    }
+    if let Some(fleet) = fleet {
+        driver = driver.beside(fleet.work(core));
+    }
+    if let Some(alerts) = alerts {
+        driver = driver.beside(alerts.work());
     }
     Ok((clerk, driver))
 }
@@ -180,6 +197,15 @@ fn reconciler(
         keep_private: choices.keep_private,
         by_itself: !choices.reconcile_on_demand,
     })))
+}
+
+/// Whoever shares a store has to have read it before anything is granted.
+fn feeds(choices: &Builder, store: Option<&dyn Store>) -> Feeds {
+    let shared = store.is_some_and(|store| store.fleet().is_some());
+    let deny_list = if shared { DenyList::Fed { complete: None } } else { choices.deny_list };
+    let mut feeds = Feeds { deny_list, ..Feeds::default() };
+    feeds.store.shared = shared;
+    feeds
 }
 
 fn visits(choices: &Builder) -> Visits {

@@ -12,7 +12,7 @@ use crate::audit::{GraceEvent, Recorder};
 use crate::authenticate::Site;
 use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::engine::{Driver, Event, FromEvent, Hook};
+use crate::engine::{Driver, Event, FromEvent, Hook, Transition, TransitionHook};
 use crate::health_route::{Readers, Showing};
 use crate::middleware::{PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
@@ -58,6 +58,7 @@ pub struct Builder {
     pub(super) event_rules: EventRules,
     pub(super) profile_capacity: usize,
     pub(super) keep_private: bool,
+    pub(super) on_transition: Option<TransitionHook>,
 }
 
 impl Builder {
@@ -88,6 +89,7 @@ impl Builder {
             event_rules: EventRules::default(),
             profile_capacity: 10_000,
             keep_private: false,
+            on_transition: None,
         }
     }
 
@@ -266,6 +268,10 @@ impl Builder {
     /// Where webhooks and [profiles](ClerkResilience::profiles) are kept. Default: a
     /// [`MemoryStore`](crate::store::MemoryStore) for webhooks, whose events do not outlive the process, and none
     /// where no webhooks are received.
+    ///
+    /// Through a store that instances share, as a `RedisStore`, whatever one of them revokes all refuse within a
+    /// second. Grace then depends on it: when it was not read for 60 s there is none, as with a
+    /// [fed deny list](Self::fed_deny_list).
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -365,6 +371,22 @@ impl Builder {
                 heard.await.map_err(|error| error.to_string())
             }
         })
+    }
+
+    /// What the application does when the verdict on Clerk changes, as to tell somebody. It is called beside
+    /// all requests, one change after the other, each within 25 s. Of instances that share a
+    /// [store](Self::store) and come to the same verdict within a minute one calls it; in doubt, several.
+    pub fn on_transition<F, R>(mut self, hook: F) -> Self
+    where
+        F: Fn(Transition) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let call = Arc::new(move |change| {
+            let told: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(hook(change));
+            told
+        });
+        self.on_transition = Some(TransitionHook(call));
+        self
     }
 
     /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).

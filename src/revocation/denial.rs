@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::kind::Kind;
 use crate::clock::Timestamp;
-use crate::id::{OrgId, SessionId, UserId, bare};
+use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 
 /// One denial. Of two about the same thing the later one counts, so that it does not matter in which
 /// order they come, or how often.
@@ -16,6 +16,10 @@ use crate::id::{OrgId, SessionId, UserId, bare};
 pub enum Denial {
     /// A session, until then.
     Session(SessionId, Timestamp),
+    /// A token, until then.
+    Token(TokenId, Timestamp),
+    /// What a key signed, until then; by its name or by its fingerprint.
+    Key(KeyId, Timestamp),
     /// A user's tokens that were issued up to then.
     User(UserId, Timestamp),
     /// A user's tokens that were issued up to then with this organisation as the active one: the
@@ -40,6 +44,8 @@ impl Denial {
         let name = |key: &'_ Option<String>| key.as_deref().map_or("", bare).to_owned().into();
         match self {
             Self::Session(id, until) => (Kind::Session, id.as_str().into(), *until),
+            Self::Token(id, until) => (Kind::Token, id.as_str().into(), *until),
+            Self::Key(id, until) => (Kind::Key, id.as_str().into(), *until),
             Self::User(id, up_to) => (Kind::User, id.as_str().into(), *up_to),
             Self::Member(user, id, up_to) => (Kind::Member, pair(user, id).into(), *up_to),
             Self::Organization(id, up_to) => (Kind::Organization, id.as_str().into(), *up_to),
@@ -49,19 +55,20 @@ impl Denial {
         }
     }
 
-    /// The reverse. None for what is no denial that others tell of.
+    /// The reverse. None for what is no member.
     pub(crate) fn of(kind: Kind, id: &str, at: Timestamp) -> Option<Self> {
         let name = || (!id.is_empty()).then(|| id.to_owned());
         let member = || id.split_once('/').map(|(user, id)| (UserId::from(user), OrgId::from(id)));
         Some(match kind {
             Kind::Session => Self::Session(id.into(), at),
+            Kind::Token => Self::Token(id.into(), at),
+            Kind::Key => Self::Key(id.into(), at),
             Kind::User => Self::User(id.into(), at),
             Kind::Member => member().map(|(user, id)| Self::Member(user, id, at))?,
             Kind::Organization => Self::Organization(id.into(), at),
             Kind::Outdated => member().map(|(user, id)| Self::Outdated(user, id, at))?,
             Kind::Role => Self::Role(name(), at),
             Kind::Permission => Self::Permission(name(), at),
-            Kind::Token | Kind::Key => return None,
         })
     }
 }
@@ -80,6 +87,8 @@ mod tests {
         let (at, user, org) = (Timestamp::from_secs(5), UserId::new("user_1"), OrgId::new("org_1"));
         for denial in [
             Denial::Session(SessionId::new("sess_1"), at),
+            Denial::Token(TokenId::new("jti_1"), at),
+            Denial::Key(KeyId::new("sha256/1"), at),
             Denial::User(user.clone(), at),
             Denial::Member(user.clone(), org.clone(), at),
             Denial::Organization(org.clone(), at),

@@ -216,7 +216,15 @@ impl Revocations {
         self.of(Kind::User)
     }
 
-    /// What of this can be told as [`Denial`]s: all but tokens and keys.
+    /// What of this the other set lacks, or has for a shorter time.
+    pub(crate) fn beyond(&self, other: &Self) -> Vec<Denial> {
+        let lacks = |(kind, id, at): &(Kind, &str, Timestamp)| {
+            other.get(*kind, id).is_none_or(|kept| kept < *at)
+        };
+        self.iter().filter(lacks).filter_map(|(kind, id, at)| Denial::of(kind, id, at)).collect()
+    }
+
+    /// All of this as [`Denial`]s.
     pub fn denials(&self) -> impl Iterator<Item = Denial> {
         self.iter().filter_map(|(kind, id, at)| Denial::of(kind, id, at))
     }

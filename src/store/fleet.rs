@@ -34,4 +34,6 @@ pub struct Feed {
     pub denials: Vec<Denial>,
     /// From here it goes on.
     pub mark: Mark,
+    /// These are all that there are.
+    pub whole: bool,
 }

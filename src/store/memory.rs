@@ -1,11 +1,15 @@
 //! A store that lives as long as its process.
 
+mod gathering;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::ready;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::gathering::Gathering;
+use super::fleet::Fleet;
 use super::inbox::{
     Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, SHELF, SHOWN, Store, StoreError,
     Task,
@@ -26,8 +30,11 @@ const PEOPLE: usize = 100_000;
 /// not work off is lost when the process ends.
 ///
 /// It remembers up to 100,000 ids, up to 10,000 events that wait or failed, and up to 100,000 people.
-#[derive(Default)]
-pub struct MemoryStore(Mutex<State>);
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    gathering: Option<Arc<Gathering>>,
+}
 
 #[derive(Default)]
 struct State {
@@ -68,8 +75,21 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// An empty store for several instances in one process, each with a clone: a fleet to test with.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self { gathering: Some(Arc::default()), ..Self::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the others what was denied.
+    fn spread(&self, denials: Vec<Denial>) {
+        if let Some(gathering) = &self.gathering {
+            gathering.spread(denials);
+        }
     }
 
     fn at_once<T: Send + 'static>(
@@ -92,14 +112,21 @@ impl Store for MemoryStore {
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
-        self.at_once(|state| {
+        let pending = self.at_once(|state| {
             state.deny(&denials);
             Ok(())
-        })
+        });
+        self.spread(denials);
+        pending
     }
 
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
-        self.at_once(|state| state.accept(entry))
+        let denials = entry.denials.clone();
+        let accepted = self.state().accept(entry);
+        if let Ok(Accepted::New) = accepted {
+            self.spread(denials);
+        }
+        Box::pin(ready(accepted))
     }
 
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
@@ -152,6 +179,10 @@ impl Store for MemoryStore {
             state.records.insert(name.to_owned(), record);
             Ok(())
         })
+    }
+
+    fn fleet(&self) -> Option<&dyn Fleet> {
+        self.gathering.as_ref().map(|_| self as &dyn Fleet)
     }
 }
 

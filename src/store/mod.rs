@@ -8,10 +8,14 @@ mod fleet;
 mod inbox;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state_dir;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use fleet::{Feed, Fleet, Mark};
 pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 pub use memory::MemoryStore;

@@ -42,6 +42,15 @@ impl KeysRecord {
         save(dir, Self::FILE, self)
     }
 
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn parse(json: &[u8], instance: &str) -> Option<Self> {
+        let record: Option<Self> = serde_json::from_slice(json).ok();
+        record.filter(|r| r.version == VERSION && r.instance == instance)
+    }
+
     /// The keys and when Clerk last confirmed them. A time in the future is not believed.
     pub(crate) fn keys(&self, now: Timestamp) -> Option<(KeySet, Timestamp)> {
         let confirmed = Timestamp::from_millis(self.confirmed_ms);
@@ -124,6 +133,15 @@ impl OutageRecord {
 
     pub(crate) fn save(&self, dir: &StateDir) -> Result<(), StateDirError> {
         save(dir, Self::FILE, self)
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn parse(json: &[u8], instance: &str) -> Option<Self> {
+        let record: Option<Self> = serde_json::from_slice(json).ok();
+        record.filter(|r| r.version == VERSION && r.instance == instance)
     }
 
     pub(crate) fn saved(&self) -> Timestamp {

@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 11] = [
         "profile",
         "proof",
         "revocation",
+        "seal",
         "status_page",
         "token",
         "webhook_signature",

@@ -11,6 +11,7 @@ mod conditions;
 mod contract;
 mod cookies;
 mod doctor;
+mod fleet;
 mod grace;
 mod guards;
 mod handshake;

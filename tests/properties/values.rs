@@ -175,10 +175,15 @@ fn signals() -> impl Strategy<Value = Signals> {
     let failing = (1..6_u32, 0..60_u64).prop_map(|(n, secs)| (n, 0, secs));
     let good = (1..6_u32, 0..60_u64).prop_map(|(n, secs)| (0, n, secs));
     let run = prop_oneof![3 => failing, 1 => good];
-    let flags = any::<[bool; 4]>();
+    let flags = any::<[bool; 5]>();
     let seen = (option::of(any::<bool>()), option::of(0..200_u64));
     (run, life, flags, seen).prop_map(
-        |((failures, good, secs), life, [second, authentic, slow, page], (canaries, hostile))| {
+        |(
+            (failures, good, secs),
+            life,
+            [second, authentic, slow, page, fleet],
+            (canaries, hostile),
+        )| {
             Signals {
                 failures,
                 failing_since: (failures > 0).then(|| moment(secs)),
@@ -189,6 +194,7 @@ fn signals() -> impl Strategy<Value = Signals> {
                 very_slow: slow,
                 canaries,
                 status_page_agrees: page,
+                fleet_agrees: fleet,
                 last_hostile: hostile.map(moment),
                 clock_sane: true,
                 life,
@@ -206,6 +212,7 @@ enum Health {
     NoSecond,
     NothingAuthentic,
     PageIsGreen,
+    PeersAreWell,
     Life,
 }
 
@@ -216,12 +223,13 @@ impl Health {
             Self::NoSecond => Signals { second_failing: false, ..seen },
             Self::NothingAuthentic => Signals { authentic: false, very_slow: false, ..seen },
             Self::PageIsGreen => Signals { status_page_agrees: false, ..seen },
+            Self::PeersAreWell => Signals { fleet_agrees: false, ..seen },
             Self::Life => Signals { life: Life::Proven, ..seen },
         }
     }
 }
 
 fn health() -> impl Strategy<Value = Health> {
-    use Health::{FewerFailures, Life, NoSecond, NothingAuthentic, PageIsGreen};
-    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, Life])
+    use Health::{FewerFailures, Life, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell};
+    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell, Life])
 }

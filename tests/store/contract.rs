@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerk_resilience::id::UserId;
+use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::{KeyId, TokenId, UserId};
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Store};
@@ -12,6 +13,7 @@ use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Store};
 use crate::{DAY, at, entry, hooks, joined, named, session, user};
 
 const LEASE: Duration = Duration::from_secs(30);
+const FOR_GOOD: Timestamp = Timestamp::from_millis(i64::MAX);
 
 fn denials(store: &dyn Store) -> HashSet<Denial> {
     store.denials().expect("readable").into_iter().collect()
@@ -230,6 +232,22 @@ async fn a_denial_without_an_event_is_kept_like_any_other(store: Arc<dyn Store>)
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 60), user("user_1", 60)]));
 }
 
+async fn denials_of_every_kind_are_kept_and_all_but_a_users_end(store: Arc<dyn Store>) {
+    let ending = [
+        session("sess_1", 60),
+        Denial::Token(TokenId::from("tok_1"), at(60)),
+        Denial::Key(KeyId::from("ins_1"), at(60)),
+    ];
+    let lasting = [user("user_1", 60), Denial::User(UserId::from("user_2"), FOR_GOOD)];
+    let all = ending.into_iter().chain(lasting.clone()).collect::<Vec<_>>();
+    store.deny(all.clone()).await.expect("kept");
+    assert_eq!(denials(&*store), HashSet::from_iter(all.clone()));
+    store.prune(at(60)).await.expect("pruned");
+    assert_eq!(denials(&*store), HashSet::from_iter(all));
+    store.prune(at(61)).await.expect("pruned");
+    assert_eq!(denials(&*store), HashSet::from(lasting));
+}
+
 async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
     assert!(store.records().expect("readable").is_empty());
     for (name, data) in [("keys", "1"), ("outages", "2"), ("keys", "3")] {
@@ -281,6 +299,7 @@ macro_rules! engines {
             what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once,
             what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted,
             a_denial_without_an_event_is_kept_like_any_other,
+            denials_of_every_kind_are_kept_and_all_but_a_users_end,
             a_record_takes_the_place_of_the_one_before,
             nothing_that_prints_shows_an_events_data,
         ]);
@@ -289,6 +308,8 @@ macro_rules! engines {
 
 engines! {
     memory => ((), clerk_resilience::store::MemoryStore::new());
+    #[cfg(feature = "redis")]
+    redis => crate::redis::new().await;
     #[cfg(feature = "sqlite")]
     sqlite => crate::sqlite::new();
 }

@@ -1,8 +1,15 @@
-//! One contract for every engine of the store, and what SQLite alone promises.
+//! One contract for every engine of the store, and what SQLite and Redis alone promise.
 
 mod contract;
 #[cfg(all(feature = "sqlite", target_os = "linux"))]
 mod disk;
+mod fleet;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+#[path = "../fleet/server.rs"]
+#[expect(dead_code, reason = "others use the rest")]
+mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -1,0 +1,114 @@
+//! What each instance sees of Clerk, told to the others; and what theirs come to, for the driver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Link;
+use crate::clock::Moment;
+use crate::engine::shared::Core;
+use crate::health::{Heard, Peers, Surface, View};
+use crate::seal::Seal;
+use crate::snapshot::StoreHealth;
+use crate::store::{Store, StoreError};
+
+/// What the mark is for.
+const PURPOSE: &str = "view";
+/// Every so often it is looked at whether there is something to tell or to hear.
+const TICK: Duration = Duration::from_secs(1);
+const TELL_EVERY: Duration = Duration::from_secs(5);
+const HEAR_EVERY: Duration = Duration::from_secs(2);
+/// What was told holds for so long.
+const HOLDS: Duration = Duration::from_secs(15);
+/// A call is over by then.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// More views than this, or longer ones, are not read.
+const MOST: usize = 1_000;
+const LONGEST: usize = 1_024;
+
+#[derive(Debug)]
+pub(super) struct Views {
+    link: Link,
+    member: String,
+    seal: Option<Seal>,
+}
+
+impl Views {
+    pub(super) fn new(store: &Arc<dyn Store>, core: &Arc<Core>, seal: Option<Seal>) -> Self {
+        let link = Link { store: Arc::clone(store), core: Arc::clone(core) };
+        let member = format!("{:016x}", fastrand::u64(..));
+        Self { link, member, seal }
+    }
+
+    /// Tells and hears, for good; quickly while somebody suspects something.
+    pub(super) async fn confer(&self) {
+        let (mut told, mut heard): (Option<(Moment, View)>, Option<Moment>) = (None, None);
+        loop {
+            let (now, view) = (self.link.now(), self.view());
+            let watchful = view.suspicious || self.link.core.peers.borrow().suspicious() > 0;
+            let due = |last: Moment, every| watchful || now.since(last) >= every;
+            let news = |last: &View| last.suspicious != view.suspicious;
+            if told.as_ref().is_none_or(|(at, last)| due(*at, TELL_EVERY) || news(last))
+                && self.tell(&view).await.is_ok()
+            {
+                told = Some((now, view));
+            }
+            if heard.is_none_or(|at| due(at, HEAR_EVERY)) {
+                match self.hear().await {
+                    Ok(peers) => {
+                        heard = Some(now);
+                        self.publish(peers);
+                    }
+                    Err(_) if heard.is_some_and(|at| now.since(at) >= HOLDS) => {
+                        self.publish(Peers::default());
+                    }
+                    Err(_) => {}
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    fn view(&self) -> View {
+        let (now, known) = (self.link.now(), self.link.core.load());
+        let failures = |surface| known.health.surface(surface).failures();
+        let watched =
+            [Surface::SessionMint, Surface::Handshake, Surface::BackendApi, Surface::Jwks];
+        let suspicious = watched.into_iter().any(|surface| failures(surface) > 0);
+        let failing = failures(Surface::SessionMint) >= 2;
+        let mut view = View::new(self.member.clone(), now.wall, failing, suspicious);
+        view.alive = known.health.alive;
+        view
+    }
+
+    async fn tell(&self, view: &View) -> Result<(), StoreError> {
+        let json = view.to_json();
+        let news = match &self.seal {
+            Some(seal) => seal.close(PURPOSE, &json),
+            None => Seal::unmarked(&json),
+        };
+        let telling = self.link.fleet()?.tell(&self.member, news, HOLDS);
+        tokio::time::timeout(PATIENCE, telling).await.unwrap_or(Err(StoreError::Busy))
+    }
+
+    async fn hear(&self) -> Result<Peers, StoreError> {
+        let hearing = self.link.fleet()?.told();
+        let told = tokio::time::timeout(PATIENCE, hearing).await;
+        let told = told.unwrap_or(Err(StoreError::Busy))?;
+        let short = told.iter().filter(|(_, news)| news.len() <= LONGEST).take(MOST);
+        let heard = short.filter_map(|(_, news)| self.read(news));
+        Ok(Peers::of(heard, &self.member, self.link.now().wall))
+    }
+
+    fn read(&self, news: &[u8]) -> Option<Heard> {
+        let authentic = self.seal.as_ref().is_some_and(|seal| seal.open(PURPOSE, news).is_some());
+        Some(Heard { view: View::parse(Seal::peek(news)?)?, authentic })
+    }
+
+    fn publish(&self, peers: Peers) {
+        let members = peers.members();
+        if self.link.core.load().feeds.store.members != members {
+            self.link.publish(|store| StoreHealth { members, ..store });
+        }
+        self.link.core.peers.send_if_modified(|present| std::mem::replace(present, peers) != peers);
+    }
+}

@@ -1,0 +1,128 @@
+//! What instances that share one memory tell each other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::MemoryStore;
+use crate::revocation::Denial;
+use crate::store::fleet::{Feed, Fleet, Mark};
+use crate::store::inbox::{Pending, Store as _};
+
+/// Waits so long for a denial.
+const WAIT: Duration = Duration::from_secs(5);
+/// The feed reaches back over so many denials.
+const LENGTH: usize = 10_000;
+
+#[derive(Default)]
+pub(super) struct Gathering {
+    talk: Mutex<Talk>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Talk {
+    feed: VecDeque<Denial>,
+    /// How many denials were cut off from the feed.
+    cut: u64,
+    told: HashMap<String, (Instant, Vec<u8>)>,
+    first: HashMap<String, Instant>,
+}
+
+impl Gathering {
+    pub(super) fn spread(&self, denials: Vec<Denial>) {
+        let mut talk = self.talk();
+        talk.feed.extend(denials);
+        while talk.feed.len() > LENGTH {
+            talk.feed.pop_front();
+            talk.cut += 1;
+        }
+        drop(talk);
+        self.news.notify_waiters();
+    }
+
+    fn talk(&self) -> MutexGuard<'_, Talk> {
+        self.talk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Talk {
+    fn mark(&self) -> Mark {
+        Mark((self.cut + self.feed.len() as u64).to_string())
+    }
+
+    /// None when the feed does not reach back that far.
+    fn since(&self, mark: &Mark) -> Option<Vec<Denial>> {
+        let from = mark.0.parse::<u64>().ok()?.checked_sub(self.cut)?;
+        let from = usize::try_from(from).ok().filter(|from| *from <= self.feed.len())?;
+        Some(self.feed.range(from..).cloned().collect())
+    }
+}
+
+impl MemoryStore {
+    fn whole(&self, gathering: &Gathering) -> Feed {
+        let mark = gathering.talk().mark();
+        Feed { denials: self.denials().unwrap_or_default(), mark, whole: true }
+    }
+
+    fn gathered(&self) -> Arc<Gathering> {
+        self.gathering.clone().unwrap_or_default()
+    }
+}
+
+impl Fleet for MemoryStore {
+    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+        let (store, gathering) = (self.clone(), self.gathered());
+        Box::pin(async move {
+            let Some(after) = after else { return Ok(store.whole(&gathering)) };
+            let news = gathering.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let quiet = |talk: &Talk| talk.since(&after).is_some_and(|news| news.is_empty());
+            if quiet(&gathering.talk()) {
+                drop(tokio::time::timeout(WAIT, news).await);
+            }
+            let (denials, mark) = {
+                let talk = gathering.talk();
+                (talk.since(&after), talk.mark())
+            };
+            Ok(denials.map_or_else(
+                || store.whole(&gathering),
+                |denials| Feed { denials, mark, whole: false },
+            ))
+        })
+    }
+
+    fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()> {
+        let (gathering, member) = (self.gathered(), member.to_owned());
+        Box::pin(async move {
+            gathering.talk().told.insert(member, (Instant::now() + ttl, news));
+            Ok(())
+        })
+    }
+
+    fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
+        let gathering = self.gathered();
+        Box::pin(async move {
+            let mut talk = gathering.talk();
+            talk.told.retain(|_, (until, _)| *until > Instant::now());
+            Ok(talk.told.iter().map(|(name, (_, news))| (name.clone(), news.clone())).collect())
+        })
+    }
+
+    fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
+        let (gathering, what) = (self.gathered(), what.to_owned());
+        Box::pin(async move {
+            let (mut talk, now) = (gathering.talk(), Instant::now());
+            talk.first.retain(|_, until| *until > now);
+            let first = !talk.first.contains_key(&what);
+            if first {
+                talk.first.insert(what, now + ttl);
+            }
+            Ok(first)
+        })
+    }
+}

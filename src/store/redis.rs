@@ -1,0 +1,175 @@
+//! A store that several instances share: Redis, or Valkey, which speaks the same protocol.
+//!
+//! Whatever is more than one command is a script, so that it happens whole or not at all. All keys begin
+//! with `clerk-resilience:{namespace}:`; the braces keep them in one slot of a cluster.
+//!
+//! | key | is |
+//! |---|---|
+//! | `done` | sorted set: ids that nothing is left to do for, by when they came |
+//! | `due`, `dead` | sorted sets: tasks by when they are due, dead letters by when they came |
+//! | `event`, `data`, `attempts`, `why` | hashes by id: of tasks and dead letters |
+//! | `people`, `records` | hashes: JSON by user, documents by name |
+//! | `denied:session`, `denied:user`, … | sorted sets: denials of a kind by their time |
+//! | `feed` | stream: each denial that was news |
+//! | `members`, `told` | sorted set and hash: until when a member's news hold, and what they are |
+//! | `first:…` | what a member was the first to say |
+
+mod denials;
+mod feed;
+mod inbox;
+mod keys;
+mod link;
+mod people;
+mod script;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use self::keys::Keys;
+use self::link::{Follower, Link};
+use super::fleet::Fleet;
+use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
+use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::{Change, Person};
+use crate::revocation::Denial;
+
+/// The store of a fleet, on a Redis server (6.2 or later) or a Valkey server.
+///
+/// It outlives what the server outlives: let it append to its file (`appendonly yes`), and keep
+/// `maxmemory-policy noeviction`, or revocations are lost. Who can write there can end sessions and
+/// forget revocations; give it a password, and TLS (`rediss://`) unless the network is trusted.
+///
+/// Each call is over within a second. A connection that breaks is made anew by the next call.
+/// [`Builder::build`](crate::Builder::build) reads all denials and records once, and blocks its thread
+/// meanwhile.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    keys: Keys,
+    /// Waiting has a connection of its own, so that it keeps nothing else waiting.
+    follower: Mutex<Option<Follower>>,
+    /// It may start without its server.
+    later: bool,
+}
+
+impl RedisStore {
+    /// Opens the store on a server, as `redis://:password@host:6379/0`, `rediss://…` or
+    /// `unix:///run/redis.sock`. The namespace tells applications, and Clerk's instances, apart on one
+    /// server: letters, digits, `.`, `_` and `-`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`]: the address or the namespace is none, the server does not answer within a
+    /// second, or it is older than 6.2. No message holds the password.
+    pub async fn connect(url: &str, namespace: &str) -> Result<Self, StoreError> {
+        let store = Self::open(url, namespace, false)?;
+        store.0.link.check(&store.0.keys).await?;
+        Ok(store)
+    }
+
+    /// The same without waiting for the server, for applications that are to start in any case. Until the
+    /// server was read, revocations that were kept only there are not known here, and there is no grace.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`]: the address or the namespace is none.
+    pub fn connect_later(url: &str, namespace: &str) -> Result<Self, StoreError> {
+        Self::open(url, namespace, true)
+    }
+
+    fn open(url: &str, namespace: &str, later: bool) -> Result<Self, StoreError> {
+        let keys = Keys::new(namespace)?;
+        let link = Link::new(url)?;
+        Ok(Self(Arc::new(Inner { link, keys, follower: Mutex::default(), later })))
+    }
+
+    /// Runs a call with its own handle to the store.
+    fn run<T, F>(&self, call: impl FnOnce(Self) -> F) -> Pending<T>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        Box::pin(call(self.clone()))
+    }
+
+    /// What is read before the first request.
+    fn read<T: Default>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        match read {
+            Err(error) if self.0.later => {
+                tracing::warn!(event = "clerk.store.later", %error, "starts without its store; there is no grace until it was read");
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("keys", &self.0.keys).finish_non_exhaustive()
+    }
+}
+
+impl Store for RedisStore {
+    fn denials(&self) -> Result<Vec<Denial>, StoreError> {
+        self.read(self.0.denials())
+    }
+
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        self.run(|store| async move { store.0.deny(&denials).await })
+    }
+
+    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+        self.run(|store| async move { store.0.accept(&entry).await })
+    }
+
+    fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
+        self.run(move |store| async move { store.0.claim(now, now.plus(lease)).await })
+    }
+
+    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+        let id = id.to_owned();
+        self.run(|store| async move { store.0.settle(&id, &outcome).await })
+    }
+
+    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+        self.run(|store| async move { store.0.dead().await })
+    }
+
+    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        let id = id.to_owned();
+        self.run(move |store| async move { store.0.revive(&id, now).await })
+    }
+
+    fn prune(&self, now: Timestamp) -> Pending<()> {
+        self.run(move |store| async move { store.0.prune(now).await })
+    }
+
+    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+        let id = id.clone();
+        self.run(|store| async move { store.0.person(&id).await })
+    }
+
+    fn merge(&self, changes: Vec<Change>) -> Pending<()> {
+        self.run(|store| async move { store.0.merge(&changes).await })
+    }
+
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.read(self.0.records())
+    }
+
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        let name = name.to_owned();
+        self.run(|store| async move { store.0.keep(&name, &record).await })
+    }
+
+    fn fleet(&self) -> Option<&dyn Fleet> {
+        Some(self)
+    }
+}

@@ -1,0 +1,17 @@
+local id, received, about, state, text = unpack(ARGV, 1, 5)
+if redis.call('ZSCORE', done, id) or redis.call('HEXISTS', event, id) == 1 then return 'known' end
+if not unchanged(6) then return 'changed' end
+deny(rewrite(6))
+if state == 'done' then
+    redis.call('ZADD', done, received, id)
+    return 'new'
+end
+redis.call('HSET', event, id, about)
+if state == 'due' then
+    redis.call('HSET', data, id, text)
+    redis.call('ZADD', due, received, id)
+else
+    redis.call('HSET', why, id, text)
+    redis.call('ZADD', dead, received, id)
+end
+return 'new'

@@ -1,0 +1,118 @@
+//! What members tell each other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::cmd;
+
+use super::{Inner, RedisStore, denials, script};
+use crate::clock::Timestamp;
+use crate::revocation::Denial;
+use crate::store::fleet::{Feed, Fleet, Mark};
+use crate::store::inbox::{Pending, StoreError};
+
+/// Waits so long for a denial.
+const WAIT: Duration = Duration::from_secs(5);
+/// So many are read at once.
+const PAGE: usize = 1_000;
+
+/// An entry of the stream: its id and its fields.
+type Row = (String, HashMap<String, String>);
+
+impl Fleet for RedisStore {
+    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+        self.run(|store| async move {
+            if let Some(mark) = after
+                && let Some(feed) = store.0.since(&mark).await?
+            {
+                return Ok(feed);
+            }
+            store.0.whole().await
+        })
+    }
+
+    fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()> {
+        let member = member.to_owned();
+        self.run(move |store| async move {
+            let mut call = script::TELL.prepare_invoke();
+            call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
+            call.arg(member).arg(news).arg(millis(ttl));
+            store.0.link.run(&call).await
+        })
+    }
+
+    fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
+        self.run(|store| async move {
+            let mut call = script::TOLD.prepare_invoke();
+            call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
+            store.0.link.run(&call).await
+        })
+    }
+
+    fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
+        let key = self.0.keys.named(&format!("first:{what}"));
+        self.run(move |store| async move {
+            let mut set = cmd("SET");
+            set.arg(key).arg(1).arg("NX").arg("PX").arg(millis(ttl).max(1));
+            let set: Option<String> = store.0.link.ask(&set).await?;
+            Ok(set.is_some())
+        })
+    }
+}
+
+impl Inner {
+    /// Everything that comes later is behind the mark, which is taken first.
+    async fn whole(&self) -> Result<Feed, StoreError> {
+        let origin = script::ORIGIN.call(&self.keys);
+        let mark = Mark(self.link.run(&origin).await?);
+        let denials = self.all_denials().await?;
+        Ok(Feed { denials, mark, whole: true })
+    }
+
+    /// None when the feed does not reach back to the mark: it was cut off there, or lost. That is looked
+    /// at again after reading, so that nothing was cut off in between.
+    async fn since(&self, mark: &Mark) -> Result<Option<Feed>, StoreError> {
+        if !self.reaches(mark).await? {
+            return Ok(None);
+        }
+        let rows = self.news(mark).await?;
+        if !self.reaches(mark).await? {
+            return Ok(None);
+        }
+        let mark = rows.last().map_or_else(|| mark.clone(), |(id, _)| Mark(id.clone()));
+        let denials = rows.iter().filter_map(|(_, fields)| denial(fields)).collect();
+        Ok(Some(Feed { denials, mark, whole: false }))
+    }
+
+    async fn reaches(&self, mark: &Mark) -> Result<bool, StoreError> {
+        let mut find = cmd("XRANGE");
+        find.arg(self.keys.named("feed")).arg(&mark.0).arg(&mark.0);
+        let found: Vec<Row> = self.link.ask(&find).await?;
+        Ok(!found.is_empty())
+    }
+
+    /// Waits for news. A connection on which that went wrong is not used again.
+    async fn news(&self, mark: &Mark) -> Result<Vec<Row>, StoreError> {
+        let mut place = self.follower.lock().await;
+        let mut follower = match place.take() {
+            Some(follower) => follower,
+            None => self.link.follower().await?,
+        };
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(millis(WAIT));
+        read.arg("STREAMS").arg(self.keys.named("feed")).arg(&mark.0);
+        let streams: Option<Vec<(String, Vec<Row>)>> = follower.wait(&read, WAIT).await?;
+        *place = Some(follower);
+        Ok(streams.into_iter().flatten().flat_map(|(_, rows)| rows).collect())
+    }
+}
+
+/// None for a kind that this version does not know.
+fn denial(fields: &HashMap<String, String>) -> Option<Denial> {
+    let at = Timestamp::from_millis(fields.get("at")?.parse().ok()?);
+    denials::read(fields.get("kind")?, fields.get("id")?, at)
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

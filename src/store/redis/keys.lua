@@ -1,0 +1,1 @@
+local done, due, dead, event, data, attempts, why, people, feed = unpack(KEYS)

@@ -1,0 +1,102 @@
+//! What is known of users, a JSON document each. A document is replaced only while it is still the one
+//! that its successor was made from.
+
+use redis::cmd;
+
+use super::Inner;
+use super::script::{self, Call};
+use crate::id::UserId;
+use crate::profile::{Change, Person};
+use crate::store::inbox::StoreError;
+
+/// Somebody else changes the same users at the same time, again and again.
+const TRIES: u32 = 32;
+
+/// A user's document before and after.
+pub(super) struct Rewrite {
+    id: UserId,
+    before: String,
+    after: String,
+}
+
+/// Adds the documents to a call: how many, then of each the user, what it was and what it is to be.
+pub(super) fn put(call: &mut Call<'_>, rewrites: &[Rewrite]) {
+    call.arg(rewrites.len());
+    for Rewrite { id, before, after } in rewrites {
+        call.arg(id.as_str()).arg(before).arg(after);
+    }
+}
+
+/// What a script says when a document is another by now.
+pub(super) const CHANGED: &str = "changed";
+
+/// The error when that does not end.
+pub(super) fn contended() -> StoreError {
+    StoreError::Busy
+}
+
+pub(super) fn tries() -> std::ops::Range<u32> {
+    0..TRIES
+}
+
+impl Inner {
+    pub(super) async fn person(&self, id: &UserId) -> Result<Option<Person>, StoreError> {
+        let text = self.document(id).await?;
+        parse(&text)
+    }
+
+    pub(super) async fn merge(&self, changes: &[Change]) -> Result<(), StoreError> {
+        for _ in tries() {
+            let rewrites = self.rewrites(changes).await?;
+            if rewrites.is_empty() {
+                return Ok(());
+            }
+            let mut call = script::MERGE.call(&self.keys);
+            put(&mut call, &rewrites);
+            let said: String = self.link.run(&call).await?;
+            if said != CHANGED {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// The documents as the changes make them; several changes may be about one user.
+    pub(super) async fn rewrites(&self, changes: &[Change]) -> Result<Vec<Rewrite>, StoreError> {
+        let mut users: Vec<&UserId> = changes.iter().map(Change::user).collect();
+        users.sort_unstable();
+        users.dedup();
+        let mut rewrites = Vec::new();
+        for id in users {
+            let before = self.document(id).await?;
+            let mut person = parse(&before)?.unwrap_or_default();
+            let mut news = false;
+            for change in changes.iter().filter(|change| change.user() == id) {
+                news |= person.take(change);
+            }
+            if news {
+                let after = serde_json::to_string(&person).map_err(unreadable)?;
+                rewrites.push(Rewrite { id: id.clone(), before, after });
+            }
+        }
+        Ok(rewrites)
+    }
+
+    /// Empty when there is none.
+    async fn document(&self, id: &UserId) -> Result<String, StoreError> {
+        let mut get = cmd("HGET");
+        get.arg(self.keys.named("people")).arg(id.as_str());
+        let text: Option<String> = self.link.ask(&get).await?;
+        Ok(text.unwrap_or_default())
+    }
+}
+
+fn parse(text: &str) -> Result<Option<Person>, StoreError> {
+    let text = Some(text).filter(|text| !text.is_empty());
+    text.map(|text| serde_json::from_str(text).map_err(unreadable)).transpose()
+}
+
+/// Without the parser's words, which may quote the document.
+fn unreadable(_: serde_json::Error) -> StoreError {
+    StoreError::Failed("what is kept of a user is not readable".to_owned())
+}

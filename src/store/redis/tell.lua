@@ -1,0 +1,5 @@
+local members, told = unpack(KEYS)
+local member, news, ttl = unpack(ARGV)
+local time = redis.call('TIME')
+redis.call('ZADD', members, time[1] * 1000 + math.floor(time[2] / 1000) + ttl, member)
+redis.call('HSET', told, member, news)

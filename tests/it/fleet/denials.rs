@@ -1,0 +1,153 @@
+//! Whatever one instance revokes all refuse, and a store that fails costs grace and nothing else.
+
+use std::time::Duration;
+
+use clerk_resilience::store::{MemoryStore, Store as _};
+use clerk_resilience::{GracePolicy, Verdict};
+use http::StatusCode;
+use serde_json::json;
+
+use super::two;
+use super::wire::Wire;
+use crate::support::{World, anonymous};
+
+#[tokio::test(start_paused = true)]
+async fn whatever_one_instance_revokes_all_refuse_within_a_second() {
+    let (one, _, two, _) = two(|builder| builder).await;
+    let (session, other) = (one.sim.sign_in("user_1"), one.sim.sign_in("user_2"));
+    let (token, others) = (one.sim.mint(&session), one.sim.mint(&other));
+    assert_eq!(two.get(&token).await.status, StatusCode::OK);
+    assert_eq!(two.get(&others).await.status, StatusCode::OK);
+    one.clerk.revoke_session(session.id.as_str());
+    one.clerk.revoke_user("user_2");
+    one.pass(1).await;
+    assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(two.get(&others).await.status, StatusCode::UNAUTHORIZED);
+    let third = one.sim.mint(&one.sim.sign_in("user_3"));
+    assert_eq!(two.get(&third).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_one_instance_distrusts_all_distrust() {
+    let (one, _, two, _) = two(|builder| builder).await;
+    let token = one.sim.mint(&one.sim.sign_in("user_1"));
+    assert_eq!(two.get(&token).await.status, StatusCode::OK);
+    let key = one.clerk.status().keys.set.key_ids().next().expect("a key").clone();
+    one.clerk.distrust_key(key);
+    one.pass(1).await;
+    assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_refuses_what_was_revoked_before() {
+    let (one, wire, _two, _) = two(|builder| builder).await;
+    let session = one.sim.sign_in("user_1");
+    let token = one.sim.mint(&session);
+    one.clerk.revoke_session(session.id.as_str());
+    one.pass(1).await;
+    let third = World::beside(one.clock.clone(), one.sim.clone(), |builder| builder.store(wire));
+    third.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    assert_eq!(third.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_back() {
+    for cut in [Wire::fail, Wire::hang] {
+        let (one, wire, two, _) = two(|builder| builder).await;
+        let sessions: Vec<_> = (0..3).map(|n| one.sim.sign_in(format!("user_{n}"))).collect();
+        let mint = || sessions.iter().map(|session| one.sim.mint(session));
+        cut(&wire);
+        for session in &sessions {
+            let began = tokio::time::Instant::now();
+            one.clerk.revoke_session(session.id.as_str());
+            let token = one.sim.mint(session);
+            assert_eq!(one.get(&token).await.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for the store");
+            one.pass(20).await;
+        }
+        for token in mint() {
+            assert_eq!(one.get(&token).await.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(two.get(&token).await.status, StatusCode::OK);
+        }
+        assert!(one.clerk.status().feeds.store.unwritten_since.is_some());
+        let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
+        assert_eq!(health["checks"]["store:shared"][0]["status"], "fail");
+        wire.heal();
+        one.pass(40).await;
+        for token in mint() {
+            assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
+        }
+        assert!(one.clerk.status().feeds.store.unwritten_since.is_none());
+        let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
+        let check = &health["checks"]["store:shared"][0];
+        assert_eq!((&check["status"], &check["observedValue"]), (&json!("pass"), &json!(2)));
+    }
+}
+
+/// More at once than the way to the store has room for.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_revocations_loses_none() {
+    let (one, _, two, _) = two(|builder| builder).await;
+    for n in 0..5_000 {
+        one.clerk.revoke_session(format!("sess_{n}"));
+    }
+    one.pass(5).await;
+    assert_eq!(two.clerk.status().revocations.sessions().count(), 5_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_costs_grace_after_a_minute_and_is_made_up_for_when_it_ends() {
+    for cut in [Wire::fail, Wire::hang] {
+        let (one, _, two, wire) = two(|builder| builder).await;
+        let (session, other) = (one.sim.sign_in("user_1"), one.sim.sign_in("user_2"));
+        let (token, others) = (one.sim.mint(&session), one.sim.mint(&other));
+        for token in [&token, &others] {
+            assert_eq!(two.get(token).await.status, StatusCode::OK);
+        }
+        one.break_clerk();
+        two.until(Verdict::Outage).await;
+        two.pass(60).await;
+        assert_eq!(two.get(&token).await.status, StatusCode::OK, "in grace");
+        cut(&wire);
+        one.clerk.revoke_session(session.id.as_str());
+        two.pass(50).await;
+        assert_eq!(two.get(&others).await.status, StatusCode::OK, "the list is complete enough");
+        two.pass(20).await;
+        assert_eq!(two.get(&others).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(one.clerk.status().feeds.store.unread_since, None);
+        assert!(two.clerk.status().feeds.store.unread_since.is_some());
+        wire.heal();
+        two.pass(35).await;
+        assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(two.get(&others).await.status, StatusCode::OK, "in grace again");
+        assert!(two.clerk.status().feeds.store.unread_since.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_everything_is_told_again_by_those_who_know() {
+    let empty = MemoryStore::shared();
+    let wire = Wire::to(&empty);
+    wire.hang();
+    let world = World::with(|builder| builder.store(wire.clone())).await;
+    world.clerk.revoke_session("sess_1");
+    world.pass(100).await;
+    assert!(empty.denials().expect("readable").is_empty());
+    wire.heal();
+    world.pass(40).await;
+    assert_eq!(empty.denials().expect("readable").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_store_was_read_there_is_no_grace_and_a_session_that_is_good_passes() {
+    let store = MemoryStore::shared();
+    let wire = Wire::to(&store);
+    wire.hang();
+    let world = World::with(|builder| builder.grace(GracePolicy::balanced()).store(wire.clone()));
+    let world = world.await;
+    let (_, token) = world.outage().await;
+    assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    wire.heal();
+    world.pass(35).await;
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}

@@ -1,0 +1,85 @@
+//! An instance that starts while Clerk is down gets the keys from its peers.
+
+use std::time::Duration;
+
+use clerk_resilience::key::SecretKey;
+use clerk_resilience::snapshot::Snapshot;
+use clerk_resilience::store::{MemoryStore, Store as _};
+use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
+use http::StatusCode;
+
+use crate::support::{World, config, routes};
+
+/// A fleet of one that knows the keys, and a Clerk that is down.
+async fn outage() -> (World, MemoryStore) {
+    let store = MemoryStore::shared();
+    let world = World::with(|builder| builder.store(store.clone())).await;
+    world.pass(10).await;
+    world.break_clerk();
+    (world, store)
+}
+
+/// How a new instance answers a session that is well within its time.
+async fn starts(world: &World, config: ClerkConfig, store: MemoryStore) -> StatusCode {
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    let builder = ClerkResilience::builder(config).clock(clock.clone()).upstream(sim.upstream());
+    let clerk = builder.store(store).build().expect("a good configuration");
+    let app = routes().route_layer(clerk.clone());
+    let new = World { clock, sim, clerk, app };
+    new.pass(5).await;
+    let token = new.sim.mint(&new.sim.sign_in("user_1"));
+    new.get(&token).await.status
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_in_an_outage_gets_the_keys_from_its_peers() {
+    let (world, store) = outage().await;
+    let alone = starts(&world, config(&world.sim), MemoryStore::shared()).await;
+    assert_eq!(alone, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(starts(&world, config(&world.sim), store).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_from_a_store_take_the_same_secret_and_nothing_changed() {
+    let (world, store) = outage().await;
+    let refused = StatusCode::SERVICE_UNAVAILABLE;
+    let without = ClerkConfig::new(world.sim.publishable_key().clone())
+        .frontend_api(world.sim.frontend_api_url())
+        .backend_api(world.sim.backend_api_url());
+    assert_eq!(starts(&world, without.clone(), store.clone()).await, refused);
+    let other = SecretKey::parse("sk_test_another").expect("a key");
+    assert_eq!(starts(&world, without.secret_key(other), store.clone()).await, refused);
+    let records = store.records().expect("readable");
+    let (name, record) = records.iter().find(|(name, _)| name == "keys").expect("left");
+    let mut changed = record.clone();
+    *changed.last_mut().expect("not empty") ^= 1;
+    store.keep(name, changed).await.expect("kept");
+    assert_eq!(starts(&world, config(&world.sim), store.clone()).await, refused);
+    store.keep(name, record.clone()).await.expect("kept");
+    assert_eq!(starts(&world, config(&world.sim), store).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_in_an_outage_begins_no_episode_of_its_own() {
+    let (world, store) = outage().await;
+    world.until(Verdict::Outage).await;
+    world.pass(100 * 60).await;
+    let new = World::beside(world.clock.clone(), world.sim.clone(), |builder| builder.store(store));
+    let spent = new.clerk.status().health.outages.spent_in_episode(new.now());
+    assert!(spent >= Duration::from_secs(99 * 60), "{spent:?}");
+    assert_ne!(new.clerk.verdict(), Verdict::Outage, "that it has to see for itself");
+    new.until(Verdict::Outage).await;
+    let (of_new, of_old) = (new.clerk.status(), world.clerk.status());
+    let start = |known: &Snapshot| known.health.outages.episode_start();
+    assert_eq!(start(&of_new), start(&of_old));
+    assert!(start(&of_new).is_some());
+}
+
+/// What was confirmed long ago opens nothing, whoever left it.
+#[tokio::test(start_paused = true)]
+async fn keys_that_peers_left_grow_old_like_any_other() {
+    let (world, store) = outage().await;
+    tokio::time::advance(Duration::from_secs(8 * 24 * 60 * 60)).await;
+    let old = starts(&world, config(&world.sim), store).await;
+    assert_eq!(old, StatusCode::SERVICE_UNAVAILABLE);
+}

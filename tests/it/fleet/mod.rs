@@ -1,0 +1,50 @@
+//! Several instances of one application that share a store.
+
+mod denials;
+mod keys;
+mod views;
+mod wire;
+
+use std::time::Duration;
+
+use clerk_resilience::store::MemoryStore;
+use clerk_resilience::{Builder, GracePolicy};
+
+use self::wire::Wire;
+use crate::support::World;
+
+/// Two instances, each with its own connection to one store, and one Clerk.
+async fn two(choose: impl Fn(Builder) -> Builder) -> (World, Wire, World, Wire) {
+    let store = MemoryStore::shared();
+    let (one, two) = (Wire::to(&store), Wire::to(&store));
+    let balanced = |wire: &Wire| {
+        let (choose, wire) = (&choose, wire.clone());
+        move |builder: Builder| choose(builder.grace(GracePolicy::balanced()).store(wire))
+    };
+    let first = World::with(balanced(&one)).await;
+    let second = World::beside(first.clock.clone(), first.sim.clone(), balanced(&two));
+    second.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    first.pass(1).await;
+    (first, one, second, two)
+}
+
+/// So many instances of one application, healthy, and what they share.
+async fn fleet_of(
+    count: usize,
+    choose: impl Fn(usize, Builder) -> Builder,
+) -> (Vec<World>, MemoryStore) {
+    let store = MemoryStore::shared();
+    let choose = |n| {
+        let (choose, store) = (&choose, store.clone());
+        move |builder: Builder| choose(n, builder.grace(GracePolicy::balanced()).store(store))
+    };
+    let mut worlds = vec![World::with(choose(0)).await];
+    for n in 1..count {
+        let first = &worlds[0];
+        let world = World::beside(first.clock.clone(), first.sim.clone(), choose(n));
+        world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+        worlds.push(world);
+    }
+    worlds[0].pass(10).await;
+    (worlds, store)
+}

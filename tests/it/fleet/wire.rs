@@ -1,0 +1,124 @@
+//! The connections between instances and the store that they share, each of which can be cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use clerk_resilience::clock::Timestamp;
+use clerk_resilience::id::UserId;
+use clerk_resilience::profile::{Change, Person};
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::store::{
+    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
+    StoreError, Task,
+};
+
+/// A store whose connection to one member can be cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    store: MemoryStore,
+    state: Arc<AtomicU8>,
+}
+
+const WELL: u8 = 0;
+const FAILING: u8 = 1;
+const HANGING: u8 = 2;
+
+impl Wire {
+    pub(crate) fn to(store: &MemoryStore) -> Self {
+        Self { store: store.clone(), state: Arc::default() }
+    }
+
+    pub(crate) fn fail(&self) {
+        self.state.store(FAILING, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hang(&self) {
+        self.state.store(HANGING, Ordering::Relaxed);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.state.store(WELL, Ordering::Relaxed);
+    }
+
+    fn through<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
+        match self.state.load(Ordering::Relaxed) {
+            WELL => call,
+            FAILING => Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) }),
+            _ => Box::pin(std::future::pending()),
+        }
+    }
+
+    /// What does not get through does not happen.
+    fn attempt<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&MemoryStore) -> Pending<T>,
+    ) -> Pending<T> {
+        if self.state.load(Ordering::Relaxed) == WELL {
+            return call(&self.store);
+        }
+        self.through(Box::pin(std::future::pending()))
+    }
+}
+
+impl Store for Wire {
+    fn denials(&self) -> Result<Vec<Denial>, StoreError> {
+        self.store.denials()
+    }
+    fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        self.attempt(|store| store.deny(denials))
+    }
+    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+        self.attempt(|store| store.accept(entry))
+    }
+    fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
+        self.attempt(|store| store.claim(now, lease))
+    }
+    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+        self.attempt(|store| store.settle(id, outcome))
+    }
+    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+        self.attempt(Store::dead)
+    }
+    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        self.attempt(|store| store.revive(id, now))
+    }
+    fn prune(&self, now: Timestamp) -> Pending<()> {
+        self.attempt(|store| store.prune(now))
+    }
+    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+        self.attempt(|store| store.person(id))
+    }
+    fn merge(&self, changes: Vec<Change>) -> Pending<()> {
+        self.attempt(|store| store.merge(changes))
+    }
+    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.store.records()
+    }
+    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        self.attempt(|store| store.keep(name, record))
+    }
+    fn fleet(&self) -> Option<&dyn Fleet> {
+        Some(self)
+    }
+}
+
+impl Fleet for Wire {
+    /// Who waits when the connection is cut hears nothing more.
+    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+        let (wire, call) = (self.clone(), self.attempt(|store| Fleet::follow(store, after)));
+        Box::pin(async move {
+            let heard = call.await;
+            wire.through(Box::pin(async { heard })).await
+        })
+    }
+    fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()> {
+        self.attempt(|store| store.tell(member, news, ttl))
+    }
+    fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
+        self.attempt(Fleet::told)
+    }
+    fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
+        self.attempt(|store| store.first(what, ttl))
+    }
+}

@@ -1,0 +1,160 @@
+//! What every engine does that instances share. It is opened twice: two members of one fleet.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::store::{Entry, Feed, Fleet, Mark, Rest, Store};
+
+use crate::{entry, session, user};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn fleet(store: &dyn Store) -> &dyn Fleet {
+    store.fleet().expect("an engine that is shared")
+}
+
+async fn follow(store: &dyn Store, after: Option<&Mark>) -> Feed {
+    fleet(store).follow(after.cloned()).await.expect("followed")
+}
+
+async fn deny(store: &dyn Store, denials: Vec<Denial>) {
+    store.deny(denials).await.expect("kept");
+}
+
+async fn who_reads_all_reads_what_was_denied_by_whomever(one: impl Store, two: impl Store) {
+    deny(&one, vec![session("sess_1", 60)]).await;
+    deny(&two, vec![user("user_1", 60), session("sess_1", 90)]).await;
+    let feed = follow(&one, None).await;
+    let denials: HashSet<_> = feed.denials.into_iter().collect();
+    assert_eq!(denials, HashSet::from([session("sess_1", 90), user("user_1", 60)]));
+    assert!(feed.whole);
+}
+
+async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: impl Store) {
+    deny(&one, vec![session("sess_1", 60)]).await;
+    let start = follow(&two, None).await;
+    deny(&one, vec![session("sess_2", 60)]).await;
+    let event = Entry { denials: vec![user("user_1", 60)], ..entry("msg_1", Rest::Nothing) };
+    one.accept(event).await.expect("accepted");
+    let feed = follow(&two, Some(&start.mark)).await;
+    assert_eq!(feed.denials, [session("sess_2", 60), user("user_1", 60)]);
+    assert!(!feed.whole);
+    deny(&one, vec![session("sess_3", 60)]).await;
+    assert_eq!(follow(&two, Some(&feed.mark)).await.denials, [session("sess_3", 60)]);
+}
+
+async fn who_waits_hears_at_once(one: impl Store, two: impl Store) {
+    let start = follow(&two, None).await;
+    let heard = follow(&two, Some(&start.mark));
+    let told = async {
+        tokio::task::yield_now().await;
+        deny(&one, vec![session("sess_1", 60)]).await;
+    };
+    let (feed, ()) = futures_util::future::join(heard, told).await;
+    assert_eq!(feed.denials, [session("sess_1", 60)]);
+}
+
+async fn a_second_delivery_of_an_event_is_not_told_again(one: impl Store, two: impl Store) {
+    let start = follow(&two, None).await;
+    let event = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", Rest::Nothing) };
+    for store in [&one as &dyn Store, &two, &one] {
+        store.accept(event.clone()).await.expect("accepted");
+    }
+    deny(&one, vec![user("user_1", 60)]).await;
+    let feed = follow(&two, Some(&start.mark)).await;
+    assert_eq!(feed.denials, [session("sess_1", 60), user("user_1", 60)]);
+}
+
+async fn a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading(
+    one: impl Store,
+    two: impl Store,
+) {
+    deny(&one, vec![session("sess_1", 60)]).await;
+    for mark in ["1-1", "999999999999999-1", "999999999999999"] {
+        let feed = follow(&two, Some(&Mark(mark.to_owned()))).await;
+        assert_eq!((feed.denials, feed.whole), (vec![session("sess_1", 60)], true), "{mark}");
+    }
+}
+
+async fn a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading(
+    one: impl Store,
+    two: impl Store,
+) {
+    let start = follow(&two, None).await;
+    for n in 0..110 {
+        let flood = (0..1_000).map(|m| session(&format!("sess_{n}_{m}"), 60));
+        deny(&one, flood.collect()).await;
+    }
+    let feed = follow(&two, Some(&start.mark)).await;
+    assert!(feed.whole);
+    assert_eq!(feed.denials.len(), 110_000);
+}
+
+async fn what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time(
+    one: impl Store,
+    two: impl Store,
+) {
+    let tell = |member, news: &str, ttl| fleet(&one).tell(member, news.into(), ttl);
+    tell("a", "1", MINUTE).await.expect("told");
+    tell("b", "2", Duration::from_millis(30)).await.expect("told");
+    tell("a", "3", MINUTE).await.expect("told");
+    let told = || async { fleet(&two).told().await.expect("read") };
+    assert!(told().await.contains(&("a".to_owned(), b"3".to_vec())));
+    while told().await.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(told().await, [("a".to_owned(), b"3".to_vec())]);
+}
+
+async fn one_of_many_is_the_first_until_that_is_over(one: impl Store, two: impl Store) {
+    let first = |store, ttl| async move { fleet(store).first("outage", ttl).await.expect("said") };
+    assert!(first(&one as &dyn Store, MINUTE).await);
+    assert!(!first(&two, MINUTE).await);
+    assert!(!first(&one, MINUTE).await);
+    assert!(fleet(&two).first("recovery", Duration::from_millis(30)).await.expect("said"));
+    while !fleet(&one).first("recovery", MINUTE).await.expect("said") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+macro_rules! contract {
+    ($engine:ident, $open:expr, [$($promise:ident),* $(,)?]) => {
+        mod $engine {
+            $(#[tokio::test]
+            async fn $promise() {
+                let (_kept, one, two) = $open;
+                super::$promise(one, two).await;
+            })*
+        }
+    };
+}
+
+macro_rules! engines {
+    ($($(#[$condition:meta])* $engine:ident => $open:expr;)*) => {$(
+        $(#[$condition])*
+        contract!($engine, $open, [
+            who_reads_all_reads_what_was_denied_by_whomever,
+            who_goes_on_hears_only_what_is_new_and_in_order,
+            who_waits_hears_at_once,
+            a_second_delivery_of_an_event_is_not_told_again,
+            a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading,
+            a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading,
+            what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time,
+            one_of_many_is_the_first_until_that_is_over,
+        ]);
+    )*};
+}
+
+engines! {
+    memory => {
+        let store = clerk_resilience::store::MemoryStore::shared();
+        ((), store.clone(), store)
+    };
+    #[cfg(feature = "redis")]
+    redis => {
+        let (server, store) = crate::redis::new().await;
+        let other = server.store().await;
+        (server, store, other)
+    };
+}

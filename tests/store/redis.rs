@@ -1,0 +1,125 @@
+//! The server: what it is not used for, and what it keeps.
+
+use clerk_resilience::id::UserId;
+use clerk_resilience::profile::{Change, Membership};
+use clerk_resilience::store::{Accepted, Entry, Outcome, RedisStore, Rest, Store, StoreError};
+
+use crate::server::Server;
+use crate::{at, entry, hooks, session};
+
+pub(crate) async fn new() -> (Server, RedisStore) {
+    let server = Server::start();
+    let store = server.store().await;
+    (server, store)
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_a_clear_error_unless_it_may_come_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("unix://{}/none.sock", dir.path().display());
+    assert!(matches!(RedisStore::connect(&url, "test").await, Err(StoreError::Failed(_))));
+    let store = RedisStore::connect_later(&url, "test").expect("a good address");
+    assert!(store.denials().expect("nothing is known").is_empty());
+    assert!(store.records().expect("nothing is known").is_empty());
+    assert!(store.deny(vec![session("sess_1", 60)]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_began_without_its_server_finds_it_when_it_comes() {
+    let mut server = Server::start();
+    let url = server.url();
+    server.kill();
+    let store = RedisStore::connect_later(&url, "test").expect("a good address");
+    assert!(store.deny(vec![session("sess_1", 60)]).await.is_err());
+    server.restart();
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    assert_eq!(store.denials().expect("readable"), [session("sess_1", 60)]);
+}
+
+#[tokio::test]
+async fn a_store_that_must_be_read_says_so_when_it_cannot() {
+    let (mut server, store) = new().await;
+    server.kill();
+    assert!(store.denials().is_err());
+    assert!(store.records().is_err());
+}
+
+#[tokio::test]
+async fn nothing_that_prints_shows_the_password_or_the_address() {
+    let url = "redis://user:481516@127.0.0.1:9/0";
+    let store = RedisStore::connect_later(url, "test").expect("a good address");
+    let error = RedisStore::connect(url, "test").await.expect_err("nobody listens there");
+    assert!(!format!("{store:?} {error:?} {error}").contains("481516"));
+    let error = RedisStore::connect_later("481516", "test").expect_err("no address");
+    assert!(!format!("{error:?} {error}").contains("481516"));
+}
+
+#[tokio::test]
+async fn a_namespace_is_plain_text_and_keeps_its_things_to_itself() {
+    let (server, store) = new().await;
+    for name in ["", "a}b", "a b", "a:b"] {
+        assert!(RedisStore::connect_later(&server.url(), name).is_err(), "{name:?}");
+    }
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    let other = RedisStore::connect(&server.url(), "other").await.expect("a server that runs");
+    assert!(other.denials().expect("readable").is_empty());
+    let keys: Vec<String> = server.ask(&["KEYS", "*"]);
+    assert!(keys.iter().all(|key| key.starts_with("clerk-resilience:{test}:")), "{keys:?}");
+}
+
+#[tokio::test]
+async fn what_was_answered_outlives_a_killed_server() {
+    let (mut server, store) = new().await;
+    let event = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
+    store.accept(event).await.expect("accepted");
+    server.kill();
+    assert!(store.accept(entry("msg_2", Rest::Nothing)).await.is_err());
+    server.restart();
+    assert_eq!(store.denials().expect("readable"), [session("sess_1", 60)]);
+    let again = store.accept(entry("msg_1", hooks("1"))).await.expect("accepted");
+    assert_eq!(again, Accepted::Known);
+}
+
+/// Each takes in another organisation of the same user: whoever overwrote another's would show.
+#[tokio::test]
+async fn of_many_who_describe_a_user_at_once_nobody_is_overwritten() {
+    let (_server, store) = new().await;
+    let joined = |n: u8| {
+        let membership = Membership::new(format!("org_{n}").into(), "org:member", at(1));
+        Change::Joined(UserId::from("user_1"), Box::new(membership))
+    };
+    let accepted = (0..8).map(|n| {
+        let changes = vec![joined(n)];
+        store.accept(Entry { changes, ..entry(&format!("msg_{n}"), Rest::Nothing) })
+    });
+    let merged = (8..16).map(|n| store.merge(vec![joined(n)]));
+    let (accepted, merged) = futures_util::future::join(
+        futures_util::future::join_all(accepted),
+        futures_util::future::join_all(merged),
+    )
+    .await;
+    assert!(accepted.iter().all(Result::is_ok) && merged.iter().all(Result::is_ok));
+    let person = store.person(&UserId::from("user_1")).await.expect("answered").expect("known");
+    assert_eq!(person.memberships().count(), 16);
+}
+
+/// A later version may know more kinds.
+#[tokio::test]
+async fn denials_of_an_unknown_kind_are_left_alone() {
+    let (server, store) = new().await;
+    let _: i64 = server.ask(&["ZADD", "clerk-resilience:{test}:denied:planet", "5", "mars"]);
+    store.prune(at(0)).await.expect("pruned");
+    assert!(store.denials().expect("readable").is_empty());
+    let kept: i64 = server.ask(&["ZCARD", "clerk-resilience:{test}:denied:planet"]);
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn what_is_done_leaves_nothing_of_its_data() {
+    let (server, store) = new().await;
+    store.accept(entry("msg_1", hooks("481516"))).await.expect("accepted");
+    store.claim(at(0), std::time::Duration::from_secs(30)).await.expect("claimed");
+    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    let keys: Vec<String> = server.ask(&["KEYS", "*"]);
+    assert_eq!(keys, ["clerk-resilience:{test}:done"]);
+}
