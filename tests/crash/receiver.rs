@@ -51,6 +51,6 @@ pub(crate) async fn receive(orders: Orders) {
         .expect("a good configuration");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    println!("{port} {}", clerk.status().revocations.sessions().count());
+    println!("{port} {}", clerk.status().kept.sessions().count());
     axum::serve(listener, clerk.routes()).await.expect("it serves");
 }
