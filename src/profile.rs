@@ -6,6 +6,7 @@
 mod document;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::id::{OrgId, UserId};
 
 /// A user, as Clerk described them last.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Profile {
     /// `user_…`.
@@ -105,6 +106,15 @@ impl Membership {
     pub fn new(organization: OrgId, role: &str, updated_at: Timestamp) -> Self {
         let (role, permissions) = (role.to_owned(), Vec::new());
         Self { organization, updated_at, name: None, slug: None, role, permissions }
+    }
+}
+
+impl fmt::Debug for Profile {
+    /// Without what is private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut profile = f.debug_struct("Profile");
+        profile.field("id", &self.id).field("updated_at", &self.updated_at);
+        profile.finish_non_exhaustive()
     }
 }
 

@@ -57,11 +57,11 @@ impl Course {
         self.walk.insert(walk).offset
     }
 
-    /// Takes a page in: when each of its users changed. True when the walk is over with it.
-    pub(crate) fn read(&mut self, changed: &[Timestamp]) -> bool {
+    /// Takes a page in, of so many users, as it was at `now`: when each of them changed, as far as they say so.
+    /// True when the walk is over with it.
+    pub(crate) fn read(&mut self, changed: &[Timestamp], count: u64, now: Timestamp) -> bool {
         let Some(mut walk) = self.walk.take() else { return true };
-        walk.newest = walk.newest.or(changed.iter().max().copied());
-        let count = u64::try_from(changed.len()).unwrap_or(PAGE);
+        walk.newest = walk.newest.or(changed.iter().max().copied()).map(|newest| newest.min(now));
         let floor = self.synced.map(|synced| synced.minus(MARGIN));
         let known = floor.is_some_and(|floor| changed.iter().any(|at| *at < floor));
         let over = known || count < PAGE;
@@ -90,6 +90,22 @@ mod tests {
         (first..first + count).map(ago).collect()
     }
 
+    fn read(course: &mut Course, page: &[Timestamp]) -> bool {
+        course.read(page, page.len() as u64, NOW)
+    }
+
+    #[test]
+    fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_future() {
+        let mut course = Course::default();
+        course.next(NOW);
+        let mut dates = page(0, PAGE - 1);
+        dates[0] = NOW.plus(LIFETIME);
+        assert!(!course.read(&dates, PAGE, NOW));
+        course.next(NOW);
+        assert!(course.read(&[], 0, NOW));
+        assert_eq!(course.synced(), Some(NOW));
+    }
+
     #[test]
     fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
         let mut course = Course::default();
@@ -98,7 +114,7 @@ mod tests {
             let offset = course.next(NOW);
             offsets.push(offset);
             assert_eq!(course.synced(), None, "not before it is over");
-            if course.read(&page(offset, PAGE.min(250 - offset))) {
+            if read(&mut course, &page(offset, PAGE.min(250 - offset))) {
                 break;
             }
         }
@@ -111,11 +127,11 @@ mod tests {
     fn a_later_walk_ends_a_little_behind_what_is_known() {
         let mut course = Course { synced: Some(ago(1000)), walk: None };
         course.next(NOW);
-        assert!(!course.read(&page(0, PAGE)));
+        assert!(!read(&mut course, &page(0, PAGE)));
         course.next(NOW);
-        assert!(!course.read(&page(1201, PAGE)), "the margin is read too");
+        assert!(!read(&mut course, &page(1201, PAGE)), "the margin is read too");
         course.next(NOW);
-        assert!(course.read(&page(1202, PAGE)));
+        assert!(read(&mut course, &page(1202, PAGE)));
         assert_eq!(course.synced(), Some(NOW));
     }
 
@@ -123,7 +139,7 @@ mod tests {
     fn a_walk_goes_on_where_it_was_but_not_after_a_day() {
         let mut course = Course::default();
         course.next(ago(0));
-        course.read(&page(0, PAGE));
+        read(&mut course, &page(0, PAGE));
         let text = serde_json::to_string(&course).expect("JSON");
         let mut course: Course = serde_json::from_str(&text).expect("the same");
         assert_eq!(course.next(NOW.plus(LIFETIME)), 90);
@@ -134,9 +150,9 @@ mod tests {
     fn what_changes_during_a_walk_is_left_to_the_next() {
         let mut course = Course::default();
         course.next(NOW);
-        course.read(&page(100, PAGE));
+        read(&mut course, &page(100, PAGE));
         course.next(NOW);
-        assert!(course.read(&page(50, 3)));
+        assert!(read(&mut course, &page(50, 3)));
         assert_eq!(course.synced(), Some(ago(100)));
     }
 
@@ -144,8 +160,8 @@ mod tests {
     fn an_application_without_users_is_in_step_at_once() {
         let mut course = Course::default();
         course.next(NOW);
-        assert!(course.read(&[]));
+        assert!(read(&mut course, &[]));
         assert_eq!(course.synced(), None);
-        assert!(course.read(&[]), "no walk is under way");
+        assert!(read(&mut course, &[]), "no walk is under way");
     }
 }

@@ -77,7 +77,8 @@ impl Alerts {
     pub(crate) async fn work(mut self) {
         while let Some(change) = self.changes.recv().await {
             if self.is_first(change).await {
-                let told = tokio::time::timeout(HOOK_DEADLINE, (self.hook.0)(change));
+                let call = Arc::clone(&self.hook.0);
+                let told = async move { tokio::time::timeout(HOOK_DEADLINE, call(change)).await };
                 if !matches!(tokio::spawn(told).await, Ok(Ok(()))) {
                     tracing::warn!(
                         event = "clerk.transition.hook_failed",

@@ -360,7 +360,10 @@ impl Task {
             tracing::info!(event = "clerk.health.transition", from = from_name, to = to_name);
         }
         if let (Verdict::Outage, Some(feed)) = (to, &mut self.feed) {
-            feed.consider(self.core.load().feeds.webhook, &self.health.report(now).outages);
+            feed.consider(
+                self.core.load().feeds.delivery.map(|last| last.at),
+                &self.health.report(now).outages,
+            );
         }
         self.core.verdicts.send_replace(to);
         let change = Transition::new(from, to, self.core.clock.now().wall);

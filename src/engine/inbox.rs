@@ -119,11 +119,6 @@ impl Webhooks {
         Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived, ailing }
     }
 
-    /// Why the store is not the one that was asked for.
-    pub(crate) fn fallen_back(&self) -> Option<&StoreError> {
-        self.store.fallen_back()
-    }
-
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
         within(self.store.dead()).await
     }
@@ -219,6 +214,10 @@ impl Webhooks {
 
     /// Says what came of the last task and takes the next, in one step where the store can do that.
     async fn next(&self, done: Option<Settled>, core: &Core) -> Option<Task> {
+        // What waits is for processes that have hooks.
+        if self.hooks.is_empty() {
+            return None;
+        }
         let settle = async {
             let (id, outcome) = done?;
             Some(within(self.store.settle(&id, outcome)).await)
@@ -274,6 +273,9 @@ impl Webhooks {
         let data = serde_json::from_str(&task.data).map_err(|error| error.to_string())?;
         let Task { id, kind, happened, attempts, .. } = task;
         let event = Event { id, kind, happened, data, attempts };
+        if self.hooks_for(&event.kind).next().is_none() {
+            return Err("this process has no hook for it".to_owned());
+        }
         for hook in self.hooks_for(&event.kind) {
             let (call, event) = (Arc::clone(&hook.call), event.clone());
             let heard = async move { tokio::time::timeout(HOOK_DEADLINE, call(event)).await };
@@ -284,6 +286,22 @@ impl Webhooks {
             }
         }
         Ok(())
+    }
+}
+
+/// Forgets what is old in the store of an application that receives no webhooks, for good.
+pub(crate) async fn prune(store: Arc<dyn Store>, core: Arc<Core>) {
+    loop {
+        let certain = core.load().certain(core.clock.now());
+        match certain {
+            Some(certain) => {
+                if within(store.prune(certain)).await.is_err() {
+                    core.counters.store_failed();
+                }
+                tokio::time::sleep(PRUNE_EVERY).await;
+            }
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
     }
 }
 

@@ -171,12 +171,18 @@ impl Reconciler {
                 }
                 Err(trouble) => trouble,
             };
-            core.counters.unanswered_by_backend();
             tracing::warn!(event = "clerk.reconcile.trouble", %trouble, "users could not be read back from Clerk");
             self.progress.send_modify(|now| now.trouble = Some(trouble.to_string()));
             match trouble {
                 Trouble::Refused => return self.end(),
-                Trouble::Busy(Some(asked)) => tokio::time::sleep(asked.min(PATIENCE)).await,
+                Trouble::Busy(Some(asked)) => {
+                    tokio::time::sleep(asked.max(RETRY_FIRST).min(PATIENCE)).await;
+                }
+                Trouble::Store(_) => {
+                    core.counters.store_failed();
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_LAST);
+                }
                 _ => {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(RETRY_LAST);
@@ -194,14 +200,14 @@ impl Reconciler {
             let total = self.total().await;
             self.progress.send_modify(|now| now.total = total);
         }
-        core.counters.asked_backend();
+        core.counters.asked_upstream();
         let query = format!("order_by=-updated_at&limit={PAGE}&offset={offset}");
         let reply = self.with.access.upstream.call(self.question("users", Some(&query))).await?;
         let users = users(&reply)?;
         let changed: Vec<_> = users.iter().filter_map(changed_at).collect();
         let count = u64::try_from(users.len()).unwrap_or(PAGE);
-        let over = next.read(&changed);
-        self.take_in(users, core).await?;
+        let over = next.read(&changed, count, now);
+        self.take_in(users, now, core).await?;
         let record = serde_json::to_vec(&next).unwrap_or_default();
         within(self.with.store.keep(RECORD, record)).await?;
         *course = next;
@@ -214,8 +220,8 @@ impl Reconciler {
     }
 
     /// Denials act at once; then all is kept. What cannot be kept is read again.
-    async fn take_in(&self, users: Vec<Value>, core: &Core) -> Result<(), Trouble> {
-        let now = core.clock.now().wall;
+    /// They are as they were when Clerk was asked, and not later.
+    async fn take_in(&self, users: Vec<Value>, now: Timestamp, core: &Core) -> Result<(), Trouble> {
         let (mut changes, mut denials) = (Vec::new(), Vec::new());
         for user in users {
             let event = WebhookEvent::about("user.updated", user);

@@ -68,7 +68,8 @@ impl Hearsay {
         match word {
             Word::Good => *self = Self::default(),
             Word::Failure if apart => {
-                self.failures = self.failures.saturating_add(1);
+                let run = self.last.is_some_and(|last| now.since(last) <= LIFE);
+                self.failures = if run { self.failures.saturating_add(1) } else { 1 };
                 self.last = Some(now);
             }
             Word::Failure | Word::Trouble => {}
@@ -134,6 +135,10 @@ mod tests {
         }
         let failing = told(&[(Failure, 0), (Failure, 2)]);
         assert!(failing.is_failing(&none, at(62)) && !failing.is_failing(&none, at(63)));
+        for (second, is_failing) in [(60, true), (61, false)] {
+            let far = told(&[(Failure, 0), (Failure, second)]);
+            assert_eq!(far.is_failing(&none, at(62)), is_failing, "{second} s apart");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
     Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Outbox, People, Reading,
-    Reconciler, Shared, State, Webhooks, Work, left, past,
+    Reconciler, Shared, State, Webhooks, Work, left, past, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -70,6 +70,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         ..Snapshot::default()
     };
     store.as_deref().map_or(Ok(()), |store| denied(store, &mut initial))?;
+    let kept = store.clone();
     let people = Arc::new(People::new(store, choices.profile_capacity, choices.keep_private));
     let reconciler = chosen.and_then(|store| reconciler(&choices, &upstream, store, &people));
     let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
@@ -93,7 +94,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         initial,
     });
     report(&inherited, &shared);
-    report_store(&shared);
+    report_store(kept.as_ref(), &shared);
     if let Some(record) = &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
@@ -127,8 +128,12 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     let core = Arc::clone(&work.core);
     let mut driver = Driver::new(work, signals);
+    let receives = webhooks.is_some();
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
+    }
+    if let Some(store) = kept.filter(|_| !receives) {
+        driver = driver.beside(prune(store, Arc::clone(&core)));
     }
     if let Some((reconciler, course)) = reconciler.zip(course) {
         driver = driver.beside(reconciler.work(Arc::clone(&core), course));
@@ -269,9 +274,8 @@ fn report(inherited: &Inherited, shared: &Shared) {
     }
 }
 
-fn report_store(shared: &Shared) {
-    let why = shared.webhooks.as_ref().and_then(|webhooks| webhooks.fallen_back());
-    if let Some(why) = why {
+fn report_store(store: Option<&Arc<dyn Store>>, shared: &Shared) {
+    if let Some(why) = store.and_then(|store| store.fallen_back()) {
         shared.core.counters.store_fell_back();
         tracing::warn!(event = "clerk.store.fallen_back", %why, "the store is kept in memory; what webhooks tell will not outlive this process");
     }

@@ -277,15 +277,17 @@ impl Builder {
         self
     }
 
-    /// Whether a user who is locked, as after too many wrong passwords, loses the sessions there are when
-    /// Clerk's webhook tells of it. Default: no, as at Clerk; whoever knows a user's name can lock that
+    /// Whether the tokens of a user who is locked, as after too many wrong passwords, are refused when
+    /// Clerk's webhook tells of it, and with them grace. The session goes on at Clerk, which may give it the next
+    /// token. Default: no, as at Clerk; whoever knows a user's name can lock that
     /// user out. Takes a [signing secret](ClerkConfig::webhook_secret).
     pub fn revoke_when_locked(mut self, revoke: bool) -> Self {
         self.event_rules.locked = revoke;
         self
     }
 
-    /// Whether a new password ends the sessions of before when Clerk's webhook tells of it. Default: no;
+    /// Whether a new password makes the tokens of before refused, and ends their grace, when Clerk's webhook tells
+    /// of it. A session that goes on at Clerk gets the next token. Default: no;
     /// when a user wishes that, Clerk ends them itself and tells so. It costs a mark for each user of
     /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret).
     pub fn revoke_on_password_change(mut self, revoke: bool) -> Self {
@@ -334,14 +336,6 @@ impl Builder {
         self
     }
 
-    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
-    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
-    /// fleet that shares a store does it once.
-    pub fn reconcile_on_demand(mut self) -> Self {
-        self.reconcile_on_demand = true;
-        self
-    }
-
     /// The same for events as values of a type, which also says which kinds they are: one of this crate's
     /// (`UserChanged`, `UserDeleted`, `SessionOver`, `MembershipChanged`, `MembershipEnded`) or of the
     /// application's own, see [`FromEvent`].
@@ -371,6 +365,14 @@ impl Builder {
                 heard.await.map_err(|error| error.to_string())
             }
         })
+    }
+
+    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
+    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
+    /// fleet that shares a store does it once.
+    pub fn reconcile_on_demand(mut self) -> Self {
+        self.reconcile_on_demand = true;
+        self
     }
 
     /// What the application does when the verdict on Clerk changes, as to tell somebody. It is called beside
@@ -466,6 +468,14 @@ impl Builder {
     }
 
     fn check_webhooks(&self) -> Result<(), ConfigError> {
+        let shared = self.store.as_ref().is_some_and(|store| store.fleet().is_some());
+        if shared && matches!(self.deny_list, DenyList::Fed { .. }) {
+            return Err(ConfigError::Contradiction {
+                first: "fed_deny_list",
+                second: "store",
+                problem: "a store that instances share feeds the deny list itself; name one of them",
+            });
+        }
         let without = |first| ConfigError::Contradiction {
             first,
             second: "CLERK_WEBHOOK_SIGNING_SECRET",

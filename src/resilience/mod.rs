@@ -276,6 +276,8 @@ impl ClerkResilience {
         self.gate.shared.feed(|feeds| Feeds {
             deny_list: match feeds.deny_list {
                 DenyList::Own => DenyList::Own,
+                // Whoever shares a store hears from there, and from nowhere else, what is complete.
+                fed if feeds.store.shared => fed,
                 DenyList::Fed { .. } => DenyList::Fed { complete: Some(began) },
             },
             ..feeds

@@ -216,12 +216,9 @@ impl Revocations {
         self.of(Kind::User)
     }
 
-    /// What of this the other set lacks, or has for a shorter time.
-    pub(crate) fn beyond(&self, other: &Self) -> Vec<Denial> {
-        let lacks = |(kind, id, at): &(Kind, &str, Timestamp)| {
-            other.get(*kind, id).is_none_or(|kept| kept < *at)
-        };
-        self.iter().filter(lacks).filter_map(|(kind, id, at)| Denial::of(kind, id, at)).collect()
+    /// What of this the other set lacks, or has for a shorter time, and has not ended before `now`.
+    pub(crate) fn beyond(&self, other: &Self, now: Timestamp) -> Self {
+        other.missing(self.iter(), now)
     }
 
     /// All of this as [`Denial`]s.

@@ -27,8 +27,8 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>
 
 /// Durable state of an application: the inbox of webhooks, and what they denied.
 ///
-/// Requests never talk to a store. Engines: [`MemoryStore`](super::MemoryStore), and `SqliteStore` with
-/// the feature `sqlite`. All of them, and any other, are held to one suite of tests.
+/// Requests never talk to a store. Engines: [`MemoryStore`](super::MemoryStore), `SqliteStore` with
+/// the feature `sqlite`, and `RedisStore`, which instances share, with the feature `redis`. All of them, and any other, are held to one suite of tests.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Every denial that was accepted and not pruned. Called once, before the first request; it may
     /// block.

@@ -104,8 +104,12 @@ impl WebhookEvent {
             || self.says("deprovisioned")
             || (rules.locked && self.says("locked"));
         let shut_out = shut_out.then(|| self.up_to(received)).transpose()?;
-        let password =
-            if rules.new_password { self.time("password_last_updated_at")? } else { None };
+        let password = match shut_out {
+            None if rules.new_password => self.time("password_last_updated_at")?,
+            // A time that is no time must not undo a ban.
+            _ if rules.new_password => self.time("password_last_updated_at").ok().flatten(),
+            _ => None,
+        };
         Ok(shut_out.max(password.map(|at| at.min(received.plus(TOLERANCE)))))
     }
 

@@ -373,3 +373,24 @@ async fn a_token_that_can_be_guessed_keeps_nobody_out_and_stops_the_start() {
         assert!(error.contains("private_health") && !error.contains("fifteen"), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_for_transitions_that_panics_ends_nothing_else() {
+    let hook = |_| -> std::future::Ready<()> { panic!("as asked") };
+    let world = World::with(|builder| builder.on_transition(hook)).await;
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deny_list_that_a_shared_store_feeds_is_fed_by_nothing_else() {
+    let builder = clerk_resilience::ClerkResilience::builder(crate::support::config(
+        &clerk_resilience::sim::SimClerk::in_memory(),
+    ));
+    let shared = clerk_resilience::store::MemoryStore::shared();
+    let error =
+        builder.fed_deny_list().store(shared).pair().expect_err("contradictory").to_string();
+    assert!(error.contains("fed_deny_list") && error.contains("store"), "{error}");
+}

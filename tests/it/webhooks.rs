@@ -883,3 +883,38 @@ async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
     let document = other.send(anonymous("GET", "/auth/health", &[])).await.json();
     assert!(document["checks"].get("clerk:webhooks").is_none(), "nobody asked for them");
 }
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_hook_is_not_taken_by_a_process_that_has_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("inbox.db");
+    let ear = Ear::failing(1);
+    let world = with(|builder| {
+        ear.on(builder.store(SqliteStore::open(&file).expect("new")), &["user.created"])
+    })
+    .await;
+    let body = json!({ "type": "user.created", "data": { "id": "user_1" } }).to_string();
+    deliver(&world, "msg_1", &body).await;
+    world.pass(1).await;
+    assert_eq!(ear.heard().len(), 1, "it failed");
+    let World { clock, sim, .. } = world;
+    let open = async || loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Ok(store) = SqliteStore::open(&file) {
+            break store;
+        }
+    };
+    let store = open().await;
+    let choose = |builder: Builder| builder.webhook_secret(secret(SECRET)).store(store);
+    let deaf = World::beside(clock, sim, choose);
+    deaf.pass(60).await;
+    let World { clock, sim, .. } = deaf;
+    let store = open().await;
+    let choose = |builder: Builder| {
+        ear.on(builder.webhook_secret(secret(SECRET)).store(store), &["user.created"])
+    };
+    let next = World::beside(clock, sim, choose);
+    next.pass(60).await;
+    assert_eq!(ear.heard().len(), 2, "it was still there");
+}

@@ -92,8 +92,10 @@ impl Denials {
         let core = Arc::clone(&self.0.core);
         aside(move || {
             let theirs = Revocations::default().with_all(&denials);
-            let lacking = core.load().revocations.beyond(&theirs);
-            core.adopt(&theirs);
+            let (known, now) = (core.load(), core.clock.now());
+            let certain = known.certain(now).unwrap_or_default();
+            let lacking = known.revocations.beyond(&theirs, certain).denials().collect();
+            core.adopt(&theirs.beyond(&known.revocations, certain));
             lacking
         })
         .await

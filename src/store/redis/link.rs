@@ -1,6 +1,6 @@
 //! The connections, each call with its deadline.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
@@ -21,7 +21,7 @@ const TO_CONNECT: Duration = Duration::from_millis(500);
 /// The way to the server. Nothing is connected before the first call.
 pub(super) struct Link {
     client: Client,
-    manager: OnceLock<ConnectionManager>,
+    manager: Mutex<Option<ConnectionManager>>,
 }
 
 /// A connection that somebody waits on.
@@ -41,7 +41,7 @@ impl Link {
             // An application may be built with more than one provider, and then has to choose.
             drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         }
-        Ok(Self { client, manager: OnceLock::new() })
+        Ok(Self { client, manager: Mutex::default() })
     }
 
     /// That there is a server, and that it knows what is asked of it.
@@ -59,16 +59,16 @@ impl Link {
 
     pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
         let mut manager = self.manager()?;
-        timely(DEADLINE, cmd.query_async(&mut manager)).await
+        self.or_anew(timely(DEADLINE, cmd.query_async(&mut manager)).await)
     }
 
     pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
         let mut manager = self.manager()?;
-        timely(DEADLINE, call.invoke_async(&mut manager)).await
+        self.or_anew(timely(DEADLINE, call.invoke_async(&mut manager)).await)
     }
 
     fn manager(&self) -> Result<ConnectionManager, StoreError> {
-        if let Some(manager) = self.manager.get() {
+        if let Some(manager) = &*self.present() {
             return Ok(manager.clone());
         }
         let config = ConnectionManagerConfig::new()
@@ -77,7 +77,17 @@ impl Link {
             .set_number_of_retries(0);
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config);
         let manager = manager.map_err(|error| failed(&error))?;
-        Ok(self.manager.get_or_init(|| manager).clone())
+        Ok(self.present().insert(manager).clone())
+    }
+
+    fn present(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
+        self.manager.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection may be dead without saying so, and a manager remembers a connection that was refused.
+    /// After any failure the next call connects anew.
+    fn or_anew<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|_| *self.present() = None)
     }
 
     pub(super) async fn follower(&self) -> Result<Follower, StoreError> {

@@ -42,7 +42,7 @@ pub(super) fn tries() -> std::ops::Range<u32> {
 impl Inner {
     pub(super) async fn person(&self, id: &UserId) -> Result<Option<Person>, StoreError> {
         let text = self.document(id).await?;
-        parse(&text)
+        Ok(parse(&text))
     }
 
     pub(super) async fn merge(&self, changes: &[Change]) -> Result<(), StoreError> {
@@ -69,13 +69,13 @@ impl Inner {
         let mut rewrites = Vec::new();
         for id in users {
             let before = self.document(id).await?;
-            let mut person = parse(&before)?.unwrap_or_default();
+            let mut person = parse(&before).unwrap_or_default();
             let mut news = false;
             for change in changes.iter().filter(|change| change.user() == id) {
                 news |= person.take(change);
             }
             if news {
-                let after = serde_json::to_string(&person).map_err(unreadable)?;
+                let after = serde_json::to_string(&person).map_err(|_| unwritable())?;
                 rewrites.push(Rewrite { id: id.clone(), before, after });
             }
         }
@@ -91,12 +91,20 @@ impl Inner {
     }
 }
 
-fn parse(text: &str) -> Result<Option<Person>, StoreError> {
-    let text = Some(text).filter(|text| !text.is_empty());
-    text.map(|text| serde_json::from_str(text).map_err(unreadable)).transpose()
+fn parse(text: &str) -> Option<Person> {
+    let text = Some(text).filter(|text| !text.is_empty())?;
+    serde_json::from_str(text).inspect_err(unreadable).ok()
 }
 
-/// Without the parser's words, which may quote the document.
-fn unreadable(_: serde_json::Error) -> StoreError {
-    StoreError::Failed("what is kept of a user is not readable".to_owned())
+fn unwritable() -> StoreError {
+    StoreError::Failed("what is known of a user cannot be written down".to_owned())
+}
+
+/// It is begun anew: Clerk tells again, and one document must not keep out what is told of a ban. The
+/// parser's words are left out, which may quote it.
+fn unreadable(_: &serde_json::Error) {
+    tracing::warn!(
+        event = "clerk.store.unreadable_person",
+        "what is kept of a user is not readable, and begun anew"
+    );
 }
