@@ -16,7 +16,7 @@ use self::keys::Legacy;
 pub(crate) use self::keys::left;
 use self::outages::Calendar;
 pub(crate) use self::outages::past;
-pub(crate) use self::outbox::Outbox;
+pub(crate) use self::outbox::{Outbox, keep};
 use self::views::Views;
 use super::shared::Core;
 use crate::clock::Moment;

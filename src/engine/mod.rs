@@ -48,7 +48,7 @@ pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told
 pub(crate) use driver::Work;
 pub(crate) use endings::Endings;
 pub(crate) use feed_watch::FeedWatch;
-pub(crate) use fleet::{Fleet, Outbox, left, past};
+pub(crate) use fleet::{Fleet, Outbox, keep, left, past};
 pub(crate) use inbox::{Delivered, Hook, Webhooks, prune};
 pub(crate) use ledger::SessionDigest;
 pub(crate) use profiles::People;

@@ -10,7 +10,7 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
     Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Outbox, People, Reading,
-    Reconciler, Shared, State, Webhooks, Work, left, past, prune,
+    Reconciler, Shared, State, Webhooks, Work, keep, left, past, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -59,7 +59,13 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let endings = Endings::of(to_end);
     let webhooks = webhooks(&mut choices, store.clone());
     let (outbox, letters) = Outbox::new();
-    let fleet = store.as_ref().and_then(|store| Fleet::new(store, letters, seal, &instance));
+    let (fleet, own) = match &store {
+        Some(store) if store.fleet().is_some() => {
+            (Fleet::new(store, letters, seal, &instance), None)
+        }
+        Some(store) if store.outlives() => (None, Some((letters, Arc::clone(store)))),
+        _ => (None, None),
+    };
     let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
         keys: keys.clone(),
@@ -137,6 +143,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     }
     if let Some((reconciler, course)) = reconciler.zip(course) {
         driver = driver.beside(reconciler.work(Arc::clone(&core), course));
+    }
+    if let Some((letters, store)) = own {
+        driver = driver.beside(keep(letters, store, Arc::clone(&core)));
     }
     if let Some(fleet) = fleet {
         driver = driver.beside(fleet.work(core));

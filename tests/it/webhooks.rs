@@ -884,6 +884,18 @@ async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
     assert!(document["checks"].get("clerk:webhooks").is_none(), "nobody asked for them");
 }
 
+/// The file, once the driver that had it has ended.
+#[cfg(feature = "sqlite")]
+async fn reopened(file: &Path) -> SqliteStore {
+    for _ in 0..1000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Ok(store) = SqliteStore::open(file) {
+            return store;
+        }
+    }
+    panic!("the file is still in use");
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_hook_is_not_taken_by_a_process_that_has_none() {
@@ -898,23 +910,38 @@ async fn what_waits_for_a_hook_is_not_taken_by_a_process_that_has_none() {
     deliver(&world, "msg_1", &body).await;
     world.pass(1).await;
     assert_eq!(ear.heard().len(), 1, "it failed");
-    let World { clock, sim, .. } = world;
-    let open = async || loop {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if let Ok(store) = SqliteStore::open(&file) {
-            break store;
-        }
-    };
-    let store = open().await;
+    let World { clock, sim, clerk, app } = world;
+    drop((clerk, app));
+    let store = reopened(&file).await;
     let choose = |builder: Builder| builder.webhook_secret(secret(SECRET)).store(store);
     let deaf = World::beside(clock, sim, choose);
     deaf.pass(60).await;
-    let World { clock, sim, .. } = deaf;
-    let store = open().await;
+    let World { clock, sim, clerk, app } = deaf;
+    drop((clerk, app));
+    let store = reopened(&file).await;
     let choose = |builder: Builder| {
         ear.on(builder.webhook_secret(secret(SECRET)).store(store), &["user.created"])
     };
     let next = World::beside(clock, sim, choose);
     next.pass(60).await;
     assert_eq!(ear.heard().len(), 2, "it was still there");
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn what_the_application_revokes_is_in_a_store_that_outlives_it_without_a_state_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("store.db");
+    let store = SqliteStore::open(&file).expect("new");
+    let world = World::with(|builder| builder.store(store)).await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.clerk.revoke_session(session.id.clone());
+    world.pass(1).await;
+    let World { clock, sim, clerk, app } = world;
+    drop((clerk, app));
+    let store = reopened(&file).await;
+    let next = World::beside(clock, sim, |builder| builder.store(store));
+    next.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    assert_eq!(next.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
