@@ -335,7 +335,7 @@ impl Shared {
             Err(_) => {
                 counters.webhook_not_kept();
                 if webhooks.store.outlives() && !denials.is_empty() {
-                    self.deny(&denials, false);
+                    self.deny_meanwhile(&denials);
                 }
             }
         }

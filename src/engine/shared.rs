@@ -382,6 +382,15 @@ impl Shared {
         }
     }
 
+    /// Takes in what a webhook denies that the store could not keep: Clerk sends it again.
+    pub(crate) fn deny_meanwhile(&self, denials: &[Denial]) {
+        self.core.update(|known| Snapshot {
+            revocations: known.revocations.clone().with_all(denials),
+            ..known.clone()
+        });
+        self.tell(Signal::Revoked);
+    }
+
     /// Revokes at once: the next request sees it. Those who share the store hear of it.
     pub(crate) fn revoke(&self, change: impl Fn(&Revocations) -> Revocations) {
         self.core
