@@ -334,6 +334,7 @@ impl Shared {
             Ok(Accepted::New) => counters.webhook_accepted(),
             Err(_) => {
                 counters.webhook_not_kept();
+                counters.store_failed();
                 if webhooks.store.outlives() && !denials.is_empty() {
                     self.deny_meanwhile(&denials);
                 }
