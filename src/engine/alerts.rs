@@ -60,6 +60,8 @@ pub(crate) struct Alerts {
     hook: TransitionHook,
     store: Option<Arc<dyn Store>>,
     changes: mpsc::Receiver<Transition>,
+    /// What came within the last minute.
+    recent: Vec<Transition>,
 }
 
 impl Alerts {
@@ -69,7 +71,8 @@ impl Alerts {
         store: Option<&Arc<dyn Store>>,
     ) -> (Changes, Option<Self>) {
         let (sender, changes) = mpsc::channel(WAITING);
-        let alerts = hook.map(|hook| Self { hook, store: store.cloned(), changes });
+        let alerts =
+            hook.map(|hook| Self { hook, store: store.cloned(), changes, recent: Vec::new() });
         (sender, alerts)
     }
 
@@ -91,9 +94,17 @@ impl Alerts {
     }
 
     /// In doubt it is: an alert twice is better than none.
-    async fn is_first(&self, change: Transition) -> bool {
+    async fn is_first(&mut self, change: Transition) -> bool {
+        let time = self.count(change);
         let Some(fleet) = self.store.as_ref().and_then(|store| store.fleet()) else { return true };
-        let asking = fleet.first(&format!("transition-{}", change.to.name()), ONCE_IN);
+        let asking = fleet.first(&format!("transition-{}-{time}", change.to.name()), ONCE_IN);
         !matches!(tokio::time::timeout(PATIENCE, asking).await, Ok(Ok(false)))
+    }
+
+    /// How often this instance came to that verdict within a minute: the second time is another transition.
+    fn count(&mut self, change: Transition) -> usize {
+        self.recent.retain(|earlier| change.at.since(earlier.at) < ONCE_IN);
+        self.recent.push(change);
+        self.recent.iter().filter(|earlier| earlier.to == change.to).count()
     }
 }
