@@ -62,7 +62,7 @@ impl View {
         serde_json::from_slice(json).ok().filter(|view: &Self| view.version == VERSION)
     }
 
-    fn is_fresh(&self, now: Timestamp) -> bool {
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         now.since(self.at) <= FRESH && self.at.since(now) <= FRESH
     }
 }
@@ -86,6 +86,8 @@ pub struct Peers {
     /// Other living instances, and those of them that see minting fail.
     others: u32,
     failing: u32,
+    /// Instances that lived lately, and of whom nothing is heard.
+    silent: u32,
     /// Of the others, those whose names are before ours.
     before: u32,
     suspicious: u32,
@@ -114,6 +116,21 @@ impl Peers {
         peers
     }
 
+    /// The same, with so many members of whom nothing is heard any more.
+    pub(super) fn with_silent(self, silent: u32) -> Self {
+        Self { silent, ..self }
+    }
+
+    /// The same, heard after `before`: a good answer that an instance told of stays one.
+    pub(super) fn after(self, before: &Self) -> Self {
+        Self { seen_alive: self.seen_alive.max(before.seen_alive), ..self }
+    }
+
+    /// What is left when nobody is heard.
+    pub(super) fn lost(self) -> Self {
+        Self { alive: self.alive, seen_alive: self.seen_alive, ..Self::default() }
+    }
+
     /// True when Clerk was seen to live after minting began to fail here.
     #[must_use]
     pub fn prove_life(&self, failing_since: Timestamp, now: Timestamp) -> bool {
@@ -127,10 +144,11 @@ impl Peers {
         self.seen_alive.is_some_and(|at| now.since(at) <= LIFE)
     }
 
-    /// True when most of at least two other instances see minting fail.
+    /// True when most of at least two other instances see minting fail, those included that fell silent.
     #[must_use]
     pub fn agree(&self) -> bool {
-        self.others >= QUORUM && self.failing * 2 > self.others
+        let all = self.others.saturating_add(self.silent);
+        self.others >= QUORUM && self.failing.saturating_mul(2) > all
     }
 
     /// How many instances there are, this one included.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Link;
 use crate::clock::Moment;
 use crate::engine::shared::Core;
-use crate::health::{Heard, Peers, Surface, View};
+use crate::health::{Heard, Peers, Roll, Surface, View};
 use crate::seal::Seal;
 use crate::snapshot::StoreHealth;
 use crate::store::{Store, StoreError};
@@ -42,6 +42,7 @@ impl Views {
     /// Tells and hears, for good; quickly while somebody suspects something.
     pub(super) async fn confer(&self) {
         let (mut told, mut heard): (Option<(Moment, View)>, Option<Moment>) = (None, None);
+        let mut roll = Roll::default();
         loop {
             let (now, view) = (self.link.now(), self.view());
             let watchful = view.suspicious || self.link.core.peers.borrow().suspicious() > 0;
@@ -54,12 +55,12 @@ impl Views {
             }
             if heard.is_none_or(|at| due(at, HEAR_EVERY)) {
                 match self.hear().await {
-                    Ok(peers) => {
+                    Ok(views) => {
                         heard = Some(now);
-                        self.publish(peers);
+                        self.publish(roll.call(&views, &self.member, self.link.now().wall));
                     }
                     Err(_) if heard.is_some_and(|at| now.since(at) >= HOLDS) => {
-                        self.publish(Peers::default());
+                        self.publish(roll.lose());
                     }
                     Err(_) => {}
                 }
@@ -90,13 +91,12 @@ impl Views {
         tokio::time::timeout(PATIENCE, telling).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    async fn hear(&self) -> Result<Peers, StoreError> {
+    async fn hear(&self) -> Result<Vec<Heard>, StoreError> {
         let hearing = self.link.fleet()?.told();
         let told = tokio::time::timeout(PATIENCE, hearing).await;
         let told = told.unwrap_or(Err(StoreError::Busy))?;
         let short = told.iter().filter(|(_, news)| news.len() <= LONGEST).take(MOST);
-        let heard = short.filter_map(|(_, news)| self.read(news));
-        Ok(Peers::of(heard, &self.member, self.link.now().wall))
+        Ok(short.filter_map(|(_, news)| self.read(news)).collect())
     }
 
     fn read(&self, news: &[u8]) -> Option<Heard> {

@@ -102,6 +102,60 @@ async fn silence_is_an_outage_when_most_of_two_others_hear_nothing_either() {
     }
 }
 
+/// Whoever can write to the store can take a view away, as if its member were lost.
+#[tokio::test(start_paused = true)]
+async fn who_can_take_views_away_makes_no_quorum_of_the_rest() {
+    for (lost, expected) in [(1, Verdict::Outage), (2, Verdict::Suspect)] {
+        let canary = SimClerk::in_memory().status_page_url();
+        let store = MemoryStore::shared();
+        let choose = |wire: Wire| {
+            let canary = canary.clone();
+            move |builder: Builder| builder.store(wire).egress_canary(canary)
+        };
+        let first = World::with(choose(Wire::to(&store))).await;
+        let beside = |sim: SimClerk, wire: &Wire| {
+            World::beside(first.clock.clone(), sim, choose(wire.clone()))
+        };
+        let cut: Vec<World> =
+            (0..2).map(|_| beside(first.sim.clone(), &Wire::to(&store))).collect();
+        let wire = Wire::to(&store);
+        let well: Vec<World> = (0..lost).map(|_| beside(another_way(&first), &wire)).collect();
+        for world in cut.iter().chain(&well) {
+            world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+        }
+        first.pass(10).await;
+        wire.hang();
+        first.pass(20).await;
+        first.sim.break_with(SimSurface::CLERK, SimFault::Refused);
+        first.pass(90).await;
+        assert_eq!(first.clerk.verdict(), expected, "{lost} views taken away");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_relies_on_others_is_not_in_the_dark_when_they_are_heard_no_more() {
+    let (store, changes): (_, Arc<Mutex<Vec<Verdict>>>) = (MemoryStore::shared(), Arc::default());
+    let first = World::with(|builder| builder.store(store.clone())).await;
+    let wires: Vec<Wire> = (0..5).map(|_| Wire::to(&store)).collect();
+    let others = wires.iter().map(|wire| {
+        let (wire, changes) = (wire.clone(), Arc::clone(&changes));
+        World::beside(first.clock.clone(), first.sim.clone(), |builder| {
+            builder.store(wire).on_transition(move |change| {
+                changes.lock().expect("whole").push(change.to);
+                async {}
+            })
+        })
+    });
+    let others: Vec<World> = others.collect();
+    first.pass(200).await;
+    wires.iter().for_each(Wire::hang);
+    first.pass(180).await;
+    assert_eq!(*changes.lock().expect("whole"), [Verdict::Healthy]);
+    for world in &others {
+        assert_eq!(world.clerk.verdict(), Verdict::Healthy);
+    }
+}
+
 /// As one without a secret would write it.
 async fn forge(store: &MemoryStore, member: &str, now: Timestamp, change: impl Fn(&mut View)) {
     let mut view = View::new(member.to_owned(), now, false, false);
@@ -182,6 +236,36 @@ async fn of_several_instances_one_tells_of_a_transition_and_alone_each_does() {
             assert_eq!(count, expected, "{verdict:?}: {told:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_comes_back_within_a_minute_is_told_again_and_once() {
+    let told: Arc<Mutex<Vec<Verdict>>> = Arc::default();
+    let (worlds, _) = fleet_of(3, |_, builder| {
+        let told = Arc::clone(&told);
+        builder.on_transition(move |change| {
+            told.lock().expect("whole").push(change.to);
+            async {}
+        })
+    })
+    .await;
+    let is = async |verdict| {
+        for world in &worlds {
+            world.until(verdict).await;
+        }
+    };
+    worlds[0].break_clerk();
+    is(Verdict::Outage).await;
+    worlds[0].sim.heal_all();
+    is(Verdict::Recovering).await;
+    let before = worlds[0].now_secs();
+    worlds[0].break_clerk();
+    is(Verdict::Outage).await;
+    assert!(worlds[0].now_secs() - before < 40);
+    worlds[0].pass(5).await;
+    let told = told.lock().expect("whole");
+    let outages = told.iter().filter(|to| **to == Verdict::Outage).count();
+    assert_eq!(outages, 2, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

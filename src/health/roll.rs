@@ -1,0 +1,106 @@
+//! Whose views were heard lately. Whoever can write where members tell can take a view away, and with it the
+//! word against an outage; so a member that falls silent goes on counting for a while, as one that does not
+//! agree.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::peers::{Heard, Peers};
+use crate::clock::Timestamp;
+
+/// A member that fell silent counts for so long. Members that end for good make quorums rarer meanwhile, and
+/// nothing else.
+const MEMORY: Duration = Duration::from_secs(15 * 60);
+
+/// What one member remembers of the others.
+#[derive(Clone, Debug, Default)]
+pub struct Roll {
+    /// When each told something last, under a good mark.
+    told: HashMap<String, Timestamp>,
+    last: Peers,
+}
+
+impl Roll {
+    /// Sums up what was heard at `now` by this member.
+    pub fn call(&mut self, heard: &[Heard], member: &str, now: Timestamp) -> Peers {
+        let authentic = heard.iter().filter(|heard| heard.authentic).map(|heard| &heard.view);
+        for view in authentic.filter(|view| view.is_fresh(now) && view.member != member) {
+            self.told.insert(view.member.clone(), now);
+        }
+        self.told.retain(|_, at| now.since(*at) <= MEMORY);
+        let silent = self.told.values().filter(|at| **at != now).count();
+        let peers = Peers::of(heard.iter().cloned(), member, now);
+        self.last = peers.with_silent(u32::try_from(silent).unwrap_or(u32::MAX)).after(&self.last);
+        self.last
+    }
+
+    /// Nothing is heard any more. What was told of Clerk's life counts as long as it would have.
+    pub fn lose(&mut self) -> Peers {
+        let silent = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
+        self.last = self.last.lost().with_silent(silent);
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::peers::View;
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(10_000 + secs)
+    }
+
+    fn told(member: &str, secs: i64, failing: bool) -> Heard {
+        let view = View::new(member.to_owned(), at(secs), failing, false);
+        Heard { view, authentic: true }
+    }
+
+    fn forged(member: &str, secs: i64) -> Heard {
+        Heard { authentic: false, ..told(member, secs, false) }
+    }
+
+    /// Two see minting fail, and of two others nothing is heard since the beginning.
+    fn agree_after(secs: i64, others: &[Heard]) -> bool {
+        let mut roll = Roll::default();
+        assert!(!roll.call(others, "me", at(0)).agree());
+        roll.call(&[told("a", secs, true), told("b", secs, true)], "me", at(secs)).agree()
+    }
+
+    #[test]
+    fn whoever_was_heard_within_a_quarter_of_an_hour_and_falls_silent_does_not_agree() {
+        let others = [told("c", 0, false), told("d", 0, false)];
+        assert!(!agree_after(20, &others));
+        assert!(!agree_after(15 * 60, &others));
+        assert!(agree_after(15 * 60 + 1, &others));
+        assert!(agree_after(20, &others[..1]), "two of three are most");
+        assert!(agree_after(20, &[forged("c", 0), forged("d", 0)]), "no members");
+        assert!(
+            agree_after(20, &[told("a", 0, false), told("me", 0, false)]),
+            "heard, or ourselves"
+        );
+    }
+
+    #[test]
+    fn another_members_good_answer_counts_for_its_minute_though_it_is_heard_no_more() {
+        let mut alive = told("a", 0, false);
+        alive.view.alive = Some(at(0));
+        let mut roll = Roll::default();
+        assert!(roll.call(&[alive], "me", at(1)).saw_life(at(1)));
+        let silent = roll.call(&[], "me", at(20));
+        assert!(silent.saw_life(at(60)) && !silent.saw_life(at(61)));
+        assert!(!silent.prove_life(at(-30), at(20)), "who stopped telling so may know better");
+    }
+
+    #[test]
+    fn a_store_that_is_lost_takes_no_veto_away() {
+        let mut alive = told("a", 0, false);
+        alive.view.alive = Some(at(0));
+        let mut roll = Roll::default();
+        roll.call(&[alive], "me", at(1));
+        let lost = roll.lose();
+        assert!(lost.prove_life(at(-30), at(60)) && !lost.prove_life(at(-30), at(61)));
+        assert!(lost.saw_life(at(60)));
+        assert_eq!((lost.members(), lost.suspicious()), (1, 0));
+    }
+}
