@@ -132,10 +132,11 @@ impl ClerkConfig {
     /// use clerk_resilience::ClerkConfig;
     /// use clerk_resilience::authenticate::OrganizationSync;
     ///
-    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA").unwrap();
+    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA")?;
     /// let sync = OrganizationSync::new(["/orgs/:slug", "/orgs/:slug/(.*)"], ["/me"]);
     /// let config = ClerkConfig::new(key).site(|site| site.organizations(sync));
     /// # let _ = config;
+    /// # Ok::<(), clerk_resilience::key::KeyError>(())
     /// ```
     #[must_use]
     pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
