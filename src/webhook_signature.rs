@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::alphabet;
@@ -57,7 +58,14 @@ impl WebhookSecret {
     /// The signature of a message, as it stands in `svix-signature`: `v1,…`.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
-        format!("v1,{}", STANDARD.encode(hmac::sign(&self.0, &message(id, timestamp, body))))
+        format!("v1,{}", STANDARD.encode(self.tag(id, timestamp, body)))
+    }
+
+    fn tag(&self, id: &str, timestamp: i64, body: &[u8]) -> hmac::Tag {
+        let mut signed = hmac::Context::with_key(&self.0);
+        signed.update(format!("{id}.{timestamp}.").as_bytes());
+        signed.update(body);
+        signed.sign()
     }
 }
 
@@ -146,14 +154,16 @@ impl WebhookVerifier {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Delivery<'a>, InvalidWebhook> {
-        let [id, timestamp, signatures] = fields(headers, [ID, TIMESTAMP, SIGNATURE])?;
-        let timestamp = leading_integer(timestamp).ok_or(InvalidWebhook::Timestamp)?;
-        self.check(id, timestamp, signatures, body, now)
+        let missing = InvalidWebhook::MissingHeader;
+        let time = text(headers, TIMESTAMP).ok_or(missing)?;
+        let timestamp = leading_integer(time).ok_or(InvalidWebhook::Timestamp)?;
+        let id = text(headers, ID).ok_or(missing)?;
+        self.check(&Claim::new(headers, id, timestamp, SIGNATURE, now)?, body)
     }
 
-    /// Checks a message as [`verify`](Self::verify) does, by the rules of Standard Webhooks: the fields
-    /// may also be `webhook-id`, `webhook-timestamp` and `webhook-signature`, when there is no `svix-id`;
-    /// and a time that is not a whole number is refused.
+    /// Checks a message as [`verify`](Self::verify) does, by the rules of Standard Webhooks: each of the
+    /// fields that is missing may also be `webhook-id`, `webhook-timestamp` or `webhook-signature`; and a time
+    /// that is not a whole number is refused.
     ///
     /// # Errors
     ///
@@ -164,21 +174,57 @@ impl WebhookVerifier {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Delivery<'a>, InvalidWebhook> {
-        let svix = headers.contains_key(ID);
-        let names = if svix { [ID, TIMESTAMP, SIGNATURE] } else { STANDARD_FIELDS };
-        let [id, timestamp, signatures] = fields(headers, names)?;
-        let timestamp = timestamp.parse().map_err(|_| InvalidWebhook::Timestamp)?;
-        self.check(id, timestamp, signatures, body, now)
+        self.check(&Claim::of(headers, now)?, body)
     }
 
-    fn check<'a>(
+    /// Whether the body makes a claim true.
+    pub(crate) fn check<'a>(
         &self,
+        claim: &Claim<'a>,
+        body: &[u8],
+    ) -> Result<Delivery<'a>, InvalidWebhook> {
+        let tags = self.0.iter().map(|secret| secret.tag(claim.id, claim.timestamp, body));
+        // All are compared, each in constant time; each secret signs once, however long the list is.
+        let good = tags.map(|tag| claim.count(tag.as_ref())).sum::<usize>();
+        if good == 0 {
+            return Err(InvalidWebhook::Signature);
+        }
+        Ok(Delivery { id: claim.id, sent_at: Timestamp::from_secs(claim.timestamp) })
+    }
+}
+
+/// What the fields of a message say, when that could be true.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    id: &'a str,
+    timestamp: i64,
+    signatures: Vec<Vec<u8>>,
+}
+
+impl<'a> Claim<'a> {
+    /// By the rules of Standard Webhooks.
+    pub(crate) fn of(headers: &'a HeaderMap, now: Timestamp) -> Result<Self, InvalidWebhook> {
+        let [id, timestamp, signature] = STANDARD_FIELDS;
+        let field = |name, standard| text(headers, name).or_else(|| text(headers, standard));
+        let missing = InvalidWebhook::MissingHeader;
+        let (id, time) = (field(ID, id).ok_or(missing)?, field(TIMESTAMP, timestamp));
+        let time = time.ok_or(missing)?.parse().map_err(|_| InvalidWebhook::Timestamp)?;
+        let signed = text(headers, SIGNATURE).map_or(signature, |_| SIGNATURE);
+        Self::new(headers, id, time, signed, now)
+    }
+
+    fn new(
+        headers: &'a HeaderMap,
         id: &'a str,
         timestamp: i64,
-        signatures: &str,
-        body: &[u8],
+        signature: &str,
         now: Timestamp,
-    ) -> Result<Delivery<'a>, InvalidWebhook> {
+    ) -> Result<Self, InvalidWebhook> {
+        let lines = headers.get_all(signature).iter().filter_map(|line| line.to_str().ok());
+        let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            return Err(InvalidWebhook::MissingHeader);
+        }
         let age = now.as_secs().saturating_sub(timestamp);
         if age > TOLERANCE {
             return Err(InvalidWebhook::TooOld);
@@ -186,27 +232,19 @@ impl WebhookVerifier {
         if age < -TOLERANCE {
             return Err(InvalidWebhook::TooNew);
         }
-        let message = message(id, timestamp, body);
-        // All are compared, each in constant time.
-        let good =
-            candidates(signatures).filter(|signature| self.made(&message, signature)).count();
-        if good == 0 {
+        // Two ids are no id that anybody signs.
+        let twice = [ID, STANDARD_FIELDS[0]].map(|name| headers.get_all(name).iter().count() > 1);
+        let signatures: Vec<_> = lines.into_iter().flat_map(candidates).collect();
+        if signatures.is_empty() || twice.contains(&true) {
             return Err(InvalidWebhook::Signature);
         }
-        Ok(Delivery { id, sent_at: Timestamp::from_secs(timestamp) })
+        Ok(Self { id, timestamp, signatures })
     }
 
-    fn made(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.0.iter().any(|secret| hmac::verify(&secret.0, message, signature).is_ok())
+    fn count(&self, tag: &[u8]) -> usize {
+        let same = |signature: &&Vec<u8>| verify_slices_are_equal(signature, tag).is_ok();
+        self.signatures.iter().filter(same).count()
     }
-}
-
-fn fields<'a>(
-    headers: &'a HeaderMap,
-    [id, timestamp, signature]: [&str; 3],
-) -> Result<[&'a str; 3], InvalidWebhook> {
-    let field = |name| text(headers, name).ok_or(InvalidWebhook::MissingHeader);
-    Ok([field(id)?, field(timestamp)?, field(signature)?])
 }
 
 /// A header field's value without the white space around it, unless nothing is left.
@@ -223,19 +261,14 @@ fn leading_integer(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
 
-/// The signatures of version 1 in a list with spaces between.
+/// The signatures of version 1 in a list with spaces between, as far as they are as long as one.
 fn candidates(signatures: &str) -> impl Iterator<Item = Vec<u8>> {
-    signatures.split(' ').filter_map(|signature| {
+    let decoded = signatures.split(' ').filter_map(|signature| {
         let mut parts = signature.split(',');
         let version = parts.next()?;
         if version == "v1" { STANDARD.decode(parts.next()?).ok() } else { None }
-    })
-}
-
-fn message(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
-    let mut message = format!("{id}.{timestamp}.").into_bytes();
-    message.extend_from_slice(body);
-    message
+    });
+    decoded.filter(|signature| signature.len() == hmac::HMAC_SHA256.tag_len())
 }
 
 #[cfg(test)]

@@ -88,3 +88,62 @@ fn an_empty_secret_or_another_key_is_refused_before_anything_is_checked() {
     assert_eq!(WebhookVerifier::new([]).err(), Some(WebhookSecretError::Empty));
     assert!(!format!("{:?}", secret(SECRET)).contains("C2FV"));
 }
+
+fn fields(fields: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(*name, value.parse().expect("a field"));
+    }
+    headers
+}
+
+#[test]
+fn signatures_may_stand_in_several_fields_and_an_id_may_not() {
+    let (good, other) =
+        (secret(SECRET).sign("msg_1", SENT, BODY), secret("AAAA").sign("", 1, BODY));
+    let (id, time) = (("svix-id", "msg_1"), ("svix-timestamp", "1750000000"));
+    let [good, other] = [&good, &other].map(|signature| ("svix-signature", signature.as_str()));
+    let verifier = WebhookVerifier::new([secret(SECRET)]).expect("one secret");
+    let now = Timestamp::from_secs(SENT);
+    for (list, outcome) in [
+        (vec![id, time, other, good], Ok(())),
+        (vec![id, time, good, other], Ok(())),
+        (vec![id, id, time, good], Err(InvalidWebhook::Signature)),
+        (vec![id, ("svix-id", "msg_2"), time, good], Err(InvalidWebhook::Signature)),
+    ] {
+        let headers = fields(&list);
+        assert_eq!(verifier.verify(&headers, BODY, now).map(drop), outcome, "{list:?}");
+        assert_eq!(verifier.verify_strictly(&headers, BODY, now).map(drop), outcome, "{list:?}");
+    }
+}
+
+#[test]
+fn each_field_has_a_name_for_when_the_other_is_missing() {
+    let good = secret(SECRET).sign("msg_1", SENT, BODY);
+    let values = ["msg_1", "1750000000", good.as_str()];
+    let verifier = WebhookVerifier::new([secret(SECRET)]).expect("one secret");
+    let now = Timestamp::from_secs(SENT);
+    for standard in 0..8 {
+        let name = |n: usize| {
+            if standard & (1 << n) == 0 {
+                [ID, TIMESTAMP, SIGNATURE][n]
+            } else {
+                STANDARD_FIELDS[n]
+            }
+        };
+        let headers = fields(&[0, 1, 2].map(|n| (name(n), values[n])));
+        assert!(verifier.verify_strictly(&headers, BODY, now).is_ok(), "{headers:?}");
+        assert_eq!(verifier.verify(&headers, BODY, now).is_ok(), standard == 0, "{headers:?}");
+    }
+}
+
+/// A list as long as a server lets it be: were each entry a signature to make, this would take hours.
+#[test]
+fn a_long_list_of_signatures_costs_no_more_than_reading_it() {
+    let list = "v1, ".repeat(100_000) + &format!("v1,{} ", "A".repeat(43) + "=").repeat(2_000);
+    let headers = fields(&[(ID, "msg_1"), (TIMESTAMP, "1750000000"), (SIGNATURE, list.trim())]);
+    let verifier = WebhookVerifier::new([secret(SECRET), secret("AAAA")]).expect("two secrets");
+    let body = vec![b'a'; 1024 * 1024];
+    let refused = verifier.verify_strictly(&headers, &body, Timestamp::from_secs(SENT));
+    assert_eq!(refused, Err(InvalidWebhook::Signature));
+}

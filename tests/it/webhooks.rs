@@ -329,8 +329,13 @@ async fn what_is_too_long_or_no_post_is_refused_before_anything_else() {
     let world = with(|builder| builder).await;
     let long = "x".repeat(1024 * 1024 + 1);
     assert_eq!(deliver(&world, "msg_1", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let claim = json!({
+        "svix-id": "msg_1",
+        "svix-timestamp": world.now_secs().to_string(),
+        "svix-signature": format!("v1,{}=", "A".repeat(43)),
+    });
     let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(long.clone())]);
-    let answer = world.send(post(&json!({}), Body::from_stream(chunks))).await;
+    let answer = world.send(post(&claim, Body::from_stream(chunks))).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     let announced = json!({ "content-length": "2000000" });
     let answer = world.send(post(&announced, "short")).await;
@@ -339,9 +344,18 @@ async fn what_is_too_long_or_no_post_is_refused_before_anything_else() {
     let answer = world.send(anonymous("GET", PATH, &[])).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     let stuck =
-        Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
-    let answer = world.send(post(&json!({}), stuck)).await;
+        || Body::from_stream(futures_util::stream::pending::<Result<String, std::io::Error>>());
+    let answer = world.send(post(&claim, stuck())).await;
     assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+    // Nobody waits for the body of what cannot be true.
+    let before = tokio::time::Instant::now();
+    for (field, value) in [("svix-timestamp", "1"), ("svix-signature", "v1,"), ("svix-id", " ")] {
+        let mut claim = claim.clone();
+        claim[field] = value.into();
+        let answer = world.send(post(&claim, stuck())).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{field}");
+    }
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
