@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod health;
 mod health_route;
 pub mod id;
+mod json;
 pub mod jwks;
 pub mod key;
 pub mod machine;

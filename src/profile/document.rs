@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Membership, Profile};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, UserId};
+use crate::json;
 
 /// By so much Clerk's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -109,7 +110,7 @@ fn texts(list: &Value) -> Vec<String> {
 }
 
 fn time(object: &Value, name: &str) -> Option<Timestamp> {
-    object.get(name)?.as_i64().map(Timestamp::from_number)
+    json::time(object.get(name))
 }
 
 /// A document that does not say what it describes.

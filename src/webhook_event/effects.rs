@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{TOLERANCE, WebhookEvent};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, SessionId, UserId};
+use crate::json;
 use crate::revocation::Denial;
 
 /// A session is denied for so long after its end, longer than any grace.
@@ -65,24 +66,24 @@ impl WebhookEvent {
                 self.session_over(received)?
             }
             "user.deleted" => Denial::User(UserId::from(self.text("id")?), FOR_GOOD),
-            "user.updated" => match self.sign_out_up_to(received, rules)? {
+            "user.updated" => match self.sign_out_up_to(received, rules) {
                 Some(up_to) => Denial::User(UserId::from(self.text("id")?), up_to),
                 None => return Ok(Vec::new()),
             },
             "organizationMembership.deleted" => {
                 let (user, organization) = self.member()?;
-                Denial::Member(user, organization, self.up_to(received)?)
+                Denial::Member(user, organization, self.up_to(received))
             }
             "organizationMembership.updated" => {
                 let (user, organization) = self.member()?;
-                Denial::Outdated(user, organization, self.up_to(received)?)
+                Denial::Outdated(user, organization, self.up_to(received))
             }
             "organization.deleted" => {
-                Denial::Organization(OrgId::from(self.text("id")?), self.up_to(received)?)
+                Denial::Organization(OrgId::from(self.text("id")?), self.up_to(received))
             }
-            "role.updated" | "role.deleted" => Denial::Role(self.key(), self.up_to(received)?),
+            "role.updated" | "role.deleted" => Denial::Role(self.key(), self.up_to(received)),
             "permission.updated" | "permission.deleted" => {
-                Denial::Permission(self.key(), self.up_to(received)?)
+                Denial::Permission(self.key(), self.up_to(received))
             }
             _ => return Ok(Vec::new()),
         };
@@ -90,33 +91,24 @@ impl WebhookEvent {
     }
 
     fn session_over(&self, received: Timestamp) -> Result<Denial, Incomplete> {
-        let end = self.time("expire_at")?.unwrap_or(received.plus(LONG)).max(received);
+        let end = self.time("expire_at").unwrap_or(received.plus(LONG)).max(received);
         Ok(Denial::Session(SessionId::from(self.text("id")?), end.plus(AFTERLIFE)))
     }
 
     /// Up to when a user's tokens are denied, if they are.
-    fn sign_out_up_to(
-        &self,
-        received: Timestamp,
-        rules: EventRules,
-    ) -> Result<Option<Timestamp>, Incomplete> {
+    fn sign_out_up_to(&self, received: Timestamp, rules: EventRules) -> Option<Timestamp> {
         let shut_out = self.says("banned")
             || self.says("deprovisioned")
             || (rules.locked && self.says("locked"));
-        let shut_out = shut_out.then(|| self.up_to(received)).transpose()?;
-        let password = match shut_out {
-            None if rules.new_password => self.time("password_last_updated_at")?,
-            // A time that is no time must not undo a ban.
-            _ if rules.new_password => self.time("password_last_updated_at").ok().flatten(),
-            _ => None,
-        };
-        Ok(shut_out.max(password.map(|at| at.min(received.plus(TOLERANCE)))))
+        let password = self.time("password_last_updated_at").filter(|_| rules.new_password);
+        let password = password.map(|at| at.min(received.plus(TOLERANCE)));
+        shut_out.then(|| self.up_to(received)).max(password)
     }
 
     /// When the thing was changed.
-    fn up_to(&self, received: Timestamp) -> Result<Timestamp, Incomplete> {
-        let changed = self.time("updated_at")?.unwrap_or_default();
-        Ok(changed.max(self.happened(received)).min(received.plus(TOLERANCE)))
+    fn up_to(&self, received: Timestamp) -> Timestamp {
+        let changed = self.time("updated_at").unwrap_or_default();
+        changed.max(self.happened(received)).min(received.plus(TOLERANCE))
     }
 
     fn member(&self) -> Result<(UserId, OrgId), Incomplete> {
@@ -139,18 +131,13 @@ impl WebhookEvent {
         self.data.get(name) == Some(&Value::Bool(true))
     }
 
-    /// Absent is well, anything but a number is not.
-    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Incomplete> {
-        match self.data.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                value.as_i64().map(Timestamp::from_number).map(Some).ok_or(Incomplete(name))
-            }
-        }
+    /// What is no time does not keep the rest from being heard.
+    fn time(&self, name: &str) -> Option<Timestamp> {
+        json::time(self.data.get(name))
     }
 }
 
-/// An event that ends or changes something, and does not say what, or when.
+/// An event that ends or changes something, and does not say what.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the event ends or changes something, but its data.{0} is missing or no such value")]
 pub struct Incomplete(&'static str);

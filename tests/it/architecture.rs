@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Who may import whom: a module sees the rows above its own row in this table.
 const FLOORS: [&[&str]; 11] = [
-    &["access", "clock", "config_error", "error", "id", "key", "origin", "upstream"],
+    &["access", "clock", "config_error", "error", "id", "json", "key", "origin", "upstream"],
     &[
         "health",
         "jwks",

@@ -1,0 +1,98 @@
+//! Clerk's JSON, parts of which its users write themselves: what cannot be read is left out, and takes
+//! nothing along that can.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+/// What cannot be read is looked for so deep: in the metadata of the user in a session's event, and deeper.
+const DEPTH: u32 = 8;
+
+/// A document, or a list of such. Of one that nests too deep, or has a number beyond all numbers, the
+/// members that do so are null. `None` when it is no JSON at all.
+pub(crate) fn read(text: &[u8]) -> Option<Value> {
+    if let Ok(value) = serde_json::from_slice(text) {
+        return Some(value);
+    }
+    let raw: &RawValue = serde_json::from_slice(text).ok()?;
+    let readable = |raw: &RawValue| without_unreadable(raw, DEPTH);
+    match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
+        Ok(list) => Some(list.into_iter().map(readable).collect()),
+        Err(_) => Some(readable(raw)),
+    }
+}
+
+fn without_unreadable(raw: &RawValue, depth: u32) -> Value {
+    if let Ok(value) = serde_json::from_str(raw.get()) {
+        return value;
+    }
+    let members = serde_json::from_str::<HashMap<String, &RawValue>>(raw.get()).ok();
+    let Some((deeper, members)) = depth.checked_sub(1).zip(members) else { return Value::Null };
+    let read = |(name, raw)| (name, without_unreadable(raw, deeper));
+    members.into_iter().map(read).collect::<Map<_, _>>().into()
+}
+
+/// A time, in Unix seconds or milliseconds; `None` for what is no number.
+#[expect(clippy::cast_possible_truncation, reason = "a fraction is left out, and it saturates")]
+pub(crate) fn time(value: Option<&Value>) -> Option<Timestamp> {
+    let value = value?;
+    let whole = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
+    whole.map(Timestamp::from_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
+    #[test]
+    fn what_nests_too_deep_or_is_no_number_takes_nothing_else_along() {
+        let (deep, far) = (nested(100_000), "1e400");
+        let text = format!(
+            r#"{{"type":"session.ended","data":{{"id":"sess_1","user":{{"id":"user_1","unsafe_metadata":{{"a":{deep},"b":1,"c":{far}}}}}}}}}"#
+        );
+        assert_eq!(
+            read(text.as_bytes()),
+            Some(json!({
+                "type": "session.ended",
+                "data": {
+                    "id": "sess_1",
+                    "user": { "id": "user_1", "unsafe_metadata": { "a": null, "b": 1, "c": null } },
+                },
+            }))
+        );
+        let list = format!("[{{\"id\":1}},{{\"id\":2,\"m\":{deep}}}]");
+        assert_eq!(read(list.as_bytes()), Some(json!([{ "id": 1 }, { "id": 2, "m": null }])));
+        assert_eq!(read(deep.as_bytes()).map(|value| value.is_array()), Some(true));
+        assert_eq!(read(far.as_bytes()), Some(Value::Null));
+    }
+
+    #[test]
+    fn what_is_no_json_is_nothing() {
+        for text in ["", "hello", "{", "{}}", "[1,]", "\"\u{1}\"", &"[".repeat(1_000)] {
+            assert_eq!(read(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(read(b"\"\xff\""), None);
+    }
+
+    #[test]
+    fn a_time_is_any_number_without_its_fraction() {
+        let at = Timestamp::from_secs(1_790_000_000);
+        for value in [json!(1_790_000_000), json!(1_790_000_000_000_i64), json!(1_790_000_000.5)] {
+            assert_eq!(time(Some(&value)), Some(at), "{value}");
+        }
+        for value in [json!("1790000000"), json!(null), json!([]), json!(true)] {
+            assert_eq!(time(Some(&value)), None, "{value}");
+        }
+        assert_eq!(time(None), None);
+        assert_eq!(time(Some(&json!(1e300))), Some(Timestamp::from_number(i64::MAX)));
+    }
+}
