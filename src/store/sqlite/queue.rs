@@ -121,16 +121,22 @@ impl Queue {
     }
 
     fn join(self: &Arc<Self>, call: Box<dyn Call>) -> Result<(), StoreError> {
+        if !self.is_attended_after(call)? {
+            // A runtime that ends drops it here and now, and it takes the lock when it goes.
+            let attendant = Attendant(Arc::clone(self));
+            drop(tokio::task::spawn_blocking(move || attendant.serve()));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody works off what waits, now that this does too.
+    fn is_attended_after(&self, call: Box<dyn Call>) -> Result<bool, StoreError> {
         let mut waiting = held(&self.waiting);
         if waiting.calls.len() >= WAITING {
             return Err(StoreError::Busy);
         }
         waiting.calls.push(call);
-        if !std::mem::replace(&mut waiting.attended, true) {
-            let attendant = Attendant(Arc::clone(self));
-            drop(tokio::task::spawn_blocking(move || attendant.serve()));
-        }
-        Ok(())
+        Ok(std::mem::replace(&mut waiting.attended, true))
     }
 
     /// At once, on this thread.

@@ -1,5 +1,8 @@
 //! A full disk, which only the connection itself can be made to believe in.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Waker};
+
 use super::*;
 use crate::store::Rest;
 
@@ -54,4 +57,24 @@ async fn who_looks_for_a_task_does_not_sort_all_that_wait() {
     });
     let plan = plan.join("; ");
     assert!(plan.contains("inbox_due") && !plan.contains("ORDER BY"), "{plan}");
+}
+
+/// A runtime that ends, or that there is not, drops a task that was to begin. It hung, and the whole runtime
+/// with it, for good.
+#[test]
+fn a_call_that_finds_nobody_to_work_for_it_holds_nothing_up() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let store = SqliteStore::memory().expect("a store");
+        let outside = catch_unwind(AssertUnwindSafe(|| {
+            let mut call = store.accept(entry("one", String::new()));
+            let mut nobody = Context::from_waker(Waker::noop());
+            drop(call.as_mut().poll(&mut nobody));
+        }));
+        assert!(outside.is_err(), "there is no runtime");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let accepted = runtime.block_on(store.accept(entry("two", String::new())));
+        done.send(accepted.expect("well")).expect("waited for");
+    });
+    assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(Accepted::New));
 }
