@@ -12,6 +12,9 @@ use crate::revocation::Denial;
 
 /// A session is denied for so long after its end, longer than any grace.
 const AFTERLIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Clerk's machines do not agree on the time to the second: one of them may have made a token just after
+/// another shut its user out.
+const LEEWAY: Duration = Duration::from_secs(5);
 /// A session that does not say when it ends.
 const LONG: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const FOR_GOOD: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -35,7 +38,7 @@ impl WebhookEvent {
     /// |---|---|
     /// | `session.ended`, `session.removed`, `session.revoked` | the session, until a day after `expire_at` |
     /// | `user.deleted` | all of the user's tokens, for good |
-    /// | `user.updated` with `banned` or `deprovisioned` | the user's tokens that were issued up to then |
+    /// | `user.updated` with `banned` or `deprovisioned` | the user's tokens that were issued up to then, and 5 s more |
     /// | `user.updated` with `locked`, by [`EventRules::locked`] alone | the same |
     /// | `user.updated`, by [`EventRules::new_password`] alone | the user's tokens that were issued up to `password_last_updated_at` |
     /// | `organizationMembership.deleted` | the user's tokens that were issued up to then with that organisation as the active one |
@@ -102,7 +105,7 @@ impl WebhookEvent {
             || (rules.locked && self.says("locked"));
         let password = self.time("password_last_updated_at").filter(|_| rules.new_password);
         let password = password.map(|at| at.min(received.plus(TOLERANCE)));
-        shut_out.then(|| self.up_to(received)).max(password)
+        shut_out.then(|| self.up_to(received).plus(LEEWAY)).max(password)
     }
 
     /// When the thing was changed.

@@ -10,6 +10,11 @@ fn under(rules: EventRules, body: &str) -> Result<Vec<Denial>, Incomplete> {
     WebhookEvent::parse(body.as_bytes()).expect("an event").denials(NOW, rules)
 }
 
+/// Of a user who was shut out then: what another of Clerk's machines made a moment later is denied, too.
+fn shut_out(then: Timestamp) -> Denial {
+    Denial::User(UserId::from("user_1"), then.plus(LEEWAY))
+}
+
 #[test]
 fn a_session_that_is_over_is_denied_a_day_longer_than_it_would_have_lived() {
     let end = NOW.plus(Duration::from_secs(60));
@@ -32,7 +37,7 @@ fn seconds_and_milliseconds_are_told_apart_by_their_size() {
         let body = format!(
             r#"{{"type":"user.updated","timestamp":{timestamp},"data":{{"id":"user_1","banned":true}}}}"#
         );
-        let denial = Denial::User(UserId::from("user_1"), Timestamp::from_secs(1_789_999_990));
+        let denial = shut_out(Timestamp::from_secs(1_789_999_990));
         assert_eq!(denials(&body), Ok(vec![denial]));
     }
 }
@@ -40,7 +45,7 @@ fn seconds_and_milliseconds_are_told_apart_by_their_size() {
 #[test]
 fn an_event_from_the_future_denies_no_further_than_clocks_may_differ() {
     let body = r#"{"type":"user.updated","timestamp":99999999999999,"data":{"id":"user_1","deprovisioned":true,"updated_at":99999999999999}}"#;
-    let denial = Denial::User(UserId::from("user_1"), NOW.plus(TOLERANCE));
+    let denial = shut_out(NOW.plus(TOLERANCE));
     assert_eq!(denials(body), Ok(vec![denial]));
 }
 
@@ -84,7 +89,7 @@ fn what_is_no_time_ends_what_it_is_about_all_the_same() {
     assert_eq!(denials(&fraction), Ok(vec![Denial::Session(SessionId::from("sess_1"), end)]));
     let banned =
         r#"{"type":"user.updated","data":{"id":"user_1","banned":true,"updated_at":"now"}}"#;
-    assert_eq!(denials(banned), Ok(vec![Denial::User(UserId::from("user_1"), NOW)]));
+    assert_eq!(denials(banned), Ok(vec![shut_out(NOW)]));
 }
 
 /// Whoever may write a part of it must not keep us from hearing the rest.
@@ -93,7 +98,7 @@ fn nothing_in_a_users_own_metadata_keeps_an_end_from_being_heard() {
     for odd in ["[".repeat(5_000) + &"]".repeat(5_000), "1e400".to_owned()] {
         let user = format!(r#"{{"id":"user_1","banned":true,"unsafe_metadata":{{"a":{odd}}}}}"#);
         let banned = format!(r#"{{"type":"user.updated","data":{user}}}"#);
-        assert_eq!(denials(&banned), Ok(vec![Denial::User(UserId::from("user_1"), NOW)]));
+        assert_eq!(denials(&banned), Ok(vec![shut_out(NOW)]));
         let ended = format!(
             r#"{{"type":"session.ended","data":{{"id":"sess_1","expire_at":1,"user":{user}}}}}"#
         );
@@ -145,7 +150,8 @@ fn a_lock_and_a_new_password_revoke_only_where_that_is_demanded() {
 
     let rules = EventRules { locked: true, ..EventRules::default() };
     let user = |up_to| Ok(vec![Denial::User(UserId::from("user_1"), up_to)]);
-    assert_eq!((under(rules, locked), under(rules, changed)), (user(NOW), Ok(Vec::new())));
+    let out = Ok(vec![shut_out(NOW)]);
+    assert_eq!((under(rules, locked), under(rules, changed)), (out.clone(), Ok(Vec::new())));
 
     let rules = EventRules { new_password: true, ..EventRules::default() };
     let then = Timestamp::from_secs(1_789_999_990);
@@ -154,5 +160,5 @@ fn a_lock_and_a_new_password_revoke_only_where_that_is_demanded() {
     assert_eq!(under(rules, &ahead), user(NOW.plus(TOLERANCE)));
     assert_eq!(under(rules, &changed.replace("1789999990000", "\"now\"")), Ok(Vec::new()));
     let banned = changed.replace(r#""id""#, r#""banned":true,"id""#);
-    assert_eq!(under(rules, &banned), user(NOW), "the later of both");
+    assert_eq!(under(rules, &banned), out, "the later of both");
 }
