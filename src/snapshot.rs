@@ -93,6 +93,9 @@ pub struct StoreHealth {
     pub members: u32,
 }
 
+/// No grace is as old, whatever the policy.
+const LOST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Whether all denials are here.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -100,6 +103,9 @@ pub enum DenyList {
     /// Denials are made in this process alone, so that it has them all.
     #[default]
     Own,
+    /// The same, since then; those of before were lost with the store that had them. Whoever was denied got
+    /// no token since, and grace is over within a day: then it does not matter any more.
+    Begun(Moment),
     /// Others make them too, and they are read from a store of the application's.
     Fed {
         /// When the last complete reading began.
@@ -113,6 +119,7 @@ impl DenyList {
     pub fn is_complete(&self, now: Moment, within: Duration) -> bool {
         match self {
             Self::Own => true,
+            Self::Begun(at) => now.since(*at) > LOST,
             Self::Fed { complete } => complete.is_some_and(|at| now.since(at) <= within),
         }
     }
@@ -218,6 +225,16 @@ mod tests {
         let late = start.plus(MAX_SILENCE + Duration::from_millis(1));
         assert_eq!(snapshot.verdict(late), Verdict::Unknown);
         assert_eq!(Snapshot::default().verdict(start), Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_was_denied_before_a_store_was_lost_matters_for_a_day() {
+        let (day, minute) = (Duration::from_secs(24 * 60 * 60), Duration::from_secs(60));
+        let start = Moment::default();
+        let lost = DenyList::Begun(start);
+        assert!(!lost.is_complete(start, minute));
+        assert!(!lost.is_complete(start.plus(day), minute));
+        assert!(lost.is_complete(start.plus(day + Duration::from_millis(1)), minute));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn store_check(known: &Snapshot, now: Moment) -> Value {
     let store = known.feeds.store;
     let read = match known.feeds.deny_list {
         DenyList::Fed { complete } => complete,
-        DenyList::Own => None,
+        DenyList::Own | DenyList::Begun(_) => None,
     };
     let failing = store.unread_since.or(store.unwritten_since);
     let mut check = json!({

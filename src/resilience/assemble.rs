@@ -71,7 +71,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         keys: keys.clone(),
         health: health.report(now),
         revocations,
-        feeds: feeds(&choices, store.as_deref()),
+        feeds: feeds(&choices, store.as_deref(), now),
         renewed: (health.verdict(now) != Verdict::Unknown).then_some(now),
         ..Snapshot::default()
     };
@@ -134,11 +134,10 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     let core = Arc::clone(&work.core);
     let mut driver = Driver::new(work, signals);
-    let receives = webhooks.is_some();
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }
-    if let Some(store) = kept.filter(|_| !receives) {
+    if let Some(store) = kept {
         driver = driver.beside(prune(store, Arc::clone(&core)));
     }
     if let Some((reconciler, course)) = reconciler.zip(course) {
@@ -214,9 +213,14 @@ fn reconciler(
 }
 
 /// Whoever shares a store has to have read it before anything is granted.
-fn feeds(choices: &Builder, store: Option<&dyn Store>) -> Feeds {
+fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> Feeds {
     let shared = store.is_some_and(|store| store.fleet().is_some());
-    let deny_list = if shared { DenyList::Fed { complete: None } } else { choices.deny_list };
+    let lost = store.is_some_and(|store| store.fallen_back().is_some());
+    let deny_list = match choices.deny_list {
+        _ if shared => DenyList::Fed { complete: None },
+        DenyList::Own if lost => DenyList::Begun(now),
+        chosen => chosen,
+    };
     let mut feeds = Feeds { deny_list, ..Feeds::default() };
     feeds.store.shared = shared;
     feeds

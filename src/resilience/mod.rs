@@ -275,7 +275,7 @@ impl ClerkResilience {
         let began = self.gate.shared.now().back(age);
         self.gate.shared.feed(|feeds| Feeds {
             deny_list: match feeds.deny_list {
-                DenyList::Own => DenyList::Own,
+                own @ (DenyList::Own | DenyList::Begun(_)) => own,
                 // Whoever shares a store hears from there, and from nowhere else, what is complete.
                 fed if feeds.store.shared => fed,
                 DenyList::Fed { .. } => DenyList::Fed { complete: Some(began) },
