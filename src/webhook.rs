@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any_service;
+use axum::routing::{any_service, post};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -39,6 +39,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// | longer than 1 MiB | 413 |
 /// | a good signature over something that makes no sense | 422, not to be sent again; a dead letter |
 /// | cannot be kept | 503, to be sent again; what it revokes is revoked here all the same |
+/// | there is no signing secret | 503, to be sent again |
 #[derive(Clone, Debug)]
 pub struct WebhookService {
     shared: Arc<Shared>,
@@ -76,11 +77,7 @@ impl WebhookService {
                 response.headers_mut().insert(HeaderName::from_static("webhook-delivery"), abort);
                 response
             }
-            Delivered::NotKept => {
-                let mut response = problem(StatusCode::SERVICE_UNAVAILABLE);
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-                response
-            }
+            Delivered::NotKept => again(problem(StatusCode::SERVICE_UNAVAILABLE)),
         }
     }
 
@@ -106,6 +103,12 @@ async fn whole(body: Body) -> Result<Bytes, StatusCode> {
         Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
     }
+}
+
+/// Clerk is to send it again.
+fn again(mut response: Response) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 /// Says nothing more: who cannot sign learns nothing.
@@ -139,10 +142,12 @@ where
     }
 }
 
-/// `/auth/webhooks`, when there is a signing secret.
+/// `/auth/webhooks`. Without a signing secret nothing is taken in, and nothing must be lost: what answers in
+/// its place, as an application's own page might, would tell Clerk that all is well.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
-    match WebhookService::new(shared) {
-        Some(service) => Router::new().route("/auth/webhooks", any_service(service)),
-        None => Router::new(),
-    }
+    let route = match WebhookService::new(shared) {
+        Some(service) => any_service(service),
+        None => post(async || again(problem(StatusCode::SERVICE_UNAVAILABLE))),
+    };
+    Router::new().route("/auth/webhooks", route)
 }

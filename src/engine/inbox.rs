@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
-use crate::clock::{Moment, Timestamp};
+use crate::clock::Timestamp;
 use crate::revocation::Denial;
 use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
@@ -35,6 +35,12 @@ const ATTEMPTS: u32 = 12;
 /// What is due is looked for at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Forgetting what is old may take so long: a busy hour leaves a million events.
+const PRUNE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// After it failed.
+const PRUNE_RETRY: Duration = Duration::from_secs(60);
+/// Clerk tries a delivery for so long. What comes later somebody sent again by hand.
+const RETRIES: Duration = Duration::from_secs(28 * 60 * 60);
 
 /// An event as a hook hears of it.
 #[derive(Clone, PartialEq)]
@@ -189,26 +195,12 @@ impl Webhooks {
 
     /// Works the inbox off, for good.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
-        let (mut pruned, mut done) = (None, None);
+        let mut done = None;
         loop {
-            self.prune(&mut pruned, &core).await;
             match self.next(done.take(), &core).await {
                 Some(task) => done = Some(self.attempt(task, &core).await),
                 None => drop(tokio::time::timeout(LOOK_EVERY, self.arrived.notified()).await),
             }
-        }
-    }
-
-    /// By a clock that can be trusted: nothing brings back a denial that was forgotten too early.
-    async fn prune(&self, pruned: &mut Option<Moment>, core: &Core) {
-        let now = core.clock.now();
-        if pruned.is_some_and(|last| now.since(last) < PRUNE_EVERY) {
-            return;
-        }
-        let certain = core.load().certain(now);
-        if let Some(certain) = certain {
-            *pruned = Some(now);
-            self.report(core, within(self.store.prune(certain)).await);
         }
     }
 
@@ -238,6 +230,10 @@ impl Webhooks {
 
     async fn attempt(&self, task: Task, core: &Core) -> Settled {
         let (id, attempts) = (task.id.clone(), task.attempts);
+        if attempts > ATTEMPTS {
+            let why = "the process ended whenever a hook was at it".to_owned();
+            return (id, Outcome::Dead { why });
+        }
         let outcome = match self.call(task).await {
             Ok(()) => Outcome::Done,
             Err(why) => {
@@ -289,18 +285,22 @@ impl Webhooks {
     }
 }
 
-/// Forgets what is old in the store of an application that receives no webhooks, for good.
+/// Forgets what is old in a store, for good: by a clock that can be trusted, because nothing brings back a
+/// denial that was forgotten too early.
 pub(crate) async fn prune(store: Arc<dyn Store>, core: Arc<Core>) {
     loop {
         let certain = core.load().certain(core.clock.now());
-        match certain {
-            Some(certain) => {
-                if within(store.prune(certain)).await.is_err() {
-                    core.counters.store_failed();
-                }
-                tokio::time::sleep(PRUNE_EVERY).await;
-            }
-            None => tokio::time::sleep(LOOK_EVERY).await,
+        let Some(certain) = certain else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
+        let pruned = tokio::time::timeout(PRUNE_PATIENCE, store.prune(certain)).await;
+        if let Ok(Ok(())) = pruned {
+            tokio::time::sleep(PRUNE_EVERY).await;
+        } else {
+            core.counters.store_failed();
+            tracing::debug!(event = "clerk.store.unpruned", "what is old was not forgotten");
+            tokio::time::sleep(PRUNE_RETRY).await;
         }
     }
 }
@@ -311,7 +311,7 @@ impl Shared {
         let received = self.now().wall;
         let entry = webhooks.entry(id, body, received);
         let delivery = Delivery { at: received, lag: received.since(entry.happened) };
-        self.feed(|feeds| Feeds { webhook: Some(received), delivery: Some(delivery), ..feeds });
+        self.feed(|feeds| Feeds { webhook: Some(received), ..feeds });
         let nonsense = matches!(entry.rest, Rest::Nonsense(_));
         let silent = entry.denials.is_empty() && entry.changes.is_empty();
         let unused = entry.rest == Rest::Nothing && silent;
@@ -326,6 +326,10 @@ impl Shared {
             webhooks.arrived.notify_one();
         }
         webhooks.remark(&accepted);
+        // What comes again, or was sent again by hand, is no sign of how late Clerk is.
+        if !matches!(accepted, Ok(Accepted::Known)) && delivery.lag <= RETRIES {
+            self.feed(|feeds| Feeds { delivery: Some(delivery), ..feeds });
+        }
         let counters = &self.core.counters;
         match &accepted {
             Ok(Accepted::Known) => counters.webhook_repeated(),

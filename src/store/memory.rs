@@ -29,7 +29,8 @@ const PEOPLE: usize = 100_000;
 /// The inbox in memory: nothing to set up, and nothing left after the process. What it accepted and did
 /// not work off is lost when the process ends.
 ///
-/// It remembers up to 100,000 ids, up to 10,000 events that wait or failed, and up to 100,000 people.
+/// It remembers up to 100,000 ids, up to 10,000 events that wait or failed, and up to 100,000 people. Events that
+/// wait find no room when as many wait; of those that failed the oldest gives way.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
@@ -191,7 +192,7 @@ impl State {
         if self.done.contains(&entry.id) || self.open.contains_key(&entry.id) {
             return Ok(Accepted::Known);
         }
-        if entry.rest != Rest::Nothing && self.open.len() >= OPEN {
+        if entry.rest != Rest::Nothing && self.open.len() >= OPEN && !self.drop_dead() {
             return Err(StoreError::Busy);
         }
         self.deny(&entry.denials);
@@ -208,6 +209,18 @@ impl State {
         let item = Item { kind, happened, received, data, attempts: 0, stage, why };
         self.open.insert(id, item);
         Ok(Accepted::New)
+    }
+
+    /// Makes room for what comes: the oldest dead letter gives way. False when there is none.
+    fn drop_dead(&mut self) -> bool {
+        let dead = self.open.iter().filter(|(_, item)| item.stage == Stage::Dead);
+        let oldest = dead.min_by_key(|(id, item)| (item.received, *id));
+        let Some((id, received)) = oldest.map(|(id, item)| (id.clone(), item.received)) else {
+            return false;
+        };
+        self.open.remove(&id);
+        self.remember(id, received);
+        true
     }
 
     fn deny(&mut self, denials: &[Denial]) {

@@ -17,6 +17,7 @@ mod guards;
 mod handshake;
 mod health;
 mod hostile;
+mod inbox;
 mod judgement;
 mod keys;
 mod layer;
