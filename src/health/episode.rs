@@ -60,6 +60,35 @@ impl Outages {
         }
     }
 
+    /// The outages of both calendars: what lay in one, by either, did. Which belong together follows anew.
+    #[must_use]
+    pub(crate) fn joined_with(&self, other: &Self) -> Self {
+        let mut all: Vec<Interval> =
+            self.intervals.iter().chain(&other.intervals).copied().collect();
+        all.sort_by_key(|interval| interval.start);
+        let mut joined = Self::default();
+        for interval in all {
+            joined.add(interval);
+        }
+        let stated = self.episode_start.into_iter().chain(other.episode_start).min();
+        joined.episode_start = joined.episode_start.max(stated);
+        joined
+    }
+
+    /// Adds an outage that began no earlier than the last.
+    fn add(&mut self, interval: Interval) {
+        let gap =
+            |last: &Interval| last.end.map_or(Duration::ZERO, |end| interval.start.since(end));
+        let last = self.intervals.last_mut();
+        if last.as_ref().is_none_or(|last| gap(last) >= EPISODE_GAP) {
+            self.episode_start = Some(interval.start);
+        }
+        match last.filter(|last| last.end.is_none_or(|end| end >= interval.start)) {
+            Some(last) => last.end = last.end.zip(interval.end).map(|(a, b)| a.max(b)),
+            None => self.intervals.push(interval),
+        }
+    }
+
     /// The start of the outage that lasts.
     #[must_use]
     pub fn current(&self) -> Option<Timestamp> {
