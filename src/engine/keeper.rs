@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::outbox::{Letters, Post};
 use super::records::{Records, Trust};
 use super::shared::Core;
-use crate::store::Store;
+use crate::store::{Sightings, Store};
 
 /// What waits when the driver ends is kept by then, or lost.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -28,9 +28,10 @@ impl Keeper {
         letters: Letters,
         trust: Option<Trust>,
         instance: String,
+        left: Sightings,
     ) -> Option<Self> {
         let lasting = store.outlives() || store.fleet().is_some();
-        let records = trust.map(|trust| Records::new(store, core, trust, instance));
+        let records = trust.map(|trust| Records::new(store, core, trust, instance, left));
         lasting.then(|| Self { post: Post::new(letters, store, core), records })
     }
 
@@ -48,12 +49,12 @@ impl Keeper {
     /// Keeps what waits, and does not take long for it.
     pub(super) async fn finish(&mut self) {
         let Self { post, records } = self;
-        let look = async {
+        let leave = async {
             if let Some(records) = records {
-                records.look().await;
+                records.finish().await;
             }
         };
-        let all = async { tokio::join!(post.finish(), look) };
+        let all = async { tokio::join!(post.finish(), leave) };
         drop(tokio::time::timeout(LAST_WORDS, all).await);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::endings::Endings;
+use super::ledger::Writer;
 use super::shared::Core;
 use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Outages, Verdict};
@@ -166,7 +167,7 @@ impl State {
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
         let due = self.demanded
             || (lasting && every(OUTAGE_EVERY))
-            || (every(SIGHTINGS_EVERY) && core.ledger.take_changed());
+            || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
         if !due {
             return None;
         }

@@ -136,8 +136,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }
-    let keeper =
-        kept.as_ref().and_then(|store| Keeper::new(store, &core, letters, trust, instance));
+    let keeper = kept
+        .as_ref()
+        .and_then(|store| Keeper::new(store, &core, letters, trust, instance, left.sightings));
     if let Some(store) = kept.filter(|_| !receives) {
         driver = driver.beside(prune(store, Arc::clone(&core)));
     }

@@ -19,6 +19,7 @@ mod health;
 mod hostile;
 mod judgement;
 mod keys;
+mod lasting;
 mod layer;
 mod lease;
 mod machines;

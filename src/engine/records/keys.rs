@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Document;
+use super::documents::Document;
 use crate::clock::Timestamp;
 use crate::engine::link::Link;
 use crate::jwks::KeySet;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Document;
+use super::documents::Document;
 use crate::clock::Timestamp;
 use crate::engine::link::Link;
 use crate::health::Outages;
