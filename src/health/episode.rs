@@ -171,6 +171,41 @@ mod tests {
         assert_eq!(outages.spent_in_day(at(50)), minutes(21));
     }
 
+    fn calendar(intervals: &[(i64, Option<i64>)]) -> Outages {
+        let mut outages = Outages::default();
+        for (start, end) in intervals {
+            outages.begin(at(*start), at(*start));
+            end.iter().for_each(|end| outages.end(at(*end)));
+        }
+        outages
+    }
+
+    #[test]
+    fn two_calendars_together_know_what_either_knows() {
+        let rows: [(&[_], &[_], &[_]); 7] = [
+            (&[(0, Some(10))], &[], &[(0, Some(10))]),
+            (&[(0, Some(10))], &[(40, Some(50))], &[(0, Some(10)), (40, Some(50))]),
+            (&[(0, Some(10))], &[(20, Some(30))], &[(0, Some(10)), (20, Some(30))]),
+            (&[(0, Some(10))], &[(5, Some(20))], &[(0, Some(20))]),
+            (&[(0, Some(30))], &[(5, Some(20))], &[(0, Some(30))]),
+            (&[(0, Some(10))], &[(10, None)], &[(0, None)]),
+            (&[(0, Some(10)), (20, Some(30))], &[(5, None)], &[(0, None)]),
+        ];
+        for (one, other, both) in rows {
+            let (one, other) = (calendar(one), calendar(other));
+            let expected: Vec<_> = both
+                .iter()
+                .map(|(start, end)| Interval { start: at(*start), end: end.map(at) })
+                .collect();
+            for joined in [one.joined_with(&other), other.joined_with(&one)] {
+                assert_eq!(joined.intervals(), expected);
+                assert_eq!(joined.episode_start(), calendar(both).episode_start());
+                assert!(joined.spent_in_day(at(60)) >= one.spent_in_day(at(60)));
+                assert!(joined.spent_in_episode(at(60)) >= other.spent_in_episode(at(60)));
+            }
+        }
+    }
+
     #[test]
     fn an_outage_that_lasts_does_not_begin_again() {
         let mut outages = Outages::default();

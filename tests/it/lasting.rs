@@ -176,3 +176,55 @@ async fn without_a_secret_key_a_store_of_one_s_own_is_believed_as_a_state_direct
     let app = app.restart_as(config);
     assert_eq!(app.status(&token).await, StatusCode::OK);
 }
+
+/// A state directory that was left behind long ago knows less than the store.
+#[tokio::test(start_paused = true)]
+async fn of_an_old_state_directory_and_a_store_both_calendars_count() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let App { world, store, .. } = App::new().await;
+    let with_dir = |wire: &Wire, dir: &std::path::Path| {
+        let (keep, dir) = (keeping(wire), dir.to_owned());
+        move |builder: Builder| keep(builder).state_dir(dir)
+    };
+    // One outage in the directory alone, and another in the store alone.
+    let outage = async |world: &World, minutes: u64| {
+        world.clerk.force_outage(Duration::from_secs(minutes * 60));
+        world.pass(minutes * 60 + 60).await;
+        world.clerk.status().health.outages.intervals().to_vec()
+    };
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    drop(world);
+    let elsewhere = Wire::alone(&MemoryStore::new());
+    let first = World::beside(clock.clone(), sim.clone(), with_dir(&elsewhere, dir.path()));
+    let in_dir = outage(&first, 40).await;
+    crate::restart::until_saved(dir.path(), |json| json["intervals"][0][1].is_i64()).await;
+    drop(first);
+    sim.heal_all();
+    let second = World::beside(clock.clone(), sim.clone(), keeping(&Wire::alone(&store)));
+    second.pass(3_600).await;
+    let in_store = outage(&second, 30).await;
+    second.pass(10).await;
+    drop(second);
+    let last = World::beside(clock, sim, with_dir(&Wire::alone(&store), dir.path()));
+    let known = last.clerk.status().health.outages.clone();
+    assert_eq!(known.intervals(), [in_dir, in_store.clone()].concat());
+    assert_eq!(known.episode_start(), Some(in_store[0].start));
+    assert!(known.spent_in_day(last.now()) >= Duration::from_secs(70 * 60));
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn a_file_alone_carries_grace_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("store.db");
+    let open = |store| move |builder: Builder| builder.grace(GracePolicy::balanced()).store(store);
+    let store = clerk_resilience::store::SqliteStore::open(&file).expect("new");
+    let world = World::with(open(store)).await;
+    let (_, token) = world.outage().await;
+    let World { clock, sim, clerk, app } = world;
+    drop((clerk, app));
+    let store = crate::webhooks::reopened(&file).await;
+    let world = World::beside(clock, sim, open(store));
+    assert_eq!(world.get(&token).await.status, StatusCode::OK);
+    assert_eq!(world.clerk.verdict(), Verdict::Outage);
+}

@@ -19,6 +19,7 @@ mod health;
 mod hostile;
 mod judgement;
 mod keys;
+mod last_words;
 mod lasting;
 mod layer;
 mod lease;
