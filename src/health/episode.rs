@@ -175,7 +175,9 @@ mod tests {
         let mut outages = Outages::default();
         for (start, end) in intervals {
             outages.begin(at(*start), at(*start));
-            end.iter().for_each(|end| outages.end(at(*end)));
+            if let Some(end) = end {
+                outages.end(at(*end));
+            }
         }
         outages
     }

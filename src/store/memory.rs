@@ -188,7 +188,9 @@ impl Store for MemoryStore {
 
     fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
         self.at_once(|state| {
-            sightings.into_iter().for_each(|sighted| state.seen.note(sighted));
+            for sighted in sightings {
+                state.seen.note(sighted);
+            }
             Ok(())
         })
     }

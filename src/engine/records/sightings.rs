@@ -89,7 +89,9 @@ impl Register {
             let (some, trust) = (batch.to_vec(), self.trust.clone());
             let sealed = aside(move || some.iter().map(|seen| seal(*seen, &trust)).collect());
             self.link.written(self.link.store.witness(sealed.await?)).await.ok()?;
-            batch.iter().for_each(|(session, seen)| self.told.merge(*session, *seen));
+            for (session, seen) in batch {
+                self.told.merge(*session, *seen);
+            }
         }
         Some(())
     }
@@ -132,7 +134,9 @@ fn believe(sighted: &[Sighted], trust: &Trust, ledgers: [&Ledger; 2], now: Momen
         let Some(session) = SessionDigest::from_hex(session) else { continue };
         let seen = Sighting { last_valid: *last_valid, claims_as_of: *claims_as_of };
         if trust.is_good(PURPOSE, &message(session, seen), mark) {
-            ledgers.iter().for_each(|ledger| ledger.adopt(session, seen, now.wall));
+            for ledger in ledgers {
+                ledger.adopt(session, seen, now.wall);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why a store is believed in what decides who gets in.
 
+use std::sync::Arc;
+
 use crate::seal::Seal;
 use crate::store::Store;
 
@@ -7,7 +9,7 @@ use crate::store::Store;
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {
     /// It is under this mark.
-    Mark(Seal),
+    Mark(Arc<Seal>),
     /// Nobody else can write there.
     Place,
 }
@@ -18,7 +20,7 @@ impl Trust {
         let own = store.fleet().is_none() && store.outlives();
         let shared = store.fleet().is_some();
         match seal {
-            Some(seal) if own || shared => Some(Self::Mark(seal)),
+            Some(seal) if own || shared => Some(Self::Mark(Arc::new(seal))),
             None if own => Some(Self::Place),
             _ => None,
         }
