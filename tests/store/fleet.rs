@@ -133,7 +133,7 @@ async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two
     let news = read(Some(&all.mark)).await;
     assert_eq!(news.sighted, [sighted("b", 0, 1), sighted("c", 0, 0)]);
     assert!(!news.whole);
-    for lost in ["1/1", "other", ""] {
+    for lost in ["1/1", "999999999999999", "other", ""] {
         let all = read(Some(&Mark(lost.to_owned()))).await;
         assert_eq!((all.sighted.len(), all.whole), (3, true), "{lost}");
         assert_eq!(all.mark, news.mark);
