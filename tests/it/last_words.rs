@@ -38,8 +38,10 @@ const BOTH: [fn(&MemoryStore) -> Wire; 2] = [Wire::to, Wire::alone];
 async fn what_was_just_denied_and_just_seen_is_in_the_store_when_the_application_has_ended() {
     for way in BOTH {
         let store = MemoryStore::shared();
-        let (world, driver) = application(&way(&store)).await;
+        let wire = way(&store);
+        let (world, driver) = application(&wire).await;
         world.pass(20).await;
+        wire.slow();
         // More than one batch, and no time for any.
         for n in 0..2_500 {
             world.clerk.revoke_session(format!("sess_{n}"));

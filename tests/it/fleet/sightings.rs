@@ -152,7 +152,8 @@ async fn what_was_seen_in_the_future_is_not_believed() {
     let world = &worlds[0];
     let session = world.sim.sign_in("user_1");
     world.clock.jump(3_600_000);
-    seen(world, &world.sim.mint(&session)).await;
+    // Its claims are no newer than those of the token that will be shown.
+    seen(world, &older(world, &session, 7_200)).await;
     world.pass(90).await;
     assert_eq!(store.sightings().expect("readable").sighted.len(), 1);
     world.clock.jump(-3_600_000);

@@ -24,6 +24,7 @@ pub(crate) struct Wire {
 const WELL: u8 = 0;
 const FAILING: u8 = 1;
 const HANGING: u8 = 2;
+const SLOW: u8 = 3;
 
 impl Wire {
     pub(crate) fn to(store: &MemoryStore) -> Self {
@@ -54,13 +55,18 @@ impl Wire {
         self.state.store(HANGING, Ordering::Relaxed);
     }
 
+    /// To deny something takes a tenth of a second.
+    pub(crate) fn slow(&self) {
+        self.state.store(SLOW, Ordering::Relaxed);
+    }
+
     pub(crate) fn heal(&self) {
         self.state.store(WELL, Ordering::Relaxed);
     }
 
     fn through<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
         match self.state.load(Ordering::Relaxed) {
-            WELL => call,
+            WELL | SLOW => call,
             FAILING => Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) }),
             _ => Box::pin(std::future::pending()),
         }
@@ -71,7 +77,7 @@ impl Wire {
         &self,
         call: impl FnOnce(&MemoryStore) -> Pending<T>,
     ) -> Pending<T> {
-        if self.state.load(Ordering::Relaxed) == WELL {
+        if [WELL, SLOW].contains(&self.state.load(Ordering::Relaxed)) {
             return call(&self.store());
         }
         self.through(Box::pin(std::future::pending()))
@@ -83,6 +89,13 @@ impl Store for Wire {
         self.store().denials()
     }
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        if self.state.load(Ordering::Relaxed) == SLOW {
+            let store = self.store();
+            return Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                store.deny(denials).await
+            });
+        }
         self.attempt(|store| store.deny(denials))
     }
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
