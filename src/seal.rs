@@ -27,15 +27,22 @@ impl Seal {
 
     /// The body under the mark, good for this use alone.
     pub(crate) fn close(&self, purpose: &str, body: &[u8]) -> Vec<u8> {
-        let tag = hmac::sign(&self.0, &message(purpose, body));
-        [tag.as_ref(), body].concat()
+        [&self.mark(purpose, body), body].concat()
+    }
+
+    /// The mark alone.
+    pub(crate) fn mark(&self, purpose: &str, body: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.0, &message(purpose, body)).as_ref().to_vec()
+    }
+
+    pub(crate) fn is_good(&self, purpose: &str, body: &[u8], mark: &[u8]) -> bool {
+        hmac::verify(&self.0, &message(purpose, body), mark).is_ok()
     }
 
     /// The body, if the mark is good.
     pub(crate) fn open<'a>(&self, purpose: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
         let (tag, body) = sealed.split_at_checked(TAG_BYTES)?;
-        hmac::verify(&self.0, &message(purpose, body), tag).ok()?;
-        Some(body)
+        self.is_good(purpose, body, tag).then_some(body)
     }
 
     /// The body under no mark, for those who have no secret.

@@ -45,6 +45,11 @@ impl<T> Cache<T> {
         Self { slots: (0..sets * WAYS).map(|_| Slot::empty()).collect(), sets }
     }
 
+    /// How many entries there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the digest will do")]
     fn set(&self, digest: u64) -> &[Slot<T>] {
         let set = digest as usize & (self.sets - 1);

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::alerts::Transition;
 use super::endings::Endings;
 use super::feed_watch::FeedWatch;
+use super::keeper::Keeper;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Signal};
 use super::state::{Seen, State};
@@ -47,6 +48,17 @@ pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 impl Driver {
     pub(crate) fn new(work: Work, signals: mpsc::Receiver<Signal>) -> Self {
         Self(Box::pin(work.run(signals)))
+    }
+
+    /// The same, and beside it somebody who keeps what is to outlive it, to the end.
+    pub(crate) fn kept_by(self, mut keeper: Keeper) -> Self {
+        Self(Box::pin(async move {
+            tokio::select! {
+                () = self.0 => {}
+                () = keeper.work() => {}
+            }
+            keeper.finish().await;
+        }))
     }
 
     /// The same, and beside it something that goes on for good, as long as it does.
@@ -375,6 +387,7 @@ impl Task {
 
     fn publish(&mut self, now: Moment) {
         let (keys, health, page) = (&self.keys, self.health.report(now), &self.page);
+        self.endings.show(&self.core.ending);
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn;
         self.core.update(|present| Snapshot {
@@ -407,6 +420,7 @@ impl Task {
     async fn finish(mut self) {
         self.probes.shutdown().await;
         let now = self.core.clock.now();
+        self.endings.show(&self.core.ending);
         self.state.settle(&self.core, now).await;
         self.state.demand_at_once();
         self.keep(now).await;

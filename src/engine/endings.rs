@@ -4,8 +4,10 @@
 //! Backend API answers again, one session at a time, so that the crowd of an outage is no flood.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::Moment;
@@ -27,11 +29,15 @@ pub(crate) struct Endings {
     ended: VecDeque<SessionId>,
     under_way: JoinSet<(SessionId, Ended)>,
     not_before: Option<Moment>,
+    /// Others wait than were shown.
+    changed: bool,
 }
 
 impl Endings {
     pub(crate) fn of(waiting: impl IntoIterator<Item = SessionId>) -> Self {
-        Self { waiting: waiting.into_iter().collect(), ..Self::default() }
+        let mut endings = Self::default();
+        endings.take_over(waiting.into_iter().collect());
+        endings
     }
 
     pub(crate) fn add(&mut self, id: SessionId) {
@@ -39,6 +45,14 @@ impl Endings {
             return;
         }
         push(&mut self.waiting, id);
+        self.changed = true;
+    }
+
+    /// Shows them to whoever keeps them, when they are others.
+    pub(crate) fn show(&mut self, to: &watch::Sender<Arc<[SessionId]>>) {
+        if std::mem::take(&mut self.changed) {
+            to.send_replace(self.waiting.iter().cloned().collect());
+        }
     }
 
     /// Those that Clerk does not know of yet.
@@ -56,9 +70,10 @@ impl Endings {
         if theirs.is_empty() {
             return;
         }
-        let known: HashSet<_> = self.waiting.iter().chain(&self.ended).cloned().collect();
-        for id in theirs.into_iter().filter(|id| !known.contains(id)) {
+        let mut known: HashSet<_> = self.waiting.iter().chain(&self.ended).cloned().collect();
+        for id in theirs.into_iter().filter(|id| known.insert(id.clone())) {
             push(&mut self.waiting, id);
+            self.changed = true;
         }
     }
 
@@ -89,6 +104,7 @@ impl Endings {
         match told {
             Some((id, Ended::Yes)) => {
                 self.waiting.retain(|waiting| *waiting != id);
+                self.changed = true;
                 push(&mut self.ended, id);
                 true
             }

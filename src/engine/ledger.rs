@@ -1,11 +1,14 @@
 //! The sessions that this application has seen fully valid: evidence for grace, in bounded memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use super::cache::Cache;
 use crate::clock::Timestamp;
 use crate::decide::{Sighting, claims_as_of};
+use crate::health::CLOCK_TOLERANCE;
+use crate::policy::MAX_GRACE;
 use crate::store::SightingRecord;
 use crate::token::Session;
 
@@ -39,7 +42,11 @@ impl SessionDigest {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }
 
-    fn from_hex(text: &str) -> Option<Self> {
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
         let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
         Some(Self(number.to_be_bytes()))
     }
@@ -56,19 +63,35 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     cache: Cache<Entry>,
-    changed: AtomicBool,
+    /// Who has not heard of the last change yet.
+    news_for: AtomicU8,
 }
+
+/// Who writes down what the ledger has.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(super) enum Writer {
+    File = 1,
+    Store = 2,
+}
+
+const ALL_WRITERS: u8 = Writer::File as u8 | Writer::Store as u8;
 
 impl Ledger {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { cache: Cache::new(capacity), changed: AtomicBool::new(false) }
+        Self { cache: Cache::new(capacity), news_for: AtomicU8::new(0) }
+    }
+
+    /// An empty one of the same size.
+    pub(super) fn alike(&self) -> Self {
+        Self::new(self.cache.capacity())
     }
 
     /// Notes that a session was seen with a token within its time.
     pub(crate) fn note(&self, digest: SessionDigest, session: &Session, now: Timestamp) {
         let seen = Sighting { last_valid: now, claims_as_of: claims_as_of(session) };
         self.merge(digest, seen);
-        self.changed.store(true, Ordering::Relaxed);
+        self.news_for.store(ALL_WRITERS, Ordering::Relaxed);
     }
 
     pub(crate) fn find(&self, digest: SessionDigest) -> Option<Sighting> {
@@ -89,14 +112,15 @@ impl Ledger {
         self.cache.insert(digest.index(), entry, worth, same);
     }
 
-    /// True when something was noted since the last time this was asked.
-    pub(crate) fn take_changed(&self) -> bool {
-        self.changed.swap(false, Ordering::Relaxed)
+    /// True when something was noted since this writer asked last.
+    pub(super) fn take_news(&self, writer: Writer) -> bool {
+        let writer = writer as u8;
+        self.news_for.fetch_and(!writer, Ordering::Relaxed) & writer != 0
     }
 
     /// The sightings that can still matter: those of the last 24 hours.
     pub(crate) fn records(&self, now: Timestamp) -> Vec<SightingRecord> {
-        let horizon = now.minus(crate::policy::MAX_GRACE);
+        let horizon = now.minus(MAX_GRACE);
         let recent = self.cache.entries().filter(|entry| entry.sighting.last_valid >= horizon);
         recent
             .map(|entry| {
@@ -105,6 +129,35 @@ impl Ledger {
                 SightingRecord(name, last_valid.as_millis(), claims_as_of.as_millis())
             })
             .collect()
+    }
+
+    /// The sightings that are not in the other ledger, or newer than there by so much. Those that can no
+    /// longer matter are left out.
+    pub(super) fn beyond(
+        &self,
+        other: &Self,
+        newer: Duration,
+        now: Timestamp,
+    ) -> Vec<(SessionDigest, Sighting)> {
+        let horizon = now.minus(MAX_GRACE);
+        let is_news = |seen: Sighting, told: Sighting| {
+            let later = seen.last_valid > told.last_valid || seen.claims_as_of > told.claims_as_of;
+            later && seen.last_valid >= told.last_valid.plus(newer)
+        };
+        let entries = self.cache.entries().map(|entry| (entry.session, entry.sighting));
+        let recent = entries.filter(|(_, seen)| (horizon..=now).contains(&seen.last_valid));
+        recent
+            .filter(|(session, seen)| other.find(*session).is_none_or(|told| is_news(*seen, told)))
+            .collect()
+    }
+
+    /// Takes in what another process noted, whose clock may be a little ahead; nothing else of the future
+    /// is believed.
+    pub(super) fn adopt(&self, digest: SessionDigest, seen: Sighting, now: Timestamp) {
+        if seen.last_valid <= now.plus(CLOCK_TOLERANCE) {
+            let last_valid = seen.last_valid.min(now);
+            self.merge(digest, Sighting { last_valid, ..seen });
+        }
     }
 
     /// Takes up what an earlier process noted. A time in the future is not believed.

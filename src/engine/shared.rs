@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use super::alerts::Changes;
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
-use super::fleet::Outbox;
 use super::inbox::Webhooks;
 use super::ledger::Ledger;
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::profiles::People;
 use super::reconcile::Reconciler;
@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) verdicts: watch::Sender<Verdict>,
     /// What is denied here, for those who share the store.
     pub(crate) outbox: Outbox,
+    /// The sessions that are still to be ended at Clerk.
+    pub(crate) ending: watch::Sender<Arc<[SessionId]>>,
     /// What the other instances see, for the driver.
     pub(crate) peers: watch::Sender<Peers>,
     /// Changes of the verdict, for the application.
@@ -194,6 +196,7 @@ impl Shared {
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
             outbox: fixed.outbox,
+            ending: watch::Sender::default(),
             peers: watch::Sender::default(),
             changes: fixed.changes,
             probe_wished: AtomicBool::new(false),

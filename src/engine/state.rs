@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::endings::Endings;
+use super::ledger::Writer;
 use super::shared::Core;
 use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Outages, Verdict};
@@ -166,7 +167,7 @@ impl State {
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
         let due = self.demanded
             || (lasting && every(OUTAGE_EVERY))
-            || (every(SIGHTINGS_EVERY) && core.ledger.take_changed());
+            || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
         if !due {
             return None;
         }
@@ -225,7 +226,8 @@ fn outcome(done: Result<Written, JoinError>) -> Written {
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     pub(crate) keys: Option<(KeySet, Timestamp)>,
-    pub(crate) outages: Option<OutageRecord>,
+    /// From wherever there were any.
+    pub(crate) outages: Vec<OutageRecord>,
     /// The files could not be read.
     pub(crate) failures: Vec<StateDirError>,
 }
@@ -243,9 +245,15 @@ impl Inherited {
         }
     }
 
-    /// Takes a record of outages from elsewhere, if there is none here.
-    pub(crate) fn supplement(&mut self, outages: Option<OutageRecord>) {
-        self.outages = self.outages.take().or(outages);
+    /// How Clerk was, by all records together. What one of them says of the present counts as long as it
+    /// may; all say what was.
+    pub(crate) fn health(&self, now: Moment) -> Health {
+        let Some(last) = self.outages.iter().max_by_key(|record| record.outage_seen()) else {
+            return Health::default();
+        };
+        let outages = self.outages.iter().map(|record| record.outages_as_of(now));
+        let outages = outages.reduce(|all, more| all.joined_with(&more)).unwrap_or_default();
+        Health::resume(outages, last.outage_seen(), last.saved(), now)
     }
 
     pub(crate) fn load(dir: &StateDir, instance: &str, now: Timestamp) -> Self {
@@ -255,7 +263,7 @@ impl Inherited {
             Err(error) => inherited.failures.push(error),
         }
         match OutageRecord::load(dir, instance) {
-            Ok(record) => inherited.outages = record,
+            Ok(record) => inherited.outages.extend(record),
             Err(error) => inherited.failures.push(error),
         }
         inherited

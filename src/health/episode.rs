@@ -60,6 +60,35 @@ impl Outages {
         }
     }
 
+    /// The outages of both calendars: what lay in one, by either, did. Which belong together follows anew.
+    #[must_use]
+    pub(crate) fn joined_with(&self, other: &Self) -> Self {
+        let mut all: Vec<Interval> =
+            self.intervals.iter().chain(&other.intervals).copied().collect();
+        all.sort_by_key(|interval| interval.start);
+        let mut joined = Self::default();
+        for interval in all {
+            joined.add(interval);
+        }
+        let stated = self.episode_start.into_iter().chain(other.episode_start).min();
+        joined.episode_start = joined.episode_start.max(stated);
+        joined
+    }
+
+    /// Adds an outage that began no earlier than the last.
+    fn add(&mut self, interval: Interval) {
+        let gap =
+            |last: &Interval| last.end.map_or(Duration::ZERO, |end| interval.start.since(end));
+        let last = self.intervals.last_mut();
+        if last.as_ref().is_none_or(|last| gap(last) >= EPISODE_GAP) {
+            self.episode_start = Some(interval.start);
+        }
+        match last.filter(|last| last.end.is_none_or(|end| end >= interval.start)) {
+            Some(last) => last.end = last.end.zip(interval.end).map(|(a, b)| a.max(b)),
+            None => self.intervals.push(interval),
+        }
+    }
+
     /// The start of the outage that lasts.
     #[must_use]
     pub fn current(&self) -> Option<Timestamp> {
@@ -140,6 +169,43 @@ mod tests {
         assert_eq!(outages.episode_start(), Some(at(45)));
         assert_eq!(outages.spent_in_episode(at(50)), minutes(5));
         assert_eq!(outages.spent_in_day(at(50)), minutes(21));
+    }
+
+    fn calendar(intervals: &[(i64, Option<i64>)]) -> Outages {
+        let mut outages = Outages::default();
+        for (start, end) in intervals {
+            outages.begin(at(*start), at(*start));
+            if let Some(end) = end {
+                outages.end(at(*end));
+            }
+        }
+        outages
+    }
+
+    #[test]
+    fn two_calendars_together_know_what_either_knows() {
+        let rows: [(&[_], &[_], &[_]); 7] = [
+            (&[(0, Some(10))], &[], &[(0, Some(10))]),
+            (&[(0, Some(10))], &[(40, Some(50))], &[(0, Some(10)), (40, Some(50))]),
+            (&[(0, Some(10))], &[(20, Some(30))], &[(0, Some(10)), (20, Some(30))]),
+            (&[(0, Some(10))], &[(5, Some(20))], &[(0, Some(20))]),
+            (&[(0, Some(30))], &[(5, Some(20))], &[(0, Some(30))]),
+            (&[(0, Some(10))], &[(10, None)], &[(0, None)]),
+            (&[(0, Some(10)), (20, Some(30))], &[(5, None)], &[(0, None)]),
+        ];
+        for (one, other, both) in rows {
+            let (one, other) = (calendar(one), calendar(other));
+            let expected: Vec<_> = both
+                .iter()
+                .map(|(start, end)| Interval { start: at(*start), end: end.map(at) })
+                .collect();
+            for joined in [one.joined_with(&other), other.joined_with(&one)] {
+                assert_eq!(joined.intervals(), expected);
+                assert_eq!(joined.episode_start(), calendar(both).episode_start());
+                assert!(joined.spent_in_day(at(60)) >= one.spent_in_day(at(60)));
+                assert!(joined.spent_in_episode(at(60)) >= other.spent_in_episode(at(60)));
+            }
+        }
     }
 
     #[test]

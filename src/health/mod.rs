@@ -91,17 +91,18 @@ impl Health {
         now: Moment,
     ) -> Self {
         let mut health = Self { outages, inherited_failure: failed, ..Self::default() };
-        let recent = |failed: &Timestamp| {
-            *failed <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(*failed) <= RESUME_WITHIN
-        };
-        let (in_outage, recent) = (failed.is_some(), failed.as_ref().is_some_and(recent));
-        if in_outage && recent {
+        if failed.is_some_and(|failed| Self::may_resume(failed, now)) {
             health.outages.begin(saved, now.wall);
             health.standing = Standing { verdict: Verdict::Outage, since: now };
         } else {
             health.outages.end(saved.min(now.wall));
         }
         health
+    }
+
+    /// True when minting was seen to fail lately enough.
+    pub(crate) fn may_resume(failed: Timestamp, now: Moment) -> bool {
+        failed <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(failed) <= RESUME_WITHIN
     }
 
     /// Takes in one observation.
@@ -333,6 +334,7 @@ impl Health {
             surfaces: self.trackers.clone(),
             outages: self.outages.clone(),
             alive: self.alive(now),
+            failed: self.outage_seen(),
             clock_skew_millis: self.clock_skew_millis,
             clock_sane: self.clock_sane(now),
             forced,
@@ -354,6 +356,8 @@ pub struct Report {
     /// When minting was last seen to work: by a good answer that no failure followed, or by newly minted
     /// tokens.
     pub alive: Option<Timestamp>,
+    /// When minting was last seen to fail, by whichever process, while an outage is proven or drains.
+    pub failed: Option<Timestamp>,
     /// Clerk's clock minus ours, in milliseconds, as last measured.
     pub clock_skew_millis: Option<i64>,
     /// False for a minute after the wall clock jumped.

@@ -9,8 +9,8 @@ use crate::clock::{Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Outbox, People, Reading,
-    Reconciler, Shared, State, Webhooks, Work, keep, left, past, prune,
+    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Keeper, Left, Outbox,
+    People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -51,21 +51,18 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let store = chosen.clone().or_else(|| webhooks_come.then(default_store));
     let secret = choices.config.secret_key.as_ref();
     let seal = secret.map(|secret| Seal::new(secret, &instance));
-    let records = store.as_ref().map(|store| store.records()).transpose()?.unwrap_or_default();
-    inherited.prefer(left(&records, seal.as_ref(), &instance, now.wall));
-    inherited.supplement(past(&records, seal.as_ref(), &instance));
+    let trust = store.as_ref().and_then(|store| Trust::new(&**store, seal.clone()));
+    let left = store.as_deref().zip(trust.as_ref());
+    let left = left.map(|(store, trust)| Left::read(store, trust, &instance, now.wall));
+    let left = left.transpose()?.unwrap_or_default();
+    inherited.prefer(left.keys);
+    inherited.outages.extend(left.outages);
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
-    let endings = Endings::of(to_end);
+    let mut endings = Endings::of(to_end);
     let webhooks = webhooks(&mut choices, store.clone());
     let (outbox, letters) = Outbox::new();
-    let (fleet, own) = match &store {
-        Some(store) if store.fleet().is_some() => {
-            (Fleet::new(store, letters, seal, &instance), None)
-        }
-        Some(store) if store.outlives() => (None, Some((letters, Arc::clone(store)))),
-        _ => (None, None),
-    };
+    let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
     let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
         keys: keys.clone(),
@@ -101,7 +98,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     });
     report(&inherited, &shared);
     report_store(kept.as_ref(), &shared);
-    if let Some(record) = &inherited.outages {
+    endings.show(&shared.core.ending);
+    for record in &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
     let visits = visits(&choices);
@@ -120,7 +118,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         health,
         pinned: choices.config.pinned,
         keys,
-        state: State::new(dir, instance),
+        state: State::new(dir, instance.clone()),
         endings,
         feed: heard.then(|| FeedWatch::since(now.wall)),
     };
@@ -137,14 +135,17 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }
+    let keeper = kept
+        .as_ref()
+        .and_then(|store| Keeper::new(store, &core, letters, trust, instance, left.sightings));
     if let Some(store) = kept {
         driver = driver.beside(prune(store, Arc::clone(&core)));
     }
     if let Some((reconciler, course)) = reconciler.zip(course) {
         driver = driver.beside(reconciler.work(Arc::clone(&core), course));
     }
-    if let Some((letters, store)) = own {
-        driver = driver.beside(keep(letters, store, Arc::clone(&core)));
+    if let Some(keeper) = keeper {
+        driver = driver.kept_by(keeper);
     }
     if let Some(fleet) = fleet {
         driver = driver.beside(fleet.work(core));
@@ -270,14 +271,9 @@ fn take_up(
         refreshing: false,
         pinned: !pinned.is_empty(),
     };
-    match &inherited.outages {
-        None => (keys, Health::default(), Revocations::default()),
-        Some(record) => {
-            let health =
-                Health::resume(record.outages(), record.outage_seen(), record.saved(), now);
-            (keys, health, record.revocations())
-        }
-    }
+    let denied = inherited.outages.iter().map(OutageRecord::revocations);
+    let denied = denied.reduce(|all, more| all.joined_with(&more)).unwrap_or_default();
+    (keys, inherited.health(now), denied)
 }
 
 fn report(inherited: &Inherited, shared: &Shared) {

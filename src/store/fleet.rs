@@ -1,9 +1,11 @@
 //! What several instances of an application tell each other through a store that they share.
 
 use std::fmt;
+use std::future::ready;
 use std::time::Duration;
 
 use super::inbox::Pending;
+use super::sighting::Sightings;
 use crate::revocation::Denial;
 
 /// The part of a store that instances share. It is used by the driver alone, and what it tells can
@@ -19,12 +21,19 @@ pub trait Fleet: fmt::Debug + Send + Sync {
     /// What members told and what still holds, with their names.
     fn told(&self) -> Pending<Vec<(String, Vec<u8>)>>;
 
+    /// The sightings since `after`, by whomever; without it, or when what was read before is not there any
+    /// more, all that there are. Default: none are told.
+    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+        drop(after);
+        Box::pin(ready(Ok(Sightings::default())))
+    }
+
     /// True for the first member that says so of `what`, until `ttl` is over.
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool>;
 }
 
 /// How far a feed was read; only its store knows what it means.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mark(pub String);
 
 /// What was read of a feed.

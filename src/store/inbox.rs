@@ -5,11 +5,12 @@
 //! inbox. What is accepted is never lost, as far as the engine goes.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
 use super::fleet::Fleet;
+use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
@@ -42,7 +43,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn deny(&self, denials: Vec<Denial>) -> Pending<()>;
 
     /// Whether what is accepted outlives the process, however that ends. Else the denials are written
-    /// to the state directory too, if there is one. Default: no.
+    /// to the state directory too, if there is one. A store that nobody [shares](Self::fleet) says with it
+    /// that nobody else can write there: without a secret key, what it holds is believed for that alone.
+    /// Default: no.
     fn outlives(&self) -> bool {
         false
     }
@@ -65,7 +68,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// nothing of it could be worked on.
     fn revive(&self, id: &str, now: Timestamp) -> Pending<bool>;
 
-    /// Forgets ids after 7 days, dead letters after 30 days, and denials that are of no use any more.
+    /// Forgets ids after 7 days, dead letters after 30 days, sightings after one, and denials that are of no
+    /// use any more.
     fn prune(&self, now: Timestamp) -> Pending<()>;
 
     /// What is known of a user.
@@ -84,6 +88,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Keeps a small document, in place of what was there by that name.
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()>;
+
+    /// Notes that sessions were seen. Of two sightings of one session the one with the newer claims counts,
+    /// and of those the later. What is lost of these costs grace, so they need not be synced. At least
+    /// 250,000 sessions are remembered, for a day. Default: none.
+    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+        drop(sightings);
+        Box::pin(ready(Ok(())))
+    }
+
+    /// The sightings that were noted and not pruned. Called once, before the first request; it may block.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    fn sightings(&self) -> Result<Sightings, StoreError> {
+        Ok(Sightings::default())
+    }
 
     /// Why nothing here outlives the process, although it was meant to; `None` for a store that is what it
     /// was made to be.

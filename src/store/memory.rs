@@ -1,6 +1,7 @@
 //! A store that lives as long as its process.
 
 mod gathering;
+mod seen;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -9,13 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::gathering::Gathering;
+use self::seen::Seen;
 use super::fleet::Fleet;
 use super::inbox::{
     Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, SHELF, SHOWN, Store, StoreError,
     Task,
 };
+use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
+use crate::policy::MAX_GRACE;
 use crate::profile::{Change, Person};
 use crate::revocation::{Denial, Revocations};
 
@@ -49,6 +53,7 @@ struct State {
     /// The same in the order in which they were met.
     met: VecDeque<UserId>,
     records: HashMap<String, Vec<u8>>,
+    seen: Seen,
 }
 
 #[derive(Debug)]
@@ -180,6 +185,19 @@ impl Store for MemoryStore {
             state.records.insert(name.to_owned(), record);
             Ok(())
         })
+    }
+
+    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+        self.at_once(|state| {
+            for sighted in sightings {
+                state.seen.note(sighted);
+            }
+            Ok(())
+        })
+    }
+
+    fn sightings(&self) -> Result<Sightings, StoreError> {
+        Ok(self.state().seen.since(None))
     }
 
     fn fleet(&self) -> Option<&dyn Fleet> {
@@ -316,5 +334,6 @@ impl State {
             !old
         });
         self.denials = self.denials.pruned(now);
+        self.seen.forget(now.minus(MAX_GRACE));
     }
 }

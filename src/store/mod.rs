@@ -10,6 +10,7 @@ mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod sighting;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state_dir;
@@ -20,6 +21,7 @@ pub use fleet::{Feed, Fleet, Mark};
 pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};
+pub use sighting::{Sighted, Sightings};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use state_dir::{StateDir, StateDirError};

@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::state_dir::{StateDir, StateDirError};
-use crate::clock::Timestamp;
-use crate::health::{Interval, Outages};
+use crate::clock::{Moment, Timestamp};
+use crate::health::{Health, Interval, Outages};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::revocation::{Kind, Revocations};
@@ -158,6 +158,15 @@ impl OutageRecord {
         let intervals =
             intervals.map(|(start, end)| Interval { start: at(*start), end: end.map(at) });
         Outages::restore(intervals.collect(), self.episode_start_ms.map(at))
+    }
+
+    /// The same, in which no outage lasts that nobody may take up: it ended when that was written.
+    pub(crate) fn outages_as_of(&self, now: Moment) -> Outages {
+        let mut outages = self.outages();
+        if !self.outage_seen().is_some_and(|seen| Health::may_resume(seen, now)) {
+            outages.end(self.saved().min(now.wall));
+        }
+        outages
     }
 
     pub(crate) fn sightings(&self) -> &[SightingRecord] {

@@ -12,6 +12,7 @@
 //! | `denied:session`, `denied:user`, … | sorted sets: denials of a kind by their time |
 //! | `feed` | stream: each denial that was news |
 //! | `members`, `told` | sorted set and hash: until when a member's news hold, and what they are |
+//! | `sighted`, `sightings` | hash and sorted set: what was seen of a session, and in which order that came |
 //! | `first:…` | what a member was the first to say |
 
 mod denials;
@@ -21,6 +22,7 @@ mod keys;
 mod link;
 mod people;
 mod script;
+mod sightings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use self::keys::Keys;
 use self::link::{Follower, Link};
 use super::fleet::Fleet;
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
+use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
@@ -148,7 +151,10 @@ impl Store for RedisStore {
     }
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
-        self.run(move |store| async move { store.0.prune(now).await })
+        self.run(move |store| async move {
+            store.0.prune(now).await?;
+            store.0.forget_sightings(now).await
+        })
     }
 
     fn person(&self, id: &UserId) -> Pending<Option<Person>> {
@@ -167,6 +173,14 @@ impl Store for RedisStore {
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         let name = name.to_owned();
         self.run(|store| async move { store.0.keep(&name, &record).await })
+    }
+
+    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+        self.run(|store| async move { store.0.witness(&sightings).await })
+    }
+
+    fn sightings(&self) -> Result<Sightings, StoreError> {
+        self.read(self.0.sightings())
     }
 
     fn fleet(&self) -> Option<&dyn Fleet> {

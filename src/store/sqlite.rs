@@ -7,6 +7,7 @@ mod file;
 mod people;
 mod queue;
 mod schema;
+mod sightings;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use rusqlite::Connection;
 use self::file::DataFile;
 use self::queue::{Queue, Weight};
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
+use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::profile::{Change, Person};
@@ -160,6 +162,14 @@ impl Store for SqliteStore {
 
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.queue.read(statements::records)
+    }
+
+    fn witness(&self, sighted: Vec<Sighted>) -> Pending<()> {
+        self.queue.ask(Weight::Note, move |store| sightings::witness(store, &sighted))
+    }
+
+    fn sightings(&self) -> Result<Sightings, StoreError> {
+        self.queue.read(sightings::all)
     }
 
     fn fallen_back(&self) -> Option<&StoreError> {

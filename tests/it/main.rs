@@ -20,6 +20,8 @@ mod hostile;
 mod inbox;
 mod judgement;
 mod keys;
+mod last_words;
+mod lasting;
 mod layer;
 mod lease;
 mod machines;

@@ -110,8 +110,18 @@ impl World {
         sim: SimClerk,
         choose: impl FnOnce(Builder) -> Builder,
     ) -> Self {
+        Self::configured(config(&sim), clock, sim, choose)
+    }
+
+    /// The same with a configuration of its own.
+    pub(crate) fn configured(
+        config: ClerkConfig,
+        clock: SimClock,
+        sim: SimClerk,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let builder =
-            ClerkResilience::builder(config(&sim)).clock(clock.clone()).upstream(sim.upstream());
+            ClerkResilience::builder(config).clock(clock.clone()).upstream(sim.upstream());
         let clerk = choose(builder).build().expect("a good configuration");
         let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
         Self { clock, sim, clerk, app }

@@ -910,7 +910,7 @@ async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
 
 /// The file, once the driver that had it has ended.
 #[cfg(feature = "sqlite")]
-async fn reopened(file: &Path) -> SqliteStore {
+pub(crate) async fn reopened(file: &Path) -> SqliteStore {
     for _ in 0..1000 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         if let Ok(store) = SqliteStore::open(file) {

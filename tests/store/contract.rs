@@ -8,9 +8,9 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{KeyId, TokenId, UserId};
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Store};
+use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Sighted, Store};
 
-use crate::{DAY, at, entry, hooks, joined, named, session, user};
+use crate::{DAY, at, entry, hooks, joined, named, session, sighted, user};
 
 const LEASE: Duration = Duration::from_secs(30);
 const FOR_GOOD: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -259,6 +259,46 @@ async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
     assert_eq!(records, wanted.map(|(name, data)| (name.to_owned(), data.as_bytes().to_vec())));
 }
 
+fn sightings(store: &dyn Store) -> Vec<Sighted> {
+    let mut sightings = store.sightings().expect("readable").sighted;
+    sightings.sort_by(|a, b| a.session.cmp(&b.session));
+    sightings
+}
+
+async fn of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later(
+    store: Arc<dyn Store>,
+) {
+    assert!(sightings(&*store).is_empty());
+    let forth = [sighted("a", 1, 5), sighted("a", 2, 4), sighted("b", 1, 5), sighted("b", 1, 6)];
+    let back = forth.iter().rev().cloned().map(|mut sighted| {
+        sighted.session.push('2');
+        sighted
+    });
+    store.witness(forth.iter().cloned().chain(back).collect()).await.expect("noted");
+    let wanted = [("a", 2, 4), ("a2", 2, 4), ("b", 1, 6), ("b2", 1, 6)];
+    let wanted = wanted.map(|(session, claims, seen)| sighted(session, claims, seen));
+    assert_eq!(sightings(&*store), wanted);
+}
+
+async fn sightings_of_yesterday_are_forgotten(store: Arc<dyn Store>) {
+    store.witness(vec![sighted("a", 0, 0), sighted("b", -9, 1)]).await.expect("noted");
+    store.prune(at(0).plus(DAY)).await.expect("pruned");
+    assert_eq!(sightings(&*store).len(), 2);
+    store.prune(at(1).plus(DAY)).await.expect("pruned");
+    assert_eq!(sightings(&*store), [sighted("b", -9, 1)]);
+}
+
+async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store: Arc<dyn Store>) {
+    for n in 0..26 {
+        let some = (n * 10_000..).take(10_000);
+        let some = some.map(|n| sighted(&format!("{n:06}"), 0, n));
+        store.witness(some.collect()).await.expect("noted");
+    }
+    store.prune(at(0)).await.expect("pruned");
+    let left = sightings(&*store);
+    assert_eq!((left.len(), left[0].session.as_str()), (250_000, "010000"));
+}
+
 async fn nothing_that_prints_shows_an_events_data(store: Arc<dyn Store>) {
     let entry = entry("msg_1", hooks("481516"));
     assert!(!format!("{entry:?}").contains("481516"));
@@ -301,6 +341,9 @@ macro_rules! engines {
             a_denial_without_an_event_is_kept_like_any_other,
             denials_of_every_kind_are_kept_and_all_but_a_users_end,
             a_record_takes_the_place_of_the_one_before,
+            of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later,
+            sightings_of_yesterday_are_forgotten,
+            of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten,
             nothing_that_prints_shows_an_events_data,
         ]);
     )*};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Entry, Feed, Fleet, Mark, Rest, Store};
 
-use crate::{entry, session, user};
+use crate::{entry, session, sighted, user};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -118,6 +118,28 @@ async fn one_of_many_is_the_first_until_that_is_over(one: impl Store, two: impl 
     }
 }
 
+async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two: impl Store) {
+    let read = |after: Option<&Mark>| {
+        let read = fleet(&two).sighted(after.cloned());
+        async { read.await.expect("read") }
+    };
+    one.witness(vec![sighted("a", 0, 0), sighted("b", 0, 0)]).await.expect("noted");
+    let all = read(None).await;
+    assert_eq!((all.sighted.len(), all.whole), (2, true));
+    let nothing = read(Some(&all.mark)).await;
+    assert_eq!((nothing.sighted.len(), nothing.whole), (0, false));
+    two.witness(vec![sighted("b", 0, 1), sighted("a", 0, -1)]).await.expect("noted");
+    one.witness(vec![sighted("c", 0, 0)]).await.expect("noted");
+    let news = read(Some(&all.mark)).await;
+    assert_eq!(news.sighted, [sighted("b", 0, 1), sighted("c", 0, 0)]);
+    assert!(!news.whole);
+    for lost in ["1/1", "999999999999999", "other", ""] {
+        let all = read(Some(&Mark(lost.to_owned()))).await;
+        assert_eq!((all.sighted.len(), all.whole), (3, true), "{lost}");
+        assert_eq!(all.mark, news.mark);
+    }
+}
+
 macro_rules! contract {
     ($engine:ident, $open:expr, [$($promise:ident),* $(,)?]) => {
         mod $engine {
@@ -142,6 +164,7 @@ macro_rules! engines {
             a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading,
             what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time,
             one_of_many_is_the_first_until_that_is_over,
+            who_reads_on_hears_what_was_seen_since_by_whomever,
         ]);
     )*};
 }

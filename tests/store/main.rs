@@ -19,7 +19,7 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{OrgId, SessionId, UserId};
 use clerk_resilience::profile::{Change, Membership, Profile};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Entry, Rest};
+use clerk_resilience::store::{Entry, Rest, Sighted};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -50,6 +50,12 @@ pub(crate) fn session(id: &str, until: i64) -> Denial {
 
 pub(crate) fn user(id: &str, up_to: i64) -> Denial {
     Denial::User(UserId::from(id), at(up_to))
+}
+
+/// Seen so many seconds after the start of time, with claims of then.
+pub(crate) fn sighted(session: &str, claims: i64, seen: i64) -> Sighted {
+    let mark = format!("{claims} {seen} \u{0}\n").into_bytes();
+    Sighted { session: session.to_owned(), claims_as_of: at(claims), last_valid: at(seen), mark }
 }
 
 /// `user_1`, described by their first name alone.

@@ -2,10 +2,12 @@
 
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Membership};
-use clerk_resilience::store::{Accepted, Entry, Outcome, RedisStore, Rest, Store, StoreError};
+use clerk_resilience::store::{
+    Accepted, Entry, Fleet, Outcome, RedisStore, Rest, Store, StoreError,
+};
 
 use crate::server::Server;
-use crate::{at, entry, hooks, session};
+use crate::{at, entry, hooks, session, sighted};
 
 pub(crate) async fn new() -> (Server, RedisStore) {
     let server = Server::start();
@@ -122,4 +124,18 @@ async fn what_is_done_leaves_nothing_of_its_data() {
     store.settle("msg_1", Outcome::Done).await.expect("settled");
     let keys: Vec<String> = server.ask(&["KEYS", "*"]);
     assert_eq!(keys, ["clerk-resilience:{test}:done"]);
+}
+
+#[tokio::test]
+async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
+    let (server, store) = new().await;
+    store.witness(vec![sighted("a", 0, 0)]).await.expect("noted");
+    let mark = store.sightings().expect("readable").mark;
+    let read = || async { Fleet::sighted(&store, Some(mark.clone())).await.expect("read") };
+    assert!(!read().await.whole);
+    let _: () = server.ask(&["FLUSHALL"]);
+    assert!(read().await.whole);
+    store.witness(vec![sighted("b", 0, 0)]).await.expect("noted");
+    let all = read().await;
+    assert_eq!((all.sighted, all.whole), (vec![sighted("b", 0, 0)], true));
 }

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
-use crate::{DAY, at, entry, hooks, named, session};
+use crate::{DAY, at, entry, hooks, named, session, sighted};
 
 pub(crate) fn new() -> (tempfile::TempDir, SqliteStore) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -109,8 +109,22 @@ async fn a_file_of_a_later_version_is_left_alone() {
     later.pragma_update(None, "user_version", 99).expect("written");
     drop(later);
     let error = refused(&file(&dir));
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("run the version that wrote it"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
+    let (dir, store) = new();
+    accept(&store, "msg_1").await;
+    drop(store);
+    let before = Connection::open(file(&dir)).expect("writable");
+    before.execute_batch("DROP TABLE sighting; PRAGMA user_version = 2").expect("as it was");
+    drop(before);
+    let store = SqliteStore::open(file(&dir)).expect("brought up");
+    assert_eq!(store.denials().expect("readable").len(), 1);
+    store.witness(vec![sighted("a", 0, 0)]).await.expect("noted");
+    assert_eq!(store.sightings().expect("readable").sighted, [sighted("a", 0, 0)]);
 }
 
 #[tokio::test]

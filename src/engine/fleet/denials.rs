@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outbox::Letters;
 use super::{Lacking, Link, aside};
 use crate::clock::Moment;
 use crate::engine::shared::Core;
@@ -104,19 +103,5 @@ impl Denials {
     async fn write(&self, denials: Vec<Denial>) -> Result<(), StoreError> {
         let writing = self.0.store.deny(denials);
         tokio::time::timeout(WRITING, writing).await.unwrap_or(Err(StoreError::Busy))
-    }
-
-    /// Gives the store what is denied here, for good. What it does not take it is given again when it was
-    /// read.
-    pub(super) async fn send(&self, mut letters: Letters) {
-        let mut batch = Vec::new();
-        while letters.recv_many(&mut batch, BATCH).await > 0 {
-            let written = self.write(std::mem::take(&mut batch)).await;
-            self.0.note_written(&written);
-            if written.is_err() {
-                self.0.core.outbox.lacking.notify_one();
-                tokio::time::sleep(RETRY).await;
-            }
-        }
     }
 }

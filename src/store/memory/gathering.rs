@@ -11,6 +11,7 @@ use super::MemoryStore;
 use crate::revocation::Denial;
 use crate::store::fleet::{Feed, Fleet, Mark};
 use crate::store::inbox::{Pending, Store as _};
+use crate::store::sighting::Sightings;
 
 /// Waits so long for a denial.
 const WAIT: Duration = Duration::from_secs(5);
@@ -111,6 +112,11 @@ impl Fleet for MemoryStore {
             talk.told.retain(|_, (until, _)| *until > Instant::now());
             Ok(talk.told.iter().map(|(name, (_, news))| (name.clone(), news.clone())).collect())
         })
+    }
+
+    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+        let store = self.clone();
+        Box::pin(async move { Ok(store.state().seen.since(after.as_ref())) })
     }
 
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {

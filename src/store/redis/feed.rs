@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::revocation::Denial;
 use crate::store::fleet::{Feed, Fleet, Mark};
 use crate::store::inbox::{Pending, StoreError};
+use crate::store::sighting::Sightings;
 
 /// Waits so long for a denial.
 const WAIT: Duration = Duration::from_secs(5);
@@ -47,6 +48,10 @@ impl Fleet for RedisStore {
             call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
             store.0.link.run(&call).await
         })
+    }
+
+    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+        self.run(|store| async move { store.0.sighted(after.as_ref()).await })
     }
 
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {

@@ -2,13 +2,13 @@
 
 use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
-use super::people;
+use super::{people, sightings};
 use crate::clock::Timestamp;
 use crate::revocation::{Denial, Kind};
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
 
 /// So many rows are pruned in one step, so that others wait for a moment only.
-const AT_ONCE: u16 = 2000;
+pub(super) const AT_ONCE: u16 = 2000;
 
 pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
     let mut query = store.prepare_cached("SELECT kind, id, at FROM denial")?;
@@ -151,7 +151,7 @@ pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<bool> {
         let Some(afterlife) = kind.afterlife() else { continue };
         forgotten.push(forget(over, kind.name(), now.minus(afterlife).as_millis())?);
     }
-    Ok(forgotten.contains(&AT_ONCE.into()))
+    Ok(forgotten.contains(&AT_ONCE.into()) | sightings::prune(store, now)?)
 }
 
 pub(super) fn records(store: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>> {
@@ -166,6 +166,6 @@ pub(super) fn keep(store: &Transaction<'_>, name: &str, record: &[u8]) -> Result
     Ok(())
 }
 
-fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }

@@ -2,8 +2,9 @@
 
 mod denials;
 mod keys;
+mod sightings;
 mod views;
-mod wire;
+pub(crate) mod wire;
 
 use std::time::Duration;
 

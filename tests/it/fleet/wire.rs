@@ -1,7 +1,7 @@
 //! The connections between instances and the store that they share, each of which can be cut.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
@@ -9,24 +9,42 @@ use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
-    StoreError, Task,
+    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Sighted,
+    Sightings, Store, StoreError, Task,
 };
 
 /// A store whose connection to one member can be cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    store: MemoryStore,
+    store: Arc<Mutex<MemoryStore>>,
     state: Arc<AtomicU8>,
+    own: bool,
 }
 
 const WELL: u8 = 0;
 const FAILING: u8 = 1;
 const HANGING: u8 = 2;
+const SLOW: u8 = 3;
 
 impl Wire {
     pub(crate) fn to(store: &MemoryStore) -> Self {
-        Self { store: store.clone(), state: Arc::default() }
+        Self { store: Arc::new(Mutex::new(store.clone())), state: Arc::default(), own: false }
+    }
+
+    /// To a store of one process's own, which outlives it.
+    pub(crate) fn alone(store: &MemoryStore) -> Self {
+        Self { own: true, ..Self::to(store) }
+    }
+
+    fn store(&self) -> MemoryStore {
+        self.store.lock().expect("whole").clone()
+    }
+
+    /// The store loses all that it has.
+    pub(crate) fn lose(&self) -> MemoryStore {
+        let empty = MemoryStore::shared();
+        *self.store.lock().expect("whole") = empty.clone();
+        empty
     }
 
     pub(crate) fn fail(&self) {
@@ -37,13 +55,18 @@ impl Wire {
         self.state.store(HANGING, Ordering::Relaxed);
     }
 
+    /// To deny something takes a tenth of a second.
+    pub(crate) fn slow(&self) {
+        self.state.store(SLOW, Ordering::Relaxed);
+    }
+
     pub(crate) fn heal(&self) {
         self.state.store(WELL, Ordering::Relaxed);
     }
 
     fn through<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
         match self.state.load(Ordering::Relaxed) {
-            WELL => call,
+            WELL | SLOW => call,
             FAILING => Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) }),
             _ => Box::pin(std::future::pending()),
         }
@@ -54,8 +77,8 @@ impl Wire {
         &self,
         call: impl FnOnce(&MemoryStore) -> Pending<T>,
     ) -> Pending<T> {
-        if self.state.load(Ordering::Relaxed) == WELL {
-            return call(&self.store);
+        if [WELL, SLOW].contains(&self.state.load(Ordering::Relaxed)) {
+            return call(&self.store());
         }
         self.through(Box::pin(std::future::pending()))
     }
@@ -63,9 +86,16 @@ impl Wire {
 
 impl Store for Wire {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
-        self.store.denials()
+        self.store().denials()
     }
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
+        if self.state.load(Ordering::Relaxed) == SLOW {
+            let store = self.store();
+            return Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                store.deny(denials).await
+            });
+        }
         self.attempt(|store| store.deny(denials))
     }
     fn accept(&self, entry: Entry) -> Pending<Accepted> {
@@ -93,13 +123,22 @@ impl Store for Wire {
         self.attempt(|store| store.merge(changes))
     }
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.store.records()
+        self.store().records()
     }
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         self.attempt(|store| store.keep(name, record))
     }
+    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+        self.attempt(|store| store.witness(sightings))
+    }
+    fn sightings(&self) -> Result<Sightings, StoreError> {
+        self.store().sightings()
+    }
+    fn outlives(&self) -> bool {
+        self.own
+    }
     fn fleet(&self) -> Option<&dyn Fleet> {
-        Some(self)
+        (!self.own).then_some(self as &dyn Fleet)
     }
 }
 
@@ -117,6 +156,9 @@ impl Fleet for Wire {
     }
     fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
         self.attempt(Fleet::told)
+    }
+    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+        self.attempt(|store| store.sighted(after))
     }
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
         self.attempt(|store| store.first(what, ttl))

@@ -1,0 +1,101 @@
+//! Denials on their way from whoever makes them to the store. Nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::link::Link;
+use super::shared::Core;
+use crate::revocation::Denial;
+use crate::store::Store;
+
+/// So many wait.
+const ROOM: usize = 4096;
+/// So many go to the store at once.
+const BATCH: usize = 1_000;
+/// After a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where denials are put.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    letters: mpsc::Sender<Denial>,
+    /// The store may lack some.
+    pub(super) lacking: Notify,
+}
+
+/// Where they are taken from.
+pub(crate) type Letters = mpsc::Receiver<Denial>;
+
+impl Outbox {
+    pub(crate) fn new() -> (Self, Letters) {
+        let (letters, taken) = mpsc::channel(ROOM);
+        (Self { letters, lacking: Notify::new() }, taken)
+    }
+
+    pub(crate) fn put(&self, denials: impl Iterator<Item = Denial>) {
+        for denial in denials {
+            if self.letters.try_send(denial).is_err() {
+                return self.lacking.notify_one();
+            }
+        }
+    }
+}
+
+/// Takes denials to a store until that has them.
+#[derive(Debug)]
+pub(super) struct Post {
+    letters: Letters,
+    /// On the way. What is broken off stays here.
+    bag: Vec<Denial>,
+    link: Link,
+}
+
+impl Post {
+    pub(super) fn new(letters: Letters, store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
+        Self { letters, bag: Vec::new(), link: Link::new(store, core) }
+    }
+
+    /// For good.
+    pub(super) async fn carry(&mut self) {
+        loop {
+            self.collect().await;
+            if !self.deliver().await {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// All that waits now, unless the store fails.
+    pub(super) async fn finish(&mut self) {
+        while let Ok(denial) = self.letters.try_recv() {
+            self.bag.push(denial);
+        }
+        while !self.bag.is_empty() && self.deliver().await {}
+    }
+
+    /// What found no room is in the snapshot. A store that is shared is compared with that by whoever
+    /// follows its feed.
+    async fn collect(&mut self) {
+        if !self.bag.is_empty() {
+            return;
+        }
+        let core = &self.link.core;
+        tokio::select! {
+            _ = self.letters.recv_many(&mut self.bag, BATCH) => {}
+            () = core.outbox.lacking.notified(), if !self.link.is_shared() => {
+                self.bag.extend(core.load().revocations.denials());
+            }
+        }
+    }
+
+    async fn deliver(&mut self) -> bool {
+        let some = self.bag.len().min(BATCH);
+        let written = self.link.written(self.link.store.deny(self.bag[..some].to_vec())).await;
+        if written.is_ok() {
+            self.bag.drain(..some);
+        }
+        written.is_ok()
+    }
+}

@@ -1,0 +1,80 @@
+//! Documents that are left in the store whenever there is more to tell.
+
+use std::time::Duration;
+
+use super::Trust;
+use super::keys::LastKeys;
+use super::outages::Calendar;
+use crate::clock::{Moment, Timestamp};
+use crate::engine::link::Link;
+
+/// Whether there is something new is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A document as it is to be left at one moment.
+pub(super) trait Document: Sized {
+    /// The record's name, and what the mark is for.
+    const NAME: &str;
+
+    /// None when there is nothing to tell.
+    fn present(link: &Link) -> Option<Self>;
+
+    /// Whether this tells more than what was left.
+    fn is_news(&self, left: &Self) -> bool;
+
+    /// It is left again after this time in any case: it may tell how late it is, and a store may lose it.
+    fn lasts(&self) -> Duration;
+
+    fn to_json(&self, instance: &str, now: Timestamp) -> Vec<u8>;
+}
+
+/// The documents of this process, and when they were left.
+#[derive(Debug)]
+pub(super) struct Documents {
+    link: Link,
+    trust: Trust,
+    instance: String,
+    keys: Option<(LastKeys, Moment)>,
+    calendar: Option<(Calendar, Moment)>,
+}
+
+impl Documents {
+    pub(super) fn new(link: Link, trust: Trust, instance: String) -> Self {
+        Self { link, trust, instance, keys: None, calendar: None }
+    }
+
+    /// Leaves them, for good.
+    pub(super) async fn leave(&mut self) {
+        loop {
+            self.look().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Leaves all, as it is now.
+    pub(super) async fn finish(&mut self) {
+        (self.keys, self.calendar) = (None, None);
+        self.look().await;
+    }
+
+    /// Leaves what is due now.
+    async fn look(&mut self) {
+        if let Some(left) = self.renew(self.keys.as_ref()).await {
+            self.keys = Some(left);
+        }
+        if let Some(left) = self.renew(self.calendar.as_ref()).await {
+            self.calendar = Some(left);
+        }
+    }
+
+    async fn renew<T: Document>(&self, last: Option<&(T, Moment)>) -> Option<(T, Moment)> {
+        let (now, present) = (self.link.now(), T::present(&self.link)?);
+        let lasts = |left: &T, at| now.since(at) < left.lasts() && !present.is_news(left);
+        if last.is_some_and(|(left, at)| lasts(left, *at)) {
+            return None;
+        }
+        let record = self.trust.close(T::NAME, present.to_json(&self.instance, now.wall));
+        let left = self.link.written(self.link.store.keep(T::NAME, record)).await;
+        left.ok().map(|()| (present, now))
+    }
+}

@@ -1,0 +1,41 @@
+//! The last good keys, for an instance that starts while Clerk is down.
+
+use std::time::Duration;
+
+use super::documents::Document;
+use crate::clock::Timestamp;
+use crate::engine::link::Link;
+use crate::jwks::KeySet;
+use crate::store::KeysRecord;
+
+/// For their confirmation.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The keys, and when Clerk confirmed them.
+#[derive(Debug)]
+pub(super) struct LastKeys(KeySet, Timestamp);
+
+pub(super) fn parse(json: &[u8], instance: &str, now: Timestamp) -> Option<(KeySet, Timestamp)> {
+    KeysRecord::parse(json, instance)?.keys(now)
+}
+
+impl Document for LastKeys {
+    const NAME: &str = "keys";
+
+    fn present(link: &Link) -> Option<Self> {
+        let keys = &link.core.load().keys;
+        keys.confirmed.map(|confirmed| Self(keys.set.clone(), confirmed))
+    }
+
+    fn is_news(&self, left: &Self) -> bool {
+        self.0.len() != left.0.len() || self.0.keys().any(|key| !left.0.holds(key))
+    }
+
+    fn lasts(&self) -> Duration {
+        AGAIN
+    }
+
+    fn to_json(&self, instance: &str, _: Timestamp) -> Vec<u8> {
+        KeysRecord::new(instance, &self.0, self.1).to_json()
+    }
+}

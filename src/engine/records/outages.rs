@@ -1,0 +1,63 @@
+//! When the outages of the last day began and how long they took, so that no bound of grace begins anew
+//! with a process that starts.
+//!
+//! In a store of one's own it also says that Clerk is down, and which sessions are still to be ended there.
+//! Whoever shares a store has to see the one for itself, and ends its sessions itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::documents::Document;
+use crate::clock::Timestamp;
+use crate::engine::link::Link;
+use crate::health::Outages;
+use crate::id::SessionId;
+use crate::revocation::Revocations;
+use crate::store::OutageRecord;
+
+/// While an outage lasts, how long it has lasted is left this often.
+const WHILE_IT_LASTS: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Calendar {
+    outages: Outages,
+    /// When minting last failed, while an outage is proven or drains.
+    failed: Option<Timestamp>,
+    ending: Arc<[SessionId]>,
+}
+
+impl Document for Calendar {
+    const NAME: &str = "outages";
+
+    /// Who shares a store and knows of no outage leaves what there is.
+    fn present(link: &Link) -> Option<Self> {
+        let health = &link.core.load().health;
+        let outages = health.outages.clone();
+        if !link.is_shared() {
+            let ending = link.core.ending.borrow().clone();
+            return Some(Self { outages, failed: health.failed, ending });
+        }
+        let known = !outages.intervals().is_empty();
+        known.then(|| Self { outages, failed: None, ending: Arc::default() })
+    }
+
+    fn is_news(&self, left: &Self) -> bool {
+        self.outages != left.outages
+            || self.failed.is_some() != left.failed.is_some()
+            || self.ending != left.ending
+    }
+
+    fn lasts(&self) -> Duration {
+        let lasting = self.outages.current().is_some() || self.failed.is_some();
+        if lasting { WHILE_IT_LASTS } else { AGAIN }
+    }
+
+    /// Sightings and denials have places of their own in a store.
+    fn to_json(&self, instance: &str, now: Timestamp) -> Vec<u8> {
+        let none = Revocations::default();
+        let Self { outages, failed, ending } = self;
+        let record = OutageRecord::new(instance, now, *failed, outages, Vec::new(), &none);
+        record.ending(ending).to_json()
+    }
+}

@@ -1,0 +1,52 @@
+//! Sightings, in the order in which they came.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::clock::Timestamp;
+use crate::store::fleet::Mark;
+use crate::store::sighting::{SESSIONS, Sighted, Sightings};
+
+#[derive(Default)]
+pub(super) struct Seen {
+    sessions: HashMap<String, (u64, Sighted)>,
+    order: BTreeMap<u64, String>,
+    /// The place of the newest.
+    last: u64,
+}
+
+impl Seen {
+    pub(super) fn note(&mut self, sighted: Sighted) {
+        let known = self.sessions.get(&sighted.session);
+        if known.is_some_and(|(_, known)| known.rank() >= sighted.rank()) {
+            return;
+        }
+        self.last += 1;
+        self.order.insert(self.last, sighted.session.clone());
+        let before = self.sessions.insert(sighted.session.clone(), (self.last, sighted));
+        if let Some((place, _)) = before {
+            self.order.remove(&place);
+        }
+        if self.order.len() > SESSIONS
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.sessions.remove(&oldest);
+        }
+    }
+
+    /// All, if what was read before is not known here.
+    pub(super) fn since(&self, after: Option<&Mark>) -> Sightings {
+        let place = after.and_then(|mark| mark.0.parse::<u64>().ok()).filter(|at| *at <= self.last);
+        let news = self.order.range(place.map_or(0, |at| at + 1)..);
+        let sighted = news.filter_map(|(_, session)| self.sessions.get(session));
+        Sightings {
+            sighted: sighted.map(|(_, sighted)| sighted.clone()).collect(),
+            mark: Mark(self.last.to_string()),
+            whole: place.is_none(),
+        }
+    }
+
+    pub(super) fn forget(&mut self, before: Timestamp) {
+        self.sessions.retain(|_, (_, sighted)| sighted.last_valid >= before);
+        self.order.retain(|_, session| self.sessions.contains_key(session));
+    }
+}

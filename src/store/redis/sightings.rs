@@ -1,0 +1,139 @@
+//! Whom the members have seen: a hash of sightings by session, and a sorted set of the sessions by the
+//! places in which their sightings came.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, ScriptInvocation, cmd};
+
+use super::Inner;
+use crate::clock::Timestamp;
+use crate::policy::MAX_GRACE;
+use crate::store::fleet::Mark;
+use crate::store::inbox::StoreError;
+use crate::store::sighting::{SESSIONS, Sighted, Sightings};
+
+static WITNESS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("witness.lua")));
+static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
+
+/// So many are read at once.
+const PAGE: usize = 5_000;
+/// So many are written, or forgotten, at once.
+const BATCH: usize = 1_000;
+
+/// Sessions and their places.
+type Places = Vec<(String, f64)>;
+
+/// Reads what came after a mark, page by page; `$ask` gets `$cmd`. A sighting that changes meanwhile has
+/// another place and is read again.
+macro_rules! since {
+    ($store:expr, $after:expr, $cmd:ident => $ask:expr) => {{
+        let $cmd = $store.origin();
+        let origin: Option<String> = $ask;
+        let mut from = Start::of($after, origin.as_deref());
+        let (whole, mut sighted) = (from.whole, Vec::new());
+        loop {
+            let $cmd = $store.places(&from);
+            let places: Places = $ask;
+            let Some((_, last)) = places.last() else { break };
+            from.place = *last;
+            let $cmd = $store.found(&places);
+            let found: Vec<Option<Vec<u8>>> = $ask;
+            let found = places.into_iter().zip(found);
+            sighted.extend(found.filter_map(|((session, _), row)| parse(session, &row?)));
+        }
+        Sightings { sighted, mark: from.mark(), whole }
+    }};
+}
+
+/// Where reading begins.
+struct Start {
+    origin: String,
+    place: f64,
+    whole: bool,
+}
+
+impl Start {
+    /// A mark of what is not there any more is none.
+    fn of(after: Option<&Mark>, origin: Option<&str>) -> Self {
+        let (known, place) = after.and_then(|mark| mark.0.split_once('/')).unwrap_or_default();
+        let origin = origin.unwrap_or_default();
+        let whole = after.is_none() || known != origin;
+        let place = if whole { 0.0 } else { place.parse().unwrap_or_default() };
+        Self { origin: origin.to_owned(), place, whole }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark(format!("{}/{:.0}", self.origin, self.place))
+    }
+}
+
+impl Inner {
+    /// Blocks.
+    pub(super) fn sightings(&self) -> Result<Sightings, StoreError> {
+        let mut wire = self.link.blocking()?;
+        Ok(since!(self, None, cmd => wire.ask(&cmd)?))
+    }
+
+    pub(super) async fn sighted(&self, after: Option<&Mark>) -> Result<Sightings, StoreError> {
+        Ok(since!(self, after, cmd => self.link.ask(&cmd).await?))
+    }
+
+    pub(super) async fn witness(&self, sightings: &[Sighted]) -> Result<(), StoreError> {
+        for batch in sightings.chunks(BATCH) {
+            let mut call = self.about_sightings(&WITNESS);
+            call.arg(SESSIONS);
+            for Sighted { session, claims_as_of, last_valid, mark } in batch {
+                call.arg(session).arg(claims_as_of.as_millis()).arg(last_valid.as_millis());
+                call.arg(mark.as_slice());
+            }
+            let () = self.link.run(&call).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn forget_sightings(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut call = self.about_sightings(&FORGET);
+        call.arg(now.minus(MAX_GRACE).as_millis()).arg(BATCH);
+        while self.link.run::<bool>(&call).await? {}
+        Ok(())
+    }
+
+    fn about_sightings<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
+        let mut call = script.prepare_invoke();
+        call.key(self.keys.named("sightings")).key(self.keys.named("sighted"));
+        call
+    }
+
+    fn origin(&self) -> Cmd {
+        let mut get = cmd("HGET");
+        get.arg(self.keys.named("sighted")).arg("origin");
+        get
+    }
+
+    fn places(&self, from: &Start) -> Cmd {
+        let mut range = cmd("ZRANGEBYSCORE");
+        range.arg(self.keys.named("sightings")).arg(format!("({:.0}", from.place)).arg("+inf");
+        range.arg("WITHSCORES").arg("LIMIT").arg(0).arg(PAGE);
+        range
+    }
+
+    fn found(&self, places: &Places) -> Cmd {
+        let mut get = cmd("HMGET");
+        get.arg(self.keys.named("sighted"));
+        for (session, _) in places {
+            get.arg(session);
+        }
+        get
+    }
+}
+
+/// Two times and the mark, with spaces between them.
+fn parse(session: String, row: &[u8]) -> Option<Sighted> {
+    let mut parts = row.splitn(3, |byte| *byte == b' ');
+    let mut time = || {
+        let text = std::str::from_utf8(parts.next()?).ok()?;
+        text.parse().ok().map(Timestamp::from_millis)
+    };
+    let (claims_as_of, last_valid) = (time()?, time()?);
+    Some(Sighted { session, claims_as_of, last_valid, mark: parts.next()?.to_vec() })
+}

@@ -1,0 +1,39 @@
+//! Whom instances have seen: evidence for grace, which outlives the process and reaches the others.
+
+use super::fleet::Mark;
+use crate::clock::Timestamp;
+
+/// So many sessions are remembered; of more, the oldest sightings are forgotten.
+pub(crate) const SESSIONS: usize = 250_000;
+
+/// That a session was seen with a token within its time, and who vouches for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sighted {
+    /// The session's name: a digest, in hexadecimal digits.
+    pub session: String,
+    /// How old the newest claims among its tokens are.
+    pub claims_as_of: Timestamp,
+    /// When it was seen.
+    pub last_valid: Timestamp,
+    /// The mark of whoever saw it, over all of the above. Stores keep it and cannot make it.
+    pub mark: Vec<u8>,
+}
+
+impl Sighted {
+    /// Of two sightings of one session the higher counts: the one with the newer claims, and of those the
+    /// later. So no sighting makes an older token good again.
+    pub(crate) fn rank(&self) -> (Timestamp, Timestamp) {
+        (self.claims_as_of, self.last_valid)
+    }
+}
+
+/// Sightings that were read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Sightings {
+    /// One of each session.
+    pub sighted: Vec<Sighted>,
+    /// From here it goes on.
+    pub mark: Mark,
+    /// These are all that there are.
+    pub whole: bool,
+}

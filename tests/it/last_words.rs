@@ -1,0 +1,104 @@
+//! How an application ends: its handles are dropped, and the driver has a moment to keep what waits.
+
+use std::time::Duration;
+
+use clerk_resilience::sim::{SimClerk, SimClock};
+use clerk_resilience::store::{MemoryStore, Store as _};
+use clerk_resilience::{ClerkResilience, GracePolicy};
+use http::StatusCode;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::fleet::wire::Wire;
+use crate::support::{World, config, routes, start_of_time};
+
+/// A healthy application, and its driver.
+async fn application(wire: &Wire) -> (World, JoinHandle<()>) {
+    let clock = SimClock::starting_at(start_of_time());
+    let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
+    let builder =
+        ClerkResilience::builder(config(&sim)).clock(clock.clone()).upstream(sim.upstream());
+    let builder = builder.grace(GracePolicy::balanced()).store(wire.clone());
+    let (clerk, driver) = builder.pair().expect("a good configuration");
+    let driver = tokio::spawn(driver);
+    clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
+    (World { clock, sim, clerk, app }, driver)
+}
+
+/// As a signal makes it end.
+async fn end(world: World, driver: JoinHandle<()>) {
+    drop(world);
+    driver.await.expect("an end without a panic");
+}
+
+const BOTH: [fn(&MemoryStore) -> Wire; 2] = [Wire::to, Wire::alone];
+
+#[tokio::test(start_paused = true)]
+async fn what_was_just_denied_and_just_seen_is_in_the_store_when_the_application_has_ended() {
+    for way in BOTH {
+        let store = MemoryStore::shared();
+        let wire = way(&store);
+        let (world, driver) = application(&wire).await;
+        world.pass(20).await;
+        wire.slow();
+        // More than one batch, and no time for any.
+        for n in 0..2_500 {
+            world.clerk.revoke_session(format!("sess_{n}"));
+        }
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        assert_eq!(world.get(&token).await.status, StatusCode::OK);
+        end(world, driver).await;
+        assert_eq!(store.denials().expect("readable").len(), 2_500);
+        assert_eq!(store.sightings().expect("readable").sighted.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_on_its_way_to_a_store_that_failed_is_there_in_the_end() {
+    for way in BOTH {
+        for cut in [Wire::fail, Wire::hang] {
+            let store = MemoryStore::shared();
+            let wire = way(&store);
+            let (world, driver) = application(&wire).await;
+            cut(&wire);
+            world.clerk.revoke_session("sess_1");
+            world.pass(1).await;
+            wire.heal();
+            end(world, driver).await;
+            assert_eq!(store.denials().expect("readable").len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_delays_the_end_by_seconds_and_no_more() {
+    for way in BOTH {
+        let wire = way(&MemoryStore::shared());
+        let (world, driver) = application(&wire).await;
+        wire.hang();
+        for n in 0..10_000 {
+            world.clerk.revoke_session(format!("sess_{n}"));
+        }
+        world.pass(30).await;
+        let began = Instant::now();
+        end(world, driver).await;
+        assert!(began.elapsed() <= Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+}
+
+/// What found no room on the way is not forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_revocations_loses_none() {
+    let store = MemoryStore::new();
+    let wire = Wire::alone(&store);
+    let (world, _driver) = application(&wire).await;
+    wire.hang();
+    for n in 0..10_000 {
+        world.clerk.revoke_session(format!("sess_{n}"));
+    }
+    world.pass(30).await;
+    wire.heal();
+    world.pass(10).await;
+    assert_eq!(store.denials().expect("readable").len(), 10_000);
+}
