@@ -106,6 +106,19 @@ impl Core {
         self.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
+    /// Takes denials in: the next request sees them. What a store keeps needs no other place.
+    pub(crate) fn deny(&self, denials: &[Denial], kept: bool) {
+        if denials.is_empty() {
+            return;
+        }
+        self.update(|known| {
+            let mut known = known.clone();
+            let set = if kept { &mut known.kept } else { &mut known.revocations };
+            *set = std::mem::take(set).with_all(denials);
+            known
+        });
+    }
+
     /// Publishes the snapshot that `change` makes of the present one.
     pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|present| {
@@ -370,13 +383,10 @@ impl Shared {
         self.core.feed(change);
     }
 
-    /// Takes in what webhooks deny: the next request sees it. What a store keeps needs no other place.
+    /// Takes in what webhooks deny.
     pub(crate) fn deny(&self, denials: &[Denial], kept: bool) {
         if kept {
-            self.core.update(|known| Snapshot {
-                kept: known.kept.clone().with_all(denials),
-                ..known.clone()
-            });
+            self.core.deny(denials, true);
         } else {
             self.revoke(|set| set.clone().with_all(denials));
         }
@@ -384,10 +394,7 @@ impl Shared {
 
     /// Takes in what a webhook denies that the store could not keep: Clerk sends it again.
     pub(crate) fn deny_meanwhile(&self, denials: &[Denial]) {
-        self.core.update(|known| Snapshot {
-            revocations: known.revocations.clone().with_all(denials),
-            ..known.clone()
-        });
+        self.core.deny(denials, false);
         self.tell(Signal::Revoked);
     }
 
