@@ -34,10 +34,10 @@ pub struct WebhookEvent {
 }
 
 impl WebhookEvent {
-    /// What Clerk would have told by a webhook, and told when it was asked.
-    pub(crate) fn about(kind: &str, data: Value) -> Self {
+    /// What Clerk would have told by a webhook, and told when it was asked; when it happened, if that is known.
+    pub(crate) fn about(kind: &str, data: Value, timestamp: Option<i64>) -> Self {
         let kind = kind.to_owned();
-        Self { kind, data, timestamp: None, instance_id: None, event_attributes: None }
+        Self { kind, data, timestamp, instance_id: None, event_attributes: None }
     }
 
     /// Reads the body of a webhook.

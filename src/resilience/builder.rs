@@ -367,9 +367,10 @@ impl Builder {
         })
     }
 
-    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
-    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
-    /// fleet that shares a store does it once.
+    /// Reads back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
+    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key:
+    /// the users who changed, and everything after an outage and once a day. A fleet that shares a store does it
+    /// once.
     pub fn reconcile_on_demand(mut self) -> Self {
         self.reconcile_on_demand = true;
         self
