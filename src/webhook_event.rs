@@ -6,10 +6,12 @@ mod effects;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::effects::{EventRules, Incomplete};
 use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::Membership;
 
 /// By so much Clerk's clock may be ahead of ours.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -38,6 +40,21 @@ impl WebhookEvent {
     pub(crate) fn about(kind: &str, data: Value, timestamp: Option<i64>) -> Self {
         let kind = kind.to_owned();
         Self { kind, data, timestamp, instance_id: None, event_attributes: None }
+    }
+
+    /// That there is no such user any more, as Clerk told at that time.
+    pub(crate) fn end_of_user(user: &UserId, at: Timestamp) -> Self {
+        Self::about("user.deleted", json!({ "id": user }), Some(at.as_millis()))
+    }
+
+    /// That a user's place is theirs no more, as Clerk told at that time.
+    pub(crate) fn end_of_place(user: &UserId, place: &Membership, at: Timestamp) -> Self {
+        let data = json!({
+            "public_user_data": { "user_id": user },
+            "organization": { "id": place.organization },
+            "updated_at": place.updated_at.as_millis(),
+        });
+        Self::about("organizationMembership.deleted", data, Some(at.as_millis()))
     }
 
     /// Reads the body of a webhook.

@@ -13,6 +13,7 @@ use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::fleet::Outbox;
 use super::inbox::Webhooks;
+use super::instance::Instance;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::profiles::People;
@@ -164,6 +165,8 @@ pub(crate) struct Shared {
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
+    /// Whose secret key it is.
+    pub(crate) instance: Arc<Instance>,
     /// When there is a store to keep users in, and a secret key to ask for them with.
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     names: CookieNames,
@@ -188,6 +191,7 @@ pub(crate) struct Fixed {
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
+    pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) outbox: Outbox,
     pub(crate) changes: Changes,
@@ -221,6 +225,7 @@ impl Shared {
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
             people: fixed.people,
+            instance: fixed.instance,
             reconciler: fixed.reconciler,
             names: fixed.names,
             key: fixed.key,

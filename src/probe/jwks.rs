@@ -19,9 +19,8 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
 
 /// Whether both APIs publish a key in common; `None` when one of them does not tell.
 pub(super) async fn agree(prober: &Prober) -> Option<bool> {
-    let first = prober.call(first_source(prober)).await.ok()?;
-    let (first, second) = (keys_in(&first)?, second_source(prober).await?);
-    Some(first.shares_a_key_with(&second))
+    let (first, second) = tokio::join!(prober.call(first_source(prober)), second_source(prober));
+    Some(keys_in(&first.ok()?)?.shares_a_key_with(&second?))
 }
 
 fn first_source(prober: &Prober) -> Call {

@@ -98,6 +98,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
         people,
+        instance: owner,
         reconciler: reconciler.clone(),
         outbox,
         changes,

@@ -23,6 +23,7 @@ pub(crate) use machine::Told;
 pub(crate) use nonce::Payload;
 pub(crate) use refresh::Refreshed;
 pub(crate) use trip::{Standing, TRIP_COOKIE};
+pub(super) use user::Described;
 
 use super::bucket::Bucket;
 use super::counters::Counters;

@@ -3,7 +3,7 @@
 //! No list of Clerk's tells who is gone, and a list that moves while it is read may pass over somebody. So
 //! whoever is missing in one is asked for by name, and only that answer counts.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::page::{Page, described, placed};
 use super::questions::is_plain;
@@ -62,11 +62,7 @@ impl Walker {
                 self.take_in([described(user)].into_iter(), asked).await?;
                 return Ok(true);
             }
-            Err(told) => {
-                let at = told.unwrap_or(asked).min(asked);
-                let data = json!({ "id": id });
-                WebhookEvent::about("user.deleted", data, Some(at.as_millis()))
-            }
+            Err(told) => WebhookEvent::end_of_user(id, told.unwrap_or(asked).min(asked)),
         };
         self.take_in([event].into_iter(), asked).await?;
         self.found_gone("user", 1);
@@ -77,13 +73,14 @@ impl Walker {
     async fn look_for(&self, id: &UserId, missing: &[&Membership]) -> Result<(), Trouble> {
         let asked = self.now();
         let Some(places) = self.ask.places(id).await? else { return Ok(()) };
+        // By Clerk's clock and ours it was so then; what came later counts more.
         let at = places.at.unwrap_or(asked).min(asked);
         let in_it = |place: &Value, organization: &str| place["organization"]["id"] == organization;
         let left = missing.iter().filter(|place| {
             let organization = place.organization.as_str();
             places.is_whole() && !places.list.iter().any(|found| in_it(found, organization))
         });
-        let left: Vec<_> = left.map(|place| gone(id, place, at)).collect();
+        let left: Vec<_> = left.map(|place| WebhookEvent::end_of_place(id, place, at)).collect();
         let count = left.len() as u64;
         let found = places.list.into_iter().map(|place| placed(place, asked));
         self.take_in(found.chain(left), asked).await?;
@@ -97,14 +94,4 @@ impl Walker {
         self.show(|now| now.gone += count);
         tracing::info!(event = "clerk.reconcile.gone", what, count, "no webhook had told of it");
     }
-}
-
-/// By Clerk's clock and ours it was so at that time; what came later counts more.
-fn gone(user: &UserId, place: &Membership, at: Timestamp) -> WebhookEvent {
-    let data = json!({
-        "public_user_data": { "user_id": user },
-        "organization": { "id": place.organization },
-        "updated_at": place.updated_at.as_millis(),
-    });
-    WebhookEvent::about("organizationMembership.deleted", data, Some(at.as_millis()))
 }
