@@ -56,7 +56,7 @@ async fn refused(world: &World, token: &str) -> Option<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_membership_of_which_no_webhook_told_is_found_and_so_is_its_new_role() {
-    let (world, _) = settled(|builder| builder).await;
+    let (world, ear) = settled(|builder| builder).await;
     assert_eq!(places(&world, 1).await, place("org_1", "org:member"));
     world.sim.join(user(1), &org("org_1").role("admin"));
     world.sim.leave(&user(2), &"org_1".into());
@@ -65,6 +65,8 @@ async fn a_membership_of_which_no_webhook_told_is_found_and_so_is_its_new_role()
     assert_eq!((progress.memberships, progress.memberships_total), (3, Some(3)));
     assert_eq!(places(&world, 1).await, place("org_1", "org:admin"));
     assert_eq!(places(&world, 2).await, place("org_2", "org:member"));
+    let by_name = [0, 1, 2].map(|n| ear.heard_of(&format!("/v1/users/user_{n}/")).len());
+    assert_eq!(by_name, [0, 0, 1], "only whom the list of all did not tell of");
 }
 
 #[tokio::test(start_paused = true)]
