@@ -80,16 +80,22 @@ impl Course {
 
     /// True when a page was read within so short a time, and more are to come: somebody is at it.
     pub(crate) fn is_busy(&self, now: Timestamp, within: Duration) -> bool {
-        self.walk.as_ref().is_some_and(|walk| now.since(walk.touched) < within)
+        let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
+        self.walk.as_ref().is_some_and(|walk| lately(walk.touched))
     }
 
     /// True when a walk came to its end within so short a time, and none is under way.
     pub(crate) fn is_fresh(&self, now: Timestamp, within: Duration) -> bool {
-        self.walk.is_none() && self.ended.is_some_and(|ended| now.since(ended) < within)
+        let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
+        self.walk.is_none() && self.ended.is_some_and(lately)
     }
 
-    /// Begins a walk, or goes on with the one under way.
+    /// Begins a walk, or goes on with the one under way. What was noted by a clock that was ahead is not believed.
     pub(crate) fn begin(&mut self, reach: Reach, now: Timestamp) {
+        let latest = now.plus(MARGIN);
+        self.synced = self.synced.filter(|synced| *synced <= latest);
+        self.whole = self.whole.filter(|whole| *whole <= latest);
+        self.walk = self.walk.take().filter(|walk| walk.touched <= latest);
         let old = self.whole.is_none_or(|whole| now.since(whole) >= DAY);
         let fresh = self.walk.take().filter(|walk| now.since(walk.begun) <= LIFETIME);
         let step = Step::Users { offset: 0, newest: None };

@@ -140,3 +140,21 @@ fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
     assert!(course.is_fresh(soon, minute) && !course.is_fresh(NOW.plus(minute), minute));
     assert!(!course.is_busy(soon, minute));
 }
+
+#[test]
+fn what_a_clock_that_was_ahead_noted_is_not_believed() {
+    let (ahead, minute) = (NOW.plus(DAY), Duration::from_secs(60));
+    let mut course = begun(None, Reach::Whole);
+    course.begin(Reach::Whole, ahead);
+    course.read_users(&[ahead], USERS, ahead);
+    assert!(!course.is_busy(NOW, minute), "nobody is at it tomorrow");
+    course.begin(Reach::Whole, NOW);
+    assert_eq!((users_from(&course), course.synced()), (Some(0), None));
+    let mut course =
+        Course { synced: Some(ahead), whole: Some(ahead), ended: Some(ahead), walk: None };
+    assert!(!course.is_fresh(NOW, minute));
+    course.begin(Reach::Changes, NOW);
+    read(&mut course, &page(0, 3));
+    assert_eq!(course.synced(), Some(NOW));
+    assert!(course.next().is_some(), "everything is read again");
+}

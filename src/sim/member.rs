@@ -1,4 +1,4 @@
-//! Memberships of organisations, as the Backend API tells of them.
+//! Memberships of organisations, roles and permissions, as the Backend API tells of them.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,18 @@ impl SimClerk {
         self.state.members().places.retain(|(_, place), _| place != organization);
     }
 
+    /// Changes a role, as `org:admin`, and `updated_at` with it; makes it when there is none of that key.
+    pub fn update_role(&self, key: &str) {
+        let now = self.state.now().wall;
+        changed(&mut self.state.members().roles, "role", key, now);
+    }
+
+    /// The same with a permission, as `org:invoices:read`.
+    pub fn update_permission(&self, key: &str) {
+        let now = self.state.now().wall;
+        changed(&mut self.state.members().permissions, "permission", key, now);
+    }
+
     /// From now on this is an instance without organisations, as they are until somebody switches them on.
     pub fn switch_organizations_off(&self) {
         self.state.members().off = true;
@@ -48,6 +60,8 @@ impl SimClerk {
 #[derive(Debug, Default)]
 pub(super) struct Members {
     places: BTreeMap<(UserId, OrgId), Value>,
+    roles: BTreeMap<String, Value>,
+    permissions: BTreeMap<String, Value>,
     off: bool,
 }
 
@@ -94,6 +108,26 @@ pub(super) fn of_user(state: &State, ask: &Ask, id: &str) -> Answer {
     let mut own: Vec<&Value> = own.map(|(_, place)| place).collect();
     own.sort_by_key(|place| std::cmp::Reverse(place["created_at"].as_i64()));
     page(&own, &members, ask)
+}
+
+/// `GET /v1/organization_roles`.
+pub(super) fn roles(state: &State, ask: &Ask) -> Answer {
+    let members = state.members();
+    page(&members.roles.values().collect::<Vec<_>>(), &members, ask)
+}
+
+/// `GET /v1/organization_permissions`.
+pub(super) fn permissions(state: &State, ask: &Ask) -> Answer {
+    let members = state.members();
+    page(&members.permissions.values().collect::<Vec<_>>(), &members, ask)
+}
+
+fn changed(all: &mut BTreeMap<String, Value>, object: &str, key: &str, now: Timestamp) {
+    let now = now.as_millis();
+    let one = all.entry(key.to_owned()).or_insert_with(
+        || json!({ "object": object, "id": format!("{object}_{key}"), "key": key, "created_at": now }),
+    );
+    one["updated_at"] = json!(now);
 }
 
 fn page(all: &[&Value], members: &Members, ask: &Ask) -> Answer {

@@ -314,6 +314,8 @@ async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
     }
     tool.execute("UPDATE person SET data = '' WHERE id = 'user_1'", []).expect("written");
     assert_eq!(store.person(&user).await.expect("answered"), None);
+    let readable = "UPDATE person SET data = '{\"profile\":null,\"deleted\":null}'";
+    tool.execute(readable, []).expect("written");
     assert_eq!(store.people(None).await.expect("answered").people, [], "they are nobody's");
     store.merge(vec![Change::UserDeleted(user, at(3))]).await.expect("merged");
     assert_eq!(count(&dir, "person WHERE id LIKE 'unreadable/%'"), 0, "it goes with the user");

@@ -42,11 +42,26 @@ impl Walker {
             course.read_members(0, asked);
             return Ok(Page::default());
         };
+        if offset == 0 {
+            self.roles().await?;
+        }
         let count = u64::try_from(page.list.len()).unwrap_or(MEMBERS);
         self.take_in(page.list.into_iter().map(|place| placed(place, asked)), asked).await?;
         course.read_members(count, asked);
         let memberships_total = Some(page.total);
         Ok(Page { memberships: count, memberships_total, ..Page::default() })
+    }
+
+    /// What a role stands for may be another than grace knows.
+    async fn roles(&self) -> Result<(), Trouble> {
+        for (list, what) in
+            [("organization_roles", "role"), ("organization_permissions", "permission")]
+        {
+            let asked = self.now();
+            let told = self.ask.of_all_organizations(list).await?;
+            self.take_in(told.into_iter().map(|one| since(what, one, asked)), asked).await?;
+        }
+        Ok(())
     }
 
     /// Denials act at once; then all is kept. What cannot be kept is read again. All is as it was when Clerk
@@ -83,15 +98,19 @@ pub(super) fn described(user: Value) -> WebhookEvent {
     WebhookEvent::about("user.updated", user, None)
 }
 
-/// A membership that was changed since it began, and so lately that grace may know it as it was before, ends
-/// the grace of tokens of before.
 pub(super) fn placed(membership: Value, asked: Timestamp) -> WebhookEvent {
-    let [created, updated] = ["created_at", "updated_at"].map(|name| membership[name].as_i64());
+    since("organizationMembership", membership, asked)
+}
+
+/// What was changed since it began, and so lately that grace may know it as it was before, ends the grace of
+/// tokens of before.
+fn since(what: &str, data: Value, asked: Timestamp) -> WebhookEvent {
+    let [created, updated] = ["created_at", "updated_at"].map(|name| data[name].as_i64());
     let memory = Kind::Outdated.afterlife().unwrap_or(Duration::MAX);
     let lately = |at| Timestamp::from_millis(at) >= asked.minus(memory);
     let changed = updated.is_some_and(lately) && created != updated;
-    let what = if changed { "updated" } else { "created" };
-    WebhookEvent::about(&format!("organizationMembership.{what}"), membership, updated)
+    let happened = if changed { "updated" } else { "created" };
+    WebhookEvent::about(&format!("{what}.{happened}"), data, updated)
 }
 
 fn changed_at(user: &Value) -> Option<Timestamp> {

@@ -157,16 +157,26 @@ impl Walker {
         }
         let mut course = known.clone().unwrap_or_default();
         self.show(|now| now.synced = course.synced());
-        let page = match course.next() {
+        let (page, compared) = match course.next() {
             None => return Ok(true),
-            Some((Step::Users { offset, .. }, _)) => self.users(offset, &mut course).await?,
-            Some((Step::Members { offset }, _)) => self.members(offset, &mut course).await?,
-            Some((Step::Kept { after }, begun)) => self.kept(after, begun, &mut course).await?,
+            Some((Step::Users { offset, .. }, _)) => {
+                (self.users(offset, &mut course).await?, false)
+            }
+            Some((Step::Members { offset }, _)) => {
+                (self.members(offset, &mut course).await?, false)
+            }
+            Some((Step::Kept { after }, at)) => (self.kept(after, at, &mut course).await?, true),
         };
         let record = serde_json::to_vec(&course).unwrap_or_default();
         within(self.with().store.keep(RECORD, record)).await?;
         self.tell(page, &course);
-        Ok(known.insert(course).next().is_none())
+        let over = known.insert(course).next().is_none();
+        if over && compared {
+            // No less than webhooks would have told.
+            let now = self.now();
+            self.core.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+        }
+        Ok(over)
     }
 
     fn tell(&self, page: Page, course: &Course) {
@@ -189,8 +199,6 @@ impl Walker {
     }
 
     fn over(&self) {
-        let now = self.now();
-        self.core.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
         let Progress { users, memberships, gone, synced, .. } = self.own.progress.borrow().clone();
         let synced = synced.map(|at| at.to_string());
         tracing::info!(

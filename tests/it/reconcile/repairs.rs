@@ -127,6 +127,35 @@ async fn a_role_that_changed_unnoticed_ends_the_grace_of_tokens_of_before_and_of
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_role_or_permission_that_stands_for_something_else_unnoticed_ends_grace_likewise() {
+    let (world, _) = settled(|builder| builder.grace(GracePolicy::balanced())).await;
+    for key in ["org:admin", "org:member"] {
+        world.sim.update_role(key);
+    }
+    world.sim.update_permission("org:invoices:read");
+    world.pass(60).await;
+    let may_read = org("org_1").permission("org:invoices:read");
+    let [admin, reader, same] = [org("org_1").role("admin"), may_read, org("org_1")];
+    let [admin, reader, same] = [admin, reader, same].map(|org| token(&world, 1, &org));
+    world.pass(2).await;
+    world.sim.update_role("org:admin");
+    world.sim.update_permission("org:invoices:read");
+    ended(&world).await;
+    let after = token(&world, 1, &org("org_1").role("admin"));
+    for token in [&admin, &reader, &same, &after] {
+        assert_eq!(world.get(token).await.status, StatusCode::OK, "within their time all count");
+    }
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.pass(60).await;
+    let status = async |token: &str| world.get(token).await.status;
+    assert_eq!(status(&admin).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status(&reader).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status(&same).await, StatusCode::OK);
+    assert_eq!(status(&after).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_who_was_deleted_unnoticed_is_refused_and_nobody_any_more() {
     let (world, _) = settled(|builder| builder).await;
     let tokens = [0, 1].map(|n| world.sim.mint(&world.sim.sign_in(user(n))));
