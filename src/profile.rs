@@ -64,6 +64,9 @@ pub struct Membership {
     pub organization: OrgId,
     /// Since when it is as described here.
     pub updated_at: Timestamp,
+    /// When this application heard last that it is so.
+    #[serde(default)]
+    pub heard_at: Option<Timestamp>,
     /// The organisation's name.
     pub name: Option<String>,
     /// The organisation's short name, for addresses.
@@ -105,7 +108,8 @@ impl Membership {
     #[must_use]
     pub fn new(organization: OrgId, role: &str, updated_at: Timestamp) -> Self {
         let (role, permissions) = (role.to_owned(), Vec::new());
-        Self { organization, updated_at, name: None, slug: None, role, permissions }
+        let (heard_at, name, slug) = Default::default();
+        Self { organization, updated_at, heard_at, name, slug, role, permissions }
     }
 }
 
@@ -218,7 +222,7 @@ impl Person {
 
     /// Who left at the very instant of a description has left.
     fn stand(&mut self, organization: &OrgId, place: Place) -> bool {
-        let rank = |place: &Place| (place.since(), matches!(place, Place::Left(_)));
+        let rank = |place: &Place| (place.since(), matches!(place, Place::Left(_)), place.heard());
         let present = self.places.get(organization);
         let known = present.is_some_and(|present| rank(present) >= rank(&place));
         if !known {
@@ -233,6 +237,13 @@ impl Place {
         match self {
             Self::In(membership) => membership.updated_at,
             Self::Left(at) => *at,
+        }
+    }
+
+    fn heard(&self) -> Option<Timestamp> {
+        match self {
+            Self::In(membership) => membership.heard_at,
+            Self::Left(_) => None,
         }
     }
 }

@@ -1,7 +1,14 @@
 //! Reading back what changed at Clerk, so that what webhooks missed is found.
 //!
-//! Clerk lists users by when they changed last, the newest first. A *walk* reads page after page until it
-//! comes to what an earlier walk has read. It is kept after each page, and goes on where it was.
+//! Clerk lists users by when they changed last, the newest first: `GET /v1/users?order_by=-updated_at`. A *walk*
+//! reads page after page until it comes to what an earlier walk has read. Of memberships there is no such list,
+//! and no list tells who is gone. So a *whole* walk goes on: through all memberships of the instance in the order
+//! in which they began (`GET /v1/organization_memberships?order_by=+created_at`), and through everybody who is
+//! kept here. The course is kept after each page, and goes on where it was.
+//!
+//! Endpoints, orders and limits are those of Clerk's `OpenAPI` document `bapi/2026-05-12.yml` (`GetUserList`,
+//! `InstanceGetOrganizationMemberships`): both lists take `limit` up to 500 and `offset`; memberships can be
+//! ordered by `created_at`, but not by when they changed, and cannot be asked for by user.
 
 use std::time::Duration;
 
@@ -10,20 +17,27 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 /// Users on a page.
-pub(crate) const PAGE: u64 = 100;
-/// A user who is deleted meanwhile moves all that follow one place forward; so many may be on each page.
+pub(crate) const USERS: u64 = 100;
+/// Memberships on a page. Clerk would give 500; each may have 32 KiB of metadata.
+pub(crate) const MEMBERS: u64 = 250;
+/// Who is deleted meanwhile moves all that follow one place forward; so many may be on each page.
 const OVERLAP: u64 = 10;
 /// What changed so shortly before the end of a walk is read again by the next one: Clerk's machines do not
 /// agree on the time to the second.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// An older walk begins anew: too much has moved since.
-const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const LIFETIME: Duration = DAY;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far users were read. It is kept as JSON.
+/// How far Clerk was read. It is kept as JSON.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Course {
-    /// All that changed up to then was read.
+    /// All users who changed up to then were read.
     synced: Option<Timestamp>,
+    /// The last whole walk that came to its end began then.
+    whole: Option<Timestamp>,
+    /// The last walk came to its end then.
+    ended: Option<Timestamp>,
     walk: Option<Walk>,
 }
 
@@ -31,137 +45,113 @@ pub(crate) struct Course {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Walk {
     begun: Timestamp,
-    /// When the first user of the first page changed.
-    newest: Option<Timestamp>,
-    offset: u64,
+    /// When its last page was read.
+    touched: Timestamp,
+    whole: bool,
+    step: Step,
+}
+
+/// What is to be read next.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Users, from that one on, counted from 0. `newest` is when the first of the first page changed.
+    Users { offset: u64, newest: Option<Timestamp> },
+    /// Memberships, from that one on.
+    Members { offset: u64 },
+    /// Those who are kept here, behind that mark of the store's.
+    Kept { after: Option<String> },
+}
+
+/// How much is to be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// Users who changed; everything, when that was not read for a day.
+    Changes,
+    /// Everything.
+    Whole,
 }
 
 impl Course {
-    /// All that changed up to then was read; `None` before the first walk is over.
-    #[must_use]
+    /// All users who changed up to then were read; `None` before they were for the first time.
     pub(crate) fn synced(&self) -> Option<Timestamp> {
         self.synced
     }
 
-    /// True when a walk is not over yet.
-    #[must_use]
-    #[cfg(test)]
-    fn is_under_way(&self) -> bool {
-        self.walk.is_some()
+    /// True when a page was read within so short a time, and more are to come: somebody is at it.
+    pub(crate) fn is_busy(&self, now: Timestamp, within: Duration) -> bool {
+        let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
+        self.walk.as_ref().is_some_and(|walk| lately(walk.touched))
     }
 
-    /// From which user on the next page is to be read, counted from 0. Begins a walk when none is under way.
-    pub(crate) fn next(&mut self, now: Timestamp) -> u64 {
+    /// True when a walk came to its end within so short a time, and none is under way.
+    pub(crate) fn is_fresh(&self, now: Timestamp, within: Duration) -> bool {
+        let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
+        self.walk.is_none() && self.ended.is_some_and(lately)
+    }
+
+    /// Begins a walk, or goes on with the one under way. What was noted by a clock that was ahead is not believed.
+    pub(crate) fn begin(&mut self, reach: Reach, now: Timestamp) {
+        let latest = now.plus(MARGIN);
+        self.synced = self.synced.filter(|synced| *synced <= latest);
+        self.whole = self.whole.filter(|whole| *whole <= latest);
+        self.walk = self.walk.take().filter(|walk| walk.touched <= latest);
+        let old = self.whole.is_none_or(|whole| now.since(whole) >= DAY);
         let fresh = self.walk.take().filter(|walk| now.since(walk.begun) <= LIFETIME);
-        let walk = fresh.unwrap_or(Walk { begun: now, newest: None, offset: 0 });
-        self.walk.insert(walk).offset
+        let step = Step::Users { offset: 0, newest: None };
+        let mut walk = fresh.unwrap_or(Walk { begun: now, touched: now, whole: old, step });
+        walk.whole |= reach == Reach::Whole;
+        self.walk = Some(walk);
     }
 
-    /// Takes a page in, of so many users, as it was at `now`: when each of them changed, as far as they say so.
-    /// True when the walk is over with it.
-    pub(crate) fn read(&mut self, changed: &[Timestamp], count: u64, now: Timestamp) -> bool {
-        let Some(mut walk) = self.walk.take() else { return true };
-        walk.newest = walk.newest.or(changed.iter().max().copied()).map(|newest| newest.min(now));
+    /// What is to be read next, and when the walk began; `None` when it is over.
+    pub(crate) fn next(&self) -> Option<(Step, Timestamp)> {
+        self.walk.as_ref().map(|walk| (walk.step.clone(), walk.begun))
+    }
+
+    /// Takes in a page of so many users, as it was at `now`: when each of them changed, as far as they say so.
+    pub(crate) fn read_users(&mut self, changed: &[Timestamp], count: u64, now: Timestamp) {
+        let Some(Walk { step: Step::Users { offset, newest }, .. }) = self.walk else { return };
+        let newest = newest.or(changed.iter().max().copied()).map(|newest| newest.min(now));
         let floor = self.synced.map(|synced| synced.minus(MARGIN));
         let known = floor.is_some_and(|floor| changed.iter().any(|at| *at < floor));
-        let over = known || count < PAGE;
-        if over {
-            self.synced = walk.newest.max(self.synced);
+        if known || count < USERS {
+            self.synced = newest.max(self.synced);
+            let whole = self.walk.as_ref().is_some_and(|walk| walk.whole);
+            self.go_on(whole.then_some(Step::Members { offset: 0 }), now);
         } else {
-            walk.offset += count - OVERLAP;
-            self.walk = Some(walk);
+            self.go_on(Some(Step::Users { offset: offset + count - OVERLAP, newest }), now);
         }
-        over
+    }
+
+    /// Takes in a page of so many memberships.
+    pub(crate) fn read_members(&mut self, count: u64, now: Timestamp) {
+        let Some(Walk { step: Step::Members { offset }, .. }) = self.walk else { return };
+        let step = if count < MEMBERS {
+            Step::Kept { after: None }
+        } else {
+            Step::Members { offset: offset + count - OVERLAP }
+        };
+        self.go_on(Some(step), now);
+    }
+
+    /// Takes in that some of those who are kept were compared; the rest is behind that mark.
+    pub(crate) fn read_kept(&mut self, after: Option<String>, now: Timestamp) {
+        let begun = self.walk.as_ref().map(|walk| walk.begun);
+        if after.is_none() {
+            self.whole = begun.max(self.whole);
+        }
+        self.go_on(after.map(|after| Step::Kept { after: Some(after) }), now);
+    }
+
+    fn go_on(&mut self, step: Option<Step>, now: Timestamp) {
+        if let (Some(step), Some(walk)) = (step, &mut self.walk) {
+            (walk.step, walk.touched) = (step, now);
+        } else {
+            (self.walk, self.ended) = (None, Some(now));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
-
-    fn ago(secs: u64) -> Timestamp {
-        NOW.minus(Duration::from_secs(secs))
-    }
-
-    /// Users who changed one second apart, the first one so long ago.
-    fn page(first: u64, count: u64) -> Vec<Timestamp> {
-        (first..first + count).map(ago).collect()
-    }
-
-    fn read(course: &mut Course, page: &[Timestamp]) -> bool {
-        course.read(page, page.len() as u64, NOW)
-    }
-
-    #[test]
-    fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_future() {
-        let mut course = Course::default();
-        course.next(NOW);
-        let mut dates = page(0, PAGE - 1);
-        dates[0] = NOW.plus(LIFETIME);
-        assert!(!course.read(&dates, PAGE, NOW));
-        course.next(NOW);
-        assert!(course.read(&[], 0, NOW));
-        assert_eq!(course.synced(), Some(NOW));
-    }
-
-    #[test]
-    fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
-        let mut course = Course::default();
-        let mut offsets = Vec::new();
-        loop {
-            let offset = course.next(NOW);
-            offsets.push(offset);
-            assert_eq!(course.synced(), None, "not before it is over");
-            if read(&mut course, &page(offset, PAGE.min(250 - offset))) {
-                break;
-            }
-        }
-        assert_eq!(offsets, [0, 90, 180]);
-        assert_eq!(course.synced(), Some(NOW));
-        assert!(!course.is_under_way());
-    }
-
-    #[test]
-    fn a_later_walk_ends_a_little_behind_what_is_known() {
-        let mut course = Course { synced: Some(ago(1000)), walk: None };
-        course.next(NOW);
-        assert!(!read(&mut course, &page(0, PAGE)));
-        course.next(NOW);
-        assert!(!read(&mut course, &page(1201, PAGE)), "the margin is read too");
-        course.next(NOW);
-        assert!(read(&mut course, &page(1202, PAGE)));
-        assert_eq!(course.synced(), Some(NOW));
-    }
-
-    #[test]
-    fn a_walk_goes_on_where_it_was_but_not_after_a_day() {
-        let mut course = Course::default();
-        course.next(ago(0));
-        read(&mut course, &page(0, PAGE));
-        let text = serde_json::to_string(&course).expect("JSON");
-        let mut course: Course = serde_json::from_str(&text).expect("the same");
-        assert_eq!(course.next(NOW.plus(LIFETIME)), 90);
-        assert_eq!(course.next(NOW.plus(LIFETIME + Duration::from_secs(1))), 0);
-    }
-
-    #[test]
-    fn what_changes_during_a_walk_is_left_to_the_next() {
-        let mut course = Course::default();
-        course.next(NOW);
-        read(&mut course, &page(100, PAGE));
-        course.next(NOW);
-        assert!(read(&mut course, &page(50, 3)));
-        assert_eq!(course.synced(), Some(ago(100)));
-    }
-
-    #[test]
-    fn an_application_without_users_is_in_step_at_once() {
-        let mut course = Course::default();
-        course.next(NOW);
-        assert!(read(&mut course, &[]));
-        assert_eq!(course.synced(), None);
-        assert!(read(&mut course, &[]), "no walk is under way");
-    }
-}
+mod tests;

@@ -60,7 +60,7 @@ pub struct Keys {
 pub struct Feeds {
     /// Whether all denials are here.
     pub deny_list: DenyList,
-    /// When the last webhook of Clerk's came, or the last reconciliation was complete.
+    /// When the last webhook of Clerk's came, or the last reconciliation of everything was complete.
     pub webhook: Option<Timestamp>,
     /// The last webhook that came to this process.
     pub delivery: Option<Delivery>,

@@ -6,11 +6,13 @@ mod effects;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::effects::{EventRules, Incomplete};
 use crate::clock::Timestamp;
+use crate::id::UserId;
 use crate::json;
+use crate::profile::Membership;
 
 /// By so much Clerk's clock may be ahead of ours.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -33,10 +35,25 @@ pub struct WebhookEvent {
 }
 
 impl WebhookEvent {
-    /// What Clerk would have told by a webhook, and told when it was asked.
-    pub(crate) fn about(kind: &str, data: Value) -> Self {
+    /// What Clerk would have told by a webhook, and told when it was asked; when it happened, if that is known.
+    pub(crate) fn about(kind: &str, data: Value, timestamp: Option<Timestamp>) -> Self {
         let kind = kind.to_owned();
-        Self { kind, data, timestamp: None, instance_id: None, event_attributes: None }
+        Self { kind, data, timestamp, instance_id: None, event_attributes: None }
+    }
+
+    /// That there is no such user any more, as Clerk told at that time.
+    pub(crate) fn end_of_user(user: &UserId, at: Timestamp) -> Self {
+        Self::about("user.deleted", json!({ "id": user }), Some(at))
+    }
+
+    /// That a user's place is theirs no more, as Clerk told at that time.
+    pub(crate) fn end_of_place(user: &UserId, place: &Membership, at: Timestamp) -> Self {
+        let data = json!({
+            "public_user_data": { "user_id": user },
+            "organization": { "id": place.organization },
+            "updated_at": place.updated_at.as_millis(),
+        });
+        Self::about("organizationMembership.deleted", data, Some(at))
     }
 
     /// Reads the body of a webhook. What of it cannot be read is left out, above all what users write into

@@ -12,6 +12,7 @@ use super::alerts::Changes;
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::inbox::Webhooks;
+use super::instance::Instance;
 use super::ledger::Ledger;
 use super::outbox::Outbox;
 use super::pace::Pace;
@@ -108,6 +109,19 @@ impl Core {
         self.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
+    /// Takes denials in: the next request sees them. What a store keeps needs no other place.
+    pub(crate) fn deny(&self, denials: &[Denial], kept: bool) {
+        if denials.is_empty() {
+            return;
+        }
+        self.update(|known| {
+            let mut known = known.clone();
+            let set = if kept { &mut known.kept } else { &mut known.revocations };
+            *set = std::mem::take(set).with_all(denials);
+            known
+        });
+    }
+
     /// Publishes the snapshot that `change` makes of the present one.
     pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
         self.snapshot.rcu(|present| {
@@ -153,6 +167,8 @@ pub(crate) struct Shared {
     /// When there is a secret that signs them.
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
+    /// Whose secret key it is.
+    pub(crate) instance: Arc<Instance>,
     /// When there is a store to keep users in, and a secret key to ask for them with.
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     names: CookieNames,
@@ -177,6 +193,7 @@ pub(crate) struct Fixed {
     pub(crate) backend: Option<Access>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
+    pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) outbox: Outbox,
     pub(crate) changes: Changes,
@@ -211,6 +228,7 @@ impl Shared {
             recorder: fixed.recorder,
             webhooks: fixed.webhooks,
             people: fixed.people,
+            instance: fixed.instance,
             reconciler: fixed.reconciler,
             names: fixed.names,
             key: fixed.key,
@@ -373,13 +391,10 @@ impl Shared {
         self.core.feed(change);
     }
 
-    /// Takes in what webhooks deny: the next request sees it. What a store keeps needs no other place.
+    /// Takes in what webhooks deny.
     pub(crate) fn deny(&self, denials: &[Denial], kept: bool) {
         if kept {
-            self.core.update(|known| Snapshot {
-                kept: known.kept.clone().with_all(denials),
-                ..known.clone()
-            });
+            self.core.deny(denials, true);
         } else {
             self.revoke(|set| set.clone().with_all(denials));
         }
@@ -387,10 +402,7 @@ impl Shared {
 
     /// Takes in what a webhook denies that the store could not keep: Clerk sends it again.
     pub(crate) fn deny_meanwhile(&self, denials: &[Denial]) {
-        self.core.update(|known| Snapshot {
-            revocations: known.revocations.clone().with_all(denials),
-            ..known.clone()
-        });
+        self.core.deny(denials, false);
         self.tell(Signal::Revoked);
     }
 

@@ -16,8 +16,9 @@ use crate::engine::{KnownUser, Profiles};
 /// for the store or for Clerk when the user was not seen here lately; [`Profiles::get`] says how long at
 /// most.
 ///
-/// The handler is not reached without a session, as with [`Auth`](crate::Auth), nor when Clerk says that
-/// there is no such user (401), nor when it cannot be told who they are (503). `Option<UserProfile>` is
+/// The handler is not reached without a session, as with [`Auth`](crate::Auth), nor when it is certain that
+/// there is no such user (401), nor when it cannot be told who they are (503), as when Clerk knows no such user
+/// but the secret key is not proven to be this instance's. `Option<UserProfile>` is
 /// `None` in all these cases, for pages that greet those whom they know.
 ///
 /// ```

@@ -193,7 +193,7 @@ impl GracePolicy {
         self
     }
 
-    /// Demands that the last webhook, or the last reconciliation, came at most so long before the
+    /// Demands that the last webhook, or the last reconciliation of everything, came at most so long before the
     /// outage began; 5 min is a good value. By default nothing is demanded: an application without
     /// webhooks could never have grace.
     #[must_use]

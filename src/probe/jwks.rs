@@ -6,10 +6,7 @@ use crate::jwks::{JwksError, KeySet};
 use crate::upstream::{Call, Reply};
 
 pub(super) async fn ask(prober: &Prober) -> Finding {
-    let targets = &prober.targets;
-    let url = join(&targets.frontend_api, ".well-known/jwks.json");
-    let call = Call::get(url).deadline(targets.deadline);
-    let (observation, result) = prober.observe(Probe::Jwks, call).await;
+    let (observation, result) = prober.observe(Probe::Jwks, first_source(prober)).await;
     if let Some(keys) = result.ok().as_ref().and_then(keys_in) {
         return Finding { observation, brought: Brought::Keys(keys) };
     }
@@ -18,6 +15,17 @@ pub(super) async fn ask(prober: &Prober) -> Finding {
         observation: observation.map(Observation::unusable),
         brought: second.map_or(Brought::Nothing, Brought::SecondKeys),
     }
+}
+
+/// Whether both APIs publish a key in common; `None` when one of them does not tell.
+pub(super) async fn agree(prober: &Prober) -> Option<bool> {
+    let (first, second) = tokio::join!(prober.call(first_source(prober)), second_source(prober));
+    Some(keys_in(&first.ok()?)?.shares_a_key_with(&second?))
+}
+
+fn first_source(prober: &Prober) -> Call {
+    let url = join(&prober.targets.frontend_api, ".well-known/jwks.json");
+    Call::get(url).deadline(prober.targets.deadline)
 }
 
 pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {

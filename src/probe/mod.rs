@@ -146,6 +146,12 @@ impl Prober {
         jwks::second_source(&self).await
     }
 
+    /// Whether the secret key's instance is the one that the Frontend API serves; `None` when that cannot be
+    /// told now.
+    pub(crate) async fn is_one_instance(&self) -> Option<bool> {
+        jwks::agree(self).await
+    }
+
     /// Ends a session at Clerk. One that Clerk does not know, or that cannot be named, needs no end.
     pub(crate) async fn end_session(&self, id: &SessionId) -> Ended {
         let Some(call) = backend_api::end_session(&self.targets, id) else { return Ended::Yes };

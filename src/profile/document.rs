@@ -87,6 +87,7 @@ impl Membership {
     #[must_use]
     pub fn heard(mut self, at: Timestamp) -> Self {
         self.updated_at = self.updated_at.min(at.plus(AHEAD));
+        self.heard_at = Some(at);
         self
     }
 }

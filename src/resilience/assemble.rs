@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::ClerkResilience;
 use super::builder::Builder;
-use crate::clock::{Moment, SystemClock, Timestamp};
+use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Keeper, Left, Outbox,
-    People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
+    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left,
+    Outbox, People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -75,8 +75,12 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     store.as_deref().map_or(Ok(()), |store| denied(store, &mut initial))?;
     let kept = store.clone();
     let people = Arc::new(People::new(store, choices.profile_capacity, choices.keep_private));
-    let reconciler = chosen.and_then(|store| reconciler(&choices, &upstream, store, &people));
-    let course = reconciler.as_ref().map(|reads| reads.course()).transpose()?;
+    let prober = prober(&choices, &upstream, clock.clone());
+    let owner = Arc::new(Instance::new(prober.clone()));
+    let reconciler = chosen.and_then(|store| {
+        let access = access(&choices, &upstream)?;
+        Some(reconciler(&choices, access, store, &people, &owner))
+    });
     let (shared, signals) = Shared::new(Fixed {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),
@@ -91,6 +95,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
         people,
+        instance: owner,
         reconciler: reconciler.clone(),
         outbox,
         changes,
@@ -104,17 +109,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     }
     let visits = visits(&choices);
     let heard = webhooks.is_some() && choices.grace.mode() != GraceMode::Disabled;
-    let targets = Targets {
-        frontend_api: choices.config.frontend_api_url(),
-        backend_api: choices.config.backend_api,
-        secret_key: choices.config.secret_key,
-        status_page: choices.config.status_page,
-        canaries: choices.config.canaries,
-        deadline: choices.probe_deadline,
-    };
     let work = Work {
         core: Arc::clone(&shared.core),
-        prober: Prober { upstream, clock, targets: Arc::new(targets) },
+        prober,
         health,
         pinned: choices.config.pinned,
         keys,
@@ -141,8 +138,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     if let Some(store) = kept {
         driver = driver.beside(prune(store, Arc::clone(&core)));
     }
-    if let Some((reconciler, course)) = reconciler.zip(course) {
-        driver = driver.beside(reconciler.work(Arc::clone(&core), course));
+    if let Some(reconciler) = reconciler {
+        driver = driver.beside(reconciler.work(Arc::clone(&core)));
     }
     if let Some(keeper) = keeper {
         driver = driver.kept_by(keeper);
@@ -198,19 +195,34 @@ fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
 /// What reads users back from Clerk, when there is a store to keep them in and a key to ask with.
 fn reconciler(
     choices: &Builder,
-    upstream: &Arc<dyn Upstream>,
+    access: Access,
     store: Arc<dyn Store>,
     people: &Arc<People>,
-) -> Option<Arc<Reconciler>> {
-    Some(Arc::new(Reconciler::new(Reading {
-        access: access(choices, upstream)?,
+    instance: &Arc<Instance>,
+) -> Arc<Reconciler> {
+    Arc::new(Reconciler::new(Reading {
+        access,
         kind: choices.config.publishable_key.kind(),
+        instance: Arc::clone(instance),
         store,
         people: Arc::clone(people),
         rules: choices.event_rules,
         keep_private: choices.keep_private,
         by_itself: !choices.reconcile_on_demand,
-    })))
+    }))
+}
+
+fn prober(choices: &Builder, upstream: &Arc<dyn Upstream>, clock: Arc<dyn Clock>) -> Prober {
+    let config = &choices.config;
+    let targets = Targets {
+        frontend_api: config.frontend_api_url(),
+        backend_api: config.backend_api.clone(),
+        secret_key: config.secret_key.clone(),
+        status_page: config.status_page.clone(),
+        canaries: config.canaries.clone(),
+        deadline: choices.probe_deadline,
+    };
+    Prober { upstream: Arc::clone(upstream), clock, targets: Arc::new(targets) }
 }
 
 /// Whoever shares a store has to have read it before anything is granted.

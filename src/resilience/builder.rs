@@ -280,7 +280,8 @@ impl Builder {
     /// Whether the tokens of a user who is locked, as after too many wrong passwords, are refused when
     /// Clerk's webhook tells of it, and with them grace. The session goes on at Clerk, which may give it the next
     /// token. Default: no, as at Clerk; whoever knows a user's name can lock that
-    /// user out. Takes a [signing secret](ClerkConfig::webhook_secret).
+    /// user out. Takes a [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a secret key,
+    /// for what is [read back](ClerkResilience::reconcile).
     pub fn revoke_when_locked(mut self, revoke: bool) -> Self {
         self.event_rules.locked = revoke;
         self
@@ -289,7 +290,8 @@ impl Builder {
     /// Whether a new password makes the tokens of before refused, and ends their grace, when Clerk's webhook tells
     /// of it. A session that goes on at Clerk gets the next token. Default: no;
     /// when a user wishes that, Clerk ends them itself and tells so. It costs a mark for each user of
-    /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret).
+    /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a
+    /// secret key.
     pub fn revoke_on_password_change(mut self, revoke: bool) -> Self {
         self.event_rules.new_password = revoke;
         self
@@ -367,9 +369,10 @@ impl Builder {
         })
     }
 
-    /// Reads users back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
-    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key. A
-    /// fleet that shares a store does it once.
+    /// Reads back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
+    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key:
+    /// the users who changed, and everything after an outage and once a day. A fleet that shares a store does it
+    /// once.
     pub fn reconcile_on_demand(mut self) -> Self {
         self.reconcile_on_demand = true;
         self
@@ -483,7 +486,10 @@ impl Builder {
         };
         if self.config.webhook_secrets.is_empty() {
             let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
+            // What is read back is judged by the same rules.
+            let read_back = self.store.is_some() && self.config.secret_key.is_some();
             let EventRules { locked, new_password, .. } = self.event_rules;
+            let (locked, new_password) = (locked && !read_back, new_password && !read_back);
             let locked = if locked { Err(without("revoke_when_locked")) } else { Ok(()) };
             let password =
                 if new_password { Err(without("revoke_on_password_change")) } else { Ok(()) };

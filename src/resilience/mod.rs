@@ -151,10 +151,13 @@ impl ClerkResilience {
     }
 
     /// Reads back what changed at Clerk since this was done last, all users at the first time, so that what
-    /// webhooks missed is found: profiles, bans, locks. It begins once Clerk is well, asks at most four times a
-    /// second for a hundred users each, or once a second in a development instance, waits for as long as Clerk
-    /// wants it to, and goes on after a restart where it was. Users who were deleted meanwhile, and sessions that
-    /// ended, are in no such list: of those only webhooks tell, which Clerk repeats for a day.
+    /// webhooks missed is repaired: profiles, bans, locks; memberships and roles; users who were deleted and
+    /// memberships that ended. It begins once Clerk is well, asks at most four times a second, or once a second in a
+    /// development instance, waits for as long as Clerk wants it to, and goes on after a restart where it was.
+    /// Sessions that ended need no repair: Clerk renews none of their tokens, which live for a minute.
+    ///
+    /// Nobody is taken for gone because a list lacks them: each is asked for by name, and only with a secret key
+    /// that is proven to be this instance's.
     ///
     /// `None` without a [store](Builder::store) or a secret key. The receiver shows how far it came; it is done when
     /// `ended` has grown.

@@ -29,6 +29,12 @@ impl Ask {
             .map(|(_, value)| value.into_owned())
     }
 
+    /// All parameters of that name in the query, decoded.
+    pub(super) fn params(&self, name: &str) -> Vec<String> {
+        let pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
+    }
+
     /// A text among the members of the JSON in the body.
     pub(super) fn member(&self, name: &str) -> Option<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::answer::{Answer, text};
 use super::ask::Ask;
 use super::machine;
+use super::member;
 use super::mint;
 use super::refresh;
 use super::state::State;
@@ -28,6 +29,10 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         }
         ["v1", "users"] if get => user::list(state, ask),
         ["v1", "users", id] if get => user::one(state, id),
+        ["v1", "users", id, "organization_memberships"] if get => member::of_user(state, ask, id),
+        ["v1", "organization_memberships"] if get => member::list(state, ask),
+        ["v1", "organization_roles"] if get => member::roles(state, ask),
+        ["v1", "organization_permissions"] if get => member::permissions(state, ask),
         ["v1", "clients", "handshake_payload"] if get => handshake_payload(state, ask),
         ["v1", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "sessions", id, "refresh"] if post => refresh::answer(state, id, ask),

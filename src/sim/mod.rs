@@ -47,6 +47,7 @@ mod faults;
 mod frontend;
 mod handshake;
 mod machine;
+mod member;
 mod memory;
 mod mint;
 mod permissions;

@@ -16,6 +16,7 @@ use super::clock::shifted;
 use super::fault::SimFault;
 use super::faults::FaultTable;
 use super::machine::Machines;
+use super::member::Members;
 use super::session::Sessions;
 use super::signing::SigningKey;
 use super::status_page::SimBoard;
@@ -36,6 +37,7 @@ pub(super) struct State {
     foreign: OnceLock<Arc<SigningKey>>,
     sessions: Mutex<Sessions>,
     users: Mutex<Users>,
+    members: Mutex<Members>,
     machines: Mutex<Machines>,
     board: Mutex<SimBoard>,
     handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
@@ -61,6 +63,7 @@ impl State {
             foreign: OnceLock::new(),
             sessions: Mutex::default(),
             users: Mutex::default(),
+            members: Mutex::default(),
             machines: Mutex::default(),
             board: Mutex::default(),
             handshakes: Mutex::default(),
@@ -106,6 +109,10 @@ impl State {
 
     pub(super) fn users(&self) -> MutexGuard<'_, Users> {
         lock(&self.users)
+    }
+
+    pub(super) fn members(&self) -> MutexGuard<'_, Members> {
+        lock(&self.members)
     }
 
     pub(super) fn machines(&self) -> MutexGuard<'_, Machines> {

@@ -17,6 +17,8 @@ use super::state::State;
 const PAGE: usize = 10;
 /// Longer pages are refused.
 const MAX_PAGE: usize = 500;
+/// So many can be asked for by name.
+const MAX_NAMED: usize = 100;
 
 /// Users. None of it is touched by faults.
 impl SimClerk {
@@ -29,6 +31,7 @@ impl SimClerk {
     /// Deletes a user: the Backend API knows none of that id any more. Sessions stay as they are.
     pub fn delete_user(&self, id: &UserId) {
         self.state.users().0.remove(id);
+        self.state.members().forget(id);
     }
 
     /// A user's JSON, as the Backend API answers it and webhooks carry it.
@@ -59,18 +62,24 @@ impl Users {
         user
     }
 
+    pub(super) fn get(&self, id: &str) -> Option<&Value> {
+        self.0.get(id)
+    }
+
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Those from `offset` on, by a date of theirs, the newest first if so wished.
-    fn page(&self, by: &str, newest_first: bool, offset: usize, limit: usize) -> Vec<&Value> {
-        let mut all: Vec<_> = self.0.values().collect();
+    /// Those named, or all, by a date of theirs, the newest first if so wished.
+    fn sorted(&self, named: &[String], by: &str, newest_first: bool) -> Vec<&Value> {
+        let wanted = |id: &UserId| named.is_empty() || named.iter().any(|name| name == id.as_str());
+        let all = self.0.iter().filter(|(id, _)| wanted(id));
+        let mut all: Vec<_> = all.map(|(_, user)| user).collect();
         all.sort_by_key(|user| user[by].as_i64());
         if newest_first {
             all.reverse();
         }
-        all.into_iter().skip(offset).take(limit).collect()
+        all
     }
 }
 
@@ -79,25 +88,36 @@ pub(super) fn one(state: &State, id: &str) -> Answer {
     state.users().0.get(id).map_or_else(Answer::not_found, Answer::ok)
 }
 
-/// `GET /v1/users?order_by=-updated_at&limit=100&offset=0`.
+/// `GET /v1/users?order_by=-updated_at&limit=100&offset=0`, or `GET /v1/users?user_id=user_1&user_id=user_2`.
 pub(super) fn list(state: &State, ask: &Ask) -> Answer {
-    let number = |name: &str, otherwise| match ask.param(name) {
-        None => Some(otherwise),
-        Some(text) => text.parse::<usize>().ok(),
-    };
+    let named = ask.params("user_id");
     let order = ask.param("order_by").unwrap_or_else(|| "-created_at".to_owned());
     let by = order.trim_start_matches(['-', '+']);
-    let limit = number("limit", PAGE).filter(|limit| (1..=MAX_PAGE).contains(limit));
-    let (Some(limit), Some(offset)) = (limit, number("offset", 0)) else {
+    let Some((limit, offset)) = range(ask) else {
         return unreadable("limit or offset is out of range");
     };
     if !matches!(by, "created_at" | "updated_at") {
         return unreadable("order_by is not a known order");
     }
-    Answer::ok(&json!(state.users().page(by, order.starts_with('-'), offset, limit)))
+    if named.len() > MAX_NAMED {
+        return unreadable("user_id may be given 100 times");
+    }
+    let users = state.users();
+    let all = users.sorted(&named, by, order.starts_with('-'));
+    Answer::ok(&json!(all.into_iter().skip(offset).take(limit).collect::<Vec<_>>()))
 }
 
-fn unreadable(message: &str) -> Answer {
+/// How many are wanted, and from which one on.
+pub(super) fn range(ask: &Ask) -> Option<(usize, usize)> {
+    let number = |name: &str, otherwise| match ask.param(name) {
+        None => Some(otherwise),
+        Some(text) => text.parse::<usize>().ok(),
+    };
+    let limit = number("limit", PAGE).filter(|limit| (1..=MAX_PAGE).contains(limit));
+    limit.zip(number("offset", 0))
+}
+
+pub(super) fn unreadable(message: &str) -> Answer {
     Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "form_param_value_invalid", message)
 }
 

@@ -32,7 +32,7 @@ pub trait Fleet: fmt::Debug + Send + Sync {
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool>;
 }
 
-/// How far a feed was read; only its store knows what it means.
+/// How far something was read; only its store knows what it means.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mark(pub String);
 

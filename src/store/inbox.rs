@@ -9,7 +9,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Mark};
 use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -78,6 +78,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes in what was told of users, each as [`Person::take`] does.
     fn merge(&self, changes: Vec<Change>) -> Pending<()>;
 
+    /// Some of those of whom something is known, deleted users among them: the first without `after`, and
+    /// then from where that [`Roll`] ended. Whoever is kept from the first call to the last is told of at least once.
+    ///
+    /// Default: nobody. Then a reconciliation finds neither users who were deleted nor memberships that ended.
+    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+        drop(after);
+        Box::pin(ready(Ok(Roll::default())))
+    }
+
     /// The small documents that are kept here, by their names. Called once, before the first request; it may
     /// block.
     ///
@@ -85,6 +94,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`StoreError`] when they cannot be read.
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// The small document of that name, as it is now. Default: found among all of them, which may block.
+    fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
+        let named = |(known, record): (String, Vec<u8>)| (known == name).then_some(record);
+        Box::pin(ready(self.records().map(|records| records.into_iter().find_map(named))))
+    }
 
     /// Keeps a small document, in place of what was there by that name.
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()>;
@@ -116,6 +131,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn fleet(&self) -> Option<&dyn Fleet> {
         None
     }
+}
+
+/// Some of those of whom something is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Roll {
+    /// Each with what is known of them. About a hundred; none says nothing about whether there are more.
+    pub people: Vec<(UserId, Person)>,
+    /// From here it goes on; `None` when these were the last.
+    pub next: Option<Mark>,
 }
 
 /// An event as it is accepted.

@@ -3,18 +3,19 @@
 mod gathering;
 mod seen;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::ready;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::gathering::Gathering;
 use self::seen::Seen;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Mark};
 use super::inbox::{
-    Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, SHELF, SHOWN, Store, StoreError,
-    Task,
+    Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, Roll, SHELF, SHOWN, Store,
+    StoreError, Task,
 };
 use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
@@ -29,6 +30,9 @@ const IDS: usize = 100_000;
 const OPEN: usize = 10_000;
 /// So many people are remembered; of more, those whom it met first are forgotten.
 const PEOPLE: usize = 100_000;
+
+/// So many people are told of at once.
+const ROLL: usize = 100;
 
 /// The inbox in memory: nothing to set up, and nothing left after the process. What it accepted and did
 /// not work off is lost when the process ends.
@@ -49,7 +53,7 @@ struct State {
     /// The same in the order in which they were done, and when they came.
     order: VecDeque<(Timestamp, String)>,
     denials: Revocations,
-    people: HashMap<UserId, Person>,
+    people: BTreeMap<UserId, Person>,
     /// The same in the order in which they were met.
     met: VecDeque<UserId>,
     records: HashMap<String, Vec<u8>>,
@@ -176,6 +180,14 @@ impl Store for MemoryStore {
         })
     }
 
+    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+        self.at_once(|state| Ok(state.roll(after)))
+    }
+
+    fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
+        self.at_once(|state| Ok(state.records.get(name).cloned()))
+    }
+
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         Ok(self.state().records.clone().into_iter().collect())
     }
@@ -262,6 +274,14 @@ impl State {
         {
             self.people.remove(&first);
         }
+    }
+
+    fn roll(&self, after: Option<Mark>) -> Roll {
+        let from = after.map_or(Bound::Unbounded, |mark| Bound::Excluded(UserId::from(mark.0)));
+        let rest = self.people.range((from, Bound::Unbounded)).take(ROLL);
+        let people: Vec<_> = rest.map(|(id, person)| (id.clone(), person.clone())).collect();
+        let last = people.last().filter(|_| people.len() == ROLL);
+        Roll { next: last.map(|(id, _)| Mark(id.as_str().to_owned())), people }
     }
 
     fn remember(&mut self, id: String, received: Timestamp) {

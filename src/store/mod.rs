@@ -18,7 +18,9 @@ mod state_dir;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use fleet::{Feed, Fleet, Mark};
-pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
+pub use inbox::{
+    Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Roll, Store, StoreError, Task,
+};
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};
 pub use sighting::{Sighted, Sightings};

@@ -32,8 +32,8 @@ use tokio::sync::Mutex;
 
 use self::keys::Keys;
 use self::link::{Follower, Link};
-use super::fleet::Fleet;
-use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
+use super::fleet::{Fleet, Mark};
+use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -164,6 +164,15 @@ impl Store for RedisStore {
 
     fn merge(&self, changes: Vec<Change>) -> Pending<()> {
         self.run(|store| async move { store.0.merge(&changes).await })
+    }
+
+    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+        self.run(|store| async move { store.0.roll(after).await })
+    }
+
+    fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
+        let name = name.to_owned();
+        self.run(|store| async move { store.0.record(&name).await })
     }
 
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {

@@ -22,7 +22,8 @@ use rusqlite::Connection;
 
 use self::file::DataFile;
 use self::queue::{Queue, Weight};
-use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Store, StoreError, Task};
+use super::fleet::Mark;
+use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -158,6 +159,16 @@ impl Store for SqliteStore {
 
     fn merge(&self, changes: Vec<Change>) -> Pending<()> {
         self.queue.ask(Weight::Promise, move |store| people::merge(store, &changes))
+    }
+
+    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+        let after = after.map(|mark| mark.0).unwrap_or_default();
+        self.queue.ask(Weight::Note, move |store| people::roll(store, &after))
+    }
+
+    fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
+        let name = name.to_owned();
+        self.queue.ask(Weight::Note, move |store| statements::record(store, &name))
     }
 
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {

@@ -32,6 +32,10 @@ mod reconcile;
 mod refresh;
 mod restart;
 mod scene;
+#[cfg(all(feature = "cli", feature = "redis"))]
+#[path = "../fleet/server.rs"]
+#[expect(dead_code, reason = "others use the rest")]
+mod server;
 mod sign_in;
 mod sign_out;
 mod sites;

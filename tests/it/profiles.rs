@@ -11,11 +11,12 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::store::{
     Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
     StoreError, Task,
 };
+use clerk_resilience::upstream::{Call, Calling, Upstream};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{
     Builder, Event, FromEvent, KnownUser, ProfileUntold, RoutePolicy, Source, UserChanged,
@@ -25,7 +26,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{Answer, World, anonymous, bearer};
+use crate::support::{Answer, World, anonymous, bearer, start_of_time};
 use crate::webhooks::{SECRET, data, deliver, parsed, post, with};
 
 /// A store that counts who is asked for, and fails or hangs on demand.
@@ -436,11 +437,11 @@ async fn whom_nobody_knows_clerk_is_asked_for_once_by_all_and_then_they_are_know
     for found in futures_util::future::join_all(all).await {
         assert_eq!(found, called("Ada", Source::Clerk));
     }
-    assert_eq!((asked(&world), store.reads()), (1, 1));
+    assert_eq!((asked(&world), store.reads()), (2, 1), "the user, and where they belong");
     for _ in 0..10 {
         assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
     }
-    assert_eq!((asked(&world), store.reads()), (1, 1), "memory is enough");
+    assert_eq!((asked(&world), store.reads()), (2, 1), "memory is enough");
 
     world.break_clerk();
     let next = World::beside(world.clock.clone(), world.sim.clone(), |builder| {
@@ -668,29 +669,149 @@ async fn without_webhooks_what_is_old_is_told_at_once_and_asked_for_again() {
     world.sim.update_user("user_1", json!({ "first_name": "Adaeze" }));
     assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
     world.pass(1).await;
-    assert_eq!(asked(&world), 1, "it is not old before");
+    assert_eq!(asked(&world), 2, "it is not old before");
     let begun = Instant::now();
     assert_eq!(name(&world, "user_1").await, called("Ada", Source::Memory));
     assert_eq!(begun.elapsed(), Duration::ZERO);
     world.pass(1).await;
     assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
-    assert_eq!(asked(&world), 2);
+    assert_eq!(asked(&world), 4);
     // Hearing the same again is fresh, too.
     world.pass(300).await;
     name(&world, "user_1").await;
     world.pass(61).await;
     name(&world, "user_1").await;
     world.pass(1).await;
-    assert_eq!(asked(&world), 3);
-    world.sim.delete_user(&"user_1".into());
+    assert_eq!(asked(&world), 6);
     world.pass(300).await;
+    world.sim.break_with(SimSurface::BackendApi, SimFault::status(400));
     for _ in 0..30 {
         assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
         world.pass(1).await;
     }
-    assert_eq!(asked(&world), 4, "at most once a minute");
+    assert_eq!(asked(&world), 7, "at most once a minute");
     let person = store.0.store.person(&"user_1".into()).await.expect("kept").expect("known");
     assert_eq!(person.profile().and_then(|kept| kept.first_name.as_deref()), Some("Adaeze"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_webhooks_it_is_heard_when_they_are_gone_or_left_an_organisation() {
+    let store = Watched::default();
+    let world = World::with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
+    let org = SimOrganization::new("org_1", "one");
+    for user in ["user_1", "user_2"] {
+        world.sim.join(user, &org);
+        assert_eq!(places(&world, user).await, ["org_1"]);
+    }
+    let sessions = ["user_1", "user_2"].map(|user| world.sim.sign_in(user));
+    world.pass(300).await;
+    let tokens = [&sessions[0], &sessions[1]].map(|session| world.sim.mint(session));
+    world.sim.delete_user(&"user_1".into());
+    world.sim.leave(&"user_2".into(), &org.id);
+    for user in ["user_1", "user_2"] {
+        assert_eq!(places(&world, user).await, ["org_1"], "what is old is told meanwhile");
+    }
+    world.pass(1).await;
+    assert_eq!(known(&world, "user_1").await, Ok(None));
+    assert_eq!(places(&world, "user_2").await, [""; 0]);
+    assert_eq!(world.get(&tokens[0]).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.get(&tokens[1]).await.status, StatusCode::OK);
+    let person = store.0.store.person(&"user_1".into()).await.expect("kept").expect("known");
+    assert!(person.deleted().is_some());
+}
+
+async fn places(world: &World, id: &str) -> Vec<String> {
+    let known = known(world, id).await.expect("told").expect("a user");
+    known.memberships.iter().map(|place| place.organization.as_str().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_clerk_is_asked_for_belongs_to_the_organisations_that_clerk_tells() {
+    let world = with(|builder| builder).await;
+    world.sim.join("user_1", &SimOrganization::new("org_1", "one").role("admin"));
+    world.sim.join("user_1", &SimOrganization::new("org_2", "two"));
+    world.sim.join("user_2", &SimOrganization::new("org_1", "one"));
+    let mut found = known(&world, "user_1").await.expect("told").expect("a user").memberships;
+    found.sort_by(|one, other| one.organization.cmp(&other.organization));
+    let roles: Vec<_> = found.iter().map(|place| place.role.as_str()).collect();
+    assert_eq!(roles, ["org:admin", "org:member"]);
+    assert_eq!(found[0].heard_at, Some(world.now()));
+    world.sim.switch_organizations_off();
+    assert_eq!(places(&world, "user_2").await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_of_whom_only_half_is_told_is_not_told() {
+    let (world, ear) = overheard(|path| {
+        path.ends_with("/organization_memberships").then_some((StatusCode::OK, "{}"))
+    });
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered));
+    assert_eq!(*ear.lock().expect("sound"), 1, "the second half was asked for");
+}
+
+/// A Clerk whose answers to some paths are others'; and how often they were.
+fn overheard(
+    instead: impl Fn(&str) -> Option<(StatusCode, &'static str)> + Send + Sync + 'static,
+) -> (World, Arc<Mutex<u32>>) {
+    struct Ear(Arc<dyn Upstream>, Instead, Arc<Mutex<u32>>);
+    type Instead = Box<dyn Fn(&str) -> Option<(StatusCode, &'static str)> + Send + Sync>;
+    impl std::fmt::Debug for Ear {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Ear")
+        }
+    }
+    impl Upstream for Ear {
+        fn call(&self, call: Call) -> Calling {
+            let (instead, answer) = ((self.1)(call.url.path()), self.0.call(call));
+            if instead.is_some() {
+                *self.2.lock().expect("sound") += 1;
+            }
+            Box::pin(async move {
+                let mut reply = answer.await?;
+                if let Some((status, body)) = instead {
+                    (reply.status, reply.body) = (status, body.into());
+                }
+                Ok(reply)
+            })
+        }
+    }
+    let (clock, heard) = (SimClock::starting_at(start_of_time()), Arc::new(Mutex::new(0)));
+    let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
+    let ear = Ear(Arc::new(sim.upstream()), Box::new(instead), Arc::clone(&heard));
+    (World::beside(clock, sim, |builder| builder.upstream(ear)), heard)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_clerk_does_not_know_is_refused_only_when_the_secret_key_is_this_instances() {
+    for (fault, reason) in [
+        (SimFault::ForeignKeys, ProfileUntold::SecretKeyForeign),
+        (SimFault::status(500), ProfileUntold::Unanswered),
+    ] {
+        let world = with(|builder| builder).await;
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        world.sim.delete_user(&"user_1".into());
+        world.sim.break_with(SimSurface::BackendJwks, fault);
+        assert_eq!(known(&world, "user_1").await, Err(reason));
+        assert_eq!(page(&world, "/account", &token).await.0, 503, "{reason:?}");
+        world.sim.heal_all();
+        world.pass(60).await;
+        let token = world.sim.mint(&world.sim.sign_in("user_1"));
+        world.sim.delete_user(&"user_1".into());
+        assert_eq!(page(&world, "/account", &token).await.0, 401, "then it is certain");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_than_clerk_do_not_find_is_no_word_about_a_user() {
+    let (world, _) = overheard(|path| {
+        let elsewhere = r#"{"message":"no Route matched with those values"}"#;
+        (path == "/v1/users/user_1").then_some((StatusCode::NOT_FOUND, elsewhere))
+    });
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered));
+    assert_eq!(known(&world, "user_2").await, Ok(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -701,7 +822,7 @@ async fn with_webhooks_clerk_is_not_asked_again_however_old_what_is_known() {
     world.pass(24 * 60 * 60).await;
     name(&world, "user_1").await;
     world.pass(5).await;
-    assert_eq!(asked(&world), 1);
+    assert_eq!(asked(&world), 2);
 }
 
 #[tokio::test(start_paused = true)]

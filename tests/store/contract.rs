@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{KeyId, TokenId, UserId};
-use clerk_resilience::profile::{Change, Person};
+use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Sighted, Store};
 
@@ -299,6 +299,43 @@ async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store:
     assert_eq!((left.len(), left[0].session.as_str()), (250_000, "010000"));
 }
 
+async fn a_record_is_found_by_its_name_as_it_is_now(store: Arc<dyn Store>) {
+    assert_eq!(store.record("course").await.expect("answered"), None);
+    for text in ["1", "2"] {
+        store.keep("course", text.as_bytes().to_vec()).await.expect("kept");
+        store.keep("other", b"3".to_vec()).await.expect("kept");
+        let found = store.record("course").await.expect("answered");
+        assert_eq!(found.as_deref(), Some(text.as_bytes()));
+    }
+}
+
+async fn everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile(store: Arc<dyn Store>) {
+    let describe = |n: u32| {
+        let mut profile = Profile::new(UserId::new(format!("user_{n:04}")), at(0));
+        profile.first_name = Some("Ada".to_owned());
+        Change::User(Box::new(profile))
+    };
+    store.merge((0..1500).map(describe).collect()).await.expect("merged");
+    store.keep("no-user", b"1".to_vec()).await.expect("kept");
+    let (mut met, mut after, mut pages) = (HashSet::new(), None, 0);
+    for n in 2000..2100 {
+        let roll = store.people(after).await.expect("answered");
+        for (id, person) in roll.people {
+            assert_eq!(person.profile().map(|profile| &profile.id), Some(&id));
+            met.insert(id.as_str().to_owned());
+        }
+        pages += 1;
+        store.merge(vec![describe(n)]).await.expect("merged");
+        after = roll.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(after.is_none() && pages > 3, "{pages} pages");
+    let missing = (0..1500).filter(|n| !met.contains(&format!("user_{n:04}"))).count();
+    assert_eq!(missing, 0);
+}
+
 async fn nothing_that_prints_shows_an_events_data(store: Arc<dyn Store>) {
     let entry = entry("msg_1", hooks("481516"));
     assert!(!format!("{entry:?}").contains("481516"));
@@ -344,6 +381,8 @@ macro_rules! engines {
             of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later,
             sightings_of_yesterday_are_forgotten,
             of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten,
+            a_record_is_found_by_its_name_as_it_is_now,
+            everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile,
             nothing_that_prints_shows_an_events_data,
         ]);
     )*};

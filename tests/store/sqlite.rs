@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clerk_resilience::id::UserId;
+use clerk_resilience::profile::Change;
 use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, SqliteStore, Store, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -327,6 +328,11 @@ async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
     }
     tool.execute("UPDATE person SET data = '' WHERE id = 'user_1'", []).expect("written");
     assert_eq!(store.person(&user).await.expect("answered"), None);
+    let readable = "UPDATE person SET data = '{\"profile\":null,\"deleted\":null}'";
+    tool.execute(readable, []).expect("written");
+    assert_eq!(store.people(None).await.expect("answered").people, [], "they are nobody's");
+    store.merge(vec![Change::UserDeleted(user, at(3))]).await.expect("merged");
+    assert_eq!(count(&dir, "person WHERE id LIKE 'unreadable/%'"), 0, "it goes with the user");
 }
 
 #[tokio::test]

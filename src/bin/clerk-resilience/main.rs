@@ -1,6 +1,6 @@
-//! The command: `clerk-resilience doctor`, and with the feature `sqlite` `clerk-resilience reconcile`.
+//! The command: `clerk-resilience doctor`, and with the feature `sqlite` or `redis` `clerk-resilience reconcile`.
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 mod reconcile;
 
 use std::process::ExitCode;
@@ -41,17 +41,14 @@ enum Command {
         #[arg(requires = "app", value_name = "PATH")]
         routes: Vec<String>,
     },
-    /// Reads users back from Clerk into an application's store, so that what webhooks missed is repaired.
+    /// Reads back from Clerk into an application's store, so that what webhooks missed is repaired: users and
+    /// their bans, memberships and roles, and who is gone.
     ///
-    /// Reads the CLERK_* variables. An application that runs does this by itself, and has its file to itself:
-    /// this is for the time in which it does not. Waits while Clerk is down. Ends with 0 when all that changed is
-    /// known, 1 when something is wrong, 2 when the command itself is misspelt.
-    #[cfg(feature = "sqlite")]
-    Reconcile {
-        /// The application's SQLite file; made when it is not there.
-        #[arg(long, value_name = "FILE")]
-        sqlite: std::path::PathBuf,
-    },
+    /// Reads the CLERK_* variables. An application that runs does this by itself, and has its SQLite file to
+    /// itself: then this is for the time in which it does not run. Waits while Clerk is down. Ends with 0 when all
+    /// that changed is known, 1 when something is wrong, 2 when the command itself is misspelt.
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    Reconcile(reconcile::Choices),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -65,8 +62,8 @@ async fn main() -> ExitCode {
                 .collect();
             doctor(json, app, routes).await
         }
-        #[cfg(feature = "sqlite")]
-        Command::Reconcile { sqlite } => match reconcile::run(&sqlite).await {
+        #[cfg(any(feature = "redis", feature = "sqlite"))]
+        Command::Reconcile(choices) => match reconcile::run(choices).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

@@ -1,20 +1,74 @@
-//! `clerk-resilience reconcile`: an application without routes, whose only work is to read users back.
+//! `clerk-resilience reconcile`: an application without routes, whose only work is to read back.
 
 use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+#[cfg(feature = "redis")]
+use clerk_resilience::store::RedisStore;
+#[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
-use clerk_resilience::{ClerkConfig, ClerkResilience, Progress};
+use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// So often the bar moves while nothing is told.
 const STEADY: Duration = Duration::from_millis(200);
 
-pub(super) async fn run(file: &Path) -> Result<(), Box<dyn Error>> {
-    let store = SqliteStore::open(file)?;
-    let builder = ClerkResilience::builder(ClerkConfig::from_env()?);
-    let clerk = builder.store(store).reconcile_on_demand().build()?;
+#[derive(Debug, Args)]
+pub(super) struct Choices {
+    #[command(flatten)]
+    place: Place,
+    /// What tells the application apart on the Redis server.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "NAME", requires = "redis")]
+    #[cfg_attr(feature = "sqlite", arg(conflicts_with = "sqlite"))]
+    namespace: Option<String>,
+    /// Keep `private_metadata`, as an application with `keep_private_metadata` does.
+    #[arg(long)]
+    keep_private_metadata: bool,
+    /// Refuse the tokens of users who are locked, as an application with `revoke_when_locked` does.
+    #[arg(long)]
+    revoke_when_locked: bool,
+    /// Refuse the tokens of before a new password, as an application with `revoke_on_password_change` does.
+    #[arg(long)]
+    revoke_on_password_change: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The application's SQLite file; made when it is not there.
+    #[cfg(feature = "sqlite")]
+    #[arg(long, value_name = "FILE")]
+    sqlite: Option<std::path::PathBuf>,
+    /// The application's Redis or Valkey server. Others on this host can see a password in it.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "URL", requires = "namespace")]
+    redis: Option<String>,
+}
+
+impl Choices {
+    /// The application, as far as what is read back depends on it.
+    async fn builder(self) -> Result<Builder, Box<dyn Error>> {
+        let builder = ClerkResilience::builder(ClerkConfig::from_env()?)
+            .reconcile_on_demand()
+            .keep_private_metadata(self.keep_private_metadata)
+            .revoke_when_locked(self.revoke_when_locked)
+            .revoke_on_password_change(self.revoke_on_password_change);
+        #[cfg(feature = "redis")]
+        if let Some((url, namespace)) = self.place.redis.zip(self.namespace) {
+            return Ok(builder.store(RedisStore::connect(&url, &namespace).await?));
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(file) = self.place.sqlite {
+            return Ok(builder.store(SqliteStore::open(file)?));
+        }
+        Ok(builder)
+    }
+}
+
+pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
+    let clerk = choices.builder().await?.build()?;
     let mut progress = clerk.reconcile().ok_or(
         "CLERK_SECRET_KEY is not set; copy it from the API keys page of the Clerk dashboard",
     )?;
@@ -26,29 +80,41 @@ pub(super) async fn run(file: &Path) -> Result<(), Box<dyn Error>> {
     }
     bar.finish_and_clear();
     let end = progress.borrow().clone();
-    match (end.trouble, end.synced) {
-        (Some(trouble), _) => Err(trouble.into()),
-        (None, Some(synced)) => {
-            println!("Read {} users; all that changed up to {synced} is known.", end.users);
-            Ok(())
-        }
-        (None, None) => {
-            println!("There are no users yet.");
-            Ok(())
-        }
+    if let Some(trouble) = end.trouble {
+        return Err(trouble.into());
     }
+    println!("{}", result(&end));
+    Ok(())
+}
+
+fn result(end: &Progress) -> String {
+    let Progress { users, memberships, compared, gone, synced, .. } = end;
+    let Some(synced) = synced else { return "There are no users yet.".to_owned() };
+    format!(
+        "Read {users} users and {memberships} memberships, and compared {compared} users who are kept: {gone} users and memberships are gone. All that changed up to {synced} is known."
+    )
 }
 
 fn show(bar: &ProgressBar, now: &Progress) {
-    if let Some(total) = now.total {
-        bar.set_length(total);
-        let style = ProgressStyle::with_template("{bar:40} {pos} of {len} users, {eta} left {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    }
-    bar.set_position(now.users);
-    match &now.trouble {
-        Some(trouble) => bar.set_message(format!("- {trouble}; trying again")),
-        None if now.users > 0 => bar.set_message(String::new()),
-        None => {}
-    }
+    let (read, all, what) = match now {
+        Progress { compared: 1.., .. } => (now.compared, None, "users who are kept compared"),
+        Progress { memberships: 1.., .. } => {
+            (now.memberships, now.memberships_total, "memberships read")
+        }
+        Progress { users: 1.., .. } => (now.users, now.total, "users read"),
+        _ => (0, None, "waiting until Clerk is known to be well"),
+    };
+    let template = match all {
+        Some(_) => "{bar:40} {pos} of {len} {msg}, {eta} left",
+        None if read > 0 => "{spinner} {pos} {msg}",
+        None => "{spinner} {msg}",
+    };
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_length(all.unwrap_or(read).max(read));
+    bar.set_position(read);
+    bar.set_message(match &now.trouble {
+        Some(trouble) => format!("{what} - {trouble}; trying again"),
+        None => what.to_owned(),
+    });
 }

@@ -23,6 +23,7 @@ pub(crate) use machine::Told;
 pub(crate) use nonce::Payload;
 pub(crate) use refresh::Refreshed;
 pub(crate) use trip::{Standing, TRIP_COOKIE};
+pub(super) use user::Described;
 
 use super::bucket::Bucket;
 use super::counters::Counters;
@@ -31,7 +32,9 @@ use super::flights::Flights;
 use crate::key::SecretKey;
 use crate::upstream::{Call, Reply, Upstream};
 
-const API_VERSION: HeaderName = HeaderName::from_static("clerk-api-version");
+/// The field that says which version of the Backend API is spoken, and the version.
+pub(super) const API_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("clerk-api-version"), HeaderValue::from_static("2026-05-12"));
 /// So many questions of one sort may be under way at once; further ones are not begun.
 const AT_ONCE: usize = 256;
 /// Calls a second for what anybody can make up.
@@ -101,7 +104,7 @@ impl Wire {
         let deadline = self.access.deadline;
         let call = call
             .bearer(self.access.secret.expose())
-            .header(API_VERSION, HeaderValue::from_static("2026-05-12"))
+            .header(API_VERSION.0, API_VERSION.1)
             .deadline(deadline);
         self.counters.asked_backend();
         let timely = tokio::time::timeout(deadline, self.access.upstream.call(call)).await;

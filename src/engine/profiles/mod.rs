@@ -5,6 +5,7 @@
 //! for the same answer.
 
 mod kept;
+mod look;
 mod memory;
 
 use std::sync::Arc;
@@ -13,12 +14,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::kept::Kept;
-use self::memory::{Memory, Turn};
+use self::memory::Memory;
 use super::bucket::Bucket;
 use super::digest::{Digest, Namer};
 use super::flights::{Flights, Keep};
 use super::shared::Shared;
-use crate::health::{Status, Surface, Verdict};
 use crate::id::UserId;
 use crate::profile::{Change, Membership, Person, Profile};
 use crate::revocation::Bearer;
@@ -54,7 +54,7 @@ pub struct Profiles(Arc<Shared>);
 pub struct KnownUser {
     /// What they are like. `updated_at` says since when, `heard_at` when this application heard so last.
     pub profile: Profile,
-    /// The organisations they belong to, as far as webhooks told.
+    /// The organisations they belong to, as far as Clerk told; of whom Clerk was asked for, all up to 500.
     pub memberships: Vec<Membership>,
     /// Where this was found.
     pub source: Source,
@@ -88,6 +88,11 @@ pub enum ProfileUntold {
     /// The store did not answer, and Clerk could not be asked instead.
     #[error("the store does not tell what is known of this user")]
     Store,
+    /// Clerk knows no such user, but the secret key is another instance's, as far as Clerk's keys show.
+    #[error(
+        "nothing is known of this user here, and CLERK_SECRET_KEY belongs to another instance than CLERK_PUBLISHABLE_KEY"
+    )]
+    SecretKeyForeign,
     /// Clerk refuses the secret key.
     #[error("nothing is known of this user here, and Clerk refuses CLERK_SECRET_KEY")]
     SecretKeyRefused,
@@ -109,12 +114,13 @@ impl Profiles {
     ///
     /// Whom this process knows, it tells at once. Of others it asks the [store](crate::Builder::store),
     /// for at most 2 s, and when nothing is known there and Clerk is well, Clerk's Backend API, once for
-    /// all who ask at the same time: at most 20 users a second, each within
+    /// all who ask at the same time: at most 20 users a second, the profile and the organisations of each within
     /// [`probe_deadline`](crate::Builder::probe_deadline). In an outage it never waits for Clerk.
     ///
     /// With webhooks, what is known follows Clerk within seconds. Without them Clerk is asked again when
-    /// what is known is older than 5 minutes, while the old is told; of a user who was deleted it is not
-    /// heard then. That Clerk knows no such user is remembered for 10 s.
+    /// what is known is older than 5 minutes, while the old is told. That Clerk knows no such user is
+    /// remembered for 10 s, and told only when the secret key is proven to be this instance's, which takes as
+    /// long again at the first time.
     ///
     /// # Errors
     ///
@@ -221,76 +227,4 @@ impl People {
     fn about(&self, sort: &str, id: &UserId) -> Digest {
         self.names.name(sort, &[id.as_str()])
     }
-}
-
-impl Shared {
-    async fn look(self: Arc<Self>, id: &UserId) -> Told {
-        let people = &self.people;
-        let turn = people.memory.turn(id);
-        let kept = people.kept.read(id, &self.core).await;
-        if let Ok(Some(person)) = &kept
-            && (person.profile().is_some() || person.deleted().is_some())
-        {
-            people.memory.remember(id, person, turn);
-            return Ok(KnownUser::of(person, Source::Store));
-        }
-        let held = people.memory.find(id).filter(|_| kept.is_err());
-        if let Some(known) = held.and_then(|entry| KnownUser::of(&entry.person, Source::Memory)) {
-            return Ok(Some(known));
-        }
-        match (self.ask_clerk(id).await, kept) {
-            (Ok(Some(change)), Ok(person)) => {
-                Ok(self.found(person.unwrap_or_default(), change, turn))
-            }
-            // What else the store knows of them is not known here, so that this is no whole to remember.
-            (Ok(Some(change)), Err(())) => {
-                Ok(KnownUser::of(&taken(Person::default(), &change), Source::Clerk))
-            }
-            (Ok(None), Ok(person)) => {
-                people.memory.remember(id, &person.unwrap_or_default(), turn);
-                Ok(None)
-            }
-            (Ok(None), Err(())) => Ok(None),
-            (Err(_), Err(())) => Err(ProfileUntold::Store),
-            (Err(reason), Ok(_)) => Err(reason),
-        }
-    }
-
-    fn found(self: &Arc<Self>, person: Person, change: Change, turn: Turn) -> Option<KnownUser> {
-        let person = taken(person, &change);
-        self.people.memory.remember(change.user(), &person, turn);
-        let shared = Arc::clone(self);
-        tokio::spawn(async move { shared.people.kept.write(vec![change], &shared.core).await });
-        KnownUser::of(&person, Source::Clerk)
-    }
-
-    /// Asks again for somebody who is known.
-    async fn look_again(&self, id: &UserId) -> Told {
-        let Some(change) = self.ask_clerk(id).await? else { return Ok(None) };
-        self.people.hear(std::slice::from_ref(&change));
-        self.people.kept.write(vec![change.clone()], &self.core).await;
-        self.people.hear(&[change]);
-        Ok(None)
-    }
-
-    async fn ask_clerk(&self, id: &UserId) -> Result<Option<Change>, ProfileUntold> {
-        let backend = self.backend.as_ref().ok_or(ProfileUntold::NoSecretKey)?;
-        if !self.clerk_is_well() {
-            return Err(ProfileUntold::ClerkUnwell);
-        }
-        let profile = backend.user(id, self.people.keep_private).await?;
-        Ok(profile.map(|profile| Change::User(Box::new(profile.heard(self.now().wall)))))
-    }
-
-    fn clerk_is_well(&self) -> bool {
-        let known = self.core.load();
-        let status = known.health.surface(Surface::BackendApi).status();
-        let verdict = known.verdict(self.now());
-        matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
-    }
-}
-
-fn taken(mut person: Person, change: &Change) -> Person {
-    person.take(change);
-    person
 }

@@ -110,6 +110,12 @@ impl Inner {
         self.link.blocking()?.ask(&all)
     }
 
+    pub(super) async fn record(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut get = cmd("HGET");
+        get.arg(self.keys.named("records")).arg(name);
+        self.link.ask(&get).await
+    }
+
     pub(super) async fn keep(&self, name: &str, record: &[u8]) -> Result<(), StoreError> {
         let mut set = cmd("HSET");
         set.arg(self.keys.named("records")).arg(name).arg(record);

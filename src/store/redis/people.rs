@@ -7,10 +7,17 @@ use super::Inner;
 use super::script::{self, Call};
 use crate::id::UserId;
 use crate::profile::{Change, Person};
-use crate::store::inbox::StoreError;
+use crate::store::fleet::Mark;
+use crate::store::inbox::{Roll, StoreError};
 
 /// Somebody else changes the same users at the same time, again and again.
 const TRIES: u32 = 32;
+
+/// So many are told of at once, as the server counts; it tells of a small table as a whole.
+const ROLL: usize = 100;
+
+/// A page of the table: where the next one begins, and documents by user.
+type Page = (String, Vec<(String, String)>);
 
 /// A user's document before and after.
 pub(super) struct Rewrite {
@@ -80,6 +87,17 @@ impl Inner {
             }
         }
         Ok(rewrites)
+    }
+
+    /// Those behind a mark, which is the server's own.
+    pub(super) async fn roll(&self, after: Option<Mark>) -> Result<Roll, StoreError> {
+        let from = after.map_or_else(|| "0".to_owned(), |mark| mark.0);
+        let mut scan = cmd("HSCAN");
+        scan.arg(self.keys.named("people")).arg(from).arg("COUNT").arg(ROLL);
+        let (next, page): Page = self.link.ask(&scan).await?;
+        let read = |(id, text): (String, String)| Some((UserId::from(id), parse(&text)?));
+        let people = page.into_iter().filter_map(read).collect();
+        Ok(Roll { people, next: (next != "0").then_some(Mark(next)) })
     }
 
     /// Empty when there is none.

@@ -1,9 +1,14 @@
 //! What is known of users, a JSON document each.
 
-use rusqlite::{Error, OptionalExtension as _, Result, Transaction, params};
+use rusqlite::{Error, OptionalExtension as _, Result, Row, Transaction, params};
 
 use crate::id::UserId;
 use crate::profile::{Change, Person};
+use crate::store::fleet::Mark;
+use crate::store::inbox::Roll;
+
+/// So many are told of at once.
+const ROLL: i64 = 100;
 
 /// A document that cannot be read is put aside, under a name that is no user's, and the user begun anew:
 /// it must not stop what comes of them later.
@@ -28,6 +33,22 @@ pub(super) fn find(store: &Transaction<'_>, id: &UserId) -> Result<Option<Person
     }
 }
 
+/// Those behind that id. What cannot be read is left for whoever asks for it.
+pub(super) fn roll(store: &Transaction<'_>, after: &str) -> Result<Roll> {
+    let mut query = store.prepare_cached(
+        "SELECT id, data FROM person WHERE id > ?1 AND id NOT LIKE 'unreadable/%'
+         ORDER BY id LIMIT ?2",
+    )?;
+    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let rows: Vec<(String, String)> =
+        query.query_map(params![after, ROLL], row)?.collect::<Result<_>>()?;
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count >= ROLL);
+    let next = rows.last().filter(|_| full).map(|(id, _)| Mark(id.clone()));
+    let read =
+        |(id, data): (String, String)| Some((UserId::from(id), serde_json::from_str(&data).ok()?));
+    Ok(Roll { people: rows.into_iter().filter_map(read).collect(), next })
+}
+
 fn put_aside(store: &Transaction<'_>, id: &UserId) -> Result<()> {
     let aside = "UPDATE OR REPLACE person SET id = 'unreadable/' || id WHERE id = ?1";
     store.prepare_cached(aside)?.execute([id.as_str()])?;
@@ -41,6 +62,10 @@ pub(super) fn merge(store: &Transaction<'_>, changes: &[Change]) -> Result<()> {
         let mut person = find(store, id)?.unwrap_or_default();
         if person.take(change) {
             save(store, id, &person)?;
+        }
+        if matches!(change, Change::UserDeleted(..)) {
+            let aside = "DELETE FROM person WHERE id = 'unreadable/' || ?1";
+            store.prepare_cached(aside)?.execute([id.as_str()])?;
         }
     }
     Ok(())

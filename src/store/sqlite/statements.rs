@@ -159,6 +159,11 @@ pub(super) fn records(store: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>>
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
+pub(super) fn record(store: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+    let mut query = store.prepare_cached("SELECT data FROM record WHERE name = ?1")?;
+    query.query_row([name], |row| row.get(0)).optional()
+}
+
 pub(super) fn keep(store: &Transaction<'_>, name: &str, record: &[u8]) -> Result<()> {
     let kept = "INSERT INTO record (name, data) VALUES (?1, ?2)
                 ON CONFLICT DO UPDATE SET data = excluded.data";

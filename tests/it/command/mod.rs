@@ -1,5 +1,8 @@
 //! The command: what it prints, and how it ends.
 
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod reconcile;
+
 use std::process::{Command, Output};
 
 use clerk_resilience::sim::SimClerk;
@@ -82,40 +85,4 @@ async fn a_route_that_is_not_what_it_is_meant_to_be_ends_with_1() {
         Some(2),
         "--app is missing"
     );
-}
-
-#[cfg(feature = "sqlite")]
-#[tokio::test]
-async fn reconcile_reads_all_users_into_the_store_and_says_how_many() {
-    let sim = SimClerk::start().await.expect("three ports");
-    for n in 0..120 {
-        sim.update_user(format!("user_{n}"), serde_json::json!({ "first_name": "Ada" }));
-    }
-    let dir = tempfile::tempdir().expect("a directory");
-    let file = dir.path().join("store.sqlite");
-    let (fapi, api) = (sim.frontend_api_url(), sim.backend_api_url());
-    let mut vars = vec![
-        ("CLERK_PUBLISHABLE_KEY", sim.publishable_key().as_str()),
-        ("CLERK_SECRET_KEY", sim.secret_key().expose()),
-        ("CLERK_FRONTEND_API_URL", fapi.as_str()),
-        ("CLERK_API_URL", api.as_str()),
-        ("CLERK_RESILIENCE_STATUS_URL", "off"),
-    ];
-    let arguments = ["--sqlite", file.to_str().expect("text")];
-    let output = command("reconcile", &vars, &arguments).await;
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output).starts_with("Read 130 users; all that changed up to "), "{output:?}");
-    let rows = rusqlite::Connection::open(&file).expect("a database");
-    let count = rows.query_row("SELECT count(*) FROM person", [], |row| row.get(0));
-    assert_eq!(count, Ok(120));
-
-    vars[1].1 = "sk_live_0123456789abcdefghijklmnopqrstuvwxyzABCDEF";
-    let output = command("reconcile", &vars, &arguments).await;
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("refuses CLERK_SECRET_KEY"), "{words}");
-    vars.remove(1);
-    let output = command("reconcile", &vars, &arguments).await;
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("CLERK_SECRET_KEY is not set"));
 }

@@ -1,44 +1,91 @@
-//! What webhooks missed is found by reading users back.
+//! What webhooks missed is found by reading back from Clerk.
 
+mod fleet;
+mod repairs;
+
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::upstream::{Call, Calling, Upstream};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Progress, Verdict};
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::{World, start_of_time};
 
-/// A wire that notes when which page of users is asked for.
-#[derive(Clone, Debug)]
+/// What a wire makes of an answer, by the path and the query that were asked for.
+type Tamper = Box<dyn Fn(&str, &str, &mut Value) + Send>;
+
+/// A wire that notes when which page is asked for, and says something else when it is told to.
+#[derive(Clone)]
 struct Ear {
     inner: Arc<dyn Upstream>,
     pages: Arc<Mutex<Vec<(Instant, String)>>>,
+    tamper: Arc<Mutex<Option<Tamper>>>,
+    /// Each page takes so long.
+    slow: Duration,
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ear")
+    }
 }
 
 impl Upstream for Ear {
     fn call(&self, call: Call) -> Calling {
-        if call.url.path() == "/v1/users" {
-            let page = call.url.query().unwrap_or_default().to_owned();
-            self.pages.lock().expect("sound").push((Instant::now(), page));
+        let (ear, asked) = (self.clone(), Instant::now());
+        let path = call.url.path().to_owned();
+        let query = call.url.query().unwrap_or_default().to_owned();
+        let page = query.contains("&offset=");
+        if page {
+            self.pages.lock().expect("sound").push((asked, format!("{path}?{query}")));
         }
-        self.inner.call(call)
+        Box::pin(async move {
+            if page {
+                tokio::time::sleep(ear.slow).await;
+            }
+            let mut reply = ear.inner.call(call).await?;
+            let tamper = ear.tamper.lock().expect("sound");
+            if let Some(tamper) = &*tamper
+                && let Ok(mut told) = serde_json::from_slice(&reply.body)
+            {
+                tamper(&path, &query, &mut told);
+                reply.body = told.to_string().into();
+            }
+            Ok(reply)
+        })
     }
 }
 
 impl Ear {
+    fn at(sim: &SimClerk) -> Self {
+        let (inner, slow) = (Arc::new(sim.upstream()), Duration::ZERO);
+        Self { inner, pages: Arc::default(), tamper: Arc::default(), slow }
+    }
+
     /// From which users on pages were asked for, and how long after the first.
     fn heard(&self) -> Vec<(u64, Duration)> {
-        let pages = std::mem::take(&mut *self.pages.lock().expect("sound"));
+        self.heard_of("/v1/users?")
+    }
+
+    /// The same of another list.
+    fn heard_of(&self, list: &str) -> Vec<(u64, Duration)> {
+        let mut all = self.pages.lock().expect("sound");
+        let pages: Vec<_> = all.extract_if(.., |(_, page)| page.starts_with(list)).collect();
         let first = pages.first().map(|(at, _)| *at);
         let offset = |page: &str| page.split_once("&offset=").expect("an offset").1.parse();
         let since = |at: Instant| at - first.expect("there is one");
         pages.iter().map(|(at, page)| (offset(page).expect("a number"), since(*at))).collect()
+    }
+
+    fn tamper(&self, with: impl Fn(&str, &str, &mut Value) + Send + 'static) {
+        *self.tamper.lock().expect("sound") = Some(Box::new(with));
     }
 }
 
@@ -54,7 +101,7 @@ async fn with(users: u32, choose: impl FnOnce(Builder) -> Builder) -> (World, Ea
         sim.update_user(format!("user_{n}"), json!({ "first_name": "Ada" }));
         clock.jump(10_000);
     }
-    let ear = Ear { inner: Arc::new(sim.upstream()), pages: Arc::default() };
+    let ear = Ear::at(&sim);
     let wire = ear.clone();
     let world = World::beside(clock, sim, |builder| {
         let builder = builder.webhook_secret(secret()).store(MemoryStore::new());
@@ -75,17 +122,17 @@ async fn ended(world: &World) -> Progress {
 async fn at_the_start_all_users_are_read_and_afterwards_only_those_who_changed() {
     let (world, ear) = with(250, |builder| builder).await;
     world.pass(1).await;
-    assert_eq!(ear.pages.lock().expect("sound").len(), 3, "as soon as Clerk is known to be well");
     let millis = Duration::from_millis;
     assert_eq!(ear.heard(), [(0, millis(0)), (90, millis(250)), (180, millis(500))]);
     world.pass(600).await;
     assert_eq!(ear.heard(), [], "and then it is quiet");
 
     world.sim.update_user("user_3", json!({ "first_name": "Eve" }));
+    let changed = world.now();
     let progress = ended(&world).await;
     assert_eq!(ear.heard(), [(0, millis(0))]);
     assert_eq!((progress.users, progress.total, progress.trouble), (100, None, None));
-    assert_eq!(progress.synced, Some(world.now()));
+    assert_eq!((progress.synced, progress.compared), (Some(changed), 250));
     world.pass(3601).await;
     assert_eq!(ear.heard().len(), 1, "once an hour");
 }
@@ -170,6 +217,29 @@ async fn without_a_store_there_is_nothing_to_reconcile() {
     assert!(world.clerk.reconcile().is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn everything_is_read_when_somebody_wishes_after_an_outage_and_once_a_day() {
+    let (world, ear) = with(3, |builder| builder).await;
+    world.pass(10).await;
+    assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1, "at the start");
+    let heard = || world.clerk.status().feeds.webhook;
+    let at_the_start = heard();
+    assert!(at_the_start.is_some(), "it is as good as a webhook");
+    world.pass(23 * 3600).await;
+    assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 0);
+    assert_eq!(heard(), at_the_start, "users alone are not");
+    world.pass(3600).await;
+    assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1);
+    ended(&world).await;
+    assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1);
+    world.break_clerk();
+    world.until(Verdict::Outage).await;
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+    world.pass(10).await;
+    assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1);
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
 async fn a_walk_goes_on_after_a_restart_where_it_was() {
@@ -181,25 +251,47 @@ async fn a_walk_goes_on_after_a_restart_where_it_was() {
     for n in 0..250 {
         sim.update_user(format!("user_{n}"), json!({ "first_name": "Ada" }));
     }
-    let ear = Ear { inner: Arc::new(sim.upstream()), pages: Arc::default() };
+    for n in 0..600 {
+        sim.join(format!("user_{n}"), &SimOrganization::new("org_1", "one"));
+    }
+    let ear = Ear::at(&sim);
     let start = |store: SqliteStore| {
         let (sim, clock, wire) = (sim.clone(), clock.clone(), ear.clone());
         World::beside(clock, sim, |builder| {
             builder.webhook_secret(secret()).store(store).upstream(wire)
         })
     };
-    let world = start(SqliteStore::open(&file).expect("a new file"));
-    let mut progress = world.clerk.reconcile().expect("there is a store");
-    progress.wait_for(|now| now.users == 200).await.expect("it goes on");
-    drop((world, progress));
-    let mut store = SqliteStore::open(&file);
-    while store.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        store = SqliteStore::open(&file);
+    let mut store = SqliteStore::open(&file).expect("a new file");
+    let ends: [fn(&Progress) -> bool; 3] =
+        [|now| now.users == 200, |now| now.memberships == 500, |now| now.compared == 100];
+    for end in ends {
+        let world = start(store);
+        let mut progress = world.clerk.reconcile().expect("there is a store");
+        progress.wait_for(end).await.expect("it goes on");
+        drop((world, progress));
+        store = again(&file).await;
     }
-    ear.heard();
-    let world = start(store.expect("it is free again"));
-    world.pass(10).await;
-    let offsets: Vec<_> = ear.heard().iter().map(|(offset, _)| *offset).collect();
-    assert_eq!(offsets, [180]);
+    let offsets = |list| ear.heard_of(list).into_iter().map(|(offset, _)| offset).collect();
+    let users: Vec<u64> = offsets("/v1/users?");
+    assert_eq!(users[..2], [0, 90]);
+    assert_eq!(users[2..].iter().filter(|offset| **offset == 0).count(), 0, "{users:?}");
+    let members: Vec<u64> = offsets("/v1/organization_memberships?");
+    assert_eq!(members, [0, 240, 480], "none is read twice");
+    let world = start(store);
+    world.pass(60).await;
+    let progress = world.clerk.reconcile().expect("there is a store").borrow().clone();
+    assert_eq!((progress.ended, progress.users, progress.memberships), (1, 0, 0));
+    assert_eq!(progress.compared, 500);
+}
+
+/// Until the process before has put the file down.
+#[cfg(feature = "sqlite")]
+async fn again(file: &std::path::Path) -> clerk_resilience::store::SqliteStore {
+    for _ in 0..1000 {
+        if let Ok(store) = clerk_resilience::store::SqliteStore::open(file) {
+            return store;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the file stays in use");
 }

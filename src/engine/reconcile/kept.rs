@@ -1,0 +1,97 @@
+//! Who is kept here, and is gone at Clerk.
+//!
+//! No list of Clerk's tells who is gone, and a list that moves while it is read may pass over somebody. So
+//! whoever is missing in one is asked for by name, and only that answer counts.
+
+use serde_json::Value;
+
+use super::page::{Page, described, placed};
+use super::questions::is_plain;
+use super::trouble::{Trouble, within};
+use super::walker::Walker;
+use crate::clock::Timestamp;
+use crate::id::UserId;
+use crate::profile::{Membership, Person};
+use crate::reconcile::{Course, USERS};
+use crate::store::Mark;
+use crate::webhook_event::WebhookEvent;
+
+impl Walker {
+    pub(super) async fn kept(
+        &self,
+        after: Option<String>,
+        begun: Timestamp,
+        course: &mut Course,
+    ) -> Result<Page, Trouble> {
+        let roll = within(self.with().store.people(after.map(Mark))).await?;
+        let alive = |(id, person): &(UserId, Person)| person.deleted().is_none() && is_plain(id);
+        let people: Vec<_> = roll.people.into_iter().filter(alive).collect();
+        for some in people.chunks(usize::try_from(USERS).unwrap_or(100)) {
+            self.compare(some, begun).await?;
+        }
+        course.read_kept(roll.next.map(|mark| mark.0), self.now());
+        Ok(Page { compared: people.len() as u64, ..Page::default() })
+    }
+
+    async fn compare(&self, some: &[(UserId, Person)], begun: Timestamp) -> Result<(), Trouble> {
+        let ids: Vec<_> = some.iter().map(|(id, _)| id).collect();
+        let asked = self.now();
+        let users = self.ask.these(&ids).await?;
+        let there: Vec<_> = users.iter().filter_map(|user| user["id"].as_str()).collect();
+        let there: Vec<bool> = ids.iter().map(|id| there.contains(&id.as_str())).collect();
+        self.take_in(users.into_iter().map(described), asked).await?;
+        for ((id, person), there) in some.iter().zip(there) {
+            if !there && !self.exists(id).await? {
+                continue;
+            }
+            // Clerk's list of all memberships was read since the walk began.
+            let unseen = |place: &&Membership| place.heard_at.is_none_or(|heard| heard < begun);
+            let missing: Vec<_> = person.memberships().filter(unseen).collect();
+            if !missing.is_empty() {
+                self.look_for(id, &missing).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Clerk is asked for this very user. One whom it does not know was deleted: it told of them before.
+    async fn exists(&self, id: &UserId) -> Result<bool, Trouble> {
+        let asked = self.now();
+        let event = match self.ask.user(id).await? {
+            Ok(user) => {
+                self.take_in([described(user)].into_iter(), asked).await?;
+                return Ok(true);
+            }
+            Err(told) => WebhookEvent::end_of_user(id, told.unwrap_or(asked).min(asked)),
+        };
+        self.take_in([event].into_iter(), asked).await?;
+        self.found_gone("user", 1);
+        Ok(false)
+    }
+
+    /// Clerk is asked for this very user's memberships. A list of which some is missing says nothing of those.
+    async fn look_for(&self, id: &UserId, missing: &[&Membership]) -> Result<(), Trouble> {
+        let asked = self.now();
+        let Some(places) = self.ask.places(id).await? else { return Ok(()) };
+        // By Clerk's clock and ours it was so then; what came later counts more.
+        let at = places.at.unwrap_or(asked).min(asked);
+        let in_it = |place: &Value, organization: &str| place["organization"]["id"] == organization;
+        let left = missing.iter().filter(|place| {
+            let organization = place.organization.as_str();
+            places.is_whole() && !places.list.iter().any(|found| in_it(found, organization))
+        });
+        let left: Vec<_> = left.map(|place| WebhookEvent::end_of_place(id, place, at)).collect();
+        let count = left.len() as u64;
+        let found = places.list.into_iter().map(|place| placed(place, asked));
+        self.take_in(found.chain(left), asked).await?;
+        if count > 0 {
+            self.found_gone("membership", count);
+        }
+        Ok(())
+    }
+
+    fn found_gone(&self, what: &'static str, count: u64) {
+        self.show(|now| now.gone += count);
+        tracing::info!(event = "clerk.reconcile.gone", what, count, "no webhook had told of it");
+    }
+}

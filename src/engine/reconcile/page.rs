@@ -1,0 +1,119 @@
+//! A page of what Clerk lists, and what follows from it: what would follow from webhooks.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::trouble::{Trouble, within};
+use super::walker::Walker;
+use crate::clock::Timestamp;
+use crate::engine::instance::Owner;
+use crate::json;
+use crate::reconcile::{Course, MEMBERS, USERS};
+use crate::revocation::Kind;
+use crate::webhook_event::WebhookEvent;
+
+/// What was read, for those who watch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Page {
+    pub(super) users: u64,
+    pub(super) memberships: u64,
+    pub(super) memberships_total: Option<u64>,
+    pub(super) compared: u64,
+}
+
+impl Walker {
+    pub(super) async fn users(&self, offset: u64, course: &mut Course) -> Result<Page, Trouble> {
+        if offset == 0 && course.synced().is_none() {
+            let total = self.ask.count().await;
+            self.show(|now| now.total = total);
+        }
+        let asked = self.now();
+        let users = self.ask.users(offset).await?;
+        let changed: Vec<_> = users.iter().filter_map(changed_at).collect();
+        let count = u64::try_from(users.len()).unwrap_or(USERS);
+        self.take_in(users.into_iter().map(described), asked).await?;
+        course.read_users(&changed, count, asked);
+        Ok(Page { users: count, ..Page::default() })
+    }
+
+    pub(super) async fn members(&self, offset: u64, course: &mut Course) -> Result<Page, Trouble> {
+        let asked = self.now();
+        let Some(page) = self.ask.members(offset).await? else {
+            course.read_members(0, asked);
+            return Ok(Page::default());
+        };
+        if offset == 0 {
+            self.roles().await?;
+        }
+        let count = u64::try_from(page.list.len()).unwrap_or(MEMBERS);
+        self.take_in(page.list.into_iter().map(|place| placed(place, asked)), asked).await?;
+        course.read_members(count, asked);
+        let memberships_total = Some(page.total);
+        Ok(Page { memberships: count, memberships_total, ..Page::default() })
+    }
+
+    /// What a role stands for may be another than grace knows.
+    async fn roles(&self) -> Result<(), Trouble> {
+        for (list, what) in
+            [("organization_roles", "role"), ("organization_permissions", "permission")]
+        {
+            let asked = self.now();
+            let told = self.ask.of_all_organizations(list).await?;
+            self.take_in(told.into_iter().map(|one| since(what, one, asked)), asked).await?;
+        }
+        Ok(())
+    }
+
+    /// Denials act at once; then all is kept. What cannot be kept is read again. All is as it was when Clerk
+    /// was asked, and not later. Nothing is taken from another instance.
+    pub(super) async fn take_in(
+        &self,
+        events: impl Iterator<Item = WebhookEvent>,
+        asked: Timestamp,
+    ) -> Result<(), Trouble> {
+        match self.with().instance.owner().await {
+            Owner::Ours => {}
+            Owner::Another => return Err(Trouble::Another),
+            Owner::Untold => return Err(Trouble::Unproven),
+        }
+        let (store, people) = (&self.with().store, &self.with().people);
+        let (mut changes, mut denials) = (Vec::new(), Vec::new());
+        for event in events {
+            // What does not say whom it is about is about nobody.
+            changes.extend(event.changes(asked, self.with().keep_private).unwrap_or_default());
+            denials.extend(event.denials(asked, self.with().rules).unwrap_or_default());
+        }
+        self.core.deny(&denials, store.outlives());
+        if !denials.is_empty() {
+            within(store.deny(denials)).await?;
+        }
+        people.hear(&changes);
+        within(store.merge(changes.clone())).await?;
+        people.hear(&changes);
+        Ok(())
+    }
+}
+
+pub(super) fn described(user: Value) -> WebhookEvent {
+    WebhookEvent::about("user.updated", user, None)
+}
+
+pub(super) fn placed(membership: Value, asked: Timestamp) -> WebhookEvent {
+    since("organizationMembership", membership, asked)
+}
+
+/// What was changed since it began, and so lately that grace may know it as it was before, ends the grace of
+/// tokens of before.
+fn since(what: &str, data: Value, asked: Timestamp) -> WebhookEvent {
+    let [created, updated] = ["created_at", "updated_at"].map(|name| json::time(data.get(name)));
+    let memory = Kind::Outdated.afterlife().unwrap_or(Duration::MAX);
+    let lately = |at| at >= asked.minus(memory);
+    let changed = updated.is_some_and(lately) && created != updated;
+    let happened = if changed { "updated" } else { "created" };
+    WebhookEvent::about(&format!("{what}.{happened}"), data, updated)
+}
+
+fn changed_at(user: &Value) -> Option<Timestamp> {
+    json::time(user.get("updated_at"))
+}

@@ -1,0 +1,213 @@
+//! What Clerk's Backend API is asked while reading back, one question at a time.
+//!
+//! | question | `operationId` in Clerk's `OpenAPI` document `bapi/2026-05-12.yml` |
+//! |---|---|
+//! | `GET /v1/users?order_by=-updated_at&limit&offset`, `GET /v1/users?user_id=…` (up to 100) | `GetUserList` |
+//! | `GET /v1/users/{id}`: 404 when there is none | `GetUser` |
+//! | `GET /v1/users/count` | `GetUsersCount` |
+//! | `GET /v1/organization_memberships?order_by=+created_at&limit&offset` | `InstanceGetOrganizationMemberships` |
+//! | `GET /v1/users/{id}/organization_memberships?limit&offset` | `UsersGetOrganizationMemberships` |
+//! | `GET /v1/organization_roles?limit&offset` | `ListOrganizationRoles` |
+//! | `GET /v1/organization_permissions?limit&offset` | `ListOrganizationPermissions` |
+//!
+//! `limit` is 500 at most. All but users come as `data` and `total_count`. An instance without organisations
+//! answers 403 with the code `organization_not_enabled_in_instance`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{DATE, RETRY_AFTER};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::trouble::Trouble;
+use crate::clock::Timestamp;
+use crate::engine::backend::{API_VERSION, Access};
+use crate::engine::counters::Counters;
+use crate::id::UserId;
+use crate::key::InstanceKind;
+use crate::reconcile::{MEMBERS, USERS};
+use crate::upstream::{Call, Reply};
+
+/// Between two questions: at most four a second of the hundred that Clerk grants a production instance, and
+/// one of the ten that it grants a development instance.
+const PACE: Duration = Duration::from_millis(250);
+const PACE_IN_DEVELOPMENT: Duration = Duration::from_secs(1);
+/// A page may be large, and Clerk may need its time for it.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+const DEADLINE: Duration = Duration::from_secs(15);
+/// As many of a user's places as Clerk tells at once.
+const PLACES: usize = 500;
+/// Clerk's own word, and not that of something between that does not know the path.
+const NOT_FOUND: &str = "resource_not_found";
+const NO_ORGANIZATIONS: &str = "organization_not_enabled_in_instance";
+
+#[derive(Debug)]
+pub(super) struct Questions {
+    access: Access,
+    pace: Duration,
+    counters: Arc<Counters>,
+    /// The next question is not asked before.
+    next: Mutex<Instant>,
+}
+
+/// Some memberships.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) list: Vec<Value>,
+    /// So many there are in all.
+    pub(super) total: u64,
+    /// When that was so, by Clerk's clock.
+    pub(super) at: Option<Timestamp>,
+}
+
+impl Places {
+    /// None is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.list.len() < PLACES && self.total <= self.list.len() as u64
+    }
+}
+
+impl Questions {
+    pub(super) fn new(access: Access, kind: InstanceKind, counters: Arc<Counters>) -> Self {
+        let pace = match kind {
+            InstanceKind::Production => PACE,
+            InstanceKind::Development => PACE_IN_DEVELOPMENT,
+        };
+        Self { access, pace, counters, next: Mutex::new(Instant::now()) }
+    }
+
+    /// A page of users, the last changed first.
+    pub(super) async fn users(&self, offset: u64) -> Result<Vec<Value>, Trouble> {
+        let query = format!("order_by=-updated_at&limit={USERS}&offset={offset}");
+        list(&self.ask("users", &query).await?)
+    }
+
+    /// Those of these, at most a hundred, who exist.
+    pub(super) async fn these(&self, ids: &[&UserId]) -> Result<Vec<Value>, Trouble> {
+        let mut query = format!("limit={USERS}");
+        for id in ids {
+            query.push_str("&user_id=");
+            query.push_str(id.as_str());
+        }
+        list(&self.ask("users", &query).await?)
+    }
+
+    /// A user; `Err` is when there was none, by Clerk's clock.
+    pub(super) async fn user(
+        &self,
+        id: &UserId,
+    ) -> Result<Result<Value, Option<Timestamp>>, Trouble> {
+        let reply = self.ask(&format!("users/{id}"), "").await?;
+        match reply.status {
+            StatusCode::NOT_FOUND if says(&reply, NOT_FOUND) => Ok(Err(told_at(&reply))),
+            _ => json(&reply).map(Ok),
+        }
+    }
+
+    /// For those who watch; nothing depends on it.
+    pub(super) async fn count(&self) -> Option<u64> {
+        let reply = self.ask("users/count", "").await.ok()?;
+        json(&reply).ok()?["total_count"].as_u64()
+    }
+
+    /// A page of all memberships, those that began first; `None` where there are no organisations.
+    pub(super) async fn members(&self, offset: u64) -> Result<Option<Places>, Trouble> {
+        let query = format!("order_by=%2Bcreated_at&limit={MEMBERS}&offset={offset}");
+        places(&self.ask("organization_memberships", &query).await?)
+    }
+
+    /// A user's memberships; `None` where there are no organisations, or no such user.
+    pub(super) async fn places(&self, id: &UserId) -> Result<Option<Places>, Trouble> {
+        let path = format!("users/{id}/organization_memberships");
+        let reply = self.ask(&path, &format!("limit={PLACES}&offset=0")).await?;
+        let nobody = reply.status == StatusCode::NOT_FOUND && says(&reply, NOT_FOUND);
+        if nobody { Ok(None) } else { places(&reply) }
+    }
+
+    /// The instance's roles, or its permissions; none where Clerk does not show them.
+    pub(super) async fn of_all_organizations(&self, list: &str) -> Result<Vec<Value>, Trouble> {
+        let reply = self.ask(list, &format!("limit={PLACES}&offset=0")).await?;
+        let hidden = matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
+        let told = if hidden { None } else { places(&reply)? };
+        Ok(told.map(|told| told.list).unwrap_or_default())
+    }
+
+    async fn ask(&self, path: &str, query: &str) -> Result<Reply, Trouble> {
+        tokio::time::sleep_until(self.turn()).await;
+        let mut url = self.access.address.clone();
+        let base = self.access.address.path().trim_end_matches('/');
+        url.set_path(&format!("{base}/v1/{path}"));
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        let call = Call::get(url).bearer(self.access.secret.expose()).deadline(DEADLINE);
+        let call = call.header(API_VERSION.0, API_VERSION.1);
+        self.counters.asked_upstream();
+        Ok(self.access.upstream.call(Call { max_bytes: MAX_BYTES, ..call }).await?)
+    }
+
+    fn turn(&self) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*next).max(Instant::now());
+        *next = turn + self.pace;
+        turn
+    }
+}
+
+/// What is part of an address is a plain name, as all of Clerk's ids are.
+pub(super) fn is_plain(id: &UserId) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=128).contains(&id.as_str().len()) && id.as_str().bytes().all(plain)
+}
+
+fn list(reply: &Reply) -> Result<Vec<Value>, Trouble> {
+    match json(reply)? {
+        Value::Array(list) => Ok(list),
+        _ => Err(Trouble::Nonsense),
+    }
+}
+
+fn places(reply: &Reply) -> Result<Option<Places>, Trouble> {
+    if reply.status == StatusCode::FORBIDDEN && says(reply, NO_ORGANIZATIONS) {
+        return Ok(None);
+    }
+    let mut told = json(reply)?;
+    let total = told["total_count"].as_u64().ok_or(Trouble::Nonsense)?;
+    match told["data"].take() {
+        Value::Array(list) => Ok(Some(Places { list, total, at: told_at(reply) })),
+        _ => Err(Trouble::Nonsense),
+    }
+}
+
+fn says(reply: &Reply, code: &str) -> bool {
+    let told: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    told["errors"][0]["code"] == code
+}
+
+fn json(reply: &Reply) -> Result<Value, Trouble> {
+    match reply.status {
+        StatusCode::OK => crate::json::read(&reply.body).ok_or(Trouble::Nonsense),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Trouble::Refused),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Trouble::Busy(asked_for(reply)))
+        }
+        status => Err(Trouble::Failed(status)),
+    }
+}
+
+/// `Retry-After`, in seconds or as a time by Clerk's own clock.
+fn asked_for(reply: &Reply) -> Option<Duration> {
+    let text = reply.header(&RETRY_AFTER)?.trim();
+    if let Ok(secs) = text.parse() {
+        return Some(Duration::from_secs(secs));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(reply.header(&DATE)?).ok()?;
+    at.duration_since(now).ok()
+}
+
+fn told_at(reply: &Reply) -> Option<Timestamp> {
+    let at = httpdate::parse_http_date(reply.header(&DATE)?).ok()?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
+}

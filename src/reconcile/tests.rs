@@ -1,0 +1,160 @@
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+fn ago(secs: u64) -> Timestamp {
+    NOW.minus(Duration::from_secs(secs))
+}
+
+/// Users who changed one second apart, the first one so long ago.
+fn page(first: u64, count: u64) -> Vec<Timestamp> {
+    (first..first + count).map(ago).collect()
+}
+
+fn begun(synced: Option<Timestamp>, reach: Reach) -> Course {
+    let mut course = Course { synced, whole: Some(ago(3600)), ..Course::default() };
+    course.begin(reach, NOW);
+    course
+}
+
+fn read(course: &mut Course, page: &[Timestamp]) {
+    course.read_users(page, page.len() as u64, NOW);
+}
+
+fn users_from(course: &Course) -> Option<u64> {
+    match course.next() {
+        Some((Step::Users { offset, .. }, _)) => Some(offset),
+        _ => None,
+    }
+}
+
+#[test]
+fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_future() {
+    let mut course = begun(None, Reach::Changes);
+    let mut dates = page(0, USERS - 1);
+    dates[0] = NOW.plus(LIFETIME);
+    course.read_users(&dates, USERS, NOW);
+    assert_eq!(users_from(&course), Some(90));
+    course.read_users(&[], 0, NOW);
+    assert_eq!((course.next(), course.synced()), (None, Some(NOW)));
+}
+
+#[test]
+fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
+    let mut course = begun(None, Reach::Changes);
+    let mut offsets = Vec::new();
+    for _ in 0..9 {
+        let Some(offset) = users_from(&course) else { break };
+        offsets.push(offset);
+        assert_eq!(course.synced(), None, "not before it is over");
+        read(&mut course, &page(offset, USERS.min(250 - offset)));
+    }
+    assert_eq!(offsets, [0, 90, 180]);
+    assert_eq!((course.next(), course.synced()), (None, Some(NOW)));
+}
+
+#[test]
+fn a_later_walk_ends_a_little_behind_what_is_known() {
+    let mut course = begun(Some(ago(1000)), Reach::Changes);
+    read(&mut course, &page(0, USERS));
+    read(&mut course, &page(1201, USERS));
+    assert_eq!(users_from(&course), Some(180), "the margin is read too");
+    read(&mut course, &page(1202, USERS));
+    assert_eq!((course.next(), course.synced()), (None, Some(NOW)));
+}
+
+#[test]
+fn a_walk_goes_on_where_it_was_but_not_after_a_day() {
+    let mut course = begun(None, Reach::Whole);
+    read(&mut course, &page(0, USERS));
+    let text = serde_json::to_string(&course).expect("JSON");
+    let mut course: Course = serde_json::from_str(&text).expect("the same");
+    course.begin(Reach::Changes, NOW.plus(LIFETIME));
+    assert_eq!(users_from(&course), Some(90));
+    assert!(course.walk.as_ref().is_some_and(|walk| walk.whole), "as whole as it began");
+    course.begin(Reach::Changes, NOW.plus(LIFETIME + Duration::from_secs(1)));
+    assert_eq!(users_from(&course), Some(0));
+}
+
+#[test]
+fn what_changes_during_a_walk_is_left_to_the_next() {
+    let mut course = begun(None, Reach::Changes);
+    read(&mut course, &page(100, USERS));
+    read(&mut course, &page(50, 3));
+    assert_eq!((course.next(), course.synced()), (None, Some(ago(100))));
+}
+
+#[test]
+fn an_application_without_users_is_in_step_at_once() {
+    let mut course = begun(None, Reach::Changes);
+    read(&mut course, &[]);
+    assert_eq!((course.next(), course.synced()), (None, None));
+    read(&mut course, &[]);
+    assert_eq!(course.next(), None, "no walk is under way");
+}
+
+#[test]
+fn a_whole_walk_goes_through_memberships_and_those_who_are_kept() {
+    let mut course = begun(None, Reach::Whole);
+    read(&mut course, &page(0, 3));
+    assert_eq!(course.next(), Some((Step::Members { offset: 0 }, NOW)));
+    course.read_members(MEMBERS, NOW);
+    assert_eq!(course.next(), Some((Step::Members { offset: MEMBERS - OVERLAP }, NOW)));
+    course.read_members(MEMBERS - 1, NOW);
+    assert_eq!(course.next(), Some((Step::Kept { after: None }, NOW)));
+    course.read_kept(Some("user_7".to_owned()), NOW);
+    let after = Some("user_7".to_owned());
+    assert_eq!(course.next(), Some((Step::Kept { after }, NOW)));
+    assert_eq!(course.whole, Some(ago(3600)), "not before it is over");
+    course.read_kept(None, NOW.plus(DAY));
+    assert_eq!((course.next(), course.whole), (None, Some(NOW)));
+}
+
+#[test]
+fn everything_is_read_when_somebody_wishes_and_once_a_day() {
+    for (whole, reach, wanted) in [
+        (None, Reach::Changes, true),
+        (Some(NOW.minus(DAY)), Reach::Changes, true),
+        (Some(ago(3600)), Reach::Changes, false),
+        (Some(ago(3600)), Reach::Whole, true),
+    ] {
+        let mut course = Course { whole, ..Course::default() };
+        course.begin(reach, NOW);
+        read(&mut course, &[]);
+        assert_eq!(course.next().is_some(), wanted, "{whole:?} {reach:?}");
+    }
+    let mut course = begun(None, Reach::Changes);
+    course.begin(Reach::Whole, NOW);
+    read(&mut course, &[]);
+    assert!(course.next().is_some(), "a wish is heard during a walk too");
+}
+
+#[test]
+fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
+    let (minute, mut course) = (Duration::from_secs(60), begun(None, Reach::Changes));
+    read(&mut course, &page(0, USERS));
+    let soon = NOW.plus(Duration::from_secs(59));
+    assert!(course.is_busy(soon, minute) && !course.is_busy(NOW.plus(minute), minute));
+    assert!(!course.is_fresh(soon, minute), "it is under way");
+    read(&mut course, &[]);
+    assert!(course.is_fresh(soon, minute) && !course.is_fresh(NOW.plus(minute), minute));
+    assert!(!course.is_busy(soon, minute));
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_noted_is_not_believed() {
+    let (ahead, minute) = (NOW.plus(DAY), Duration::from_secs(60));
+    let mut course = begun(None, Reach::Whole);
+    course.begin(Reach::Whole, ahead);
+    course.read_users(&[ahead], USERS, ahead);
+    assert!(!course.is_busy(NOW, minute), "nobody is at it tomorrow");
+    course.begin(Reach::Whole, NOW);
+    assert_eq!((users_from(&course), course.synced()), (Some(0), None));
+    let mut course =
+        Course { synced: Some(ahead), whole: Some(ahead), ended: Some(ahead), walk: None };
+    assert!(!course.is_fresh(NOW, minute));
+    course.begin(Reach::Changes, NOW);
+    read(&mut course, &page(0, 3));
+    assert_eq!(course.synced(), Some(NOW));
+    assert!(course.next().is_some(), "everything is read again");
+}
