@@ -1,7 +1,6 @@
 //! A real Redis server of a test's own: in a directory of its own, on a socket of its own, and killed by
 //! its own number.
 
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -77,9 +76,28 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).expect("our own");
     }
 
+    /// Everything that ever changed something here, as the server writes it down.
+    pub(crate) fn journal(&self) -> Vec<u8> {
+        let parts = std::fs::read_dir(self.dir.path().join("appendonlydir"));
+        let parts = parts.map_or_else(
+            |_| vec![self.dir.path().join("appendonly.aof")],
+            |parts| parts.map(|part| part.expect("readable").path()).collect(),
+        );
+        let mut parts: Vec<_> = parts
+            .into_iter()
+            .filter(|part| part.extension().is_some_and(|kind| kind == "aof"))
+            .collect();
+        parts.sort();
+        parts.iter().flat_map(|part| std::fs::read(part).expect("readable")).collect()
+    }
+
+    /// Until it has read what it has.
     fn await_answer(&self) {
-        for _ in 0..2_000 {
-            if UnixStream::connect(self.socket()).is_ok() {
+        let client = redis::Client::open(self.url()).expect("an address");
+        for _ in 0..6_000 {
+            let wire = client.get_connection_with_timeout(Duration::from_secs(1));
+            let answer = wire.and_then(|mut wire| redis::cmd("PING").query::<String>(&mut wire));
+            if answer.is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -102,6 +120,7 @@ fn run(dir: &tempfile::TempDir) -> Child {
     command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
     command.args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
     command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+    command.args(["--auto-aof-rewrite-percentage", "0"]);
     command.spawn().unwrap_or_else(|error| {
         panic!(
             "there is no {program} to test with ({error}): install redis-server or valkey-server, or name the program in REDIS_SERVER"
