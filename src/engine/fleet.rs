@@ -7,6 +7,7 @@ mod denials;
 mod keys;
 mod outages;
 mod outbox;
+mod seen;
 mod views;
 
 use std::sync::Arc;
@@ -20,7 +21,6 @@ pub(crate) use self::outbox::{Outbox, keep};
 use self::views::Views;
 use super::shared::Core;
 use crate::clock::Moment;
-use crate::revocation::Denial;
 use crate::seal::Seal;
 use crate::snapshot::{Feeds, StoreHealth};
 use crate::store::{self, Store, StoreError};
@@ -134,5 +134,3 @@ impl Link {
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
-
-type Lacking = Vec<Denial>;

@@ -15,8 +15,8 @@ mod sqlite;
 mod state_dir;
 
 #[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
-pub use fleet::{Feed, Fleet, Mark};
+pub use self::redis::{RedisOptions, RedisStore};
+pub use fleet::{Feed, Fleet, Mark, Part};
 pub use inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};

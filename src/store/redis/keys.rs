@@ -28,6 +28,18 @@ impl Keys {
         Ok(Self { prefix, all })
     }
 
+    /// Each key that has a type of its own, and the type.
+    pub(super) fn types(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let typed = |name| match name {
+            "done" | "due" | "dead" | "members" => (self.named(name), "zset"),
+            "feed" => (self.named(name), "stream"),
+            _ => (self.named(name), "hash"),
+        };
+        let more = ["members", "told", "records"];
+        let denied = Kind::ALL.into_iter().map(|kind| (self.denied(kind), "zset"));
+        NAMES.into_iter().chain(more).map(typed).chain(denied)
+    }
+
     pub(super) fn named(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

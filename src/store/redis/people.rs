@@ -15,7 +15,7 @@ const TRIES: u32 = 32;
 /// A user's document before and after.
 pub(super) struct Rewrite {
     id: UserId,
-    before: String,
+    before: Vec<u8>,
     after: String,
 }
 
@@ -53,7 +53,7 @@ impl Inner {
             }
             let mut call = script::MERGE.call(&self.keys);
             put(&mut call, &rewrites);
-            let said: String = self.link.run(&call).await?;
+            let said: String = self.run(&call).await?;
             if said != CHANGED {
                 return Ok(());
             }
@@ -83,17 +83,17 @@ impl Inner {
     }
 
     /// Empty when there is none.
-    async fn document(&self, id: &UserId) -> Result<String, StoreError> {
+    async fn document(&self, id: &UserId) -> Result<Vec<u8>, StoreError> {
         let mut get = cmd("HGET");
         get.arg(self.keys.named("people")).arg(id.as_str());
-        let text: Option<String> = self.link.ask(&get).await?;
+        let text: Option<Vec<u8>> = self.ask(&get).await?;
         Ok(text.unwrap_or_default())
     }
 }
 
-fn parse(text: &str) -> Option<Person> {
+fn parse(text: &[u8]) -> Option<Person> {
     let text = Some(text).filter(|text| !text.is_empty())?;
-    serde_json::from_str(text).inspect_err(unreadable).ok()
+    serde_json::from_slice(text).inspect_err(unreadable).ok()
 }
 
 fn unwritable() -> StoreError {
