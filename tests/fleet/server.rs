@@ -13,14 +13,25 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct Server {
     dir: tempfile::TempDir,
     child: Child,
+    more: Vec<String>,
 }
 
 impl Server {
     /// Starts one that keeps everything, and waits until it answers.
     pub(crate) fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let child = run(&dir);
-        let server = Self { dir, child };
+        Self::start_with(&[])
+    }
+
+    /// The same, and set up further.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a directory"), more)
+    }
+
+    /// The same in a directory that holds what it needs.
+    pub(crate) fn start_in(dir: tempfile::TempDir, more: &[&str]) -> Self {
+        let more: Vec<_> = more.iter().map(ToString::to_string).collect();
+        let child = run(&dir, &more);
+        let server = Self { dir, child, more };
         server.await_answer();
         server
     }
@@ -39,10 +50,19 @@ impl Server {
 
     /// A command and its answer, past the store.
     pub(crate) fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        self.ask_raw(&words)
+    }
+
+    /// The same with words that are no text.
+    pub(crate) fn ask_raw<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).expect("an address");
         let mut wire = client.get_connection().expect("a server that runs");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query(&mut wire).expect("an answer")
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query(&mut wire).expect("an answer")
     }
 
     /// `kill -9`.
@@ -54,7 +74,7 @@ impl Server {
     /// After a kill, with what it had on its disk.
     pub(crate) fn restart(&mut self) {
         drop(std::fs::remove_file(self.socket()));
-        self.child = run(&self.dir);
+        self.child = run(&self.dir, &self.more);
         self.await_answer();
     }
 
@@ -97,7 +117,8 @@ impl Server {
         for _ in 0..6_000 {
             let wire = client.get_connection_with_timeout(Duration::from_secs(1));
             let answer = wire.and_then(|mut wire| redis::cmd("PING").query::<String>(&mut wire));
-            if answer.is_ok() {
+            // One with a password answers, too.
+            if answer.is_ok() || answer.is_err_and(|error| error.code() == Some("NOAUTH")) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -113,14 +134,20 @@ impl Drop for Server {
     }
 }
 
+/// A port that nobody has.
+pub(crate) fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port().to_string()
+}
+
 /// A missing program is a failure, so that nobody takes a test that did not run for a good one.
-fn run(dir: &tempfile::TempDir) -> Child {
+fn run(dir: &tempfile::TempDir, more: &[String]) -> Child {
     let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&program);
     command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
     command.args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
     command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-    command.args(["--auto-aof-rewrite-percentage", "0"]);
+    command.args(["--auto-aof-rewrite-percentage", "0"]).args(more);
     command.spawn().unwrap_or_else(|error| {
         panic!(
             "there is no {program} to test with ({error}): install redis-server or valkey-server, or name the program in REDIS_SERVER"
