@@ -1,7 +1,10 @@
 //! Events: accepted, worked on, settled.
 
+use std::time::Duration;
+
 use redis::cmd;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Inner;
 use super::{denials, people, script};
@@ -9,6 +12,11 @@ use crate::clock::Timestamp;
 use crate::store::inbox::{
     Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, StoreError, Task,
 };
+
+/// So much of each set is forgotten at once.
+const PORTION: usize = 1_000;
+/// Forgetting is over by then.
+const PRUNING: Duration = Duration::from_secs(1);
 
 /// As the server has it, which may be anything.
 type Bytes = Vec<u8>;
@@ -104,13 +112,16 @@ impl Inner {
         self.run(&call).await
     }
 
+    /// Whoever waits does so for two seconds; what is left then is forgotten the next time.
     pub(super) async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut call = script::PRUNE.call(&self.keys);
-        call.arg(now.minus(MEMORY).as_millis()).arg(now.minus(SHELF).as_millis());
+        call.arg(now.minus(MEMORY).as_millis()).arg(now.minus(SHELF).as_millis()).arg(PORTION);
         for (place, before) in denials::over(now) {
             call.arg(place).arg(before.as_millis());
         }
-        self.run(&call).await
+        let begun = Instant::now();
+        while self.run(&call).await? && begun.elapsed() < PRUNING {}
+        Ok(())
     }
 
     /// Blocks.

@@ -1,8 +1,11 @@
 //! A primary and its replica.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::store::{Accepted, RedisOptions, RedisStore, Rest, Store as _};
+
+use futures_util::StreamExt as _;
 
 use crate::server::{Server, free_port};
 use crate::{entry, hooks, session};
@@ -31,21 +34,46 @@ async fn pair() -> (Server, Server, RedisStore) {
     panic!("the replica never follows");
 }
 
+/// As Clerk does: until it is answered well, or nobody is there.
+async fn deliver(store: &RedisStore, id: &str, killed: &AtomicBool) -> bool {
+    for _ in 0..1_000 {
+        if store.accept(entry(id, hooks("1"))).await.is_ok() {
+            return true;
+        }
+        if killed.load(Ordering::Relaxed) {
+            return false;
+        }
+    }
+    panic!("{id} is never answered")
+}
+
+/// As many at once as webhooks come, so that one wait is for many of them.
 #[tokio::test]
 async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
     let (mut primary, replica, store) = pair().await;
-    // As many at once as webhooks come: one wait is for all of them.
-    let events = (0..200).map(|n| store.accept(entry(&format!("msg_{n}"), hooks("1"))));
-    let answers = futures_util::future::join_all(events);
-    let denied = store.deny(vec![session("sess_1", 60)]);
-    let (answers, denied) = futures_util::future::join(answers, denied).await;
-    primary.kill();
-    denied.expect("kept");
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    while store.deny(vec![session("sess_1", 60)]).await.is_err() {}
+    let (killed, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let events = (0..2_000).map(|n| {
+        let (store, killed, answered) = (&store, &killed, &answered);
+        async move {
+            let well = deliver(store, &format!("msg_{n}"), killed).await;
+            answered.fetch_add(usize::from(well), Ordering::Relaxed);
+            well
+        }
+    });
+    let killer = async {
+        while answered.load(Ordering::Relaxed) < 100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        primary.kill();
+        killed.store(true, Ordering::Relaxed);
+    };
+    let deliveries = futures_util::stream::iter(events).buffered(64).collect::<Vec<_>>();
+    let (answers, ()) = futures_util::future::join(deliveries, killer).await;
     let _: String = replica.ask(&["REPLICAOF", "NO", "ONE"]);
     let promoted = replica.store().await;
     assert_eq!(promoted.denials().expect("read"), [session("sess_1", 60)]);
-    for n in 0..200 {
+    for (n, _) in answers.iter().enumerate().filter(|(_, well)| **well) {
         let again = promoted.accept(entry(&format!("msg_{n}"), Rest::Nothing)).await;
         assert_eq!(again.expect("answered"), Accepted::Known, "msg_{n} was answered and is lost");
     }
@@ -59,8 +87,8 @@ async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
     store.accept(entry("msg_1", hooks("1"))).await.expect_err("nor for what is known");
     store.deny(vec![session("sess_1", 60)]).await.expect_err("nor for a denial");
     replica.resume();
-    let again = store.accept(entry("msg_1", hooks("1"))).await;
-    assert_eq!(again.expect("now it does"), Accepted::Known);
+    let killed = AtomicBool::new(false);
+    assert!(deliver(&store, "msg_1", &killed).await, "now it does");
 }
 
 /// Another connection of this instance's kept it: that one is gone, and this one wrote nothing.

@@ -6,7 +6,7 @@ use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{Feed, Mark, Part, RedisStore, Store as _};
 
 use super::new;
-use crate::{session, user};
+use crate::{at, session, user};
 
 async fn follow(store: &RedisStore, mark: Option<&Mark>) -> Feed {
     store.fleet().expect("it is shared").follow(mark.cloned()).await.expect("read")
@@ -95,6 +95,15 @@ async fn reading_goes_on_behind_a_restart_and_begins_anew_when_all_was_lost() {
         }
     };
     assert_eq!((lost.part, lost.more, lost.denials.len()), (Part::First, false, 0));
+}
+
+/// The server does it in portions.
+#[tokio::test]
+async fn all_that_is_old_is_forgotten_however_much_there_is() {
+    let (_server, store) = new().await;
+    store.deny([many(5_000), vec![session("sess_new", 600)]].concat()).await.expect("kept");
+    store.prune(at(120)).await.expect("pruned");
+    assert_eq!(store.denials().expect("read"), [session("sess_new", 600)]);
 }
 
 #[tokio::test]
