@@ -60,8 +60,8 @@ impl Inner {
 }
 
 impl Promises {
-    /// Of an event that was known already nothing is written, and waiting is for what the connection wrote;
-    /// hence the beat.
+    /// Of an event that was known already nothing is written, and servers from 7.2 on wait for what the
+    /// connection wrote; hence the beat.
     async fn confirm(&self, replicas: Replicas, beat: &str) -> Result<(), StoreError> {
         let Replicas { count, within } = replicas;
         let own = self.answered.fetch_add(1, Ordering::SeqCst) + 1;

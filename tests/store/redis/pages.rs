@@ -76,6 +76,19 @@ async fn what_moves_between_two_pages_is_missed_by_neither_page_nor_feed() {
 }
 
 #[tokio::test]
+async fn where_the_last_one_of_a_page_moves_on_nothing_is_left_out() {
+    let (_server, store) = new().await;
+    store.deny(many(10_000)).await.expect("kept");
+    let first = follow(&store, None).await;
+    let Some(Denial::Session(last, _)) = first.denials.last() else { panic!("a session") };
+    store.deny(vec![session(last.as_str(), 600)]).await.expect("kept");
+    let mut all = first.denials.clone();
+    rest(&store, first, &mut all).await;
+    let all: HashSet<_> = all.into_iter().collect();
+    assert!(many(10_000).iter().all(|denial| all.contains(denial)));
+}
+
+#[tokio::test]
 async fn reading_goes_on_behind_a_restart_and_begins_anew_when_all_was_lost() {
     let (mut server, store) = new().await;
     store.deny(many(10_000)).await.expect("kept");
