@@ -12,8 +12,8 @@ use crate::revocation::{Denial, Kind};
 use crate::store::fleet::Mark;
 use crate::store::inbox::StoreError;
 
-/// So many are read at once. The server does nothing else meanwhile: about a millisecond.
-const PAGE: usize = 2_000;
+/// So many are read at once. The server does nothing else meanwhile: a millisecond or two.
+const PAGE: usize = 1_000;
 /// With this a mark of a reading begins; that of news is an id of the stream.
 const SIGN: &str = "all";
 

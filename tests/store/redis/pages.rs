@@ -33,7 +33,7 @@ async fn each_denial_is_on_one_page() {
     let denials = [many(10_000), vec![user("user_1", 60)]].concat();
     store.deny(denials.clone()).await.expect("kept");
     let first = follow(&store, None).await;
-    assert!(first.part == Part::First && first.more && first.denials.len() <= 2_000);
+    assert!(first.part == Part::First && first.more && first.denials.len() <= 1_000);
     let mut all = first.denials.clone();
     rest(&store, first, &mut all).await;
     assert_eq!(all.len(), denials.len());
