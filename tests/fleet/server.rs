@@ -78,9 +78,11 @@ impl Server {
         self.await_answer();
     }
 
-    /// After a kill, with nothing.
+    /// After a kill, with nothing. Servers before 7.0 have one file and no directory.
     pub(crate) fn restart_empty(&mut self) {
-        std::fs::remove_dir_all(self.dir.path().join("appendonlydir")).expect("it kept something");
+        let kept = |name| self.dir.path().join(name);
+        let gone = std::fs::remove_dir_all(kept("appendonlydir"));
+        gone.or_else(|_| std::fs::remove_file(kept("appendonly.aof"))).expect("it kept something");
         self.restart();
     }
 
