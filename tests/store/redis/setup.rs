@@ -1,10 +1,14 @@
 //! Servers that are set up otherwise.
 
-use clerk_resilience::store::{Accepted, RedisOptions, RedisStore, Rest, Store as _, StoreError};
+use std::time::Duration;
+
+use clerk_resilience::store::{
+    Accepted, Entry, RedisOptions, RedisStore, Rest, Store as _, StoreError,
+};
 
 use super::new;
 use crate::server::{Server, free_port};
-use crate::{entry, session};
+use crate::{at, entry, hooks, joined, session};
 
 #[tokio::test]
 async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
@@ -67,6 +71,30 @@ async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
     assert!(!format!("{error} {error:?} {store:?}").contains("2342"));
 }
 
+/// With `noeviction`: nothing is thrown away, and nothing is half done.
+#[tokio::test]
+async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
+    let (server, store) = new().await;
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    let fleet = store.fleet().expect("it is shared");
+    let start = fleet.follow(None).await.expect("read");
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let event = || Entry {
+        denials: vec![session("sess_2", 60)],
+        changes: vec![joined("org:member", 1)],
+        ..entry("msg_1", hooks("1"))
+    };
+    store.accept(event()).await.expect_err("there is no room");
+    store.deny(vec![session("sess_3", 60)]).await.expect_err("there is no room");
+    assert_eq!(store.denials().expect("read"), [session("sess_1", 60)]);
+    assert_eq!(fleet.follow(None).await.expect("read").denials, start.denials);
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(store.accept(event()).await.expect("accepted"), Accepted::New);
+    assert_eq!(store.denials().expect("read").len(), 2);
+    let due = store.claim(at(0), Duration::from_secs(30)).await.expect("claimed");
+    assert_eq!(due.expect("a task").id, "msg_1");
+}
+
 #[tokio::test]
 async fn a_cluster_of_one_works() {
     let server = Server::start_with(&[
@@ -88,7 +116,7 @@ async fn a_cluster_of_one_works() {
         if connected.is_ok() {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         connected = RedisStore::connect(&server.url(), "test").await;
     }
     let store = connected.expect("it keeps all");
@@ -97,7 +125,7 @@ async fn a_cluster_of_one_works() {
     assert_eq!(store.denials().expect("read").len(), 1);
     let fleet = store.fleet().expect("it is shared");
     assert_eq!(fleet.follow(None).await.expect("read").denials.len(), 1);
-    assert!(fleet.first("outage", std::time::Duration::from_secs(5)).await.expect("said"));
+    assert!(fleet.first("outage", Duration::from_secs(5)).await.expect("said"));
     let _: String = server.ask(&["CLUSTER", "DELSLOTS", &slot(&server, "test")]);
     let error = store.deny(vec![session("sess_2", 60)]).await.expect_err("nobody has the slot");
     assert!(error.to_string().contains("cluster"), "{error}");
@@ -110,7 +138,6 @@ fn slot(server: &Server, namespace: &str) -> String {
 
 #[test]
 fn options_that_cannot_be_meant_are_refused() {
-    use std::time::Duration;
     let options = || RedisOptions::new("redis://app:481516@127.0.0.1:9/0", "test");
     for within in [Duration::ZERO, Duration::from_secs(2)] {
         assert!(options().replicas(1, within).connect_later().is_err(), "{within:?}");
