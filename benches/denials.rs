@@ -39,7 +39,7 @@ async fn measure() {
         tokio::time::sleep(Duration::from_secs(3)).await;
     })
     .await;
-    row(&server, "all are denied, a thousand at a time", load(&store)).await;
+    row(&server, "all are denied", load(&store)).await;
     let clerk = row(&server, "an instance is built", async {
         let builder = builder(server.store().await);
         tokio::task::spawn_blocking(move || builder.build().expect("it runs")).await.expect("whole")
