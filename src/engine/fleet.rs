@@ -4,6 +4,7 @@
 //! requests hear of it there.
 
 mod denials;
+mod seen;
 mod views;
 
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use self::denials::Denials;
 use self::views::Views;
 use super::link::Link;
 use super::shared::Core;
-use crate::revocation::Denial;
 use crate::seal::Seal;
 use crate::store::Store;
 
@@ -43,5 +43,3 @@ impl Fleet {
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
-
-type Lacking = Vec<Denial>;

@@ -12,7 +12,9 @@ use crate::revocation::Denial;
 /// make an instance stricter at any time, but never on its own word laxer.
 pub trait Fleet: fmt::Debug + Send + Sync {
     /// The denials since `after`; waits a few seconds for one. Without `after`, or when the feed does not
-    /// reach back that far, all that there are.
+    /// reach back that far, all that there are, in as many pages as they need: each mark leads to the next
+    /// page, and the last one to what came since the first was asked for. A page that could not be read is
+    /// asked for again with the same mark.
     fn follow(&self, after: Option<Mark>) -> Pending<Feed>;
 
     /// Tells the others something of this member, for `ttl`; in place of what it told before.
@@ -39,10 +41,24 @@ pub struct Mark(pub String);
 /// What was read of a feed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Feed {
-    /// In the order in which they came, or all that there are. Empty when nothing came meanwhile.
+    /// News in the order in which they came, or a page of all that there are. Empty when nothing came
+    /// meanwhile.
     pub denials: Vec<Denial>,
     /// From here it goes on.
     pub mark: Mark,
-    /// These are all that there are.
-    pub whole: bool,
+    /// What the denials are.
+    pub part: Part,
+    /// There is more behind the mark already, so that nobody knows all yet.
+    pub more: bool,
+}
+
+/// What a feed's denials are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// What came since the mark.
+    News,
+    /// The first page of all that there are. What was read of all of them before counts no more.
+    First,
+    /// One more page of them.
+    Next,
 }

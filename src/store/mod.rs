@@ -16,8 +16,8 @@ mod sqlite;
 mod state_dir;
 
 #[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
-pub use fleet::{Feed, Fleet, Mark};
+pub use self::redis::{RedisOptions, RedisStore};
+pub use fleet::{Feed, Fleet, Mark, Part};
 pub use inbox::{
     Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Roll, Store, StoreError, Task,
 };

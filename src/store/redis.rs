@@ -14,24 +14,33 @@
 //! | `members`, `told` | sorted set and hash: until when a member's news hold, and what they are |
 //! | `sighted`, `sightings` | hash and sorted set: what was seen of a session, and in which order that came |
 //! | `first:…` | what a member was the first to say |
+//! | `beat` | nothing; it is written for replicas to say how far they are |
 
+mod calls;
 mod denials;
 mod feed;
 mod inbox;
 mod keys;
 mod link;
+mod options;
+mod pages;
 mod people;
+mod replicas;
 mod script;
+mod setup;
 mod sightings;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use self::keys::Keys;
 use self::link::{Follower, Link};
+pub use self::options::RedisOptions;
+use self::replicas::{Promises, Replicas};
 use super::fleet::{Fleet, Mark};
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
@@ -40,25 +49,55 @@ use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 
+/// What is read before the first request is read in one go.
+const TOGETHER: Duration = Duration::from_secs(2);
+
 /// The store of a fleet, on a Redis server (6.2 or later) or a Valkey server.
 ///
 /// It outlives what the server outlives: let it append to its file (`appendonly yes`), and keep
-/// `maxmemory-policy noeviction`, or revocations are lost. Who can write there can end sessions and
-/// forget revocations; give it a password, and TLS (`rediss://`) unless the network is trusted.
+/// `maxmemory-policy noeviction`, or revocations are lost; a server that is set up otherwise is warned of, and
+/// [`doubts`](Self::doubts) says why. What a failover may lose, [`RedisOptions::replicas`] keeps. Who can write
+/// there can end sessions and forget revocations; give it a password, and TLS (`rediss://`) unless the network
+/// is trusted. Of a cluster, name the server that keeps the namespace; it is followed nowhere.
 ///
-/// Each call is over within a second. A connection that breaks is made anew by the next call.
-/// [`Builder::build`](crate::Builder::build) reads all denials and records once, and blocks its thread
-/// meanwhile.
+/// Each call is over within a second, or two with replicas. A connection that breaks is made anew by the
+/// next call. [`Builder::build`](crate::Builder::build) reads all denials and records once, and blocks its
+/// thread meanwhile: for a second at most when the server does not answer, and for 30 seconds in any case.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
     link: Link,
     keys: Keys,
+    replicas: Option<Replicas>,
     /// Waiting has a connection of its own, so that it keeps nothing else waiting.
     follower: Mutex<Option<Follower>>,
+    /// So has waiting for replicas.
+    promising: Mutex<Option<Arc<Promises>>>,
+    doubts: std::sync::Mutex<Vec<String>>,
     /// It may start without its server.
     later: bool,
+    /// When it did.
+    unread: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Inner {
+    fn new(link: Link, keys: Keys, replicas: Option<Replicas>, later: bool) -> Self {
+        Self {
+            link,
+            keys,
+            replicas,
+            follower: Mutex::default(),
+            promising: Mutex::default(),
+            doubts: std::sync::Mutex::default(),
+            later,
+            unread: std::sync::Mutex::default(),
+        }
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, Vec<String>> {
+        held(&self.doubts)
+    }
 }
 
 impl RedisStore {
@@ -69,11 +108,10 @@ impl RedisStore {
     /// # Errors
     ///
     /// [`StoreError::Failed`]: the address or the namespace is none, the server does not answer within a
-    /// second, or it is older than 6.2. No message holds the password.
+    /// second, it is older than 6.2, or another one of its cluster keeps the namespace. No message holds the
+    /// password.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, StoreError> {
-        let store = Self::open(url, namespace, false)?;
-        store.0.link.check(&store.0.keys).await?;
-        Ok(store)
+        RedisOptions::new(url, namespace).connect().await
     }
 
     /// The same without waiting for the server, for applications that are to start in any case. Until the
@@ -83,13 +121,15 @@ impl RedisStore {
     ///
     /// [`StoreError::Failed`]: the address or the namespace is none.
     pub fn connect_later(url: &str, namespace: &str) -> Result<Self, StoreError> {
-        Self::open(url, namespace, true)
+        RedisOptions::new(url, namespace).connect_later()
     }
 
-    fn open(url: &str, namespace: &str, later: bool) -> Result<Self, StoreError> {
-        let keys = Keys::new(namespace)?;
-        let link = Link::new(url)?;
-        Ok(Self(Arc::new(Inner { link, keys, follower: Mutex::default(), later })))
+    /// Why the server may lose what it is given, as far as it tells: its memory is bounded and it throws
+    /// away what it likes, it writes nothing to its disk, it is a replica. Sentences without their subject,
+    /// the server; empty when there is nothing to say. It is looked at after each new connection.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        self.0.doubts().clone()
     }
 
     /// Runs a call with its own handle to the store.
@@ -100,16 +140,32 @@ impl RedisStore {
         Box::pin(call(self.clone()))
     }
 
-    /// What is read before the first request.
-    fn read<T: Default>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
-        match read {
-            Err(error) if self.0.later => {
+    /// Reads what is needed before the first request. A server that was not there for the first part is not
+    /// asked for the next ones.
+    fn read<T: Default>(
+        &self,
+        read: impl FnOnce(&Inner) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Inner { later, unread, .. } = &*self.0;
+        if held(unread).is_some_and(|since| since.elapsed() < TOGETHER) {
+            return Ok(T::default());
+        }
+        match read(&self.0) {
+            Err(error) if *later => {
+                *held(unread) = Some(Instant::now());
                 tracing::warn!(event = "clerk.store.later", %error, "starts without its store; there is no grace until it was read");
                 Ok(T::default())
             }
+            Err(error) => Err(StoreError::Failed(format!(
+                "{error}; see that the Redis server runs and may be read, or open the store with connect_later to start without it"
+            ))),
             read => read,
         }
     }
+}
+
+fn held<T>(lock: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for RedisStore {
@@ -121,7 +177,7 @@ impl fmt::Debug for RedisStore {
 
 impl Store for RedisStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
-        self.read(self.0.denials())
+        self.read(Inner::denials)
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
@@ -138,7 +194,7 @@ impl Store for RedisStore {
 
     fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
         let id = id.to_owned();
-        self.run(|store| async move { store.0.settle(&id, &outcome).await })
+        self.run(|store| async move { store.0.settle(id.as_bytes(), &outcome).await })
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {
@@ -176,7 +232,7 @@ impl Store for RedisStore {
     }
 
     fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.read(self.0.records())
+        self.read(Inner::records)
     }
 
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
@@ -189,7 +245,7 @@ impl Store for RedisStore {
     }
 
     fn sightings(&self) -> Result<Sightings, StoreError> {
-        self.read(self.0.sightings())
+        self.read(Inner::sightings)
     }
 
     fn fleet(&self) -> Option<&dyn Fleet> {

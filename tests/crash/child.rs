@@ -1,26 +1,38 @@
 //! The process that is killed.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const DIR: &str = "CRASH_DIR";
+const SERVER: &str = "CRASH_SERVER";
 const AHEAD: &str = "CRASH_AHEAD";
 
 /// What a child is to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Orders {
+    /// Where it notes what hooks hear, and keeps its file.
     pub(crate) dir: PathBuf,
+    /// A server that it keeps everything at, and not in a file.
+    pub(crate) server: Option<String>,
     /// So far its clock is ahead.
     pub(crate) ahead: Duration,
+}
+
+impl Orders {
+    /// For a child that lives a little later: what a killed one was at is due again after its lease.
+    pub(crate) fn later(&self) -> Self {
+        Self { ahead: Duration::from_secs(120), ..self.clone() }
+    }
 }
 
 /// Those of this process, when it is a child.
 pub(crate) fn orders() -> Option<Orders> {
     let dir = PathBuf::from(std::env::var_os(DIR)?);
     let ahead = std::env::var(AHEAD).expect("set with the other");
-    Some(Orders { dir, ahead: Duration::from_secs(ahead.parse().expect("seconds")) })
+    let ahead = Duration::from_secs(ahead.parse().expect("seconds"));
+    Some(Orders { dir, server: std::env::var(SERVER).ok(), ahead })
 }
 
 #[derive(Debug)]
@@ -33,14 +45,15 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts one, and waits until it listens.
-    pub(crate) fn start(dir: &Path, ahead: Duration) -> Self {
+    pub(crate) fn start(orders: &Orders) -> Self {
         // A write for which there is no room is to fail, not to end the process.
         let shell = "trap '' XFSZ; exec \"$0\"";
         let mut process = Command::new("sh")
             .args(["-c", shell])
             .arg(std::env::current_exe().expect("this program"))
-            .env(DIR, dir)
-            .env(AHEAD, ahead.as_secs().to_string())
+            .env(DIR, &orders.dir)
+            .env(AHEAD, orders.ahead.as_secs().to_string())
+            .envs(orders.server.iter().map(|server| (SERVER, server)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -63,11 +76,7 @@ impl Child {
     }
 
     /// With SIGKILL, which nothing can prepare for.
-    pub(crate) fn kill(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    pub(crate) fn kill(&mut self) {
         drop(self.process.kill());
         self.process.wait().expect("it ends");
     }
@@ -75,6 +84,6 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.end();
+        self.kill();
     }
 }

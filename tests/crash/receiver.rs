@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Clock, Moment, SystemClock};
 use clerk_resilience::sim::SimClerk;
-use clerk_resilience::store::SqliteStore;
+use clerk_resilience::store::{RedisStore, SqliteStore};
 use clerk_resilience::{ClerkConfig, ClerkResilience, Event};
 
 use crate::child::Orders;
+use crate::redis::NAMESPACE;
 use crate::sender::secret;
+use crate::sqlite::file;
 
 /// A clock that is ahead of the system's.
 #[derive(Clone, Debug)]
@@ -36,21 +38,25 @@ pub(crate) async fn receive(orders: Orders) {
         .backend_api(sim.backend_api_url())
         .status_page(None)
         .webhook_secret(secret());
-    let store = SqliteStore::open(orders.dir.join("webhooks.db")).expect("a sound file");
     let heard = OpenOptions::new().create(true).append(true).open(orders.dir.join("heard"));
     let heard = heard.expect("a file");
-    let clerk = ClerkResilience::builder(config)
-        .clock(clock)
-        .upstream(sim.upstream())
-        .store(store)
+    let builder = ClerkResilience::builder(config).clock(clock).upstream(sim.upstream());
+    let builder = match &orders.server {
+        Some(url) => builder.store(RedisStore::connect(url, NAMESPACE).await.expect("it runs")),
+        None => builder.store(SqliteStore::open(file(&orders.dir)).expect("a sound file")),
+    };
+    let clerk = builder
         .on_event(["user.created"], move |event: Event| {
-            let written = (&heard).write_all(format!("{}\n", event.id).as_bytes());
+            let line = format!("{} {}\n", event.id, event.attempts);
+            let written = (&heard).write_all(line.as_bytes());
             async move { written }
         })
         .build()
         .expect("a good configuration");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    println!("{port} {}", clerk.status().kept.sessions().count());
+    let known = clerk.status();
+    let revoked = known.kept.sessions().count() + known.revocations.sessions().count();
+    println!("{port} {revoked}");
     axum::serve(listener, clerk.routes()).await.expect("it serves");
 }

@@ -1,6 +1,7 @@
 //! Who delivers: again and again, until each delivery is answered as it should be.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,8 +29,8 @@ pub(crate) type Answered = HashSet<usize>;
 #[derive(Debug)]
 pub(crate) struct Sender {
     desk: Arc<Desk>,
-    /// Where to; `None` while there is nobody.
-    address: watch::Sender<Option<String>>,
+    /// Where to; nowhere while there is nobody.
+    addresses: watch::Sender<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -59,20 +60,21 @@ impl Sender {
             broken: AtomicUsize::new(0),
             client: client.expect("a client"),
         });
-        let address = watch::Sender::new(None);
+        let addresses = watch::Sender::new(Vec::new());
         for _ in 0..AT_ONCE {
-            tokio::spawn(Arc::clone(&desk).work(address.subscribe()));
+            tokio::spawn(Arc::clone(&desk).work(addresses.subscribe()));
         }
-        Self { desk, address }
+        Self { desk, addresses }
     }
 
-    pub(crate) fn resume(&self, address: String) {
-        self.address.send_replace(Some(address));
+    /// Each delivery goes to one of these.
+    pub(crate) fn resume(&self, addresses: Vec<String>) {
+        self.addresses.send_replace(addresses);
     }
 
     /// Begins nothing more, and waits for what is under way.
     pub(crate) async fn pause(&self) {
-        self.address.send_replace(None);
+        self.addresses.send_replace(Vec::new());
         let mut under_way = self.desk.under_way.subscribe();
         under_way.wait_for(|count| *count == 0).await.expect("the desk stays");
     }
@@ -86,21 +88,25 @@ impl Sender {
         self.desk.answered.lock().expect("sound").len()
     }
 
-    pub(crate) fn sent(&self) -> usize {
-        self.desk.sent.load(Ordering::Relaxed)
+    /// Waits until so many are answered.
+    pub(crate) async fn reach(&self, answered: usize) {
+        while self.progress() < answered {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
+}
 
-    pub(crate) fn refused(&self) -> usize {
-        self.desk.refused.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn broken(&self) -> usize {
-        self.desk.broken.load(Ordering::Relaxed)
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+        let Desk { sent, refused, broken, .. } = &*self.desk;
+        let (sent, refused, broken) = (count(sent), count(refused), count(broken));
+        write!(f, "{sent} sent, {refused} answered 503, {broken} broken off")
     }
 }
 
 impl Desk {
-    async fn work(self: Arc<Self>, mut address: watch::Receiver<Option<String>>) {
+    async fn work(self: Arc<Self>, mut addresses: watch::Receiver<Vec<String>>) {
         loop {
             let place = self.waiting.lock().expect("sound").pop();
             let Some(place) = place else {
@@ -110,7 +116,7 @@ impl Desk {
             };
             // Counted before the address is looked at: who pauses waits for this one.
             self.under_way.send_modify(|count| *count += 1);
-            let here = address.borrow_and_update().clone();
+            let here = fastrand::choice(addresses.borrow_and_update().iter()).cloned();
             let done = match &here {
                 Some(here) => self.send(here, place).await,
                 None => false,
@@ -122,7 +128,7 @@ impl Desk {
             }
             self.under_way.send_modify(|count| *count -= 1);
             if here.is_none() {
-                let gone = address.wait_for(Option::is_some).await.is_err();
+                let gone = addresses.wait_for(|all| !all.is_empty()).await.is_err();
                 if gone {
                     return;
                 }

@@ -1,5 +1,12 @@
 //! The server: what it is not used for, and what it keeps.
 
+mod damage;
+mod failover;
+mod hung;
+mod pages;
+mod setup;
+mod tls;
+
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Membership};
 use clerk_resilience::store::{

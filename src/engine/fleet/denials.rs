@@ -1,58 +1,97 @@
 //! Whatever one instance denies, all deny.
 //!
-//! A member reads all denials once and follows the feed from there. After an error, and every few
-//! minutes, it reads all of them again, and gives the store those that it lacks: a store that was down,
-//! or that lost what it had, learns them that way.
+//! A member reads all denials once, page by page, and follows the feed from there. After an error, and every
+//! few minutes, it reads all of them again, and gives the store those that it lacks: a store that was down,
+//! or that lost what it had, learns them that way. A page that cannot be read is tried again; only a store
+//! that lost its place makes it begin anew.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lacking, Link, aside};
+use super::aside;
+use super::seen::Seen;
 use crate::clock::Moment;
+use crate::engine::link::Link;
 use crate::engine::shared::Core;
 use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{DenyList, Feeds};
-use crate::store::{Feed, Mark, Store, StoreError};
+use crate::store::{Feed, Mark, Part, Store, StoreError};
 
-/// Reading all, or waiting for news, is over by then.
+/// Reading a page, or waiting for news, is over by then.
 const READING: Duration = Duration::from_secs(30);
-/// Writing is over by then.
-const WRITING: Duration = Duration::from_secs(2);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
 /// All is read again after this time in any case.
 const READ_ALL: Duration = Duration::from_secs(5 * 60);
+/// When the store did not take what it lacks.
+const READ_AGAIN: Duration = Duration::from_secs(15);
 /// So many go to the store at once.
 const BATCH: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Denials(Link);
 
+/// How far a member is.
+struct Course {
+    /// From here it goes on; without one, all is read.
+    mark: Option<Mark>,
+    /// While all is read.
+    reading: Option<Reading>,
+    /// All is read again then.
+    due: Moment,
+}
+
+/// What was met while all is read, and when that began.
+struct Reading {
+    began: Moment,
+    seen: Seen,
+    /// Something went wrong meanwhile, so that what was met may be there no more.
+    disturbed: bool,
+}
+
+impl Course {
+    /// News may be lost with the store, and a page can be read again.
+    fn disturb(&mut self) {
+        match &mut self.reading {
+            Some(reading) => reading.disturbed = true,
+            None => self.mark = None,
+        }
+    }
+}
+
 impl Denials {
     pub(super) fn new(store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
-        Self(Link { store: Arc::clone(store), core: Arc::clone(core) })
+        Self(Link::new(store, core))
     }
 
     /// Hears of what others deny, for good.
     pub(super) async fn follow(&self) {
-        let (mut mark, mut read_all) = (None, self.0.now());
+        let mut course = Course { mark: None, reading: None, due: self.0.now() };
         loop {
             let began = self.0.now();
-            if began.since(read_all) >= READ_ALL {
-                mark = None;
+            if course.reading.is_none() && began.mono >= course.due.mono {
+                course.mark = None;
             }
-            if mark.is_none() {
-                read_all = began;
-            }
-            let heard = tokio::select! {
-                heard = self.hear(mark.take()) => heard,
-                () = self.0.core.outbox.lacking.notified() => continue,
+            let hearing = self.hear(course.mark.clone());
+            let heard = if course.reading.is_some() {
+                // What the store lacks is looked for when all was read.
+                hearing.await
+            } else {
+                tokio::select! {
+                    heard = hearing => heard,
+                    () = self.0.core.outbox.lacking.notified() => {
+                        course.mark = None;
+                        continue;
+                    }
+                }
             };
             self.0.note_read(&heard);
-            if let Ok(feed) = heard {
-                mark = self.take(feed, began).await;
+            let failed = heard.is_err();
+            match heard {
+                Ok(feed) => self.take(feed, began, &mut course).await,
+                Err(_) => course.disturb(),
             }
-            if mark.is_none() {
+            if failed || course.mark.is_none() {
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -63,45 +102,70 @@ impl Denials {
         tokio::time::timeout(READING, following).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    /// Denies what was read; then, and not before, the list is complete as of when reading began. None
-    /// when all is to be read again.
-    async fn take(&self, feed: Feed, began: Moment) -> Option<Mark> {
-        let Feed { denials, mark, whole } = feed;
-        let lacking = if whole { self.join(denials).await? } else { self.add(&denials) };
-        self.0
-            .core
-            .feed(|feeds| Feeds { deny_list: DenyList::Fed { complete: Some(began) }, ..feeds });
-        for batch in lacking.chunks(BATCH) {
-            let kept = self.write(batch.to_vec()).await;
-            self.0.note_written(&kept);
-            kept.ok()?;
+    /// Denies what was read. The list is complete as of when reading began, when there is no more to read.
+    async fn take(&self, feed: Feed, began: Moment, course: &mut Course) {
+        let Feed { denials, mark, part, more } = feed;
+        let before = course.reading.take();
+        let reading = match part {
+            Part::News => None,
+            Part::First => Some(Reading { began, seen: Seen::default(), disturbed: false }),
+            Part::Next => before,
+        };
+        course.mark = Some(mark);
+        let Some(reading) = self.join(denials, reading).await else {
+            course.mark = None;
+            return;
+        };
+        if more {
+            course.reading = reading;
+            return;
         }
-        Some(mark)
+        let complete = reading.as_ref().map_or(began, |reading| reading.began);
+        let deny_list = DenyList::Fed { complete: Some(complete) };
+        self.0.core.feed(|feeds| Feeds { deny_list, ..feeds });
+        if let Some(Reading { began, seen, disturbed }) = reading {
+            let made_up = self.make_up(seen).await.is_some();
+            course.due = began.plus(if made_up && !disturbed { READ_ALL } else { READ_AGAIN });
+        }
     }
 
-    fn add(&self, denials: &[Denial]) -> Lacking {
-        if !denials.is_empty() {
-            self.0.core.adopt(&Revocations::default().with_all(denials));
+    /// Takes in what was read, and remembers of all that there are that they were met. None when that broke
+    /// off.
+    async fn join(
+        &self,
+        denials: Vec<Denial>,
+        mut reading: Option<Reading>,
+    ) -> Option<Option<Reading>> {
+        if denials.is_empty() {
+            return Some(reading);
         }
-        Vec::new()
-    }
-
-    /// Takes in all that the store has, and returns what it lacks.
-    async fn join(&self, denials: Vec<Denial>) -> Option<Lacking> {
         let core = Arc::clone(&self.0.core);
         aside(move || {
-            let theirs = Revocations::default().with_all(&denials);
+            if let Some(reading) = &mut reading {
+                reading.seen.add(&denials);
+            }
             let (known, now) = (core.load(), core.clock.now());
             let certain = known.certain(now).unwrap_or_default();
-            let lacking = known.revocations.beyond(&theirs, certain).denials().collect();
+            let theirs = Revocations::default().with_all(&denials);
             core.adopt(&theirs.beyond(&known.revocations, certain));
-            lacking
+            reading
         })
         .await
     }
 
-    async fn write(&self, denials: Vec<Denial>) -> Result<(), StoreError> {
-        let writing = self.0.store.deny(denials);
-        tokio::time::timeout(WRITING, writing).await.unwrap_or(Err(StoreError::Busy))
+    /// Gives the store what is denied here and was not met there. None when it did not take it.
+    async fn make_up(&self, seen: Seen) -> Option<()> {
+        let core = Arc::clone(&self.0.core);
+        let lacking = aside(move || {
+            let (known, now) = (core.load(), core.clock.now());
+            let certain = known.certain(now).unwrap_or_default();
+            let lacking = seen.missing(&known.revocations, certain);
+            lacking.denials().collect::<Vec<_>>()
+        })
+        .await?;
+        for batch in lacking.chunks(BATCH) {
+            self.0.written(self.0.store.deny(batch.to_vec())).await.ok()?;
+        }
+        Some(())
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::MemoryStore;
 use crate::revocation::Denial;
-use crate::store::fleet::{Feed, Fleet, Mark};
+use crate::store::fleet::{Feed, Fleet, Mark, Part};
 use crate::store::inbox::{Pending, Store as _};
 use crate::store::sighting::Sightings;
 
@@ -66,7 +66,8 @@ impl Talk {
 impl MemoryStore {
     fn whole(&self, gathering: &Gathering) -> Feed {
         let mark = gathering.talk().mark();
-        Feed { denials: self.denials().unwrap_or_default(), mark, whole: true }
+        let denials = self.denials().unwrap_or_default();
+        Feed { denials, mark, part: Part::First, more: false }
     }
 
     fn gathered(&self) -> Arc<Gathering> {
@@ -92,7 +93,7 @@ impl Fleet for MemoryStore {
             };
             Ok(denials.map_or_else(
                 || store.whole(&gathering),
-                |denials| Feed { denials, mark, whole: false },
+                |denials| Feed { denials, mark, part: Part::News, more: false },
             ))
         })
     }

@@ -6,7 +6,6 @@ if state == 'done' then
     redis.call('ZADD', done, received, id)
     return 'new'
 end
-redis.call('HSET', event, id, about)
 if state == 'due' then
     redis.call('HSET', data, id, text)
     redis.call('ZADD', due, received, id)
@@ -14,4 +13,6 @@ else
     redis.call('HSET', why, id, text)
     redis.call('ZADD', dead, received, id)
 end
+-- The last: what breaks off before is no event that is known.
+redis.call('HSET', event, id, about)
 return 'new'

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::cmd;
+use redis::{Value, cmd};
 
+use super::pages::{self, Place};
 use super::{Inner, RedisStore, denials, script};
 use crate::clock::Timestamp;
 use crate::revocation::Denial;
-use crate::store::fleet::{Feed, Fleet, Mark};
+use crate::store::fleet::{Feed, Fleet, Mark, Part};
 use crate::store::inbox::{Pending, StoreError};
 use crate::store::sighting::Sightings;
 
@@ -23,12 +24,18 @@ type Row = (String, HashMap<String, String>);
 impl Fleet for RedisStore {
     fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
         self.run(|store| async move {
-            if let Some(mark) = after
-                && let Some(feed) = store.0.since(&mark).await?
-            {
-                return Ok(feed);
+            store.0.examine().await;
+            let feed = match after {
+                None => None,
+                Some(mark) => match Place::of(&mark) {
+                    None => store.0.since(&mark).await?,
+                    Some(place) => store.0.all_from(place).await?,
+                },
+            };
+            match feed {
+                Some(feed) => Ok(feed),
+                None => store.0.all().await,
             }
-            store.0.whole().await
         })
     }
 
@@ -38,7 +45,7 @@ impl Fleet for RedisStore {
             let mut call = script::TELL.prepare_invoke();
             call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
             call.arg(member).arg(news).arg(millis(ttl));
-            store.0.link.run(&call).await
+            store.0.run(&call).await
         })
     }
 
@@ -46,7 +53,9 @@ impl Fleet for RedisStore {
         self.run(|store| async move {
             let mut call = script::TOLD.prepare_invoke();
             call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
-            store.0.link.run(&call).await
+            let told: Vec<(Vec<u8>, _)> = store.0.run(&call).await?;
+            let named = |(name, news)| Some((String::from_utf8(name).ok()?, news));
+            Ok(told.into_iter().filter_map(named).collect())
         })
     }
 
@@ -59,7 +68,7 @@ impl Fleet for RedisStore {
         self.run(move |store| async move {
             let mut set = cmd("SET");
             set.arg(key).arg(1).arg("NX").arg("PX").arg(millis(ttl).max(1));
-            let set: Option<String> = store.0.link.ask(&set).await?;
+            let set: Option<String> = store.0.ask(&set).await?;
             Ok(set.is_some())
         })
     }
@@ -67,11 +76,21 @@ impl Fleet for RedisStore {
 
 impl Inner {
     /// Everything that comes later is behind the mark, which is taken first.
-    async fn whole(&self) -> Result<Feed, StoreError> {
-        let origin = script::ORIGIN.call(&self.keys);
-        let mark = Mark(self.link.run(&origin).await?);
-        let denials = self.all_denials().await?;
-        Ok(Feed { denials, mark, whole: true })
+    async fn all(&self) -> Result<Feed, StoreError> {
+        let origin: String = self.run(&script::ORIGIN.call(&self.keys)).await?;
+        let feed = self.all_from(Place::first(origin)).await?;
+        feed.ok_or_else(|| StoreError::Failed("the feed was lost while all was read".to_owned()))
+    }
+
+    /// A page of all. None when the feed does not reach back to where it ended when reading began: what
+    /// came since may be on no page.
+    async fn all_from(&self, place: Place) -> Result<Option<Feed>, StoreError> {
+        let part = if place.is_first() { Part::First } else { Part::Next };
+        let origin = Mark(place.origin.clone());
+        let (denials, next) = self.mended(pages::read(&self.link, &self.keys, place).await).await?;
+        let (mark, more) = next.map_or((origin.clone(), false), |place| (place.mark(), true));
+        let reaches = self.reaches(&origin).await?;
+        Ok(reaches.then_some(Feed { denials, mark, part, more }))
     }
 
     /// None when the feed does not reach back to the mark: it was cut off there, or lost. That is looked
@@ -86,20 +105,20 @@ impl Inner {
         }
         let mark = rows.last().map_or_else(|| mark.clone(), |(id, _)| Mark(id.clone()));
         let denials = rows.iter().filter_map(|(_, fields)| denial(fields)).collect();
-        Ok(Some(Feed { denials, mark, whole: false }))
+        Ok(Some(Feed { denials, mark, part: Part::News, more: rows.len() >= PAGE }))
     }
 
     async fn reaches(&self, mark: &Mark) -> Result<bool, StoreError> {
         let mut find = cmd("XRANGE");
         find.arg(self.keys.named("feed")).arg(&mark.0).arg(&mark.0);
-        let found: Vec<Row> = self.link.ask(&find).await?;
+        let found: Vec<Value> = self.ask(&find).await?;
         Ok(!found.is_empty())
     }
 
     /// Waits for news. A connection on which that went wrong is not used again.
     async fn news(&self, mark: &Mark) -> Result<Vec<Row>, StoreError> {
         let mut place = self.follower.lock().await;
-        let mut follower = match place.take() {
+        let follower = match place.take() {
             Some(follower) => follower,
             None => self.link.follower().await?,
         };

@@ -1,7 +1,10 @@
 //! Events: accepted, worked on, settled.
 
+use std::time::Duration;
+
 use redis::cmd;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Inner;
 use super::{denials, people, script};
@@ -9,6 +12,14 @@ use crate::clock::Timestamp;
 use crate::store::inbox::{
     Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, StoreError, Task,
 };
+
+/// So much of each set is forgotten at once.
+const PORTION: usize = 1_000;
+/// Forgetting is over by then.
+const PRUNING: Duration = Duration::from_secs(1);
+
+/// As the server has it, which may be anything.
+type Bytes = Vec<u8>;
 
 /// What is kept of an event beside its data. The scripts read `received`.
 #[derive(Default, Deserialize, Serialize)]
@@ -20,8 +31,8 @@ struct Event {
 
 impl Event {
     /// One that cannot be read is not lost: its hooks fail, and it becomes a dead letter.
-    fn parse(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+    fn parse(text: &[u8]) -> Self {
+        serde_json::from_slice(text).unwrap_or_default()
     }
 }
 
@@ -42,7 +53,7 @@ impl Inner {
             call.arg(&entry.id).arg(received.as_millis()).arg(&event).arg(state).arg(text);
             people::put(&mut call, &rewrites);
             denials::put(&mut call, &entry.denials);
-            let said: String = self.link.run(&call).await?;
+            let said: String = self.promise(&call).await?;
             match said.as_str() {
                 people::CHANGED => {}
                 "known" => return Ok(Accepted::Known),
@@ -59,14 +70,21 @@ impl Inner {
     ) -> Result<Option<Task>, StoreError> {
         let mut call = script::CLAIM.call(&self.keys);
         call.arg(now.as_millis()).arg(until.as_millis());
-        let row: Option<(String, String, String, u32)> = self.link.run(&call).await?;
-        Ok(row.map(|(id, event, data, attempts)| {
-            let Event { kind, happened, .. } = Event::parse(&event);
-            Task { id, kind, happened, data, attempts }
-        }))
+        let row: Option<(Bytes, Bytes, Bytes, u32)> = self.run(&call).await?;
+        let Some((id, event, data, attempts)) = row else { return Ok(None) };
+        let Event { kind, happened, .. } = Event::parse(&event);
+        let id = match String::from_utf8(id) {
+            Ok(id) => id,
+            Err(none) => {
+                let why = "its id is no text".to_owned();
+                self.settle(none.as_bytes(), &Outcome::Dead { why }).await?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Task { id, kind, happened, data: lossy(&data), attempts }))
     }
 
-    pub(super) async fn settle(&self, id: &str, outcome: &Outcome) -> Result<(), StoreError> {
+    pub(super) async fn settle(&self, id: &[u8], outcome: &Outcome) -> Result<(), StoreError> {
         let (state, at, why) = match outcome {
             Outcome::Done => ("done", Timestamp::default(), ""),
             Outcome::Again { at, why } => ("due", *at, why.as_str()),
@@ -74,16 +92,16 @@ impl Inner {
         };
         let mut call = script::SETTLE.call(&self.keys);
         call.arg(id).arg(state).arg(at.as_millis()).arg(why);
-        self.link.run(&call).await
+        self.run(&call).await
     }
 
     pub(super) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
         let mut call = script::DEAD.call(&self.keys);
         call.arg(SHOWN);
-        let rows: Vec<(String, String, u32, String)> = self.link.run(&call).await?;
-        let letter = |(id, event, attempts, why): (_, String, _, _)| {
+        let rows: Vec<(Bytes, Bytes, u32, Bytes)> = self.run(&call).await?;
+        let letter = |(id, event, attempts, why): (Bytes, Bytes, _, Bytes)| {
             let Event { kind, received, .. } = Event::parse(&event);
-            DeadLetter { id, kind, received, attempts, why }
+            DeadLetter { id: lossy(&id), kind, received, attempts, why: lossy(&why) }
         };
         Ok(rows.into_iter().map(letter).collect())
     }
@@ -91,34 +109,43 @@ impl Inner {
     pub(super) async fn revive(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let mut call = script::REVIVE.call(&self.keys);
         call.arg(id).arg(now.as_millis());
-        self.link.run(&call).await
+        self.run(&call).await
     }
 
+    /// Whoever waits does so for two seconds; what is left then is forgotten the next time.
     pub(super) async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut call = script::PRUNE.call(&self.keys);
-        call.arg(now.minus(MEMORY).as_millis()).arg(now.minus(SHELF).as_millis());
+        call.arg(now.minus(MEMORY).as_millis()).arg(now.minus(SHELF).as_millis()).arg(PORTION);
         for (place, before) in denials::over(now) {
             call.arg(place).arg(before.as_millis());
         }
-        self.link.run(&call).await
+        let begun = Instant::now();
+        while self.run(&call).await? && begun.elapsed() < PRUNING {}
+        Ok(())
     }
 
     /// Blocks.
     pub(super) fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let mut all = cmd("HGETALL");
         all.arg(self.keys.named("records"));
-        self.link.blocking()?.ask(&all)
+        let records: Vec<(Vec<u8>, _)> = self.link.at_once(async |link| link.ask(&all).await)?;
+        let named = |(name, record)| Some((String::from_utf8(name).ok()?, record));
+        Ok(records.into_iter().filter_map(named).collect())
     }
 
     pub(super) async fn record(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut get = cmd("HGET");
         get.arg(self.keys.named("records")).arg(name);
-        self.link.ask(&get).await
+        self.ask(&get).await
     }
 
     pub(super) async fn keep(&self, name: &str, record: &[u8]) -> Result<(), StoreError> {
         let mut set = cmd("HSET");
         set.arg(self.keys.named("records")).arg(name).arg(record);
-        self.link.ask(&set).await
+        self.ask(&set).await
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -3,9 +3,29 @@
 use crate::revocation::Kind;
 use crate::store::inbox::StoreError;
 
-/// The scripts know these by their places, in this order; behind them come the kinds of denials.
-const NAMES: [&str; 9] =
-    ["done", "due", "dead", "event", "data", "attempts", "why", "people", "feed"];
+/// The scripts know these by their places, in this order; behind them come the kinds of denials. With their
+/// types at the server: what is of another type is put aside.
+const NAMES: [(&str, &str); 9] = [
+    ("done", SORTED),
+    ("due", SORTED),
+    ("dead", SORTED),
+    ("event", HASH),
+    ("data", HASH),
+    ("attempts", HASH),
+    ("why", HASH),
+    ("people", HASH),
+    ("feed", "stream"),
+];
+/// These are used by their names alone.
+const MORE: [(&str, &str); 5] = [
+    ("members", SORTED),
+    ("told", HASH),
+    ("records", HASH),
+    ("sightings", SORTED),
+    ("sighted", HASH),
+];
+const SORTED: &str = "zset";
+const HASH: &str = "hash";
 
 /// All keys of one namespace.
 #[derive(Debug)]
@@ -22,10 +42,16 @@ impl Keys {
             return Err(StoreError::Failed(problem.to_owned()));
         }
         let prefix = format!("clerk-resilience:{{{namespace}}}:");
-        let names = NAMES.iter().map(|name| format!("{prefix}{name}"));
+        let names = NAMES.iter().map(|(name, _)| format!("{prefix}{name}"));
         let kinds = Kind::ALL.iter().map(|kind| format!("{prefix}denied:{}", kind.name()));
         let all = names.chain(kinds).collect();
         Ok(Self { prefix, all })
+    }
+
+    /// Each key that there may be, and its type.
+    pub(super) fn types(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let named = NAMES.into_iter().chain(MORE).map(|(name, kind)| (self.named(name), kind));
+        named.chain(Kind::ALL.into_iter().map(|kind| (self.denied(kind), SORTED)))
     }
 
     pub(super) fn named(&self, name: &str) -> String {

@@ -1,13 +1,16 @@
 //! The connections, each call with its deadline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Connection, ConnectionAddr, FromRedisValue, RedisError,
-    RedisResult, cmd,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, RedisError,
+    RedisResult, ServerErrorKind, TlsCertificates, cmd,
 };
+
+use tokio::time::timeout;
 
 use super::keys::Keys;
 use super::script::Call;
@@ -17,31 +20,50 @@ use crate::store::inbox::StoreError;
 const DEADLINE: Duration = Duration::from_secs(1);
 /// A server that does not take a connection within this time is down.
 const TO_CONNECT: Duration = Duration::from_millis(500);
+/// All that is read before the first request is read by then.
+const TO_START: Duration = Duration::from_secs(30);
 
 /// The way to the server. Nothing is connected before the first call.
 pub(super) struct Link {
     client: Client,
     manager: Mutex<Option<ConnectionManager>>,
+    /// The server was looked at since it was connected to.
+    examined: AtomicBool,
 }
 
 /// A connection that somebody waits on.
 pub(super) struct Follower(MultiplexedConnection);
 
-/// A connection for a thread that may block.
-pub(super) struct Blocking(Connection);
-
 impl Link {
-    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+    /// With the certificates, in PEM, of those who may vouch for the server; without, the system's.
+    pub(super) fn new(url: &str, trust: Option<Vec<u8>>) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|_| {
             StoreError::Failed(
                 "this is no address of a Redis server; write redis://:password@host:6379/0, rediss://… or unix:///path".to_owned(),
             )
         })?;
-        if matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+        let encrypted =
+            matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+        if encrypted {
             // An application may be built with more than one provider, and then has to choose.
             drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         }
-        Ok(Self { client, manager: Mutex::default() })
+        let client = match trust {
+            None => client,
+            Some(_) if !encrypted => {
+                let problem = "certificates are of no use without rediss://";
+                return Err(StoreError::Failed(problem.to_owned()));
+            }
+            Some(pem) => {
+                let tls = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+                Client::build_with_tls(url, tls).map_err(|error| failed(&error))?
+            }
+        };
+        Ok(Self::of(client))
+    }
+
+    fn of(client: Client) -> Self {
+        Self { client, manager: Mutex::default(), examined: AtomicBool::new(false) }
     }
 
     /// That there is a server, and that it knows what is asked of it.
@@ -87,7 +109,40 @@ impl Link {
     /// A connection may be dead without saying so, and a manager remembers a connection that was refused.
     /// After any failure the next call connects anew.
     fn or_anew<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.inspect_err(|_| *self.present() = None)
+        result.inspect_err(|_| {
+            *self.present() = None;
+            self.examined.store(false, Ordering::Relaxed);
+        })
+    }
+
+    /// True once after each new connection.
+    pub(super) fn is_unexamined(&self) -> bool {
+        !self.examined.swap(true, Ordering::Relaxed)
+    }
+
+    /// What the server tells of itself, if it may.
+    pub(super) async fn told<T: FromRedisValue>(&self, cmd: &Cmd) -> Option<T> {
+        let mut manager = self.manager().ok()?;
+        timely(DEADLINE, cmd.query_async(&mut manager)).await.ok()
+    }
+
+    /// Reads on a thread and a connection of its own: who builds a layer may be on no runtime, or on one
+    /// that must not be waited on here.
+    pub(super) fn at_once<T: Send>(
+        &self,
+        reading: impl AsyncFnOnce(&Self) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
+        let link = Self::of(self.client.clone());
+        let read = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| StoreError::Failed(error.to_string()))?;
+            let read = runtime.block_on(async { timeout(TO_START, reading(&link)).await });
+            // A name that nobody resolves is not waited for.
+            runtime.shutdown_background();
+            read.unwrap_or_else(|_| Err(StoreError::Failed("it was not read within 30 s".into())))
+        };
+        let read = std::thread::scope(|threads| threads.spawn(read).join());
+        read.unwrap_or_else(|_| Err(StoreError::Failed("reading broke off".to_owned())))
     }
 
     pub(super) async fn follower(&self) -> Result<Follower, StoreError> {
@@ -97,32 +152,20 @@ impl Link {
         let connection = self.client.get_multiplexed_async_connection_with_config(&config);
         timely(DEADLINE, connection).await.map(Follower)
     }
-
-    pub(super) fn blocking(&self) -> Result<Blocking, StoreError> {
-        let connect = || {
-            let connection = self.client.get_connection_with_timeout(TO_CONNECT)?;
-            connection.set_read_timeout(Some(DEADLINE))?;
-            connection.set_write_timeout(Some(DEADLINE))?;
-            Ok(Blocking(connection))
-        };
-        connect().map_err(|error| failed(&error))
-    }
 }
 
 impl Follower {
+    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
+        timely(DEADLINE, call.invoke_async(&mut self.0.clone())).await
+    }
+
     /// Asks for what may take as long as `patience`.
     pub(super) async fn wait<T: FromRedisValue>(
-        &mut self,
+        &self,
         cmd: &Cmd,
         patience: Duration,
     ) -> Result<T, StoreError> {
-        timely(patience + DEADLINE, cmd.query_async(&mut self.0)).await
-    }
-}
-
-impl Blocking {
-    pub(super) fn ask<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, StoreError> {
-        cmd.query(&mut self.0).map_err(|error| failed(&error))
+        timely(patience + DEADLINE, cmd.query_async(&mut self.0.clone())).await
     }
 }
 
@@ -130,7 +173,7 @@ async fn timely<T>(
     deadline: Duration,
     asked: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(deadline, asked).await {
+    match timeout(deadline, asked).await {
         Ok(answer) => answer.map_err(|error| failed(&error)),
         Err(_) => Err(StoreError::Failed("the server does not answer".to_owned())),
     }
@@ -138,5 +181,14 @@ async fn timely<T>(
 
 /// The server's words, or the system's; neither has the password.
 fn failed(error: &RedisError) -> StoreError {
-    StoreError::Failed(error.to_string())
+    let advice = match error.kind() {
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+            "; this server is one of a cluster, and another one of it keeps this namespace: name that one, or a server that is in no cluster"
+        }
+        ErrorKind::Server(ServerErrorKind::ClusterDown) => {
+            "; this server is one of a cluster that does not work: mend it, or name a server that is in no cluster"
+        }
+        _ => "",
+    };
+    StoreError::Failed(format!("{error}{advice}"))
 }

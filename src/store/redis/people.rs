@@ -17,12 +17,12 @@ const TRIES: u32 = 32;
 const ROLL: usize = 100;
 
 /// A page of the table: where the next one begins, and documents by user.
-type Page = (String, Vec<(String, String)>);
+type Page = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// A user's document before and after.
 pub(super) struct Rewrite {
     id: UserId,
-    before: String,
+    before: Vec<u8>,
     after: String,
 }
 
@@ -60,7 +60,7 @@ impl Inner {
             }
             let mut call = script::MERGE.call(&self.keys);
             put(&mut call, &rewrites);
-            let said: String = self.link.run(&call).await?;
+            let said: String = self.run(&call).await?;
             if said != CHANGED {
                 return Ok(());
             }
@@ -94,24 +94,26 @@ impl Inner {
         let from = after.map_or_else(|| "0".to_owned(), |mark| mark.0);
         let mut scan = cmd("HSCAN");
         scan.arg(self.keys.named("people")).arg(from).arg("COUNT").arg(ROLL);
-        let (next, page): Page = self.link.ask(&scan).await?;
-        let read = |(id, text): (String, String)| Some((UserId::from(id), parse(&text)?));
+        let (next, page): Page = self.ask(&scan).await?;
+        let read = |(id, text): (Vec<u8>, Vec<u8>)| {
+            Some((UserId::from(String::from_utf8(id).ok()?), parse(&text)?))
+        };
         let people = page.into_iter().filter_map(read).collect();
         Ok(Roll { people, next: (next != "0").then_some(Mark(next)) })
     }
 
     /// Empty when there is none.
-    async fn document(&self, id: &UserId) -> Result<String, StoreError> {
+    async fn document(&self, id: &UserId) -> Result<Vec<u8>, StoreError> {
         let mut get = cmd("HGET");
         get.arg(self.keys.named("people")).arg(id.as_str());
-        let text: Option<String> = self.link.ask(&get).await?;
+        let text: Option<Vec<u8>> = self.ask(&get).await?;
         Ok(text.unwrap_or_default())
     }
 }
 
-fn parse(text: &str) -> Option<Person> {
+fn parse(text: &[u8]) -> Option<Person> {
     let text = Some(text).filter(|text| !text.is_empty())?;
-    serde_json::from_str(text).inspect_err(unreadable).ok()
+    serde_json::from_slice(text).inspect_err(unreadable).ok()
 }
 
 fn unwritable() -> StoreError {

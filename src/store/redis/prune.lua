@@ -1,9 +1,19 @@
-local memory, shelf = unpack(ARGV, 1, 2)
-redis.call('ZREMRANGEBYSCORE', done, '-inf', '(' .. memory)
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', dead, '-inf', '(' .. shelf)) do
+-- Forgets a portion of what is old, and says whether there is more.
+local memory, shelf, portion = unpack(ARGV, 1, 3)
+local more = 0
+
+local function cut(set, before)
+    local old = redis.call('ZCOUNT', set, '-inf', '(' .. before)
+    if old > tonumber(portion) then more = 1 end
+    if old > 0 then redis.call('ZREMRANGEBYRANK', set, 0, math.min(old, portion) - 1) end
+end
+
+cut(done, memory)
+for n = 4, #ARGV, 2 do cut(KEYS[tonumber(ARGV[n])], ARGV[n + 1]) end
+local old = redis.call('ZRANGEBYSCORE', dead, '-inf', '(' .. shelf, 'LIMIT', 0, portion)
+for _, id in ipairs(old) do
     redis.call('ZREM', dead, id)
     for _, hash in ipairs({event, data, attempts, why}) do redis.call('HDEL', hash, id) end
 end
-for n = 3, #ARGV, 2 do
-    redis.call('ZREMRANGEBYSCORE', KEYS[tonumber(ARGV[n])], '-inf', '(' .. ARGV[n + 1])
-end
+if #old == tonumber(portion) then more = 1 end
+return more

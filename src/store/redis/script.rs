@@ -24,17 +24,19 @@ scripts! {
     ACCEPT: "people.lua" "denials.lua" "accept.lua";
     DENY: "denials.lua" "deny.lua";
     MERGE: "people.lua" "merge.lua";
-    CLAIM: "claim.lua";
+    CLAIM: "count.lua" "claim.lua";
     SETTLE: "settle.lua";
-    DEAD: "dead.lua";
+    DEAD: "count.lua" "dead.lua";
     REVIVE: "revive.lua";
     PRUNE: "prune.lua";
     ORIGIN: "origin.lua";
 }
 
-/// A member's news, and everybody's; these have keys of their own.
+/// These have keys of their own: a member's news, and everybody's; a page of a set; what is none of ours.
 pub(super) static TELL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tell.lua")));
 pub(super) static TOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("told.lua")));
+pub(super) static PAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("page.lua")));
+pub(super) static MEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("mend.lua")));
 
 impl Scripted {
     pub(super) fn call(&self, keys: &Keys) -> Call<'_> {

@@ -5,7 +5,15 @@ if state == 'due' then
     redis.call('HSET', why, id, reason)
     return
 end
-local received = string.format('%.0f', cjson.decode(redis.call('HGET', event, id)).received)
+-- One that cannot be read came just now.
+local readable, kept = pcall(cjson.decode, redis.call('HGET', event, id) or '')
+local received = readable and type(kept) == 'table' and tonumber(kept.received)
+if received then
+    received = string.format('%.0f', received)
+else
+    local time = redis.call('TIME')
+    received = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+end
 redis.call('ZREM', due, id)
 if state == 'dead' then
     redis.call('ZADD', dead, received, id)

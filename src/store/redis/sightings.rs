@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 
 use super::Inner;
+use super::link::Link;
 use crate::clock::Timestamp;
 use crate::policy::MAX_GRACE;
 use crate::store::fleet::Mark;
@@ -21,29 +22,7 @@ const PAGE: usize = 5_000;
 const BATCH: usize = 1_000;
 
 /// Sessions and their places.
-type Places = Vec<(String, f64)>;
-
-/// Reads what came after a mark, page by page; `$ask` gets `$cmd`. A sighting that changes meanwhile has
-/// another place and is read again.
-macro_rules! since {
-    ($store:expr, $after:expr, $cmd:ident => $ask:expr) => {{
-        let $cmd = $store.origin();
-        let origin: Option<String> = $ask;
-        let mut from = Start::of($after, origin.as_deref());
-        let (whole, mut sighted) = (from.whole, Vec::new());
-        loop {
-            let $cmd = $store.places(&from);
-            let places: Places = $ask;
-            let Some((_, last)) = places.last() else { break };
-            from.place = *last;
-            let $cmd = $store.found(&places);
-            let found: Vec<Option<Vec<u8>>> = $ask;
-            let found = places.into_iter().zip(found);
-            sighted.extend(found.filter_map(|((session, _), row)| parse(session, &row?)));
-        }
-        Sightings { sighted, mark: from.mark(), whole }
-    }};
-}
+type Places = Vec<(Vec<u8>, f64)>;
 
 /// Where reading begins.
 struct Start {
@@ -54,9 +33,8 @@ struct Start {
 
 impl Start {
     /// A mark of what is not there any more is none.
-    fn of(after: Option<&Mark>, origin: Option<&str>) -> Self {
+    fn of(after: Option<&Mark>, origin: &str) -> Self {
         let (known, place) = after.and_then(|mark| mark.0.split_once('/')).unwrap_or_default();
-        let origin = origin.unwrap_or_default();
         let whole = after.is_none() || known != origin;
         let place = if whole { 0.0 } else { place.parse().unwrap_or_default() };
         Self { origin: origin.to_owned(), place, whole }
@@ -70,12 +48,32 @@ impl Start {
 impl Inner {
     /// Blocks.
     pub(super) fn sightings(&self) -> Result<Sightings, StoreError> {
-        let mut wire = self.link.blocking()?;
-        Ok(since!(self, None, cmd => wire.ask(&cmd)?))
+        self.link.at_once(async |link| self.sighted_since(None, link).await)
     }
 
     pub(super) async fn sighted(&self, after: Option<&Mark>) -> Result<Sightings, StoreError> {
-        Ok(since!(self, after, cmd => self.link.ask(&cmd).await?))
+        self.mended(self.sighted_since(after, &self.link).await).await
+    }
+
+    /// Reads what came after a mark, page by page. A sighting that changes meanwhile has another place and is
+    /// read again.
+    async fn sighted_since(
+        &self,
+        after: Option<&Mark>,
+        link: &Link,
+    ) -> Result<Sightings, StoreError> {
+        let origin: Option<Vec<u8>> = link.ask(&self.origin()).await?;
+        let mut from = Start::of(after, &String::from_utf8_lossy(&origin.unwrap_or_default()));
+        let (whole, mut sighted) = (from.whole, Vec::new());
+        loop {
+            let places: Places = link.ask(&self.places(&from)).await?;
+            let Some((_, last)) = places.last() else { break };
+            from.place = *last;
+            let found: Vec<Option<Vec<u8>>> = link.ask(&self.found(&places)).await?;
+            let found = places.into_iter().zip(found);
+            sighted.extend(found.filter_map(|((session, _), row)| parse(session, &row?)));
+        }
+        Ok(Sightings { sighted, mark: from.mark(), whole })
     }
 
     pub(super) async fn witness(&self, sightings: &[Sighted]) -> Result<(), StoreError> {
@@ -86,7 +84,7 @@ impl Inner {
                 call.arg(session).arg(claims_as_of.as_millis()).arg(last_valid.as_millis());
                 call.arg(mark.as_slice());
             }
-            let () = self.link.run(&call).await?;
+            let () = self.run(&call).await?;
         }
         Ok(())
     }
@@ -94,7 +92,7 @@ impl Inner {
     pub(super) async fn forget_sightings(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut call = self.about_sightings(&FORGET);
         call.arg(now.minus(MAX_GRACE).as_millis()).arg(BATCH);
-        while self.link.run::<bool>(&call).await? {}
+        while self.run::<bool>(&call).await? {}
         Ok(())
     }
 
@@ -128,7 +126,8 @@ impl Inner {
 }
 
 /// Two times and the mark, with spaces between them.
-fn parse(session: String, row: &[u8]) -> Option<Sighted> {
+fn parse(session: Vec<u8>, row: &[u8]) -> Option<Sighted> {
+    let session = String::from_utf8(session).ok()?;
     let mut parts = row.splitn(3, |byte| *byte == b' ');
     let mut time = || {
         let text = std::str::from_utf8(parts.next()?).ok()?;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use clerk_resilience::clock::{Moment, Timestamp};
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::snapshot::DenyList;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
@@ -150,4 +153,79 @@ async fn before_the_store_was_read_there_is_no_grace_and_a_session_that_is_good_
     wire.heal();
     world.pass(35).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
+}
+
+fn complete(world: &World) -> Option<Moment> {
+    match world.clerk.status().feeds.deny_list {
+        DenyList::Fed { complete } => complete,
+        _ => panic!("it is shared"),
+    }
+}
+
+/// Ten pages of five seconds take longer than any call may. Meanwhile the store fails for a while, and
+/// more is revoked than finds room on the way there.
+#[tokio::test(start_paused = true)]
+async fn a_reading_of_many_pages_comes_to_its_end_whatever_happens_meanwhile() {
+    let store = MemoryStore::shared();
+    let revoked = (0..100).map(|n| Denial::User(format!("user_{n}").into(), Timestamp::default()));
+    store.deny(revoked.collect()).await.expect("kept");
+    let wire = Wire::to(&store);
+    wire.in_pages_of(10);
+    let world = World::with(|builder| builder.store(wire.clone())).await;
+    world.pass(17).await;
+    for n in 0..6_000 {
+        world.clerk.revoke_session(format!("sess_{n}"));
+    }
+    world.pass(8).await;
+    wire.fail();
+    world.pass(10).await;
+    wire.heal();
+    assert!(complete(&world).is_none());
+    for _ in 0..60 {
+        if complete(&world).is_some() {
+            break;
+        }
+        world.pass(1).await;
+    }
+    assert!(complete(&world).is_some());
+    assert_eq!(wire.readings(), 1, "it went on where it was");
+    wire.in_pages_of(0);
+    world.pass(60).await;
+    assert_eq!(store.denials().expect("readable").len(), 6_100, "what the store lacked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_that_do_not_fit_on_a_page_make_nothing_complete() {
+    let (one, _, two, wire) = two(|builder| builder).await;
+    wire.in_pages_of(10);
+    two.pass(10).await;
+    let before = complete(&two).expect("it was read");
+    for n in 0..50 {
+        one.clerk.revoke_session(format!("sess_{n}"));
+    }
+    let known = || two.clerk.status().revocations.sessions().count();
+    let mut last = before;
+    for _ in 0..60 {
+        two.pass(1).await;
+        let now = complete(&two).expect("it was read");
+        assert!(now == last || known() == 0 || known() == 50, "{} are known", known());
+        last = now;
+    }
+    assert_eq!(known(), 50);
+    assert!(last.since(before) > Duration::from_secs(30));
+}
+
+/// A write that fails again and again must not make a member read all again and again.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_not_taken_is_given_again_and_nothing_is_read_for_it() {
+    let (one, wire, two, _) = two(|builder| builder).await;
+    wire.in_pages_of(1_000);
+    wire.refuse_writing();
+    one.clerk.revoke_session("sess_1");
+    one.pass(30).await;
+    assert!(one.clerk.status().feeds.store.unwritten_since.is_some());
+    assert_eq!(wire.readings(), 0);
+    wire.heal();
+    two.pass(5).await;
+    assert_eq!(two.clerk.status().revocations.sessions().count(), 1);
 }

@@ -1,6 +1,6 @@
 //! The connections between instances and the store that they share, each of which can be cut.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Sighted,
+    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Part, Pending, Sighted,
     Sightings, Store, StoreError, Task,
 };
 
@@ -19,16 +19,35 @@ pub(crate) struct Wire {
     store: Arc<Mutex<MemoryStore>>,
     state: Arc<AtomicU8>,
     own: bool,
+    pages: Arc<Pages>,
 }
+
+/// How a store with many denials tells of them: so many at a time, which takes its time.
+#[derive(Debug, Default)]
+struct Pages {
+    /// 0: all at once.
+    size: AtomicUsize,
+    /// What there was when a reading began, where the feed was, and how often one began.
+    all: Mutex<(Vec<Denial>, String)>,
+    begun: AtomicUsize,
+}
+
+const PAGE_TAKES: Duration = Duration::from_secs(5);
 
 const WELL: u8 = 0;
 const FAILING: u8 = 1;
 const HANGING: u8 = 2;
 const SLOW: u8 = 3;
+const READ_ONLY: u8 = 4;
 
 impl Wire {
     pub(crate) fn to(store: &MemoryStore) -> Self {
-        Self { store: Arc::new(Mutex::new(store.clone())), state: Arc::default(), own: false }
+        Self {
+            store: Arc::new(Mutex::new(store.clone())),
+            state: Arc::default(),
+            own: false,
+            pages: Arc::default(),
+        }
     }
 
     /// To a store of one process's own, which outlives it.
@@ -60,13 +79,28 @@ impl Wire {
         self.state.store(SLOW, Ordering::Relaxed);
     }
 
+    /// Denials are not taken; all else works.
+    pub(crate) fn refuse_writing(&self) {
+        self.state.store(READ_ONLY, Ordering::Relaxed);
+    }
+
     pub(crate) fn heal(&self) {
         self.state.store(WELL, Ordering::Relaxed);
     }
 
+    /// Tells of so many denials at a time, and takes five seconds for each page.
+    pub(crate) fn in_pages_of(&self, size: usize) {
+        self.pages.size.store(size, Ordering::Relaxed);
+    }
+
+    /// How often all was begun to be read, in pages.
+    pub(crate) fn readings(&self) -> usize {
+        self.pages.begun.load(Ordering::Relaxed)
+    }
+
     fn through<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
         match self.state.load(Ordering::Relaxed) {
-            WELL | SLOW => call,
+            WELL | SLOW | READ_ONLY => call,
             FAILING => Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) }),
             _ => Box::pin(std::future::pending()),
         }
@@ -77,7 +111,7 @@ impl Wire {
         &self,
         call: impl FnOnce(&MemoryStore) -> Pending<T>,
     ) -> Pending<T> {
-        if [WELL, SLOW].contains(&self.state.load(Ordering::Relaxed)) {
+        if [WELL, SLOW, READ_ONLY].contains(&self.state.load(Ordering::Relaxed)) {
             return call(&self.store());
         }
         self.through(Box::pin(std::future::pending()))
@@ -95,6 +129,9 @@ impl Store for Wire {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 store.deny(denials).await
             });
+        }
+        if self.state.load(Ordering::Relaxed) == READ_ONLY {
+            return Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) });
         }
         self.attempt(|store| store.deny(denials))
     }
@@ -145,6 +182,17 @@ impl Store for Wire {
 impl Fleet for Wire {
     /// Who waits when the connection is cut hears nothing more.
     fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+        let size = self.pages.size.load(Ordering::Relaxed);
+        if size > 0 {
+            let (wire, store, pages) = (self.clone(), self.store(), Arc::clone(&self.pages));
+            return self.attempt(|_| {
+                Box::pin(async move {
+                    tokio::time::sleep(PAGE_TAKES).await;
+                    let feed = pages.page(&store, after, size).await;
+                    wire.through(Box::pin(async { feed })).await
+                })
+            });
+        }
         let (wire, call) = (self.clone(), self.attempt(|store| Fleet::follow(store, after)));
         Box::pin(async move {
             let heard = call.await;
@@ -163,4 +211,42 @@ impl Fleet for Wire {
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
         self.attempt(|store| store.first(what, ttl))
     }
+}
+
+impl Pages {
+    async fn page(
+        &self,
+        store: &MemoryStore,
+        after: Option<Mark>,
+        size: usize,
+    ) -> Result<Feed, StoreError> {
+        let place = after.as_ref().and_then(|mark| mark.0.strip_prefix("page ")?.parse().ok());
+        let from: usize = match (place, &after) {
+            (Some(from), _) => from,
+            (None, Some(mark)) => return news(store, mark, size).await,
+            (None, None) => {
+                self.begun.fetch_add(1, Ordering::Relaxed);
+                let all = Fleet::follow(store, None).await?;
+                *self.all.lock().expect("whole") = (all.denials, all.mark.0);
+                0
+            }
+        };
+        let (all, origin) = &*self.all.lock().expect("whole");
+        let to = all.len().min(from + size);
+        let more = to < all.len();
+        let mark = Mark(if more { format!("page {to}") } else { origin.clone() });
+        let part = if place.is_some() { Part::Next } else { Part::First };
+        Ok(Feed { denials: all[from..to].to_vec(), mark, part, more })
+    }
+}
+
+/// The marks of a store in memory count denials.
+async fn news(store: &MemoryStore, mark: &Mark, size: usize) -> Result<Feed, StoreError> {
+    let feed = Fleet::follow(store, Some(mark.clone())).await?;
+    if feed.part != Part::News || feed.denials.len() <= size {
+        return Ok(feed);
+    }
+    let mark = mark.0.parse::<usize>().expect("a number") + size;
+    let denials = feed.denials[..size].to_vec();
+    Ok(Feed { denials, mark: Mark(mark.to_string()), more: true, ..feed })
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clerk_resilience::store::SqliteStore;
 use rusqlite::Connection;
 
+use super::file;
+use crate::heard::Heard;
 use crate::plan::{Event, Fate, Plan};
 
 /// Every effect, noted in the transaction that has it.
@@ -20,10 +22,6 @@ const AUDIT: &str = "
         BEGIN INSERT INTO effect VALUES ('denied', NEW.id); END;
     CREATE TRIGGER denied_longer AFTER UPDATE ON denial
         BEGIN INSERT INTO effect VALUES ('denied', NEW.id); END;";
-
-pub(crate) fn file(dir: &Path) -> PathBuf {
-    dir.join("webhooks.db")
-}
 
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -96,16 +94,6 @@ impl Books {
             assert_eq!(had, *times, "{effect:?}");
         }
         assert_eq!(found.len(), wanted.len(), "effects that nothing tells of");
-        self.hooks(plan)
-    }
-
-    /// Hooks hear at least once; how often more is counted.
-    fn hooks(&self, plan: &Plan) -> String {
-        let heard = std::fs::read_to_string(self.dir.join("heard")).expect("readable");
-        let each: HashSet<_> = heard.lines().collect();
-        for event in plan.events.iter().filter(|event| event.fate == Fate::Hook) {
-            assert!(each.contains(event.id.as_str()), "no hook heard of {}", event.id);
-        }
-        format!("hooks heard of {} events, {} times", each.len(), heard.lines().count())
+        Heard::read(&self.dir).must_cover(plan)
     }
 }

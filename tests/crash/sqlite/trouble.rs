@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::books;
+use super::file;
 use crate::child::Child;
 use crate::plan::Plan;
 use crate::sender::Sender;
@@ -34,20 +34,20 @@ impl Trouble {
         let apart = APART.max(deliveries / MOST_KILLS);
         let random = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let (next, kills, locks, full) = (apart / 2, 0, 0, 0);
-        Self { file: books::file(dir), random, deliveries, apart, next, kills, locks, full }
+        Self { file: file(dir), random, deliveries, apart, next, kills, locks, full }
     }
 
     /// Comes back when it is time, and not before something else went wrong, every other time.
     pub(crate) async fn until_the_next_kill(&mut self, sender: &Sender, child: &Child) {
         let next = self.next.min(self.deliveries);
         let half = sender.progress().midpoint(next);
-        reach(sender, half).await;
+        sender.reach(half).await;
         match self.random.u8(..4) {
             0 => self.lock().await,
             1 => self.fill_the_disk(child).await,
             _ => {}
         }
-        reach(sender, next).await;
+        sender.reach(next).await;
         self.next += self.apart / 2 + self.random.usize(..self.apart);
         self.kills += 1;
         self.wait(30).await;
@@ -84,12 +84,6 @@ impl Trouble {
         self.wait(500).await;
         room(None);
         self.full += 1;
-    }
-}
-
-async fn reach(sender: &Sender, answered: usize) {
-    while sender.progress() < answered {
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -1,0 +1,94 @@
+//! All denials, page by page, kind by kind and in the order of their times. A denial that gets longer
+//! meanwhile is met again further on, and what is new is in the feed, so that nothing is missed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+
+use super::keys::Keys;
+use super::link::Link;
+use super::script;
+use crate::clock::Timestamp;
+use crate::revocation::{Denial, Kind};
+use crate::store::fleet::Mark;
+use crate::store::inbox::StoreError;
+
+/// So many are read at once. The server does nothing else meanwhile: a millisecond or two.
+const PAGE: usize = 1_000;
+/// With this a mark of a reading begins; that of news is an id of the stream.
+const SIGN: &str = "all";
+
+/// How far all denials were read.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Where the feed ended when reading began.
+    pub(super) origin: String,
+    /// The number of the kind.
+    kind: usize,
+    /// The time and the id of the last one of that kind.
+    last: Option<(String, Vec<u8>)>,
+}
+
+impl Place {
+    pub(super) fn first(origin: String) -> Self {
+        Self { origin, kind: 0, last: None }
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        self.kind == 0 && self.last.is_none()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let Self { origin, kind, last } = self;
+        let last = last.as_ref().map(|(time, id)| format!("/{time}/{}", BASE64.encode(id)));
+        Mark(format!("{SIGN}/{origin}/{kind}{}", last.unwrap_or_default()))
+    }
+
+    /// None for the mark of news.
+    pub(super) fn of(mark: &Mark) -> Option<Self> {
+        let mut parts = mark.0.split('/');
+        (parts.next()? == SIGN).then_some(())?;
+        let (origin, kind) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        let last = match (parts.next(), parts.next()) {
+            (Some(time), Some(id)) => Some((time.to_owned(), BASE64.decode(id).ok()?)),
+            _ => None,
+        };
+        Some(Self { origin, kind, last })
+    }
+
+    fn next_kind(self) -> Self {
+        Self { kind: self.kind + 1, last: None, ..self }
+    }
+}
+
+/// One page, of several kinds if there are few, and where the next one begins; nowhere when all are read.
+pub(super) async fn read(
+    link: &Link,
+    keys: &Keys,
+    from: Place,
+) -> Result<(Vec<Denial>, Option<Place>), StoreError> {
+    let (mut denials, mut place, mut room) = (Vec::new(), from, PAGE);
+    while let Some(kind) = Kind::ALL.get(place.kind).copied() {
+        let mut call = script::PAGE.prepare_invoke();
+        call.key(keys.denied(kind)).arg(room);
+        if let Some((time, id)) = &place.last {
+            call.arg(time).arg(id);
+        }
+        let rows: Vec<(Vec<u8>, String)> = link.run(&call).await?;
+        room -= rows.len().min(room);
+        denials.extend(rows.iter().filter_map(|(id, time)| denial(kind, id, time)));
+        place = match rows.into_iter().next_back() {
+            Some((id, time)) if room == 0 => {
+                return Ok((denials, Some(Place { last: Some((time, id)), ..place })));
+            }
+            _ => place.next_kind(),
+        };
+    }
+    Ok((denials, None))
+}
+
+/// A time as a sorted set has it: exact for the next 280,000 years, and the end of time after that.
+#[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+fn denial(kind: Kind, id: &[u8], time: &str) -> Option<Denial> {
+    let at = Timestamp::from_millis(time.parse::<f64>().ok()? as i64);
+    Denial::of(kind, str::from_utf8(id).ok()?, at)
+}

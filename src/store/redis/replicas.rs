@@ -1,0 +1,83 @@
+//! What is promised only when replicas have it too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::{FromRedisValue, cmd};
+use tokio::sync::Mutex;
+
+use super::Inner;
+use super::link::Follower;
+use super::script::Call;
+use crate::store::inbox::StoreError;
+
+/// How many have to have it, and how long they are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replicas {
+    pub(super) count: u8,
+    pub(super) within: Duration,
+}
+
+/// A connection on which calls are made and replicas waited for: what one server was told, another
+/// one's replicas cannot confirm. Waiting once is enough for all that was answered before.
+pub(super) struct Promises {
+    wire: Follower,
+    answered: AtomicU64,
+    confirmed: Mutex<u64>,
+}
+
+impl Inner {
+    /// A call whose effects outlive the server, if there are to be replicas. Whoever is told that it failed
+    /// may ask again: what was done is known then, and waits for the replicas again.
+    pub(super) async fn promise<T: FromRedisValue>(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<T, StoreError> {
+        let Some(replicas) = self.replicas else { return self.run(call).await };
+        let promises = self.promises().await?;
+        let answer = match promises.wire.run(call).await {
+            Ok(answer) => {
+                promises.confirm(replicas, &self.keys.named("beat")).await.map(|()| answer)
+            }
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            *self.promising.lock().await = None;
+        }
+        self.mended(answer).await
+    }
+
+    async fn promises(&self) -> Result<Arc<Promises>, StoreError> {
+        let mut place = self.promising.lock().await;
+        if let Some(promises) = &*place {
+            return Ok(Arc::clone(promises));
+        }
+        let wire = self.link.follower().await?;
+        let promises = Promises { wire, answered: AtomicU64::new(0), confirmed: Mutex::new(0) };
+        Ok(Arc::clone(place.insert(Arc::new(promises))))
+    }
+}
+
+impl Promises {
+    /// Of an event that was known already nothing is written, and servers from 7.2 on wait for what the
+    /// connection wrote; hence the beat.
+    async fn confirm(&self, replicas: Replicas, beat: &str) -> Result<(), StoreError> {
+        let Replicas { count, within } = replicas;
+        let own = self.answered.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut confirmed = self.confirmed.lock().await;
+        if *confirmed >= own {
+            return Ok(());
+        }
+        let all = self.answered.load(Ordering::SeqCst);
+        let () = self.wire.wait(cmd("SET").arg(beat).arg(all), Duration::ZERO).await?;
+        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let having: u8 = self.wire.wait(cmd("WAIT").arg(count).arg(millis), within).await?;
+        if having < count {
+            let problem = format!("only {having} of {count} replicas had it within {within:?}");
+            return Err(StoreError::Failed(problem));
+        }
+        *confirmed = all;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! How the server is set up, as far as it tells, and what of that endangers what is kept there.
+
+use redis::cmd;
+
+use super::Inner;
+
+impl Inner {
+    /// Looks again after each new connection, and says aloud what is new. A server that does not tell is
+    /// not blamed for it.
+    pub(super) async fn examine(&self) {
+        if !self.link.is_unexamined() {
+            return;
+        }
+        let Some(info) = self.link.told::<String>(&cmd("INFO")).await else { return };
+        let saves = self.link.told(cmd("CONFIG").arg("GET").arg("save")).await;
+        let saves = saves.and_then(|pair: Vec<String>| pair.into_iter().nth(1));
+        let doubts = doubts(&info, saves.as_deref());
+        let mut known = self.doubts();
+        for doubt in doubts.iter().filter(|doubt| !known.contains(doubt)) {
+            tracing::warn!(event = "clerk.store.doubt", "the Redis server {doubt}");
+        }
+        *known = doubts;
+    }
+}
+
+/// Sentences about the server.
+fn doubts(info: &str, saves: Option<&str>) -> Vec<String> {
+    let said = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let mut doubts = Vec::new();
+    let policy = said("maxmemory_policy").unwrap_or_default();
+    let bounded = said("maxmemory").is_some_and(|bytes| bytes != "0");
+    // Other policies throw away only what has an end of its own, which no denial has there.
+    if bounded && policy.starts_with("allkeys-") {
+        doubts.push(format!("has the maxmemory-policy {policy}: when its memory is full it forgets revocations; set maxmemory-policy noeviction"));
+    }
+    if said("aof_enabled") == Some("0") {
+        let rest = match saves {
+            Some("") => "and saves nothing: what it keeps is gone when it restarts",
+            Some(_) => "and saves only from time to time: a restart loses what came since",
+            None => "and does not say whether it saves: a restart may lose what it keeps",
+        };
+        doubts.push(format!("has appendonly no, {rest}; set appendonly yes"));
+    }
+    if said("role") == Some("slave") {
+        doubts.push("is a replica, which takes no writes; name the primary".to_owned());
+    }
+    doubts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: &str =
+        "role:master\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+
+    #[test]
+    fn a_server_that_keeps_what_it_is_given_is_not_doubted() {
+        assert!(doubts(WELL, Some("")).is_empty());
+        let volatile = WELL.replace("noeviction", "volatile-lru");
+        assert!(doubts(&volatile, None).is_empty(), "no denial has an end of its own there");
+        let unbounded = WELL.replace("noeviction", "allkeys-lru").replace("100", "0");
+        assert!(doubts(&unbounded, None).is_empty());
+        assert!(doubts("", None).is_empty(), "who says nothing is not blamed");
+    }
+
+    #[test]
+    fn one_that_may_lose_it_is_doubted_by_name() {
+        for (well, ill, word) in [
+            ("noeviction", "allkeys-lru", "maxmemory-policy allkeys-lru"),
+            ("aof_enabled:1", "aof_enabled:0", "appendonly no"),
+            ("role:master", "role:slave", "replica"),
+        ] {
+            let doubts = doubts(&WELL.replace(well, ill), Some(""));
+            assert!(matches!(&doubts[..], [doubt] if doubt.contains(word)), "{doubts:?}");
+        }
+    }
+
+    #[test]
+    fn how_much_a_restart_loses_is_said_as_far_as_it_is_known() {
+        let info = WELL.replace("aof_enabled:1", "aof_enabled:0");
+        for (saves, word) in
+            [(Some(""), "is gone"), (Some("3600 1"), "came since"), (None, "may lose")]
+        {
+            assert!(doubts(&info, saves)[0].contains(word), "{saves:?}");
+        }
+    }
+}

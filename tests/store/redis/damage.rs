@@ -1,0 +1,182 @@
+//! What somebody else wrote under our keys: it costs what it replaced, and nothing besides.
+
+use std::time::Duration;
+
+use clerk_resilience::id::UserId;
+use clerk_resilience::store::{Entry, Outcome, RedisStore, Rest, Store as _};
+
+use super::new;
+use crate::server::Server;
+use crate::{at, entry, hooks, joined, session};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn key(name: &str) -> String {
+    format!("clerk-resilience:{{test}}:{name}")
+}
+
+/// Every call that there is, each as often as it takes; more than once is more than one thing broken.
+async fn all_calls_work(store: &RedisStore) {
+    for round in 0..40 {
+        let id = format!("msg_{round}");
+        let event = Entry {
+            denials: vec![session("sess_1", 60)],
+            changes: vec![joined("org:member", 1)],
+            ..entry(&id, hooks("1"))
+        };
+        let mut well = store.accept(event).await.is_ok();
+        let claimed = store.claim(at(0), LEASE).await;
+        well &= matches!(&claimed, Ok(Some(_)));
+        if let Ok(Some(task)) = claimed {
+            well &= store.settle(&task.id, Outcome::Done).await.is_ok();
+        }
+        well &= store.deny(vec![session("sess_2", 60)]).await.is_ok();
+        well &= store.dead().await.is_ok() && store.revive("none", at(0)).await.is_ok();
+        well &= store.merge(vec![joined("org:member", 1)]).await.is_ok();
+        well &= store.person(&UserId::from("user_1")).await.is_ok();
+        well &= store.prune(at(0)).await.is_ok() && store.keep("name", vec![1]).await.is_ok();
+        let fleet = store.fleet().expect("it is shared");
+        well &= fleet.tell("one", vec![1], LEASE).await.is_ok() && fleet.told().await.is_ok();
+        well &= matches!(fleet.follow(None).await, Ok(feed) if feed.denials.len() == 2);
+        well &= store.records().is_ok() && store.denials().is_ok_and(|all| all.len() == 2);
+        if well {
+            return;
+        }
+    }
+    panic!("something never works again");
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_put_aside_and_everything_works_again() {
+    let (server, store) = new().await;
+    let names = "done due dead event data attempts why people feed members told records \
+                 denied:session denied:user denied:role";
+    for name in names.split_whitespace() {
+        let _: String = server.ask(&["FLUSHALL"]);
+        let _: String = server.ask(&["SET", &key(name), "481516"]);
+        all_calls_work(&store).await;
+        let aside: String = server.ask(&["GET", &key(&format!("{name}:damaged"))]);
+        assert_eq!(aside, "481516", "{name}");
+    }
+}
+
+/// What breaks off in the middle is no event that is known: it comes again, and is kept then.
+#[tokio::test]
+async fn an_event_that_could_not_be_kept_whole_is_kept_when_it_comes_again() {
+    for name in ["data", "due", "why", "dead"] {
+        let (server, store) = new().await;
+        let _: String = server.ask(&["SET", &key(name), "1"]);
+        let rest = match name {
+            "data" | "due" => hooks("1"),
+            _ => Rest::Nonsense("nonsense".to_owned()),
+        };
+        store.accept(entry("msg_1", rest.clone())).await.expect_err("it cannot be kept");
+        store.accept(entry("msg_1", rest)).await.expect("kept");
+        let open = store.claim(at(0), LEASE).await.expect("claimed").is_some();
+        let dead = store.dead().await.expect("read").len();
+        assert!(open || dead == 1, "{name}: nothing is left of it");
+    }
+}
+
+/// A task of which this and that cannot be read.
+async fn poisoned(hash: &str, value: &str) -> (Server, RedisStore) {
+    let (server, store) = new().await;
+    store.accept(entry("msg_1", hooks("1"))).await.expect("accepted");
+    store.accept(entry("msg_2", hooks("2"))).await.expect("accepted");
+    let _: i64 = server.ask(&["HSET", &key(hash), "msg_1", value]);
+    (server, store)
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none() {
+    for (hash, value) in [
+        ("event", "481516"),
+        ("event", "{"),
+        ("event", r#"{"received":"soon"}"#),
+        ("data", "\u{fffd}{"),
+        ("attempts", "many"),
+        ("attempts", "-3"),
+        ("attempts", "nan"),
+        ("attempts", "99999999999999999999"),
+    ] {
+        for outcome in [Outcome::Done, Outcome::Dead { why: "it failed".to_owned() }] {
+            let (_server, store) = poisoned(hash, value).await;
+            let mut claimed = Vec::new();
+            while let Some(task) = store.claim(at(0), LEASE).await.expect("claimed") {
+                store.settle(&task.id, outcome.clone()).await.expect("settled");
+                claimed.push((task.id, task.attempts));
+            }
+            let both = [("msg_1".to_owned(), 1), ("msg_2".to_owned(), 1)];
+            assert_eq!(claimed, both, "{hash}: {value}");
+            assert_eq!(store.claim(at(3_600), LEASE).await.expect("claimed"), None);
+            // One that does not say when it came did not come long ago.
+            store.prune(at(0)).await.expect("pruned");
+            let dead = store.dead().await.expect("read").len();
+            assert_eq!(dead, if outcome == Outcome::Done { 0 } else { 2 }, "{hash}: {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_can_be_read_though_one_of_them_cannot() {
+    let (server, store) = new().await;
+    store.accept(entry("msg_1", Rest::Nonsense("why".to_owned()))).await.expect("accepted");
+    store.accept(entry("msg_2", Rest::Nonsense("why".to_owned()))).await.expect("accepted");
+    let _: i64 = server.ask(&["HSET", &key("attempts"), "msg_1", "many"]);
+    let _: i64 = server.ask(&["HSET", &key("event"), "msg_1", "{"]);
+    assert_eq!(store.dead().await.expect("read").len(), 2);
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_text_leaves_the_queue() {
+    let (server, store) = new().await;
+    let none: &[u8] = b"\xff\xfe";
+    let _: i64 = server.ask_raw(&[b"ZADD", key("due").as_bytes(), b"0", none]);
+    let _: i64 = server.ask_raw(&[b"ZADD", key("denied:session").as_bytes(), b"0", none]);
+    let _: i64 = server.ask_raw(&[b"HSET", key("records").as_bytes(), none, b"1"]);
+    store.accept(entry("msg_1", hooks("1"))).await.expect("accepted");
+    assert_eq!(store.claim(at(0), LEASE).await.expect("claimed"), None);
+    assert!(store.claim(at(0), LEASE).await.expect("claimed").is_some());
+    let open: i64 = server.ask(&["ZCARD", &key("due")]);
+    assert_eq!((open, store.dead().await.expect("read").len()), (1, 1));
+    assert!(store.records().expect("read").is_empty() && store.denials().expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn a_user_who_cannot_be_read_is_begun_anew() {
+    let (server, store) = new().await;
+    for broken in [&b"{"[..], b"\xff"] {
+        let _: i64 = server.ask_raw(&[b"HSET", key("people").as_bytes(), b"user_1", broken]);
+        let changes = vec![joined("org:member", 1)];
+        let id = format!("msg_{}", broken.len() + usize::from(broken[0]));
+        store.accept(Entry { changes, ..entry(&id, Rest::Nothing) }).await.expect("accepted");
+        let person = store.person(&UserId::from("user_1")).await.expect("read").expect("known");
+        assert_eq!(person.memberships().count(), 1);
+    }
+}
+
+/// What is no denial, and what of the feed cannot be read, is left out; what comes after it is heard.
+#[tokio::test]
+async fn a_feed_with_something_else_in_it_goes_on() {
+    let (server, store) = new().await;
+    let fleet = store.fleet().expect("it is shared");
+    let start = fleet.follow(None).await.expect("read");
+    let nonsense: &[&[&[u8]]] =
+        &[&[b"kind", b"planet"], &[b"at", b"soon", b"kind", b"session"], &[b"\xff", b"\xff"]];
+    for fields in nonsense {
+        let feed = key("feed");
+        let mut words = vec![&b"XADD"[..], feed.as_bytes(), b"*"];
+        words.extend(*fields);
+        let _: String = server.ask_raw(&words);
+    }
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    let mut mark = Some(start.mark);
+    for _ in 0..10 {
+        match fleet.follow(mark.take()).await {
+            Ok(feed) if feed.denials == [session("sess_1", 60)] => return,
+            Ok(feed) => mark = Some(feed.mark),
+            Err(_) => {}
+        }
+    }
+    panic!("nothing more is heard");
+}

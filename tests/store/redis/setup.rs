@@ -1,0 +1,147 @@
+//! Servers that are set up otherwise.
+
+use std::time::Duration;
+
+use clerk_resilience::store::{
+    Accepted, Entry, RedisOptions, RedisStore, Rest, Store as _, StoreError,
+};
+
+use super::new;
+use crate::server::{Server, free_port};
+use crate::{at, entry, hooks, joined, session};
+
+#[tokio::test]
+async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
+    let (_server, store) = new().await;
+    assert!(store.doubts().is_empty(), "{:?}", store.doubts());
+    let evicts = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+    let evicting = Server::start_with(&evicts);
+    let doubts = evicting.store().await.doubts();
+    assert!(
+        matches!(&doubts[..], [one] if one.contains("allkeys-lru") && one.contains("noeviction"))
+    );
+    let forgetful = Server::start_with(&["--appendonly", "no"]);
+    let doubts = forgetful.store().await.doubts();
+    assert!(matches!(&doubts[..], [one] if one.contains("is gone when it restarts")), "{doubts:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
+    let (server, store) = new().await;
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "64mb"]);
+    let _: i64 = server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let fleet = store.fleet().expect("it is shared");
+    for _ in 0..20 {
+        drop(fleet.follow(None).await);
+        if !store.doubts().is_empty() {
+            return;
+        }
+    }
+    panic!("nobody looked");
+}
+
+/// As on a managed server: no `CONFIG`, no `INFO`.
+#[tokio::test]
+async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
+    let server = Server::start_with(&["--port", &free_port()]);
+    let user = [
+        "ACL",
+        "SETUSER",
+        "app",
+        "on",
+        ">481516",
+        "~clerk-resilience:*",
+        "+@all",
+        "-@dangerous",
+        "-@admin",
+    ];
+    let _: String = server.ask(&user);
+    let port: Vec<String> = server.ask(&["CONFIG", "GET", "port"]);
+    let url = |password| format!("redis://app:{password}@127.0.0.1:{}/0", port[1]);
+    let store = RedisStore::connect(&url("481516"), "test").await.expect("it may");
+    assert!(store.doubts().is_empty());
+    let event = entry("msg_1", Rest::Nothing);
+    assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    assert_eq!(store.denials().expect("read").len(), 1);
+    let error = RedisStore::connect(&url("2342"), "test").await.expect_err("another password");
+    let StoreError::Failed(why) = &error else { panic!("{error:?}") };
+    assert!(why.to_lowercase().contains("auth") || why.contains("WRONGPASS"), "{why}");
+    assert!(!format!("{error} {error:?} {store:?}").contains("2342"));
+}
+
+/// With `noeviction`: nothing is thrown away, and nothing is half done.
+#[tokio::test]
+async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
+    let (server, store) = new().await;
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    let fleet = store.fleet().expect("it is shared");
+    let start = fleet.follow(None).await.expect("read");
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let event = || Entry {
+        denials: vec![session("sess_2", 60)],
+        changes: vec![joined("org:member", 1)],
+        ..entry("msg_1", hooks("1"))
+    };
+    store.accept(event()).await.expect_err("there is no room");
+    store.deny(vec![session("sess_3", 60)]).await.expect_err("there is no room");
+    assert_eq!(store.denials().expect("read"), [session("sess_1", 60)]);
+    assert_eq!(fleet.follow(None).await.expect("read").denials, start.denials);
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(store.accept(event()).await.expect("accepted"), Accepted::New);
+    assert_eq!(store.denials().expect("read").len(), 2);
+    let due = store.claim(at(0), Duration::from_secs(30)).await.expect("claimed");
+    assert_eq!(due.expect("a task").id, "msg_1");
+}
+
+#[tokio::test]
+async fn a_cluster_of_one_works() {
+    let server = Server::start_with(&[
+        "--cluster-enabled",
+        "yes",
+        "--port",
+        &free_port(),
+        "--bind",
+        "127.0.0.1",
+    ]);
+    let error = RedisStore::connect(&server.url(), "test").await.expect_err("it keeps nothing");
+    assert!(error.to_string().contains("cluster"), "{error}");
+    let slots: Vec<String> = (0..16_384).map(|slot| slot.to_string()).collect();
+    let mut words = vec!["CLUSTER", "ADDSLOTS"];
+    words.extend(slots.iter().map(String::as_str));
+    let _: String = server.ask(&words);
+    let mut connected = RedisStore::connect(&server.url(), "test").await;
+    for _ in 0..600 {
+        if connected.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        connected = RedisStore::connect(&server.url(), "test").await;
+    }
+    let store = connected.expect("it keeps all");
+    store.deny(vec![session("sess_1", 60)]).await.expect("kept");
+    store.accept(entry("msg_1", Rest::Nothing)).await.expect("accepted");
+    assert_eq!(store.denials().expect("read").len(), 1);
+    let fleet = store.fleet().expect("it is shared");
+    assert_eq!(fleet.follow(None).await.expect("read").denials.len(), 1);
+    assert!(fleet.first("outage", Duration::from_secs(5)).await.expect("said"));
+    let _: String = server.ask(&["CLUSTER", "DELSLOTS", &slot(&server, "test")]);
+    let error = store.deny(vec![session("sess_2", 60)]).await.expect_err("nobody has the slot");
+    assert!(error.to_string().contains("cluster"), "{error}");
+}
+
+fn slot(server: &Server, namespace: &str) -> String {
+    let slot: i64 = server.ask(&["CLUSTER", "KEYSLOT", namespace]);
+    slot.to_string()
+}
+
+#[test]
+fn options_that_cannot_be_meant_are_refused() {
+    let options = || RedisOptions::new("redis://app:481516@127.0.0.1:9/0", "test");
+    for within in [Duration::ZERO, Duration::from_secs(2)] {
+        assert!(options().replicas(1, within).connect_later().is_err(), "{within:?}");
+    }
+    assert!(options().trust("").connect_later().is_err(), "certificates without TLS");
+    assert!(!format!("{:?}", options()).contains("481516"));
+}
