@@ -86,7 +86,8 @@ pub struct StoreHealth {
     pub shared: bool,
     /// Since when it cannot be read. How long ago it was read is in [`DenyList::Fed`].
     pub unread_since: Option<Moment>,
-    /// Since when it does not take what is denied here, so that the others do not hear of it.
+    /// Since when it does not take what is denied here, so that the others do not hear of it. Of a store of
+    /// this process's own, too.
     pub unwritten_since: Option<Moment>,
     /// How many instances there are, this one included, that have the same secret key; 0 before that was
     /// looked at.

@@ -20,7 +20,7 @@ const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 /// A token of which the claims are so many seconds old.
 fn older(world: &World, session: &SimSession, secs: i64) -> String {
     let read = world.now_secs() - secs;
-    world.sim.token(session).claim("oiat", json!(read)).sign()
+    world.sim.token(session).header("oiat", json!(read)).sign()
 }
 
 async fn seen(world: &World, token: &str) {
