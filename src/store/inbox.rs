@@ -51,7 +51,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Takes an event in, whole or not at all. When this is over well the event outlives what the
-    /// engine outlives. An id that is known already changes nothing.
+    /// engine outlives. An id that is known already changes nothing, unless all that is known of it is that it
+    /// made no sense: a later version may understand what Clerk sends again.
     fn accept(&self, entry: Entry) -> Pending<Accepted>;
 
     /// Takes the task that is due longest, for `lease`; it is due again after that, unless it was

@@ -219,8 +219,15 @@ impl Store for MemoryStore {
 
 impl State {
     fn accept(&mut self, entry: Entry) -> Result<Accepted, StoreError> {
-        if self.done.contains(&entry.id) || self.open.contains_key(&entry.id) {
-            return Ok(Accepted::Known);
+        let senseless = |item: &Item| item.stage == Stage::Dead && item.data.is_none();
+        match self.open.get(&entry.id) {
+            // What made no sense, and does now, is new.
+            Some(item) if senseless(item) && !matches!(entry.rest, Rest::Nonsense(_)) => {
+                self.open.remove(&entry.id);
+            }
+            Some(_) => return Ok(Accepted::Known),
+            None if self.done.contains(&entry.id) => return Ok(Accepted::Known),
+            None => {}
         }
         if entry.rest != Rest::Nothing && self.open.len() >= OPEN && !self.drop_dead() {
             return Err(StoreError::Busy);

@@ -145,6 +145,29 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
     assert_eq!(claim(&*store, 6).await, taken("msg_1", 1));
 }
 
+async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn Store>) {
+    let nonsense = || entry("msg_1", Rest::Nonsense("a new kind".to_owned()));
+    assert_eq!(accept(&*store, nonsense()).await, Accepted::New);
+    assert_eq!(accept(&*store, nonsense()).await, Accepted::Known);
+    let sense = || Entry { denials: vec![session("sess_1", 9)], ..entry("msg_1", hooks("{}")) };
+    assert_eq!(accept(&*store, sense()).await, Accepted::New);
+    assert_eq!(store.denials().expect("readable"), [session("sess_1", 9)]);
+    assert!(store.dead().await.expect("answered").is_empty());
+    let again = Entry { denials: vec![session("sess_2", 9)], ..sense() };
+    assert_eq!(accept(&*store, again).await, Accepted::Known);
+    assert_eq!(accept(&*store, nonsense()).await, Accepted::Known);
+    assert_eq!(store.denials().expect("readable").len(), 1);
+    let task = store.claim(at(9), LEASE).await.expect("answered").expect("a task");
+    assert_eq!((task.id.as_str(), task.attempts), ("msg_1", 1));
+    let why = "the hook fails".to_owned();
+    store.settle("msg_1", Outcome::Dead { why }).await.expect("settled");
+    assert_eq!(
+        accept(&*store, sense()).await,
+        Accepted::Known,
+        "its hook failed, and it was known"
+    );
+}
+
 async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn Store>) {
     let nonsense = Rest::Nonsense("not JSON".to_owned());
     assert_eq!(accept(&*store, entry("msg_1", nonsense)).await, Accepted::New);
@@ -369,6 +392,7 @@ macro_rules! engines {
             a_task_that_is_done_is_never_due_again,
             what_waits_longest_comes_first,
             what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived,
+            what_made_no_sense_and_does_when_it_comes_again_is_new,
             nonsense_is_dead_from_the_start_and_cannot_be_revived,
             dead_letters_are_shown_the_newest_first,
             what_is_old_is_forgotten_and_what_waits_is_not,

@@ -23,7 +23,7 @@ fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
     Ok(Kind::parse(&kind).and_then(|kind| Denial::of(kind, &id, at)))
 }
 
-/// The id, the denials and the task, together or not at all.
+/// The id, the denials and the task, together or not at all. What made no sense, and does now, is new.
 pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted> {
     let (state, data, why) = match &entry.rest {
         Rest::Nothing => ("done", None, ""),
@@ -33,7 +33,11 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
     let new = store
         .prepare_cached(
             "INSERT INTO inbox (id, kind, happened, received, state, next_at, data, why)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6, ?7) ON CONFLICT DO NOTHING",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?6, ?7)
+             ON CONFLICT DO UPDATE SET kind = excluded.kind, happened = excluded.happened,
+                 received = excluded.received, state = excluded.state, next_at = excluded.next_at,
+                 data = excluded.data, why = excluded.why
+             WHERE inbox.state = 'dead' AND inbox.data IS NULL AND excluded.state <> 'dead'",
         )?
         .execute(params![
             entry.id,
