@@ -178,6 +178,14 @@ impl Person {
         self.deleted
     }
 
+    /// The same without `private_metadata`.
+    pub(crate) fn without_private(mut self) -> Self {
+        if let Some(profile) = &mut self.profile {
+            profile.private_metadata = None;
+        }
+        self
+    }
+
     /// The organisations they belong to.
     pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
         self.places.values().filter_map(|place| match place {

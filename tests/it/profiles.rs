@@ -862,6 +862,25 @@ async fn private_metadata_is_kept_only_when_it_is_asked_for() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn private_metadata_of_an_earlier_process_is_not_told_by_one_that_is_not_to_keep_it() {
+    let store = MemoryStore::new();
+    let start = |keep: bool| {
+        let store = store.clone();
+        move |builder: Builder| builder.store(store).keep_private_metadata(keep)
+    };
+    let before = with(start(true)).await;
+    let user = json!({ "id": "user_2", "private_metadata": { "a": 1 } });
+    let event = json!({ "type": "user.created", "data": user });
+    deliver(&before, "msg_1", &event.to_string()).await;
+    for keep in [true, false] {
+        let world = with(start(keep)).await;
+        world.break_clerk();
+        let found = known(&world, "user_2").await.expect("told").expect("known");
+        assert_eq!(found.profile.private_metadata.is_some(), keep);
+    }
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
 async fn no_private_metadata_of_any_sample_is_ever_in_the_file() {

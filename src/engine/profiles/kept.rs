@@ -23,11 +23,13 @@ pub(super) struct Kept {
     store: Option<Arc<dyn Store>>,
     rests_until: Mutex<Option<Instant>>,
     places: Semaphore,
+    keep_private: bool,
 }
 
 impl Kept {
-    pub(super) fn new(store: Option<Arc<dyn Store>>) -> Self {
-        Self { store, rests_until: Mutex::default(), places: Semaphore::new(AT_ONCE) }
+    pub(super) fn new(store: Option<Arc<dyn Store>>, keep_private: bool) -> Self {
+        let places = Semaphore::new(AT_ONCE);
+        Self { store, rests_until: Mutex::default(), places, keep_private }
     }
 
     /// Who others may have changed, without this process being told.
@@ -40,7 +42,9 @@ impl Kept {
         if self.rests() {
             return Err(());
         }
-        self.within(|| store.person(id), core).await
+        let person = self.within(|| store.person(id), core).await?;
+        // An earlier process may have been asked to keep it.
+        Ok(person.map(|person| if self.keep_private { person } else { person.without_private() }))
     }
 
     /// What cannot be written now is told again: by a webhook, or by Clerk when it is asked.

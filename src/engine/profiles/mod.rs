@@ -207,7 +207,7 @@ pub(crate) struct People {
 
 impl People {
     pub(crate) fn new(store: Option<Arc<dyn Store>>, capacity: usize, keep_private: bool) -> Self {
-        let kept = Kept::new(store);
+        let kept = Kept::new(store, keep_private);
         Self {
             memory: Memory::new(capacity, kept.is_shared().then_some(SHARED_GOOD)),
             kept,
