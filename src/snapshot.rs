@@ -64,7 +64,7 @@ pub struct Feeds {
     pub webhook: Option<Timestamp>,
     /// The last webhook that came to this process.
     pub delivery: Option<Delivery>,
-    /// The store that instances share, when there is one.
+    /// The store, when there is one.
     pub store: StoreHealth,
 }
 
@@ -78,11 +78,11 @@ pub struct Delivery {
     pub lag: Duration,
 }
 
-/// How the store is that instances of the application share.
+/// How the store is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StoreHealth {
-    /// There is one.
+    /// Instances of the application share it.
     pub shared: bool,
     /// Since when it cannot be read. How long ago it was read is in [`DenyList::Fed`].
     pub unread_since: Option<Moment>,

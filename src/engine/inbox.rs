@@ -125,6 +125,11 @@ impl Webhooks {
         Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived, ailing }
     }
 
+    /// True when the store failed at what a webhook asked of it last.
+    pub(crate) fn store_fails(&self) -> bool {
+        self.ailing.load(Ordering::Relaxed)
+    }
+
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
         within(self.store.dead()).await
     }

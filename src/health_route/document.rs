@@ -51,6 +51,8 @@ pub(super) fn health(
     }
     if known.feeds.store.shared {
         checks.insert("store:shared".into(), json!([store_check(known, now)]));
+    } else if shared.webhooks.is_some() {
+        checks.insert("store:own".into(), json!([own_store_check(known, shared)]));
     }
     if let Some(components) = components(known) {
         checks.insert("clerk:reported".into(), components);
@@ -183,6 +185,34 @@ fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
     check
 }
 
+/// The store that this process has to itself.
+fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
+    let refuses = shared.webhooks.as_ref().is_some_and(|webhooks| webhooks.store_fails());
+    let unwritten = known.feeds.store.unwritten_since;
+    let fallen_back = shared.core.counters.read().store_fallen_back > 0;
+    let (status, output) = match () {
+        () if refuses => (
+            "fail",
+            "the store does not take webhooks; they act here, and Clerk is told to send them again",
+        ),
+        () if unwritten.is_some() => (
+            "fail",
+            "the store does not take what is revoked here, so it would be lost with this process",
+        ),
+        () if fallen_back => (
+            "warn",
+            "the store could not be opened and is kept in memory; nothing outlives this process, and for a day there is no grace",
+        ),
+        () => return json!({ "componentType": "datastore", "status": "pass" }),
+    };
+    json!({
+        "componentType": "datastore",
+        "status": status,
+        "failingSince": unwritten.map(|at| at.wall.to_string()),
+        "output": output,
+    })
+}
+
 /// The store that instances share.
 fn store_check(known: &Snapshot, now: Moment) -> Value {
     let store = known.feeds.store;
@@ -261,6 +291,11 @@ fn counts(shared: &Shared) -> Value {
         "handshakes": counts.handshakes,
         "withoutAzp": counts.without_azp,
         "upstreamCalls": counts.upstream_calls,
+        "webhooksAccepted": counts.webhooks_accepted,
+        "webhooksRefused": counts.webhooks_refused,
+        "webhooksNotKept": counts.webhooks_not_kept,
+        "hookFailures": counts.hook_failures,
+        "storeFailures": counts.store_failures,
         "stateFailures": counts.state_failures,
         "signalsDropped": counts.signals_dropped,
     })

@@ -88,6 +88,9 @@ async fn a_store_whose_file_is_lost_gives_no_grace_for_a_day() {
         }
         let store = SqliteStore::open_or_memory(&file).expect("a store");
         let world = with(|builder: Builder| builder.store(store)).await;
+        let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
+        let shown = if damaged { "warn" } else { "pass" };
+        assert_eq!(document["checks"]["store:own"][0]["status"], shown);
         let (_, token) = world.outage().await;
         let answer = world.get(&token).await;
         assert_eq!(answer.status, status, "damaged: {damaged}");

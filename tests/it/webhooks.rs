@@ -565,6 +565,10 @@ async fn a_store_that_fails_or_hangs_costs_requests_nothing_and_revocations_act_
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.header("retry-after"), "5");
         assert!(begun.elapsed() < Duration::from_secs(3));
+        let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
+        assert_eq!(document["status"], "warn", "tokens can be verified");
+        assert_eq!(document["checks"]["store:own"][0]["status"], "fail");
+        assert_eq!(document["counts"]["webhooksNotKept"], 1);
         world.pass(5).await;
         assert_eq!(world.clerk.counts().webhooks_not_kept, 1);
         assert!(world.clerk.counts().store_failures > 0);
