@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::clock::Timestamp;
-
 /// What cannot be read is looked for so deep: in a list, in the metadata of the user in a session's event.
 const DEPTH: u32 = 8;
 
@@ -36,12 +34,10 @@ fn without_unreadable(raw: &RawValue, depth: u32) -> Value {
     }
 }
 
-/// A time, in Unix seconds or milliseconds; `None` for what is no number.
+/// A number without its fraction, as times are; `None` for what is no number.
 #[expect(clippy::cast_possible_truncation, reason = "a fraction is left out, and it saturates")]
-pub(crate) fn time(value: Option<&Value>) -> Option<Timestamp> {
-    let value = value?;
-    let whole = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
-    whole.map(Timestamp::from_number)
+pub(crate) fn whole(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().map(|number| number as i64))
 }
 
 #[cfg(test)]
@@ -84,15 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_any_number_without_its_fraction() {
-        let at = Timestamp::from_secs(1_790_000_000);
-        for value in [json!(1_790_000_000), json!(1_790_000_000_000_i64), json!(1_790_000_000.5)] {
-            assert_eq!(time(Some(&value)), Some(at), "{value}");
+    fn any_number_is_taken_without_its_fraction() {
+        for value in [json!(1_790_000_000), json!(1_790_000_000.5)] {
+            assert_eq!(whole(&value), Some(1_790_000_000), "{value}");
         }
         for value in [json!("1790000000"), json!(null), json!([]), json!(true)] {
-            assert_eq!(time(Some(&value)), None, "{value}");
+            assert_eq!(whole(&value), None, "{value}");
         }
-        assert_eq!(time(None), None);
-        assert_eq!(time(Some(&json!(1e300))), Some(Timestamp::from_number(i64::MAX)));
+        assert_eq!(whole(&json!(1e300)), Some(i64::MAX));
     }
 }

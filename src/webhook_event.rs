@@ -70,7 +70,7 @@ impl WebhookEvent {
         };
         Ok(Self {
             kind: text(told.remove("type")).ok_or(NoEvent)?,
-            timestamp: json::time(told.get("timestamp")),
+            timestamp: told.get("timestamp").and_then(json::whole).map(Timestamp::from_number),
             instance_id: text(told.remove("instance_id")),
             data: told.remove("data").unwrap_or_default(),
             event_attributes: told.remove("event_attributes").filter(|told| !told.is_null()),

@@ -136,7 +136,7 @@ impl WebhookEvent {
 
     /// What is no time does not keep the rest from being heard.
     fn time(&self, name: &str) -> Option<Timestamp> {
-        json::time(self.data.get(name))
+        self.data.get(name).and_then(json::whole).map(Timestamp::from_number)
     }
 }
 

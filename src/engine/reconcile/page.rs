@@ -106,7 +106,7 @@ pub(super) fn placed(membership: Value, asked: Timestamp) -> WebhookEvent {
 /// What was changed since it began, and so lately that grace may know it as it was before, ends the grace of
 /// tokens of before.
 fn since(what: &str, data: Value, asked: Timestamp) -> WebhookEvent {
-    let [created, updated] = ["created_at", "updated_at"].map(|name| json::time(data.get(name)));
+    let [created, updated] = ["created_at", "updated_at"].map(|name| time(&data, name));
     let memory = Kind::Outdated.afterlife().unwrap_or(Duration::MAX);
     let lately = |at| at >= asked.minus(memory);
     let changed = updated.is_some_and(lately) && created != updated;
@@ -115,5 +115,9 @@ fn since(what: &str, data: Value, asked: Timestamp) -> WebhookEvent {
 }
 
 fn changed_at(user: &Value) -> Option<Timestamp> {
-    json::time(user.get("updated_at"))
+    time(user, "updated_at")
+}
+
+fn time(object: &Value, name: &str) -> Option<Timestamp> {
+    object.get(name).and_then(json::whole).map(Timestamp::from_number)
 }
