@@ -111,7 +111,7 @@ fn texts(list: &Value) -> Vec<String> {
 }
 
 fn time(object: &Value, name: &str) -> Option<Timestamp> {
-    json::time(object.get(name))
+    object.get(name).and_then(json::whole).map(Timestamp::from_number)
 }
 
 /// A document that does not say what it describes.

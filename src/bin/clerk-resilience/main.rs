@@ -1,5 +1,10 @@
-//! The command: `clerk-resilience doctor`, and with the feature `sqlite` or `redis` `clerk-resilience reconcile`.
+//! The command: `clerk-resilience doctor`, and with the feature `sqlite` or `redis` `clerk-resilience reconcile` and
+//! `clerk-resilience dead-letters`.
 
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod dead_letters;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod place;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod reconcile;
 
@@ -49,6 +54,14 @@ enum Command {
     /// that changed is known, 1 when something is wrong, 2 when the command itself is misspelt.
     #[cfg(any(feature = "redis", feature = "sqlite"))]
     Reconcile(reconcile::Choices),
+    /// Shows the webhooks that hooks failed at for good, or that made no sense, the newest first; and has them
+    /// worked on again.
+    ///
+    /// Of an application on a Redis server while it runs; of one with an SQLite file while it does not. Nothing of
+    /// what they say is shown. Ends with 0 when all was done, 1 when something was not, 2 when the command itself is
+    /// misspelt.
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    DeadLetters(dead_letters::Choices),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -63,13 +76,20 @@ async fn main() -> ExitCode {
             doctor(json, app, routes).await
         }
         #[cfg(any(feature = "redis", feature = "sqlite"))]
-        Command::Reconcile(choices) => match reconcile::run(choices).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Reconcile(choices) => ended(reconcile::run(choices).await),
+        #[cfg(any(feature = "redis", feature = "sqlite"))]
+        Command::DeadLetters(choices) => ended(dead_letters::run(choices).await),
+    }
+}
+
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

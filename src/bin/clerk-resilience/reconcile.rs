@@ -4,12 +4,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Args;
-#[cfg(feature = "redis")]
-use clerk_resilience::store::RedisStore;
-#[cfg(feature = "sqlite")]
-use clerk_resilience::store::SqliteStore;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::place::Place;
 
 /// So often the bar moves while nothing is told.
 const STEADY: Duration = Duration::from_millis(200);
@@ -18,11 +16,6 @@ const STEADY: Duration = Duration::from_millis(200);
 pub(super) struct Choices {
     #[command(flatten)]
     place: Place,
-    /// What tells the application apart on the Redis server.
-    #[cfg(feature = "redis")]
-    #[arg(long, value_name = "NAME", requires = "redis")]
-    #[cfg_attr(feature = "sqlite", arg(conflicts_with = "sqlite"))]
-    namespace: Option<String>,
     /// Keep `private_metadata`, as an application with `keep_private_metadata` does.
     #[arg(long)]
     keep_private_metadata: bool,
@@ -34,19 +27,6 @@ pub(super) struct Choices {
     revoke_on_password_change: bool,
 }
 
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Place {
-    /// The application's SQLite file; made when it is not there.
-    #[cfg(feature = "sqlite")]
-    #[arg(long, value_name = "FILE")]
-    sqlite: Option<std::path::PathBuf>,
-    /// The application's Redis or Valkey server. Others on this host can see a password in it.
-    #[cfg(feature = "redis")]
-    #[arg(long, value_name = "URL", requires = "namespace")]
-    redis: Option<String>,
-}
-
 impl Choices {
     /// The application, as far as what is read back depends on it.
     async fn builder(self) -> Result<Builder, Box<dyn Error>> {
@@ -55,15 +35,7 @@ impl Choices {
             .keep_private_metadata(self.keep_private_metadata)
             .revoke_when_locked(self.revoke_when_locked)
             .revoke_on_password_change(self.revoke_on_password_change);
-        #[cfg(feature = "redis")]
-        if let Some((url, namespace)) = self.place.redis.zip(self.namespace) {
-            return Ok(builder.store(RedisStore::connect(&url, &namespace).await?));
-        }
-        #[cfg(feature = "sqlite")]
-        if let Some(file) = self.place.sqlite {
-            return Ok(builder.store(SqliteStore::open(file)?));
-        }
-        Ok(builder)
+        Ok(self.place.open().await?.given_to(builder))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command: what it prints, and how it ends.
 
+#[cfg(feature = "sqlite")]
+mod dead_letters;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod reconcile;
 
