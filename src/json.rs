@@ -6,17 +6,34 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+/// What nests deeper is left out, however it could be read: it is kept within other documents, and read again.
+const DEEPEST: u32 = 64;
 /// What cannot be read is looked for so deep: in a list, in the metadata of the user in a session's event.
 const DEPTH: u32 = 8;
 
 /// A document. Of what nests too deep, or is a number beyond all numbers, there is null in its place. `None`
 /// when it is no JSON at all.
 pub(crate) fn read(text: &[u8]) -> Option<Value> {
-    if let Ok(value) = serde_json::from_slice(text) {
-        return Some(value);
+    let mut value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(_) => without_unreadable(serde_json::from_slice(text).ok()?, DEPTH),
+    };
+    flatten(&mut value, DEEPEST);
+    Some(value)
+}
+
+fn flatten(value: &mut Value, deepest: u32) {
+    let Some(rest) = deepest.checked_sub(1) else {
+        if value.is_object() || value.is_array() {
+            *value = Value::Null;
+        }
+        return;
+    };
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|value| flatten(value, rest)),
+        Value::Array(items) => items.iter_mut().for_each(|value| flatten(value, rest)),
+        _ => {}
     }
-    let raw: &RawValue = serde_json::from_slice(text).ok()?;
-    Some(without_unreadable(raw, DEPTH))
 }
 
 fn without_unreadable(raw: &RawValue, depth: u32) -> Value {
@@ -59,7 +76,7 @@ mod tests {
         let mut event = read(text.as_bytes()).expect("JSON");
         let metadata = event["data"]["user"]["unsafe_metadata"].take();
         assert_eq!((&metadata["b"], &metadata["c"]), (&json!(1), &Value::Null));
-        assert!(metadata["a"].to_string().len() < 50, "{metadata}");
+        assert!(metadata["a"].to_string().len() < 200, "{metadata}");
         let user = json!({ "id": "user_1", "unsafe_metadata": null });
         let wanted = json!({ "type": "session.ended", "data": { "id": "sess_1", "user": user } });
         assert_eq!(event, wanted);
@@ -69,6 +86,18 @@ mod tests {
             Some(json!({ "data": [{ "id": 1 }, { "id": 2, "m": null }] }))
         );
         assert_eq!(read(far.as_bytes()), Some(Value::Null));
+    }
+
+    /// What was read is kept in other documents, and has to be readable there.
+    #[test]
+    fn whatever_was_read_can_be_read_again_within_a_little_more() {
+        for depth in [1, 60, 64, 65, 100, 124, 125, 126, 127, 128, 129, 1_000] {
+            let text = format!(r#"{{"data":{{"unsafe_metadata":{}}}}}"#, nested(depth));
+            let value = read(text.as_bytes()).expect("JSON");
+            let kept = json!({ "a": { "b": { "c": [value] } } }).to_string();
+            serde_json::from_str::<Value>(&kept).expect("as deep as may be");
+            assert!(value["data"]["unsafe_metadata"].is_array(), "{depth}");
+        }
     }
 
     #[test]
