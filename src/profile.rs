@@ -7,6 +7,7 @@ mod document;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -178,6 +179,14 @@ impl Person {
         self.deleted
     }
 
+    /// True when something of them is so new that not all of Clerk's machines may know it yet.
+    pub(crate) fn is_new(&self, now: Timestamp) -> bool {
+        let profile =
+            self.profile.as_ref().map(|profile| profile.created_at.max(Some(profile.updated_at)));
+        profile.flatten().is_some_and(|at| is_new(at, now))
+            || self.memberships().any(|place| is_new(place.updated_at, now))
+    }
+
     /// The same without `private_metadata`.
     pub(crate) fn without_private(mut self) -> Self {
         if let Some(profile) = &mut self.profile {
@@ -238,6 +247,13 @@ impl Person {
         }
         !known
     }
+}
+
+/// What changed within so short a time is not known to all of Clerk's machines.
+const NEW: Duration = Duration::from_secs(10 * 60);
+
+pub(crate) fn is_new(at: Timestamp, now: Timestamp) -> bool {
+    at.plus(NEW) > now
 }
 
 impl Place {

@@ -27,11 +27,16 @@ const OVERLAP: u64 = 10;
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// An older walk begins anew: too much has moved since.
 const LIFETIME: Duration = DAY;
+/// So does one that was not gone on with for so long: what was read first is old by now.
+const PAUSE: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far Clerk was read. It is kept as JSON.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Course {
+    /// Of which instance of Clerk's, by its issuer.
+    #[serde(default)]
+    instance: Option<String>,
     /// All users who changed up to then were read.
     synced: Option<Timestamp>,
     /// The last whole walk that came to its end began then.
@@ -90,6 +95,12 @@ impl Course {
         self.walk.is_none() && self.ended.is_some_and(lately)
     }
 
+    /// Says of which instance it is. False when it was another one's.
+    #[must_use]
+    pub(crate) fn claim(&mut self, instance: &str) -> bool {
+        self.instance.get_or_insert_with(|| instance.to_owned()) == instance
+    }
+
     /// Begins a walk, or goes on with the one under way. What was noted by a clock that was ahead is not believed.
     pub(crate) fn begin(&mut self, reach: Reach, now: Timestamp) {
         let latest = now.plus(MARGIN);
@@ -97,7 +108,10 @@ impl Course {
         self.whole = self.whole.filter(|whole| *whole <= latest);
         self.walk = self.walk.take().filter(|walk| walk.touched <= latest);
         let old = self.whole.is_none_or(|whole| now.since(whole) >= DAY);
-        let fresh = self.walk.take().filter(|walk| now.since(walk.begun) <= LIFETIME);
+        let fresh = self
+            .walk
+            .take()
+            .filter(|walk| now.since(walk.begun) <= LIFETIME && now.since(walk.touched) <= PAUSE);
         let step = Step::Users { offset: 0, newest: None };
         let mut walk = fresh.unwrap_or(Walk { begun: now, touched: now, whole: old, step });
         walk.whole |= reach == Reach::Whole;

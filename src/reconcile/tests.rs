@@ -64,16 +64,34 @@ fn a_later_walk_ends_a_little_behind_what_is_known() {
 }
 
 #[test]
-fn a_walk_goes_on_where_it_was_but_not_after_a_day() {
+fn a_walk_goes_on_where_it_was_but_not_after_an_hour_in_which_nobody_went_on_nor_after_a_day() {
     let mut course = begun(None, Reach::Whole);
     read(&mut course, &page(0, USERS));
     let text = serde_json::to_string(&course).expect("JSON");
     let mut course: Course = serde_json::from_str(&text).expect("the same");
-    course.begin(Reach::Changes, NOW.plus(LIFETIME));
+    let left = course.clone();
+    course.begin(Reach::Changes, NOW.plus(PAUSE));
     assert_eq!(users_from(&course), Some(90));
     assert!(course.walk.as_ref().is_some_and(|walk| walk.whole), "as whole as it began");
-    course.begin(Reach::Changes, NOW.plus(LIFETIME + Duration::from_secs(1)));
-    assert_eq!(users_from(&course), Some(0));
+    let mut late = left.clone();
+    late.begin(Reach::Changes, NOW.plus(PAUSE + Duration::from_secs(1)));
+    assert_eq!(users_from(&late), Some(0));
+    for (age, wanted) in [(LIFETIME, 90), (LIFETIME + Duration::from_secs(1), 0)] {
+        let mut busy = left.clone();
+        busy.walk.as_mut().expect("a walk").touched = NOW.plus(age);
+        busy.begin(Reach::Changes, NOW.plus(age));
+        assert_eq!(users_from(&busy), Some(wanted));
+    }
+}
+
+#[test]
+fn a_course_belongs_to_the_instance_that_claimed_it_first() {
+    let mut course = Course::default();
+    assert!(course.claim("https://one") && course.claim("https://one"));
+    assert!(!course.claim("https://two"));
+    let text = serde_json::to_string(&course).expect("JSON");
+    let mut read: Course = serde_json::from_str(&text).expect("the same");
+    assert!(!read.claim("https://two") && read.claim("https://one"));
 }
 
 #[test]
@@ -151,7 +169,7 @@ fn what_a_clock_that_was_ahead_noted_is_not_believed() {
     course.begin(Reach::Whole, NOW);
     assert_eq!((users_from(&course), course.synced()), (Some(0), None));
     let mut course =
-        Course { synced: Some(ahead), whole: Some(ahead), ended: Some(ahead), walk: None };
+        Course { synced: Some(ahead), whole: Some(ahead), ended: Some(ahead), ..Course::default() };
     assert!(!course.is_fresh(NOW, minute));
     course.begin(Reach::Changes, NOW);
     read(&mut course, &page(0, 3));

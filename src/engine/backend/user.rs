@@ -84,7 +84,8 @@ impl BackendApi {
         let profile = profile.ok_or(ProfileUntold::Unanswered)?;
         let path = format!("{path}/organization_memberships");
         let query = format!("limit={PLACES}&offset=0");
-        let Some(places) = self.asked(&path, Some(&query)).await? else { return Ok(None) };
+        // They were described a moment before.
+        let places = self.asked(&path, Some(&query)).await?.ok_or(ProfileUntold::Unanswered)?;
         Described::new(profile, &places).map(Some).ok_or(ProfileUntold::Unanswered)
     }
 

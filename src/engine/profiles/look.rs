@@ -68,8 +68,12 @@ impl Shared {
         let asked = self.now().wall;
         let known = self.people.memory.find(id).map(|entry| entry.person.clone());
         let known = known.unwrap_or_default();
+        let new = known.is_new(asked);
         let (mut changes, ends) = match self.ask_clerk(id).await? {
+            Some(told) if new => (told.changes(), Vec::new()),
             Some(told) => (told.changes(), told.ends(&known, asked)),
+            // Not all of Clerk's machines may know of them yet.
+            None if new => return Ok(None),
             None => (Vec::new(), vec![WebhookEvent::end_of_user(id, asked)]),
         };
         let mut denials = Vec::new();

@@ -11,10 +11,13 @@ use super::trouble::{Trouble, within};
 use super::walker::Walker;
 use crate::clock::Timestamp;
 use crate::id::UserId;
-use crate::profile::{Membership, Person};
+use crate::profile::{Membership, Person, is_new};
 use crate::reconcile::{Course, USERS};
 use crate::store::Mark;
 use crate::webhook_event::WebhookEvent;
+
+/// When none of so many is known to Clerk, the store is not this application's.
+const CROWD: usize = 3;
 
 impl Walker {
     pub(super) async fn kept(
@@ -40,12 +43,23 @@ impl Walker {
         let there: Vec<_> = users.iter().filter_map(|user| user["id"].as_str()).collect();
         let there: Vec<bool> = ids.iter().map(|id| there.contains(&id.as_str())).collect();
         self.take_in(users.into_iter().map(described), asked).await?;
+        if some.len() >= CROWD && !there.contains(&true) {
+            // So many do not go at once. It is rather another application's store.
+            tracing::warn!(
+                event = "clerk.reconcile.strangers",
+                count = some.len(),
+                "Clerk knows none of these users of the store; nothing is concluded from that. Is it the store of another application, or of another instance?"
+            );
+            return Ok(());
+        }
         for ((id, person), there) in some.iter().zip(there) {
-            if !there && !self.exists(id).await? {
+            if !there && (person.is_new(asked) || !self.exists(id).await?) {
                 continue;
             }
             // Clerk's list of all memberships was read since the walk began.
-            let unseen = |place: &&Membership| place.heard_at.is_none_or(|heard| heard < begun);
+            let unseen = |place: &&Membership| {
+                place.heard_at.is_none_or(|heard| heard < begun) && !is_new(place.updated_at, asked)
+            };
             let missing: Vec<_> = person.memberships().filter(unseen).collect();
             if !missing.is_empty() {
                 self.look_for(id, &missing).await?;

@@ -58,6 +58,8 @@ pub(crate) struct Reading {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) people: Arc<People>,
     pub(crate) rules: EventRules,
+    /// The instance that the store has to be of.
+    pub(crate) issuer: String,
     pub(crate) keep_private: bool,
     /// It need not be wished for.
     pub(crate) by_itself: bool,

@@ -24,12 +24,12 @@ pub(super) struct Page {
 
 impl Walker {
     pub(super) async fn users(&self, offset: u64, course: &mut Course) -> Result<Page, Trouble> {
-        if offset == 0 && course.synced().is_none() {
-            let total = self.ask.count().await;
-            self.show(|now| now.total = total);
-        }
         let asked = self.now();
         let users = self.ask.users(offset).await?;
+        if offset == 0 && course.synced().is_none() {
+            let total = self.ask.count().await?;
+            self.show(|now| now.total = total);
+        }
         let changed: Vec<_> = users.iter().filter_map(changed_at).collect();
         let count = u64::try_from(users.len()).unwrap_or(USERS);
         self.take_in(users.into_iter().map(described), asked).await?;

@@ -41,7 +41,6 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const PLACES: usize = 500;
 /// Clerk's own word, and not that of something between that does not know the path.
 const NOT_FOUND: &str = "resource_not_found";
-const NO_ORGANIZATIONS: &str = "organization_not_enabled_in_instance";
 
 #[derive(Debug)]
 pub(super) struct Questions {
@@ -107,9 +106,11 @@ impl Questions {
     }
 
     /// For those who watch; nothing depends on it.
-    pub(super) async fn count(&self) -> Option<u64> {
-        let reply = self.ask("users/count", "").await.ok()?;
-        json(&reply).ok()?["total_count"].as_u64()
+    pub(super) async fn count(&self) -> Result<Option<u64>, Trouble> {
+        match json(&self.ask("users/count", "").await?) {
+            Err(busy @ Trouble::Busy(_)) => Err(busy),
+            told => Ok(told.ok().and_then(|told| told["total_count"].as_u64())),
+        }
     }
 
     /// A page of all memberships, those that began first; `None` where there are no organisations.
@@ -168,7 +169,8 @@ fn list(reply: &Reply) -> Result<Vec<Value>, Trouble> {
 }
 
 fn places(reply: &Reply) -> Result<Option<Places>, Trouble> {
-    if reply.status == StatusCode::FORBIDDEN && says(reply, NO_ORGANIZATIONS) {
+    // There are no organisations, or this key may not see them: nothing is told.
+    if reply.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
     let mut told = json(reply)?;

@@ -20,6 +20,10 @@ pub(super) enum Trouble {
     )]
     Another,
     #[error(
+        "the store belongs to another instance of Clerk's than CLERK_PUBLISHABLE_KEY; name another store, or set the variables of that instance"
+    )]
+    Foreign,
+    #[error(
         "Clerk does not tell whether CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY are of one instance"
     )]
     Unproven,
@@ -38,7 +42,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Nothing comes of waiting until somebody corrects it.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Refused | Self::Another)
+        matches!(self, Self::Refused | Self::Another | Self::Foreign)
     }
 }
 

@@ -23,6 +23,8 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// After a failure, when Clerk does not say how long to wait; twice as long after each further one.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LAST: Duration = Duration::from_secs(5 * 60);
+/// A walk that fails so often in a row is left, and begins again at its next occasion.
+const FAILURES: u32 = 10;
 /// Clerk is believed that it wants to be left alone for so long, and no longer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
@@ -97,12 +99,15 @@ impl Walker {
         occasion: Occasion,
         verdicts: &mut watch::Receiver<Verdict>,
     ) -> Duration {
+        // Who waits for a Clerk that is down has not begun.
+        let was_down = until_healthy(verdicts).await;
         let course = self.course().await.unwrap_or_default();
-        let done = occasion == Occasion::Time && course.is_fresh(self.now(), EVERY);
+        let done = !was_down && occasion == Occasion::Time && course.is_fresh(self.now(), EVERY);
         if done || !self.is_mine(&course).await {
             return TURN;
         }
-        let reach = if occasion == Occasion::Outage { Reach::Whole } else { Reach::Changes };
+        let whole = was_down || occasion == Occasion::Outage;
+        let reach = if whole { Reach::Whole } else { Reach::Changes };
         self.walk(reach, verdicts).await;
         EVERY
     }
@@ -115,30 +120,35 @@ impl Walker {
             && within(fleet.first(RECORD, TURN)).await.unwrap_or(false)
     }
 
-    async fn walk(&self, reach: Reach, verdicts: &mut watch::Receiver<Verdict>) {
+    async fn walk(&self, mut reach: Reach, verdicts: &mut watch::Receiver<Verdict>) {
         let ended = self.own.progress.borrow().ended;
         self.show(|now| *now = Progress { under_way: true, ended, ..Progress::default() });
-        let (mut course, mut wait) = (None, RETRY_FIRST);
+        let (mut course, mut wait, mut failures) = (None, RETRY_FIRST, 0);
         loop {
-            // The sender lives as long as the driver.
-            drop(verdicts.wait_for(|verdict| *verdict == Verdict::Healthy).await);
+            if until_healthy(verdicts).await {
+                (course, reach) = (None, Reach::Whole);
+            }
             let trouble = match self.step(&mut course, reach).await {
                 Ok(true) => return self.over(),
                 Ok(false) => {
-                    wait = RETRY_FIRST;
+                    (wait, failures) = (RETRY_FIRST, 0);
                     continue;
                 }
                 Err(trouble) => trouble,
             };
             tracing::warn!(event = "clerk.reconcile.trouble", %trouble, "what webhooks missed could not be read back from Clerk");
             self.show(|now| now.trouble = Some(trouble.to_string()));
-            if trouble.is_final() {
+            failures += 1;
+            if trouble.is_final() || failures >= FAILURES {
                 return self.end();
             }
+            // Another member may go on meanwhile.
+            course = None;
             if let Trouble::Store(_) = trouble {
                 self.core.counters.store_failed();
             }
             if let Trouble::Busy(Some(asked)) = trouble {
+                failures = 0;
                 tokio::time::sleep(asked.max(RETRY_FIRST).min(PATIENCE)).await;
             } else {
                 tokio::time::sleep(wait).await;
@@ -152,10 +162,14 @@ impl Walker {
     async fn step(&self, known: &mut Option<Course>, reach: Reach) -> Result<bool, Trouble> {
         if known.is_none() {
             let mut course = self.course().await?;
+            if !course.claim(&self.with().issuer) {
+                return Err(Trouble::Foreign);
+            }
             course.begin(reach, self.now());
             *known = Some(course);
         }
         let mut course = known.clone().unwrap_or_default();
+        let begun = course.next().map(|(_, at)| at);
         self.show(|now| now.synced = course.synced());
         let (page, compared) = match course.next() {
             None => return Ok(true),
@@ -172,9 +186,8 @@ impl Walker {
         self.tell(page, &course);
         let over = known.insert(course).next().is_none();
         if over && compared {
-            // No less than webhooks would have told.
-            let now = self.now();
-            self.core.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+            // No less than webhooks would have told up to when it began.
+            self.core.feed(|feeds| Feeds { webhook: feeds.webhook.max(begun), ..feeds });
         }
         Ok(over)
     }
@@ -217,5 +230,20 @@ impl Walker {
             now.under_way = false;
             now.ended += 1;
         });
+    }
+}
+
+/// True when Clerk was down meanwhile. The sender lives as long as the driver.
+async fn until_healthy(verdicts: &mut watch::Receiver<Verdict>) -> bool {
+    let mut was_down = false;
+    loop {
+        match *verdicts.borrow_and_update() {
+            Verdict::Healthy => return was_down,
+            Verdict::Outage | Verdict::Isolated => was_down = true,
+            _ => {}
+        }
+        if verdicts.changed().await.is_err() {
+            return was_down;
+        }
     }
 }
