@@ -1,6 +1,7 @@
 //! Denials on their way from whoever makes them to the store. Nobody waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -12,8 +13,8 @@ use crate::store::Store;
 
 /// So many wait.
 const ROOM: usize = 4096;
-/// So many go to the store at once.
-const BATCH: usize = 1_000;
+/// So many go to the store at once: what a store does in one step, with replicas to wait for.
+const BATCH: usize = 250;
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -23,6 +24,8 @@ pub(crate) struct Outbox {
     letters: mpsc::Sender<Denial>,
     /// The store may lack some.
     pub(super) lacking: Notify,
+    /// Some found no room.
+    overflowed: AtomicBool,
 }
 
 /// Where they are taken from.
@@ -31,12 +34,14 @@ pub(crate) type Letters = mpsc::Receiver<Denial>;
 impl Outbox {
     pub(crate) fn new() -> (Self, Letters) {
         let (letters, taken) = mpsc::channel(ROOM);
-        (Self { letters, lacking: Notify::new() }, taken)
+        let overflowed = AtomicBool::new(false);
+        (Self { letters, lacking: Notify::new(), overflowed }, taken)
     }
 
     pub(crate) fn put(&self, denials: impl Iterator<Item = Denial>) {
         for denial in denials {
             if self.letters.try_send(denial).is_err() {
+                self.overflowed.store(true, Ordering::Release);
                 return self.lacking.notify_one();
             }
         }
@@ -71,6 +76,10 @@ impl Post {
     pub(super) async fn finish(&mut self) {
         while let Ok(denial) = self.letters.try_recv() {
             self.bag.push(denial);
+        }
+        let core = &self.link.core;
+        if core.outbox.overflowed.load(Ordering::Acquire) {
+            self.bag.extend(core.load().revocations.denials());
         }
         while !self.bag.is_empty() && self.deliver().await {}
     }

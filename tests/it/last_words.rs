@@ -55,6 +55,19 @@ async fn what_was_just_denied_and_just_seen_is_in_the_store_when_the_application
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_found_no_room_on_its_way_is_in_the_store_when_the_application_has_ended() {
+    for way in BOTH {
+        let store = MemoryStore::shared();
+        let (world, driver) = application(&way(&store)).await;
+        for n in 0..6_000 {
+            world.clerk.revoke_session(format!("sess_{n}"));
+        }
+        end(world, driver).await;
+        assert_eq!(store.denials().expect("readable").len(), 6_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_on_its_way_to_a_store_that_failed_is_there_in_the_end() {
     for way in BOTH {
         for cut in [Wire::fail, Wire::hang] {

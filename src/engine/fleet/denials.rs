@@ -26,7 +26,7 @@ const READ_ALL: Duration = Duration::from_secs(5 * 60);
 /// When the store did not take what it lacks.
 const READ_AGAIN: Duration = Duration::from_secs(15);
 /// So many go to the store at once.
-const BATCH: usize = 1_000;
+const BATCH: usize = 250;
 
 #[derive(Debug)]
 pub(super) struct Denials(Link);

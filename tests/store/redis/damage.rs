@@ -7,7 +7,7 @@ use clerk_resilience::store::{Entry, Outcome, RedisStore, Rest, Store as _};
 
 use super::new;
 use crate::server::Server;
-use crate::{at, entry, hooks, joined, session};
+use crate::{at, entry, hooks, joined, session, sighted};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -38,6 +38,8 @@ async fn all_calls_work(store: &RedisStore) {
         let fleet = store.fleet().expect("it is shared");
         well &= fleet.tell("one", vec![1], LEASE).await.is_ok() && fleet.told().await.is_ok();
         well &= matches!(fleet.follow(None).await, Ok(feed) if feed.denials.len() == 2);
+        well &= store.witness(vec![sighted("a", 1, 5)]).await.is_ok();
+        well &= store.sightings().is_ok_and(|all| all.sighted.len() == 1);
         well &= store.records().is_ok() && store.denials().is_ok_and(|all| all.len() == 2);
         if well {
             return;
@@ -47,9 +49,27 @@ async fn all_calls_work(store: &RedisStore) {
 }
 
 #[tokio::test]
+async fn a_sighting_or_its_place_that_is_damaged_keeps_no_other_from_being_told() {
+    let (server, store) = new().await;
+    let fleet = store.fleet().expect("it is shared");
+    store.witness(vec![sighted("a", 1, 5)]).await.expect("told");
+    let mark = fleet.sighted(None).await.expect("heard").mark;
+    let _: i64 = server.ask(&["HSET", &key("sighted"), "a", "x"]);
+    let _: i64 = server.ask(&["ZADD", &key("sightings"), "inf", "nobody"]);
+    store.witness(vec![sighted("a", 1, 5), sighted("b", 1, 5)]).await.expect("told");
+    let mut heard = fleet.sighted(Some(mark)).await.expect("heard").sighted;
+    heard.sort_by(|a, b| a.session.cmp(&b.session));
+    assert_eq!(heard, [sighted("a", 1, 5), sighted("b", 1, 5)]);
+    // One of both is lost, and nobody notices but by what is told again.
+    let _: i64 = server.ask(&["DEL", &key("sightings")]);
+    store.witness(vec![sighted("a", 1, 5)]).await.expect("told");
+    assert_eq!(store.sightings().expect("readable").sighted, [sighted("a", 1, 5)]);
+}
+
+#[tokio::test]
 async fn a_key_of_another_type_is_put_aside_and_everything_works_again() {
     let (server, store) = new().await;
-    let names = "done due dead event data attempts why people feed members told records \
+    let names = "done due dead event data attempts why people feed members told records sightings sighted \
                  denied:session denied:user denied:role";
     for name in names.split_whitespace() {
         let _: String = server.ask(&["FLUSHALL"]);
