@@ -131,7 +131,8 @@ impl Outages {
         self.intervals.iter().map(spent).sum()
     }
 
-    fn forget(&mut self, now: Timestamp) {
+    /// Leaves out what no bound looks back to.
+    pub(crate) fn forget(&mut self, now: Timestamp) {
         let horizon = now.minus(DAY);
         let episode = self.episode_start;
         self.intervals.retain(|i| {

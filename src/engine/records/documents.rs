@@ -11,6 +11,9 @@ use crate::engine::link::Link;
 /// Whether there is something new is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Reading what others left is over by then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A document as it is to be left at one moment.
 pub(super) trait Document: Sized {
     /// The record's name, and what the mark is for.
@@ -26,6 +29,12 @@ pub(super) trait Document: Sized {
     fn lasts(&self) -> Duration;
 
     fn to_json(&self, instance: &str, now: Timestamp) -> Vec<u8>;
+
+    /// The same with what another left.
+    #[must_use]
+    fn joined_with(&self, _left: &[u8], _instance: &str, _now: Timestamp) -> Option<Self> {
+        None
+    }
 }
 
 /// The documents of this process, and when they were left.
@@ -73,8 +82,21 @@ impl Documents {
         if last.is_some_and(|(left, at)| lasts(left, *at)) {
             return None;
         }
-        let record = self.trust.close(T::NAME, present.to_json(&self.instance, now.wall));
+        let joined = self.joined_with_others(&present).await;
+        let json = joined.as_ref().unwrap_or(&present).to_json(&self.instance, now.wall);
+        let record = self.trust.close(T::NAME, json);
         let left = self.link.written(self.link.store.keep(T::NAME, record)).await;
         left.ok().map(|()| (present, now))
+    }
+
+    /// Of a store that is shared nothing is overwritten that only others know.
+    async fn joined_with_others<T: Document>(&self, present: &T) -> Option<T> {
+        if !self.link.is_shared() {
+            return None;
+        }
+        let reading = tokio::time::timeout(PATIENCE, self.link.store.record(T::NAME)).await;
+        let record = reading.ok()?.ok()??;
+        let left = self.trust.open(T::NAME, &record)?;
+        present.joined_with(left, &self.instance, self.link.now().wall)
     }
 }

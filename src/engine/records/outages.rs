@@ -60,4 +60,14 @@ impl Document for Calendar {
         let record = OutageRecord::new(instance, now, *failed, outages, Vec::new(), &none);
         record.ending(ending).to_json()
     }
+
+    /// What lasted when another wrote it ended then, as far as it knew.
+    fn joined_with(&self, left: &[u8], instance: &str, now: Timestamp) -> Option<Self> {
+        let record = OutageRecord::parse(left, instance)?;
+        let mut theirs = record.outages();
+        theirs.end(record.saved());
+        let mut outages = self.outages.joined_with(&theirs);
+        outages.forget(now);
+        Some(Self { outages, failed: self.failed, ending: Arc::clone(&self.ending) })
+    }
 }
