@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub feeds: Feeds,
     /// When the driver started; from then on the wall clock cannot lie about how late it is.
     pub started: Option<Moment>,
+    /// When the wall clock was last to be trusted: Clerk was well, and agreed with it.
+    pub trusted: Option<Moment>,
     /// When the driver last gave a sign of life; `None` before its first.
     pub renewed: Option<Moment>,
     /// Counts publications.
@@ -165,8 +167,8 @@ impl Snapshot {
     /// `None` as long as it was never to be trusted.
     #[must_use]
     pub fn certain(&self, now: Moment) -> Option<Timestamp> {
-        let started = self.started?;
-        Some(started.wall.plus(now.since(started)).min(now.wall))
+        let trusted = self.trusted?;
+        Some(trusted.wall.plus(now.since(trusted)).min(now.wall))
     }
 
     /// The same, in which no key that was taken back verifies anything: no session's token, no

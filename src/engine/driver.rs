@@ -146,6 +146,7 @@ struct Task {
     /// The wall clock when it was last to be trusted. What ended before has ended; a clock that is
     /// ahead for a moment must not end a denial, which nothing brings back.
     certain: Timestamp,
+    trusted: Option<Moment>,
     published: Option<Moment>,
     /// When the application last said that something was wrong.
     alarmed: Option<Moment>,
@@ -181,6 +182,7 @@ impl Task {
             page_tag: None,
             started: Some(started),
             certain: Timestamp::default(),
+            trusted: None,
             published: None,
             alarmed: None,
             turn: 0,
@@ -346,7 +348,10 @@ impl Task {
         let verdict = self.health.verdict(now);
         if self.health.may_trust_clock(now) {
             self.started = Some(now);
-            self.certain = now.wall;
+            // A clock that was wrong from the start looks steady.
+            if self.health.agrees_on_the_time() {
+                (self.certain, self.trusted) = (now.wall, Some(now));
+            }
         }
         let minting = self.health.tracker(Surface::SessionMint);
         self.schedule.adapt(Outlook::of(verdict, minting), Instant::now());
@@ -398,6 +403,7 @@ impl Task {
             kept: present.kept.pruned_in_part(self.certain, turn),
             feeds: present.feeds,
             started: self.started,
+            trusted: self.trusted,
             renewed: Some(now),
             generation: present.generation,
         });

@@ -34,6 +34,8 @@ use crate::clock::{Moment, Timestamp};
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 /// After a jump the time is not trusted for this long.
 const CLOCK_SHADOW: Duration = Duration::from_secs(60);
+/// So many milliseconds apart neither clock is taken for right.
+const APART: u64 = 60_000;
 /// An operator's word counts at most this long.
 pub const MAX_FORCED: Duration = Duration::from_secs(4 * 60 * 60);
 /// When minting was not observed for so long, nothing is known.
@@ -281,6 +283,12 @@ impl Health {
         let taken_up = (self.standing.verdict != Verdict::Unknown).then_some(self.standing.since);
         let told = self.tracker(Surface::SessionMint).last_told().or(taken_up);
         told.is_some_and(|told| now.since(told) > SILENCE)
+    }
+
+    /// False when Clerk's clock is another by more than a minute.
+    #[must_use]
+    pub fn agrees_on_the_time(&self) -> bool {
+        self.clock_skew_millis.is_none_or(|skew| skew.unsigned_abs() <= APART)
     }
 
     /// True while no deadline of grace runs, so that a corrected wall clock can be believed again.

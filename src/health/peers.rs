@@ -103,10 +103,11 @@ impl Peers {
             if known.contains(&view.member) {
                 continue;
             }
-            peers.alive = peers.alive.max(view.alive);
-            peers.suspicious += u32::from(view.suspicious);
+            let alive = view.alive.filter(|at| *at <= now.plus(FRESH));
+            peers.alive = peers.alive.max(alive);
+            peers.suspicious += u32::from(view.suspicious && view.is_fresh(now));
             if authentic && view.is_fresh(now) {
-                peers.seen_alive = peers.seen_alive.max(view.alive);
+                peers.seen_alive = peers.seen_alive.max(alive);
                 peers.others += 1;
                 peers.failing += u32::from(view.failing);
                 peers.before += u32::from(view.member.as_str() < member);

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::revocation::Denial;
+use clerk_resilience::sim::{SimClerk, SimClock};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
 use clerk_resilience::store::{Accepted, Entry, MemoryStore, Outcome, Rest, Store as _};
-use clerk_resilience::{Builder, Event};
+use clerk_resilience::{Builder, Event, Verdict};
 use http::StatusCode;
 
 use crate::support::{World, anonymous, start_of_time};
@@ -107,4 +109,21 @@ async fn without_a_secret_clerk_is_told_to_come_again_whatever_else_the_applicat
     let answer = world.send(anonymous("GET", "/auth/webhooks", &[])).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(world.clerk.webhook_service().is_none());
+}
+
+/// Steady, and wrong from the start: only Clerk's own clock tells.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_wrong_from_the_start_ends_no_denial() {
+    let ours = start_of_time().plus(Duration::from_secs(365 * 24 * 60 * 60));
+    for (theirs, left) in [(start_of_time(), 1), (ours, 0)] {
+        let store = MemoryStore::new();
+        let denial = Denial::Session("sess_1".into(), start_of_time());
+        store.deny(vec![denial]).await.expect("well");
+        let sim = SimClerk::builder().clock(SimClock::starting_at(theirs)).seed(7).build();
+        let clock = SimClock::starting_at(ours);
+        let world = World::beside(clock, sim, |builder| builder.store(store.clone()));
+        world.pass(5 * 60).await;
+        assert_eq!(world.clerk.verdict(), Verdict::Healthy);
+        assert_eq!(store.denials().expect("readable").len(), left);
+    }
 }
