@@ -35,8 +35,9 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// | delivery | answer |
 /// |---|---|
 /// | kept, known already, or of a kind that nothing here acts on | 204 |
-/// | no good signature, or sent more than 300 s from now | 400 |
+/// | no good signature, sent more than 300 s from now, or broken off | 400 |
 /// | longer than 1 MiB | 413 |
+/// | no `POST`; a body that takes longer than 10 s | 405; 408 |
 /// | a good signature over something that makes no sense | 422, not to be sent again; a dead letter |
 /// | cannot be kept | 503, to be sent again; what it revokes is revoked here all the same |
 /// | there is no signing secret | 503, to be sent again |

@@ -27,6 +27,8 @@ use crate::token::{CookieNames, Expectations};
 use crate::upstream::Upstream;
 use crate::webhook_signature::WebhookVerifier;
 
+/// Whoever shares a store hears of the sessions of all.
+const FLEET_LEDGER: usize = 256 * 1024;
 /// A request waits a little longer for keys than a question for them may take.
 const MORE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -88,7 +90,11 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         expectations: expectations(&choices),
         clock: Arc::clone(&clock),
         token_capacity: choices.token_capacity,
-        ledger_capacity: choices.ledger_capacity,
+        ledger_capacity: if fleet.is_some() {
+            choices.ledger_capacity.max(FLEET_LEDGER)
+        } else {
+            choices.ledger_capacity
+        },
         patience: choices.probe_deadline + MORE_PATIENCE,
         backend: access(&choices, &upstream),
         tickets: choices.tickets.take(),
@@ -207,6 +213,7 @@ fn reconciler(
         store,
         people: Arc::clone(people),
         rules: choices.event_rules,
+        issuer: choices.config.publishable_key.issuer(),
         keep_private: choices.keep_private,
         by_itself: !choices.reconcile_on_demand,
     }))

@@ -16,7 +16,7 @@ pub(super) struct Choices {
     /// Work on this one again, by its id; may be given several times.
     #[arg(long, value_name = "ID")]
     replay: Vec<String>,
-    /// Work on all of them again that have something to work on.
+    /// Work on all of them again that have something to work on, of the newest 1000.
     #[arg(long, conflicts_with = "replay")]
     replay_all: bool,
     /// Print JSON instead of lines.
@@ -25,6 +25,7 @@ pub(super) struct Choices {
 }
 
 pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
+    choices.place.must_be_there()?;
     let opened = choices.place.open().await?;
     let store = opened.store();
     let letters = store.dead().await?;

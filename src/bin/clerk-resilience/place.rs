@@ -42,6 +42,15 @@ pub(super) enum Opened {
 }
 
 impl Place {
+    /// A file that is not there has nothing to show; a new one would hide that its name is misspelt.
+    pub(super) fn must_be_there(&self) -> Result<(), String> {
+        #[cfg(feature = "sqlite")]
+        if let Some(file) = self.store.sqlite.as_ref().filter(|file| !file.exists()) {
+            return Err(format!("There is no file {}.", file.display()));
+        }
+        Ok(())
+    }
+
     pub(super) async fn open(self) -> Result<Opened, Box<dyn Error>> {
         #[cfg(feature = "redis")]
         if let Some((url, namespace)) = self.store.redis.zip(self.namespace) {
