@@ -208,7 +208,7 @@ async fn nothing_is_read_while_clerk_is_down() {
     assert_eq!((ear.heard(), progress.borrow().under_way), (vec![], true));
     world.sim.heal_all();
     world.until(Verdict::Healthy).await;
-    world.pass(1).await;
+    world.pass(10).await;
     assert_eq!((ear.heard().len(), progress.borrow().ended), (1, 1));
 }
 
