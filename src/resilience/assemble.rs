@@ -28,7 +28,7 @@ use crate::upstream::Upstream;
 use crate::webhook_signature::WebhookVerifier;
 
 /// Whoever shares a store hears of the sessions of all.
-const FLEET_LEDGER: usize = 256 * 1024;
+const FLEET_LEDGER: usize = 128 * 1024;
 /// A request waits a little longer for keys than a question for them may take.
 const MORE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -90,6 +90,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         expectations: expectations(&choices),
         clock: Arc::clone(&clock),
         token_capacity: choices.token_capacity,
+        pace_capacity: choices.ledger_capacity,
         ledger_capacity: if fleet.is_some() {
             choices.ledger_capacity.max(FLEET_LEDGER)
         } else {

@@ -223,7 +223,8 @@ impl Builder {
         self
     }
 
-    /// How many sessions are remembered as evidence for grace. Default 65536, about 100 bytes each.
+    /// How many sessions are remembered as evidence for grace. Default 65536, about 100 bytes each; with a store that
+    /// instances share at least 131072, for each hears of the sessions of all.
     pub fn ledger_capacity(mut self, capacity: usize) -> Self {
         self.ledger_capacity = capacity;
         self

@@ -121,7 +121,7 @@ async fn ended(world: &World) -> Progress {
 #[tokio::test(start_paused = true)]
 async fn at_the_start_all_users_are_read_and_afterwards_only_those_who_changed() {
     let (world, ear) = with(250, |builder| builder).await;
-    world.pass(1).await;
+    world.pass(5).await;
     let millis = Duration::from_millis;
     // After the first it is asked how many there are.
     assert_eq!(ear.heard(), [(0, millis(0)), (90, millis(500)), (180, millis(750))]);
@@ -154,7 +154,7 @@ async fn a_ban_of_which_no_webhook_told_is_found_after_the_outage() {
         token = world.sim.mint(&session);
         world.pass(1).await;
     }
-    world.pass(1).await;
+    world.pass(5).await;
     assert_eq!(ear.heard().len(), 1);
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
