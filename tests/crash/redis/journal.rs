@@ -20,8 +20,17 @@ impl Journal {
         let mut journal = Self::default();
         let bytes = server.journal();
         let mut rest = bytes.as_slice();
+        let mut block: Option<Vec<Vec<String>>> = None;
         while let Some(words) = command(&mut rest) {
-            journal.note(&words);
+            // What was begun when the server was killed, and has no end, was never done.
+            match (words.first().map(String::as_str), &mut block) {
+                (Some("MULTI"), _) => block = Some(Vec::new()),
+                (Some("EXEC"), _) => {
+                    block.take().into_iter().flatten().for_each(|words| journal.note(&words));
+                }
+                (_, Some(block)) => block.push(words),
+                (_, None) => journal.note(&words),
+            }
         }
         assert!(rest.is_empty(), "the journal can be read to its end");
         journal
