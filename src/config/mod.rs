@@ -8,6 +8,7 @@ mod grace;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::Url;
 
@@ -19,6 +20,7 @@ use crate::authenticate::{Proxy, Site};
 use crate::jwks::{KeySet, PemError};
 use crate::key::{PublishableKey, SecretKey};
 use crate::policy::GracePolicy;
+use crate::probe::Targets;
 use crate::ticket::TicketKeys;
 use crate::webhook_signature::WebhookSecret;
 
@@ -123,6 +125,18 @@ impl ClerkConfig {
     pub fn frontend_api(mut self, url: Url) -> Self {
         self.frontend_api = Some(url);
         self
+    }
+
+    /// Whom to ask how Clerk is.
+    pub(crate) fn targets(&self, deadline: Duration) -> Targets {
+        Targets {
+            frontend_api: self.frontend_api_url(),
+            backend_api: self.backend_api.clone(),
+            secret_key: self.secret_key.clone(),
+            status_page: self.status_page.clone(),
+            canaries: self.canaries.clone(),
+            deadline,
+        }
     }
 
     /// How the application is set up at Clerk: a satellite, a proxy, organisations in addresses. The

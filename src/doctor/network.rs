@@ -22,14 +22,7 @@ pub(super) async fn examine(
     upstream: Arc<dyn Upstream>,
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
-    let targets = Targets {
-        frontend_api: config.frontend_api_url(),
-        backend_api: config.backend_api.clone(),
-        secret_key: config.secret_key.clone(),
-        status_page: config.status_page.clone(),
-        canaries: config.canaries.clone(),
-        deadline: DEADLINE,
-    };
+    let targets = config.targets(DEADLINE);
     let prober = Prober { upstream, clock, targets: Arc::new(targets) };
     let mut found = Vec::new();
     for probe in Probe::ALL {

@@ -17,7 +17,7 @@ use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
 use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
 use crate::policy::GraceMode;
-use crate::probe::{Prober, Targets};
+use crate::probe::Prober;
 use crate::respond::{Answers, SignIn};
 use crate::revocation::Revocations;
 use crate::seal::Seal;
@@ -221,15 +221,7 @@ fn reconciler(
 }
 
 fn prober(choices: &Builder, upstream: &Arc<dyn Upstream>, clock: Arc<dyn Clock>) -> Prober {
-    let config = &choices.config;
-    let targets = Targets {
-        frontend_api: config.frontend_api_url(),
-        backend_api: config.backend_api.clone(),
-        secret_key: config.secret_key.clone(),
-        status_page: config.status_page.clone(),
-        canaries: config.canaries.clone(),
-        deadline: choices.probe_deadline,
-    };
+    let targets = choices.config.targets(choices.probe_deadline);
     Prober { upstream: Arc::clone(upstream), clock, targets: Arc::new(targets) }
 }
 
