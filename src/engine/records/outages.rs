@@ -71,3 +71,35 @@ impl Document for Calendar {
         Some(Self { outages, failed: self.failed, ending: Arc::clone(&self.ending) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Interval;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_790_000_000 + secs)
+    }
+
+    fn calendar(start: i64, end: Option<i64>) -> Calendar {
+        let interval = Interval { start: at(start), end: end.map(at) };
+        let outages = Outages::restore(vec![interval], Some(at(start)));
+        Calendar { outages, failed: None, ending: Arc::default() }
+    }
+
+    #[test]
+    fn an_outage_that_only_another_knows_of_is_left_with_ours() {
+        for (end, known) in [(Some(60), 60), (None, 100)] {
+            let theirs = calendar(0, end).to_json("one", at(100));
+            let ours = calendar(7_200, None);
+            let joined = ours.joined_with(&theirs, "one", at(7_300)).expect("theirs can be read");
+            let [first, last] = joined.outages.intervals() else { panic!("{joined:?}") };
+            assert_eq!((first.start, first.end), (at(0), Some(at(known))), "as far as it knew");
+            assert_eq!((last.start, last.end), (at(7_200), None), "ours lasts");
+            assert!(ours.joined_with(&theirs, "two", at(7_300)).is_none());
+        }
+        let theirs = calendar(0, Some(60)).to_json("one", at(100));
+        let joined = calendar(200_000, None).joined_with(&theirs, "one", at(200_000));
+        assert_eq!(joined.map(|joined| joined.outages.intervals().len()), Some(1), "of a day ago");
+    }
+}
