@@ -65,7 +65,8 @@ impl From<InvalidToken> for Unverified {
 }
 
 /// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
-/// `sub`, `aud`, `azp`, `iss` and the types of its dates, in this order.
+/// `sub`, `aud`, `azp`, `iss`, the types of its dates and the form of its organization claims, in
+/// this order.
 ///
 /// The signature comes before all claims, so that the reason never tells a forger more than that.
 ///
@@ -83,9 +84,9 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
         return Err(unknown.map_or(InvalidToken::UnknownKey.into(), Unverified::UnknownKey));
     }
     check_header(&header, expect)?;
-    let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(invalid)?;
+    let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(InvalidToken::from)?;
     let times = check_claims(&claims, expect)?;
-    let session = Session::new(&claims, &header, &jws.payload, times);
+    let session = Session::new(&claims, &header, &jws.payload, times)?;
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
 }
 
@@ -96,12 +97,15 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
 /// [`InvalidToken`], when the token has no form, or none of the keys signed it with RS256.
 pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidToken> {
     let jws = Jws::parse(token)?;
-    keys.signer(jws.header()?.kid(), jws.signed, &jws.signature).cloned().map_err(invalid)
+    keys.signer(jws.header()?.kid(), jws.signed, &jws.signature).cloned().map_err(InvalidToken::from)
 }
 
-fn invalid(no_signer: NoSigner) -> InvalidToken {
-    match no_signer {
-        NoSigner::UnknownKey => InvalidToken::UnknownKey,
-        NoSigner::Forged => InvalidToken::Signature,
+impl From<NoSigner> for InvalidToken {
+    fn from(reason: NoSigner) -> Self {
+        match reason {
+            NoSigner::UnknownKey => Self::UnknownKey,
+            NoSigner::UnfitKey => Self::UnfitKey,
+            NoSigner::Forged => Self::Signature,
+        }
     }
 }

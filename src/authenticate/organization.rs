@@ -6,11 +6,13 @@ use crate::token::Organization;
 ///
 /// A pattern is a path in which `:id` or `:slug` stands for one segment and `(.*)` for any rest, as
 /// `/orgs/:slug/(.*)`. Letters match in both cases, and a slash at the end does not matter. A
-/// pattern with any other operator never matches.
+/// pattern with any other operator never matches, and [`Site::check`](super::Site::check) refuses it.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationSync {
     organization: Vec<Pattern>,
     personal: Vec<Pattern>,
+    /// A pattern could not be read.
+    unreadable: bool,
 }
 
 impl OrganizationSync {
@@ -20,11 +22,20 @@ impl OrganizationSync {
         organization: impl IntoIterator<Item = &'a str>,
         personal: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let read = |pattern: &str| Pattern::parse(pattern);
-        Self {
-            organization: organization.into_iter().filter_map(read).collect(),
-            personal: personal.into_iter().filter_map(read).collect(),
-        }
+        let mut unreadable = false;
+        let mut read = |pattern: &str| {
+            let pattern = Pattern::parse(pattern);
+            unreadable |= pattern.is_none();
+            pattern
+        };
+        let organization = organization.into_iter().filter_map(&mut read).collect();
+        let personal = personal.into_iter().filter_map(&mut read).collect();
+        Self { organization, personal, unreadable }
+    }
+
+    /// True when every pattern could be read.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.unreadable
     }
 
     /// What a path asks for. The organisation's patterns come first.
@@ -84,7 +95,7 @@ struct Found {
 impl Pattern {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
-        let mut rest = text;
+        let mut rest = Some(text).filter(|text| !text.trim().is_empty())?;
         while !rest.is_empty() {
             if let Some(tail) = rest.strip_prefix("(.*)") {
                 parts.push(Part::Rest);

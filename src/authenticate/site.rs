@@ -70,6 +70,11 @@ pub enum SiteError {
     /// A satellite cannot sign anybody in.
     #[error("a satellite application's visitors sign in at the primary one, not on its own domain")]
     SignInAtSatellite,
+    /// An organisation pattern that cannot be read, and so would never match.
+    #[error(
+        "an organisation pattern cannot be read; write a path in which :id or :slug stands for one segment and (.*) for any rest"
+    )]
+    OrganizationPattern,
 }
 
 impl Site {
@@ -152,7 +157,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// [`SiteError`] says what a satellite lacks.
+    /// [`SiteError`] says what a satellite lacks, or that an organisation pattern cannot be read.
     pub fn check(&self) -> Result<(), SiteError> {
         if self.satellite && self.is_development() && self.sign_in.is_none() {
             return Err(SiteError::SatelliteWithoutSignIn);
@@ -163,6 +168,9 @@ impl Site {
         let sign_in = self.sign_in.as_ref().and_then(authority);
         if self.satellite && sign_in.is_some() && sign_in == self.domain {
             return Err(SiteError::SignInAtSatellite);
+        }
+        if !self.organizations.is_readable() {
+            return Err(SiteError::OrganizationPattern);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl ClerkConfig {
         for text in vars.list("CLERK_RESILIENCE_EGRESS_CANARIES")? {
             config.canaries.push(address("CLERK_RESILIENCE_EGRESS_CANARIES", &text)?);
         }
-        config.authorized_parties = vars.list("CLERK_AUTHORIZED_PARTIES")?;
+        config.authorized_parties = vars.authorized_parties()?;
         config.sign_in_url = vars.public("CLERK_SIGN_IN_URL").map(|(_, text)| text);
         config.site = vars.site(config.site)?;
         config.grace = vars.grace()?;
@@ -108,9 +108,15 @@ impl Vars<'_> {
     /// Set and empty is a mistake: somebody expects webhooks to be received.
     fn webhook_secrets(&self) -> Result<Vec<WebhookSecret>, ConfigError> {
         const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
-        let Some(text) = (self.0)(NAME) else { return Ok(Vec::new()) };
+        let Some(text) = self.raw(NAME) else { return Ok(Vec::new()) };
         let secrets = text.split(',').map(WebhookSecret::parse);
         secrets.map(|secret| secret.map_err(|source| invalid(NAME, &source))).collect()
+    }
+
+    /// Set and empty is a mistake: the operator expects a check that would not take place.
+    fn authorized_parties(&self) -> Result<Option<Vec<String>>, ConfigError> {
+        const NAME: &str = "CLERK_AUTHORIZED_PARTIES";
+        self.raw(NAME).map(|text| items(NAME, &text)).transpose()
     }
 
     fn site(&self, mut site: Site) -> Result<Site, ConfigError> {
@@ -132,19 +138,19 @@ impl Vars<'_> {
         Ok(site)
     }
 
-    /// A list of nothing but commas is a mistake, not an empty list.
     fn list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let Some(text) = self.get(name) else { return Ok(Vec::new()) };
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        let items: Vec<String> = items.map(str::to_owned).collect();
-        if items.is_empty() {
-            return Err(invalid(
-                name,
-                &"it names nothing; unset it, or list values between commas",
-            ));
-        }
-        Ok(items)
+        self.get(name).map_or(Ok(Vec::new()), |text| items(name, &text))
     }
+}
+
+/// The values of a list. One of nothing but commas is a mistake, not an empty list.
+fn items(name: &str, text: &str) -> Result<Vec<String>, ConfigError> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items: Vec<String> = items.map(str::to_owned).collect();
+    if items.is_empty() {
+        return Err(invalid(name, &"it names nothing; unset it, or list values between commas"));
+    }
+    Ok(items)
 }
 
 fn flag(name: &str, text: &str) -> Result<bool, ConfigError> {
@@ -174,6 +180,7 @@ fn unfit(error: SiteError, has_sign_in: bool) -> ConfigError {
             "CLERK_SIGN_IN_URL",
             "visitors of a satellite sign in at the primary application, but the address is on the satellite's own domain",
         ),
+        SiteError::OrganizationPattern => return invalid("site", &error),
     };
     ConfigError::Contradiction { first: "CLERK_IS_SATELLITE", second, problem }
 }

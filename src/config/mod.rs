@@ -36,7 +36,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// | `CLERK_PUBLISHABLE_KEY` * | names the instance | an error |
 /// | `CLERK_SECRET_KEY` | lets the Backend API be watched and be a second source of keys, expired sessions be renewed, handshakes come back by nonce, opaque machine tokens be asked about, and sign-outs reach Clerk | none of these |
 /// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
-/// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to | any |
+/// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to. Empty is an error | any |
 /// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in, with the way back as `redirect_url` | they get a 401 page |
 /// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: an address, or a path of this application, as `/__clerk`. An address is asked by this process too | its own host |
 /// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API, and browsers too if there is no proxy | its own host |
@@ -56,7 +56,7 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// What [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets) choose
 /// counts, whatever the variables say. A bound without a preset is an error.
 ///
-/// A variable that is empty counts as not set, but for the bounds of grace and the signing secret: there it is an error. Those with an asterisk are also read with the prefixes
+/// A variable that is empty counts as not set, but for the bounds of grace, the signing secret and the authorized parties: there it is an error. Those with an asterisk are also read with the prefixes
 /// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
@@ -69,7 +69,8 @@ pub struct ClerkConfig {
     pub(crate) backend_api: Url,
     pub(crate) status_page: Option<Url>,
     pub(crate) canaries: Vec<Url>,
-    pub(crate) authorized_parties: Vec<String>,
+    /// `None` accepts any.
+    authorized_parties: Option<Vec<String>>,
     pub(crate) sign_in_url: Option<String>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) grace: GracePolicy,
@@ -92,7 +93,7 @@ impl ClerkConfig {
             backend_api: parse(DEFAULT_API),
             status_page: Some(parse(DEFAULT_STATUS)),
             canaries: Vec::new(),
-            authorized_parties: Vec::new(),
+            authorized_parties: None,
             sign_in_url: None,
             state_dir: None,
             grace: GracePolicy::disabled(),
@@ -180,11 +181,17 @@ impl ClerkConfig {
         self
     }
 
-    /// The origins that tokens may be issued to, as `https://app.example.com`.
+    /// The origins that tokens may be issued to, as `https://app.example.com`. Default: any. A list
+    /// without an origin, or with an entry that is none, is an error when the layer is built.
     #[must_use]
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
-        self.authorized_parties = parties.into_iter().map(Into::into).collect();
+        self.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
         self
+    }
+
+    /// The origins that tokens may be issued to; empty when any may be.
+    pub(crate) fn parties(&self) -> &[String] {
+        self.authorized_parties.as_deref().unwrap_or_default()
     }
 
     /// Where to send people who are not signed in: an address, or a path of the application. The page
@@ -228,14 +235,18 @@ impl ClerkConfig {
 
     /// The `iss` values of this application's tokens.
     pub(crate) fn issuers(&self) -> Vec<String> {
-        self.site.issuers(&self.authorized_parties)
+        self.site.issuers(self.parties())
     }
 
     /// What only shows when everything is put together.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        for party in &self.authorized_parties {
-            check_party(party)?;
+        if self.authorized_parties.as_ref().is_some_and(Vec::is_empty) {
+            return Err(invalid(
+                "the authorized parties",
+                &"the list is empty; name this application's origins, or do not give a list",
+            ));
         }
+        self.parties().iter().try_for_each(|party| check_party(party))?;
         let addresses = [
             ("the Frontend API's address", self.frontend_api.as_ref()),
             ("the proxy's address", self.site.proxy_address()),

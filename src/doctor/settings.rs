@@ -28,7 +28,7 @@ pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
         )),
         Some(_) => {}
     }
-    if config.authorized_parties.is_empty() {
+    if config.parties().is_empty() {
         findings.push(Finding::warning(
             "no-authorized-parties",
             "CLERK_AUTHORIZED_PARTIES is not set, so a token that another application of this instance obtained is accepted here.",

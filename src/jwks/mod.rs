@@ -26,11 +26,14 @@ const MAX_KEYS: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Arc<[Arc<VerifyingKey>]>,
+    /// The names of published keys that cannot verify RS256.
+    unfit: Arc<[KeyId]>,
 }
 
 impl KeySet {
     /// Reads a JWK Set document. Entries that cannot verify RS256 signatures (other types, `use:
-    /// enc`, symmetric keys, RSA below 2048 bits, no `kid`) are skipped one by one.
+    /// enc`, symmetric keys, RSA below 2048 bits, no `kid`) are skipped one by one. A token that
+    /// names such an entry is refused as [`InvalidToken::UnfitKey`](crate::token::InvalidToken).
     ///
     /// # Errors
     ///
@@ -39,9 +42,18 @@ impl KeySet {
     pub fn parse(document: &[u8]) -> Result<Self, JwksError> {
         let document: Value = serde_json::from_slice(document).map_err(|_| JwksError::NotJson)?;
         let entries = document.get("keys").and_then(Value::as_array).ok_or(JwksError::NotJwks)?;
-        let usable = entries.iter().filter_map(VerifyingKey::from_entry).take(MAX_KEYS);
-        let keys: Arc<[_]> = usable.map(Arc::new).collect();
-        if keys.is_empty() { Err(JwksError::NoUsableKey) } else { Ok(Self { keys }) }
+        let (mut keys, mut unfit) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match (VerifyingKey::from_entry(entry), verifier::name(entry)) {
+                (Some(key), _) if keys.len() < MAX_KEYS => keys.push(Arc::new(key)),
+                (None, Some(kid)) if unfit.len() < MAX_KEYS => unfit.push(KeyId::from(kid)),
+                _ => {}
+            }
+        }
+        if keys.is_empty() {
+            return Err(JwksError::NoUsableKey);
+        }
+        Ok(Self { keys: keys.into(), unfit: unfit.into() })
     }
 
     /// A set of one key, read from PEM as in `CLERK_JWT_KEY`: SPKI or PKCS#1, with or without its
@@ -51,8 +63,7 @@ impl KeySet {
     ///
     /// [`PemError`] says what the text is instead.
     pub fn from_pem(text: &str) -> Result<Self, PemError> {
-        let key = pem::parse(text)?;
-        Ok(Self { keys: Arc::new([Arc::new(key)]) })
+        Ok(Self::of_one(pem::parse(text)?))
     }
 
     /// A set of one key, read from a single JWK. The key verifies any `kid`.
@@ -62,8 +73,11 @@ impl KeySet {
     /// [`JwksError`] when the text is not JSON, or the key cannot verify RS256.
     pub fn from_jwk(text: &str) -> Result<Self, JwksError> {
         let jwk: Value = serde_json::from_str(text).map_err(|_| JwksError::NotJson)?;
-        let key = VerifyingKey::from_jwk(&jwk).ok_or(JwksError::NoUsableKey)?;
-        Ok(Self { keys: Arc::new([Arc::new(key)]) })
+        VerifyingKey::from_jwk(&jwk).map(Self::of_one).ok_or(JwksError::NoUsableKey)
+    }
+
+    fn of_one(key: VerifyingKey) -> Self {
+        Self { keys: Arc::new([Arc::new(key)]), unfit: Arc::default() }
     }
 
     /// Reads the answer of one of Clerk's two addresses for keys, `/.well-known/jwks.json` of the
@@ -79,9 +93,14 @@ impl KeySet {
         Err(JwksError::refusal(reply.status, &reply.body))
     }
 
-    /// True when there is a key to try for a token with this `kid`.
+    /// True when the set settles whether a token with this `kid` is good: there is a key to try, or
+    /// the published key of that name cannot verify RS256.
     pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
-        self.candidates(kid).next().is_some()
+        self.candidates(kid).next().is_some() || self.is_unfit(kid)
+    }
+
+    fn is_unfit(&self, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| self.unfit.iter().any(|unfit| unfit.as_str() == kid))
     }
 
     /// The key that made a signature: among those with this `kid`, or else the one that came
@@ -93,7 +112,10 @@ impl KeySet {
         signature: &Vec<u8>,
     ) -> Result<&Arc<VerifyingKey>, NoSigner> {
         let mut candidates = self.candidates(kid).peekable();
-        candidates.peek().ok_or(NoSigner::UnknownKey)?;
+        if candidates.peek().is_none() {
+            let unfit = self.is_unfit(kid);
+            return Err(if unfit { NoSigner::UnfitKey } else { NoSigner::UnknownKey });
+        }
         let mut made = candidates.filter(|key| key.verifies(message.as_bytes(), signature));
         made.next().ok_or(NoSigner::Forged)
     }
@@ -128,13 +150,16 @@ impl KeySet {
             let same = self.keys.iter().find(|held| held.same_as(key));
             Arc::clone(same.unwrap_or(key))
         };
-        Self { keys: newer.keys.iter().map(keep).collect() }
+        Self { keys: newer.keys.iter().map(keep).collect(), unfit: Arc::clone(&newer.unfit) }
     }
 
     /// This set and the keys of `other`, first ours.
     #[must_use]
     pub fn joined_with(&self, other: &Self) -> Self {
-        Self { keys: self.keys.iter().chain(other.keys.iter()).map(Arc::clone).collect() }
+        Self {
+            keys: self.keys.iter().chain(other.keys.iter()).map(Arc::clone).collect(),
+            unfit: self.unfit.iter().chain(other.unfit.iter()).cloned().collect(),
+        }
     }
 
     /// This set, in which the keys of these names or fingerprints verify nothing, and neither does any
@@ -151,7 +176,7 @@ impl KeySet {
             let bad = bad.contains(&key.fingerprint());
             if bad { Arc::new(key.distrusted()) } else { Arc::clone(key) }
         };
-        Self { keys: self.keys.iter().map(judge).collect() }
+        Self { keys: self.keys.iter().map(judge).collect(), unfit: Arc::clone(&self.unfit) }
     }
 
     /// True when some key of one set is, by its numbers, a key of the other.
@@ -193,6 +218,8 @@ impl KeySet {
 pub(crate) enum NoSigner {
     /// There is no key of that name.
     UnknownKey,
+    /// The key of that name cannot verify RS256: another type, another use.
+    UnfitKey,
     /// There is, and it did not make this signature.
     Forged,
 }

@@ -23,6 +23,12 @@ const MAX_KID_BYTES: usize = 256;
 /// 2048 to 8192 bits.
 const MODULUS_BYTES: RangeInclusive<usize> = 256..=1024;
 
+/// The `kid` of an entry of a JWK Set; `None` when it is absent, empty or too long.
+pub(super) fn name(entry: &Value) -> Option<&str> {
+    let kid = entry.get("kid")?.as_str()?;
+    (1..=MAX_KID_BYTES).contains(&kid.len()).then_some(kid)
+}
+
 /// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
 pub struct VerifyingKey {
     id: Option<KeyId>,
@@ -36,10 +42,7 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     /// Reads one entry of a JWK Set; `None` when it cannot serve here.
     pub(super) fn from_entry(entry: &Value) -> Option<Self> {
-        let kid = entry.get("kid")?.as_str()?;
-        if kid.is_empty() || kid.len() > MAX_KID_BYTES {
-            return None;
-        }
+        let kid = name(entry)?;
         Some(Self { id: Some(KeyId::from(kid)), ..Self::from_jwk(entry)? })
     }
 

@@ -164,7 +164,7 @@ fn expectations(choices: &Builder) -> Expectations {
     Expectations {
         session_tokens_only: true,
         issuers: choices.config.issuers(),
-        authorized_parties: choices.config.authorized_parties.clone(),
+        authorized_parties: choices.config.parties().to_vec(),
         azp: choices.azp,
         audiences: choices.audiences.clone(),
         leeway: choices.leeway,

@@ -127,7 +127,8 @@ impl Builder {
         self
     }
 
-    /// An `aud` that is accepted. Default: any. A token without `aud` passes, as in Clerk's SDK.
+    /// An `aud` that is accepted. Default: any. A token without `aud` passes, as in Clerk's SDK. An
+    /// empty text is an error when the layer is built.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -430,6 +431,9 @@ impl Builder {
         };
         self.config.check()?;
         self.grace.check()?;
+        if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
+            return Err(invalid("audience", "it is empty; name an audience, or do not give one"));
+        }
         if self.tickets.is_some() && self.grace.evidence == SessionEvidence::TokenAlone {
             return Err(ConfigError::Contradiction {
                 first: "tickets",

@@ -1,8 +1,9 @@
 //! What a session may do: Clerk's `has()`.
 
 use super::Session;
-use super::organization::same_name;
+use super::scope::entries;
 use crate::access::{Access, Factor, Reverification};
+use crate::id::bare;
 
 impl Session {
     /// True when the session meets the whole demand, judged at the time the token was made.
@@ -30,15 +31,16 @@ impl Session {
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
-        !role.is_empty() && held.is_some_and(|held| same_name(held, role))
+        !role.is_empty() && held.is_some_and(|held| bare(held) == bare(role))
     }
 
-    /// True when the user has this permission in the active organisation, as `org:teams:manage`.
+    /// True when the user has this permission in the active organisation, as `org:teams:manage`;
+    /// `teams:manage` means the same. As in Clerk's SDK, the token must have it with its `org:`.
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
-        !permission.is_empty()
-            && held.unwrap_or_default().iter().any(|held| same_name(held, permission))
+        let asked = ["org:", bare(permission)].concat();
+        !permission.is_empty() && held.unwrap_or_default().contains(&asked)
     }
 
     fn is_verified(&self, demand: Reverification, minutes: u32) -> bool {
@@ -54,19 +56,22 @@ impl Session {
     }
 }
 
-/// True when `name`, with or without its scope, is in a list such as `o:teams,u:basic,ou:both`.
+/// True when `name`, with or without its scope, is in a list such as `o:teams,u:basic,ou:both`. A
+/// name with a second colon never is, and nothing is in a list with an entry without a scope.
 fn listed(list: &str, name: &str) -> bool {
-    let (scope, slug) = match name.split_once(':') {
-        None => (None, name),
-        Some(("o" | "org" | "organization", slug)) => (Some('o'), slug),
-        Some(("u" | "user", slug)) => (Some('u'), slug),
+    let (organizations, users, slug) = match name.split_once(':') {
+        None => (true, true, name),
+        Some(("o" | "org" | "organization", slug)) => (true, false, slug),
+        Some(("u" | "user", slug)) => (false, true, slug),
         Some(_) => return false,
     };
-    let entries = list.split(',').map(str::trim).filter_map(|entry| entry.split_once(':'));
-    !slug.is_empty()
-        && entries.filter(|(_, held)| *held == slug).any(|(scopes, _)| {
-            matches!(scopes, "o" | "u" | "ou" | "uo") && scope.is_none_or(|s| scopes.contains(s))
-        })
+    if slug.is_empty() || slug.contains(':') {
+        return false;
+    }
+    let entries = entries(list).unwrap_or_default();
+    entries.iter().filter(|entry| entry.name == slug).any(|entry| {
+        organizations && entry.scope.is_organizations() || users && entry.scope.is_users()
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +80,7 @@ mod tests {
 
     #[test]
     fn features_and_plans_are_found_with_and_without_their_scope() {
-        let list = "o:teams,u:basic, ou:both,x:odd,bare";
+        let list = "o:teams,u:basic, ou:both,x:odd,o:a:b";
         for name in [
             "teams",
             "o:teams",
@@ -89,8 +94,15 @@ mod tests {
         ] {
             assert!(listed(list, name), "{name}");
         }
-        for name in ["u:teams", "o:basic", "x:odd", "odd", "bare", "", "o:", "team", "a:b:c"] {
+        for name in ["u:teams", "o:basic", "x:odd", "odd", "", "o:", "team", "a:b", "o:a:b"] {
             assert!(!listed(list, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_a_scope_grants_no_other_entry() {
+        for list in ["o:teams,bare", "o:teams,", "bare,o:teams", "o:teams, ,u:basic"] {
+            assert!(!listed(list, "teams"), "{list:?}");
         }
     }
 }

@@ -18,19 +18,22 @@ pub(crate) const CATEGORY_MACHINE: &str = "cl_B7d4PD333AAA";
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
 /// What a token must say to be believed, besides carrying a good signature.
+///
+/// In each list an empty text is an entry that matches nothing: a list of nothing else refuses every
+/// token that has the claim.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Expectations {
-    /// The `iss` values that are accepted; empty accepts any. Signing keys are looked up by `kid`
-    /// alone, so name one: it is what keeps another instance's tokens out.
+    /// The `iss` values that are accepted; a list without entries accepts any. Signing keys are
+    /// looked up by `kid` alone, so name one: it is what keeps another instance's tokens out.
     pub issuers: Vec<String>,
-    /// The origins in `azp` that are accepted; empty accepts any.
+    /// The origins in `azp` that are accepted; a list without entries accepts any.
     pub authorized_parties: Vec<String>,
     /// What to do with a token that has no `azp`, when `authorized_parties` is not empty. Default
     /// here: [`AzpPolicy::Required`], as in Clerk's SDK.
     pub azp: AzpPolicy,
-    /// The `aud` values that are accepted; empty accepts any. As in Clerk's SDK, a token without
-    /// `aud` passes.
+    /// The `aud` values that are accepted; a list without entries accepts any. As in Clerk's SDK, a
+    /// token without `aud` passes.
     pub audiences: Vec<String>,
     /// The `typ` values that are accepted. Empty, the default, accepts `JWT` and no `typ` at all.
     pub header_types: Vec<String>,
@@ -153,7 +156,7 @@ pub(crate) fn check_header(header: &Header<'_>, expect: &Expectations) -> Result
     let typed = match (&header.media_type, expect.header_types.as_slice()) {
         (Json::Absent, []) => true,
         (Json::Text(typ), []) => typ == "JWT",
-        (Json::Text(typ), accepted) => accepted.iter().any(|accepted| accepted == typ),
+        (Json::Text(typ), accepted) => names(accepted, typ),
         _ => false,
     };
     if !typed {
@@ -174,8 +177,8 @@ pub(crate) fn check_claims(
     }
     check_audience(&claims.aud, &expect.audiences)?;
     check_party(&claims.azp, expect)?;
-    let issued_here = |iss| expect.issuers.iter().any(|issuer| issuer == iss);
-    if !expect.issuers.is_empty() && !claims.iss.text().is_some_and(issued_here) {
+    let issued_here = claims.iss.text().is_some_and(|iss| names(&expect.issuers, iss));
+    if !expect.issuers.is_empty() && !issued_here {
         return Err(InvalidToken::Issuer);
     }
     Ok(Times {
@@ -194,9 +197,7 @@ fn check_audience(aud: &Json<'_>, expected: &[String]) -> Result<(), InvalidToke
         one => std::slice::from_ref(one),
     };
     let mut named = named.iter().filter(|value| !value.is_nothing()).peekable();
-    let accepted = |value: &Json<'_>| {
-        value.text().is_some_and(|aud| expected.iter().any(|expected| expected == aud))
-    };
+    let accepted = |value: &Json<'_>| value.text().is_some_and(|aud| names(expected, aud));
     let passes = expected.is_empty() || named.peek().is_none() || named.any(accepted);
     if passes { Ok(()) } else { Err(InvalidToken::Claim) }
 }
@@ -206,10 +207,15 @@ fn check_party(azp: &Json<'_>, expect: &Expectations) -> Result<(), InvalidToken
         return Ok(());
     }
     let authorized = match azp.text() {
-        Some(azp) if !azp.is_empty() => expect.authorized_parties.iter().any(|party| party == azp),
-        _ => azp.is_absent() && expect.azp == AzpPolicy::IfPresent,
+        Some(azp) => names(&expect.authorized_parties, azp),
+        None => azp.is_absent() && expect.azp == AzpPolicy::IfPresent,
     };
     if authorized { Ok(()) } else { Err(InvalidToken::AuthorizedParty) }
+}
+
+/// True when a list names this value. An empty text names nothing.
+fn names(list: &[String], value: &str) -> bool {
+    !value.is_empty() && list.iter().any(|entry| entry == value)
 }
 
 fn date(claim: &Json<'_>) -> Result<Option<Timestamp>, InvalidToken> {

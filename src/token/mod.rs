@@ -64,6 +64,10 @@ pub enum InvalidToken {
     /// No key of this instance has the token's `kid`.
     #[error("the token was signed with a key that is not this instance's")]
     UnknownKey,
+    /// The key that the `kid` names is published, but cannot verify RS256: another type of key
+    /// (EC, OKP, symmetric), another use. No refresh of the keys makes such a token good.
+    #[error("the token names a key that cannot verify it")]
+    UnfitKey,
     /// The `azp` is not among the authorized parties.
     #[error("the token was issued to another application")]
     AuthorizedParty,
@@ -98,7 +102,7 @@ impl InvalidToken {
             Self::UnknownKey => "jwk-kid-mismatch",
             Self::AuthorizedParty => "token-invalid-authorized-parties",
             Self::Issuer => "token-invalid-issuer",
-            Self::Claim => "token-verification-failed",
+            Self::Claim | Self::UnfitKey => "token-verification-failed",
             Self::Expired => "token-expired",
             Self::NotYet => "token-not-active-yet",
             Self::IssuedInFuture => "token-iat-in-the-future",

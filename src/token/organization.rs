@@ -4,11 +4,14 @@
 //! `fpm` holds one decimal bit mask per feature that says which of `per` are granted on it. Clerk's
 //! JavaScript SDK counts masks by the position among the organisation's features, its documentation
 //! and other SDKs by the position in the whole list. The two readings differ when a user feature
-//! comes first; only what both grant is granted here.
+//! comes first. They also differ in white space, which JavaScript trims, and in features with a
+//! second colon. Only what both readings grant is granted here.
 
+use super::InvalidToken;
 use super::claims::Claims;
 use super::json::Json;
-use crate::id::{OrgId, bare};
+use super::scope::{entries, trim};
+use crate::id::OrgId;
 
 /// The organisation that is active in a session, and what the user may do in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,51 +38,66 @@ impl Organization {
         })
     }
 
-    pub(crate) fn version_2(claims: &Claims<'_>) -> Option<Self> {
+    /// Reads the claim `o` with `fea`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken::Claim`] where Clerk's JavaScript SDK throws: a list that is not text, or a
+    /// feature without a scope.
+    pub(crate) fn version_2(claims: &Claims<'_>) -> Result<Option<Self>, InvalidToken> {
+        if claims.o.is_nothing() {
+            return Ok(None);
+        }
+        let features = list(&claims.fea)?;
+        let granted = match (claims.o.get("per"), claims.o.get("fpm")) {
+            (Some(per), Some(fpm)) if !per.is_nothing() && !fpm.is_nothing() => {
+                permissions(features, list(per)?, list(fpm)?)
+            }
+            _ => permissions(features, "", ""),
+        };
+        let permissions = granted.ok_or(InvalidToken::Claim)?;
         let text = |name| claims.o.get(name).and_then(Json::text).filter(|t| !t.is_empty());
-        Some(Self {
-            id: OrgId::from(text("id")?),
+        Ok(text("id").map(|id| Self {
+            id: OrgId::from(id),
             slug: text("slg").map(str::to_owned),
             role: text("rol").map(|role| ["org:", role].concat()),
-            permissions: permissions(
-                claims.fea.text().unwrap_or_default(),
-                text("per").unwrap_or_default(),
-                text("fpm").unwrap_or_default(),
-            ),
-        })
+            permissions,
+        }))
     }
 }
 
-/// True when two role or permission names mean the same, with or without their `org:` in front.
-pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    bare(a) == bare(b)
+/// The text of a list; nothing is the empty list.
+fn list<'a>(claim: &'a Json<'_>) -> Result<&'a str, InvalidToken> {
+    if claim.is_nothing() { Ok("") } else { claim.text().ok_or(InvalidToken::Claim) }
 }
 
-fn permissions(fea: &str, per: &str, fpm: &str) -> Vec<String> {
-    if fea.is_empty() || per.is_empty() || fpm.is_empty() {
-        return Vec::new();
+/// `None` when a feature has no scope.
+fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
+    let features = entries(fea)?;
+    if per.is_empty() || fpm.is_empty() {
+        return Some(Vec::new());
     }
-    let names: Vec<&str> = per.split(',').map(str::trim).collect();
-    let masks: Vec<Vec<bool>> = fpm.split(',').map(|m| mask(m.trim(), names.len())).collect();
+    let names: Vec<&str> = per.split(',').collect();
+    let masks: Vec<Vec<bool>> = fpm.split(',').map(|m| mask(m, names.len())).collect();
+    let in_list = features.iter().zip(fea.split(',')).enumerate();
+    let organizations = in_list.filter(|(_, (entry, _))| entry.scope.is_organizations());
     let mut granted = Vec::new();
-    let mut among_org = 0;
-    for (in_list, feature) in fea.split(',').map(str::trim).enumerate() {
-        let Some((scope, slug)) = feature.split_once(':') else { return Vec::new() };
-        if !matches!(scope, "o" | "ou" | "uo") {
+    for (among_org, (in_list, (entry, as_written))) in organizations.enumerate() {
+        // Other SDKs trim nothing, and skip a feature with a second colon or cut it there.
+        let untrimmed = as_written.split_once(':').map(|(_, name)| name);
+        if entry.name.contains(':') || untrimmed != Some(entry.name) {
             continue;
         }
-        let both = masks.get(among_org).zip(masks.get(in_list));
-        among_org += 1;
-        let Some((one, other)) = both else { continue };
+        let Some((one, other)) = masks.get(among_org).zip(masks.get(in_list)) else { continue };
         let bits = one.iter().zip(other).map(|(a, b)| *a && *b);
-        let names = names.iter().zip(bits).filter(|(_, set)| *set);
-        granted.extend(names.map(|(name, _)| ["org:", slug, ":", name].concat()));
+        let set = names.iter().zip(bits).filter(|(name, set)| *set && trim(name) == **name);
+        granted.extend(set.map(|(name, _)| ["org:", entry.name, ":", name].concat()));
     }
-    granted
+    Some(granted)
 }
 
-/// The lowest `width` bits of a decimal number of any size, lowest first. Anything but digits is an
-/// empty mask: it grants nothing.
+/// The lowest `width` bits of a decimal number of any size, lowest first. Anything but digits, white
+/// space too, is an empty mask: it grants nothing.
 fn mask(decimal: &str, width: usize) -> Vec<bool> {
     if decimal.is_empty() || !decimal.bytes().all(|b| b.is_ascii_digit()) {
         return vec![false; width];
@@ -102,6 +120,10 @@ fn halve(digits: &mut [u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn permissions(fea: &str, per: &str, fpm: &str) -> Vec<String> {
+        super::permissions(fea, per, fpm).expect("every feature has a scope")
+    }
 
     #[test]
     fn the_documented_example_decodes() {
@@ -131,14 +153,34 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_without_a_scope_grants_nothing_at_all() {
-        assert!(permissions("o:f,broken", "a", "1,1").is_empty());
+    fn a_feature_without_a_scope_makes_the_claims_unreadable() {
+        for fea in ["o:f,broken", "o:f,", ",o:f", "broken"] {
+            assert_eq!(super::permissions(fea, "a", "1,1"), None, "{fea:?}");
+            assert_eq!(super::permissions(fea, "", ""), None, "{fea:?}");
+        }
     }
 
     #[test]
-    fn names_match_with_and_without_their_prefix() {
-        assert!(same_name("admin", "org:admin"));
-        assert!(same_name("org:org:admin", "org:admin"));
-        assert!(!same_name("org:admin", "org:member"));
+    fn white_space_grants_only_what_every_sdk_grants() {
+        let cases = [
+            ("o:a, o:b", "read,manage", "1,2", &["org:a:read", "org:b:manage"][..]),
+            ("o:a ,o:b", "read", "1,1", &["org:b:read"]),
+            ("o :a,o:b", "read", "1,1", &[]),
+            ("o: a", "read", "1", &["org: a:read"]),
+            ("o: ,o:b", "read", "1,1", &["org:b:read"]),
+            ("o:a", " read,manage ,use", "7", &["org:a:use"]),
+            ("o:a,o:b", "read", " 1,1", &["org:b:read"]),
+            ("o:a,o:b", "read", "1,1 ", &["org:a:read"]),
+            ("o:a", "read", "\u{feff}1", &[]),
+        ];
+        for (fea, per, fpm, granted) in cases {
+            assert_eq!(permissions(fea, per, fpm), granted, "{fea:?} {per:?} {fpm:?}");
+        }
+    }
+
+    #[test]
+    fn a_feature_with_a_second_colon_grants_nothing() {
+        assert_eq!(permissions("o:a:b,o:c", "read", "1,1"), ["org:c:read"]);
+        assert!(permissions("o:a:,o::b", "read", "1,1").is_empty());
     }
 }

@@ -12,20 +12,70 @@ pub struct Scoped {
 
 impl Scoped {
     /// Reads a `fea` or `pla` claim. An entry in both scopes (`ou` or `uo`) is in both lists; one
-    /// without a scope, or with another, is in neither.
+    /// with another scope is in neither. A list in which an entry has no scope at all is malformed
+    /// and yields nothing, as in Clerk's JavaScript SDK.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let mut scoped = Self::default();
-        for (scope, name) in list.split(',').filter_map(|entry| entry.trim().split_once(':')) {
-            if matches!(scope, "o" | "ou" | "uo") {
+        for Entry { scope, name } in entries(list).unwrap_or_default() {
+            if scope.is_organizations() {
                 scoped.organization.push(name.to_owned());
             }
-            if matches!(scope, "u" | "ou" | "uo") {
+            if scope.is_users() {
                 scoped.user.push(name.to_owned());
             }
         }
         scoped
     }
+}
+
+/// One feature or plan of a list.
+pub(super) struct Entry<'a> {
+    pub(super) scope: Scope,
+    pub(super) name: &'a str,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Scope {
+    Organization,
+    User,
+    Both,
+    /// A scope that Clerk does not document.
+    Other,
+}
+
+impl Scope {
+    pub(super) fn is_organizations(self) -> bool {
+        matches!(self, Self::Organization | Self::Both)
+    }
+
+    pub(super) fn is_users(self) -> bool {
+        matches!(self, Self::User | Self::Both)
+    }
+}
+
+/// The entries of a list, in its order; `None` when one of them has no scope.
+pub(super) fn entries(list: &str) -> Option<Vec<Entry<'_>>> {
+    if list.is_empty() {
+        return Some(Vec::new());
+    }
+    list.split(',').map(entry).collect()
+}
+
+fn entry(text: &str) -> Option<Entry<'_>> {
+    let (scope, name) = trim(text).split_once(':')?;
+    let scope = match scope {
+        "o" => Scope::Organization,
+        "u" => Scope::User,
+        "ou" | "uo" => Scope::Both,
+        _ => Scope::Other,
+    };
+    Some(Entry { scope, name })
+}
+
+/// Trims the white space that `String.prototype.trim` of JavaScript trims, and no other.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}'))
 }
 
 #[cfg(test)]
@@ -34,9 +84,28 @@ mod tests {
 
     #[test]
     fn an_entry_stands_under_each_of_its_scopes() {
-        let scoped = Scoped::parse("o:teams, u:basic,ou:both,uo:same:x,x:odd,bare,");
+        let scoped = Scoped::parse("o:teams, u:basic,ou:both,uo:same:x,x:odd");
         assert_eq!(scoped.organization, ["teams", "both", "same:x"]);
         assert_eq!(scoped.user, ["basic", "both", "same:x"]);
         assert_eq!(Scoped::parse(""), Scoped::default());
+    }
+
+    #[test]
+    fn an_entry_without_a_scope_spoils_the_whole_list() {
+        for list in ["o:teams,bare", "o:teams,", ",o:teams", " ", "o:teams,,u:basic"] {
+            assert_eq!(Scoped::parse(list), Scoped::default(), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_is_what_javascript_trims() {
+        for space in [" ", "\t", "\n", "\u{a0}", "\u{feff}", "\u{2028}", "\u{3000}"] {
+            let list = format!("{space}o:teams{space}");
+            assert_eq!(Scoped::parse(&list).organization, ["teams"], "{space:?}");
+        }
+        for other in ["\u{85}", "\u{200b}", "\u{180e}"] {
+            let list = format!("{other}o:teams");
+            assert!(Scoped::parse(&list).organization.is_empty(), "{other:?}");
+        }
     }
 }

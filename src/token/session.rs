@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::InvalidToken;
 use super::claims::Claims;
 use super::json::Json;
 use super::jws::Header;
@@ -58,21 +59,26 @@ pub struct Session {
 }
 
 impl Session {
+    /// Reads the claims of a token whose signature and claims were checked.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken::Claim`] for organization claims that cannot be read.
     pub(crate) fn new(
         claims: &Claims<'_>,
         header: &Header<'_>,
         payload: &str,
         times: Times,
-    ) -> Self {
+    ) -> Result<Self, InvalidToken> {
         let version = match claims.v {
             Json::Number(2.0) => ClaimsVersion::V2,
             _ => ClaimsVersion::V1,
         };
         let organization = match version {
             ClaimsVersion::V1 => Organization::version_1(claims),
-            ClaimsVersion::V2 => Organization::version_2(claims),
+            ClaimsVersion::V2 => Organization::version_2(claims)?,
         };
-        Self {
+        Ok(Self {
             session_id: claims.sid.text().filter(|id| !id.is_empty()).map(SessionId::from),
             token_id: claims.jti.text().filter(|id| !id.is_empty()).map(TokenId::from),
             issuer: claims.iss.text().map(str::to_owned),
@@ -90,7 +96,7 @@ impl Session {
             plans: claims.pla.text().unwrap_or_default().to_owned(),
             user_id: UserId::from(claims.sub.text().unwrap_or_default()),
             payload: payload.into(),
-        }
+        })
     }
 
     /// How long Clerk made the token to live, `exp − iat`. Session tokens live 60 s.
