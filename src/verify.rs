@@ -97,7 +97,9 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
 /// [`InvalidToken`], when the token has no form, or none of the keys signed it with RS256.
 pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidToken> {
     let jws = Jws::parse(token)?;
-    keys.signer(jws.header()?.kid(), jws.signed, &jws.signature).cloned().map_err(InvalidToken::from)
+    keys.signer(jws.header()?.kid(), jws.signed, &jws.signature)
+        .cloned()
+        .map_err(InvalidToken::from)
 }
 
 impl From<NoSigner> for InvalidToken {

@@ -11,11 +11,12 @@ use url::Url;
 
 use crate::options::now;
 use crate::request::{Request, accepts, text, unchecked_site};
-use crate::verdict::{Aspect, Outcome, Verdict, member};
+use crate::verdict::{Aspect, Outcome, Verdict, member, refuses};
 
 /// Group `authenticate_context`.
 pub(crate) fn context(row: &Value) -> Verdict {
-    verdict(check_context(row))
+    without_key(row, &row["input"]["options"]["publishableKey"])
+        .unwrap_or_else(|| verdict(check_context(row)))
 }
 
 /// Group `request_url_and_cookies`.
@@ -25,7 +26,16 @@ pub(crate) fn url_and_cookies(row: &Value) -> Verdict {
 
 /// Group `suffixed_cookie_selection`.
 pub(crate) fn suffix_selection(row: &Value) -> Verdict {
-    verdict(check_suffix_selection(row))
+    without_key(row, &row["input"]["publishable_key"])
+        .unwrap_or_else(|| verdict(check_suffix_selection(row)))
+}
+
+/// An application without a usable publishable key is not started.
+fn without_key(row: &Value, key: &Value) -> Option<Verdict> {
+    let error = PublishableKey::parse(text(key)).err()?;
+    let alike = refuses(&row["expected"]);
+    let refused = || Verdict::differs(Aspect::Outcome, false, error.to_string());
+    Some(if alike { Verdict::Pass } else { refused() })
 }
 
 fn verdict(outcome: Outcome) -> Verdict {

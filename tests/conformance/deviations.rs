@@ -4,9 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::jwks::KeySet;
+use clerk_resilience::key::PublishableKey;
 use clerk_resilience::token::{MAX_TOKEN_BYTES, decode};
 use clerk_resilience::verify::signer;
 use serde_json::Value;
+use url::Url;
 
 use crate::options::texts;
 use crate::verdict::Aspect;
@@ -41,6 +43,26 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         let other = |value: &Value| !value.is_string() && !value.is_null();
         let odd = aud.as_array().map_or(other(&aud), |list| list.iter().any(other));
         odd && !texts(expected).is_empty()
+    }),
+    rule("list-without-an-entry", REFUSED, |_, row| {
+        let given = match row["input"]["assertion"].as_str() {
+            Some("assertAudienceClaim" | "assertIssuerClaim") => {
+                [&row["input"]["args"][1], &Value::Null]
+            }
+            _ => ["audience", "issuer"].map(|name| &row["input"]["options"][name]),
+        };
+        let hollow = |list: &&Value| {
+            let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+            let named = |entry: &Value| entry.as_str().is_some_and(|text| !text.is_empty());
+            !list.is_empty() && !list.iter().any(named)
+        };
+        given.iter().any(hollow)
+    }),
+    rule("parties-in-one-text", REFUSED, |_, row| {
+        let asserted = row["input"]["assertion"] == "assertAuthorizedPartiesClaim";
+        let options = &row["input"]["options"];
+        let given = if asserted { &row["input"]["args"][1] } else { &options["authorizedParties"] };
+        given.is_string()
     }),
     rule("date-out-of-range", REFUSED, |_, row| {
         let beyond = |date: Value| date.as_f64().is_some_and(|date| date.abs() > 8.64e12);
@@ -81,6 +103,37 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         let modulus = row["expected"]["jwk"]["n"].as_str().unwrap_or_default();
         group == "pem_to_jwk" && URL_SAFE_NO_PAD.decode(modulus).is_err()
     }),
+    rule("set-without-a-usable-key", &[Aspect::Reason], |_, row| {
+        let entries = |set: &Value| set["keys"].as_array().is_some_and(|keys| !keys.is_empty());
+        let unusable = |set: &Value| KeySet::parse(set.to_string().as_bytes()).is_err();
+        key_sets(row).iter().any(|set| entries(set) && unusable(set))
+    }),
+    rule("key-of-another-size", REFUSED, |_, row| {
+        let keys = key_sets(row).into_iter().flat_map(|set| set["keys"].as_array().cloned());
+        keys.flatten().any(|key| {
+            let modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap_or_default());
+            key["kty"] == "RSA" && modulus.is_ok_and(|n| !(256..=1024).contains(&n.len()))
+        })
+    }),
+    rule("withdrawn-key", &[Aspect::Outcome, Aspect::Reason, Aspect::Calls], |group, row| {
+        let steps = row["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let sets = steps.iter().filter_map(|step| step_keys(step));
+        let sets: Vec<Vec<Value>> = sets.collect();
+        let withdrawn = |pair: &[Vec<Value>]| pair[0].iter().any(|kid| !pair[1].contains(kid));
+        group == "jwks_loading" && sets.windows(2).any(withdrawn)
+    }),
+    rule("no-suffix-without-a-key", REFUSED, |group, row| {
+        let key = row["input"]["publishable_key"].as_str().unwrap_or_default();
+        matches!(group, "cookie_suffix" | "suffixed_cookie_selection")
+            && PublishableKey::parse(key).is_err()
+    }),
+    rule("satellite-refused-at-start", REFUSED, |group, row| {
+        let options = &row["input"]["options"];
+        let sign_in = options["signInUrl"].as_str().unwrap_or_default();
+        let own = Url::parse(sign_in).is_ok_and(|url| url.host_str() == options["domain"].as_str());
+        let relative = Url::parse(sign_in).is_err();
+        group == "authenticate_request" && options["isSatellite"] == true && (relative || own)
+    }),
     rule("retries-by-the-driver", &[Aspect::Calls, Aspect::Outcome], |group, row| {
         let repeats = |outcome: &Value| outcome["jwks_fetches"].as_u64() > Some(1);
         let steps = row["steps"].as_array().into_iter().flatten();
@@ -99,8 +152,14 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         let named = host.is_empty() && row["expected"] == true;
         group == "publishable_key" && (named || host.bytes().any(|b| !plain(b)))
     }),
-    rule("what-both-sdks-grant", &[Aspect::Intersection], |_, row| {
-        row.get("expected_alternate").is_some()
+    rule("what-both-sdks-grant", &[Aspect::Intersection], |group, _| group == "org_claims"),
+    rule("claims-that-cannot-be-read", REFUSED, |_, row| tokens(row).any(|t| unreadable(&t))),
+    rule("name-with-a-second-colon", &[Aspect::Outcome], |group, row| {
+        let asked = ["feature", "plan"].map(|name| &row["input"]["params"][name]);
+        let odd = |name: &str| {
+            name.split_once(':').is_some_and(|(_, slug)| slug.is_empty() || slug.contains(':'))
+        };
+        group == "has_authorization" && asked.iter().any(|name| name.as_str().is_some_and(odd))
     }),
     rule("role-with-its-prefix", &[Aspect::Content], |group, row| {
         group == "org_claims" && (row["sdk"] == "python" || row["sdk"] == "java")
@@ -137,6 +196,48 @@ fn redirects(row: &Value) -> Option<f64> {
     let line =
         lines.iter().find_map(|line| line.as_str()?.strip_prefix("__clerk_redirect_count="))?;
     line.split(';').next()?.parse().ok()
+}
+
+/// The key sets in a row.
+fn key_sets(row: &Value) -> Vec<Value> {
+    let answers = row["input"]["upstream"].as_array().into_iter().flatten();
+    let bodies = answers.filter_map(|answer| serde_json::from_str(answer["body"].as_str()?).ok());
+    bodies.chain(row["input"].get("jwks").cloned()).collect()
+}
+
+/// The names of the keys that a step of a sequence brings, if it brings any.
+fn step_keys(step: &Value) -> Option<Vec<Value>> {
+    let body = step["upstream"].as_array()?.last()?["body"].as_str()?;
+    let set: Value = serde_json::from_str(body).ok()?;
+    let keys = set["keys"].as_array()?;
+    Some(keys.iter().map(|key| key["kid"].clone()).collect())
+}
+
+/// The claims of each token in a row: by itself, or in a request.
+fn tokens(row: &Value) -> impl Iterator<Item = Value> {
+    let fields = header_field(row, "cookie") + ";" + &header_field(row, "authorization");
+    let words = fields.split([';', ' ', '=']).map(str::to_owned).collect::<Vec<_>>();
+    let decoded = words.into_iter().chain([token(row).to_owned()]);
+    let decoded = decoded.filter_map(|text| decode(&text).ok()).map(|token| token.claims);
+    decoded.chain(row["input"].get("claims").cloned())
+}
+
+/// Claims of version 2 for which the reference's `toAuth()` throws.
+fn unreadable(claims: &Value) -> bool {
+    let nothing = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
+    };
+    let organization = &claims["o"];
+    let bare = |list: &str| list.split(',').any(|entry| !entry.contains(':'));
+    let features = &claims["fea"];
+    let bad_features = !nothing(features) && features.as_str().is_none_or(bare);
+    let (names, masks) = (&organization["per"], &organization["fpm"]);
+    let lists = !nothing(names) && !nothing(masks);
+    let bad_lists = lists && !(names.is_string() && masks.is_string());
+    claims["v"].as_f64() == Some(2.0) && !nothing(organization) && (bad_features || bad_lists)
 }
 
 fn token(row: &Value) -> &str {

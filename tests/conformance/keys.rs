@@ -72,6 +72,9 @@ pub(crate) fn kind(row: &Value) -> Verdict {
 /// `getCookieSuffix`.
 pub(crate) fn cookie_suffix(row: &Value) -> Verdict {
     let key = PublishableKey::parse(row["input"]["publishable_key"].as_str().unwrap_or_default());
+    if key.is_err() && refuses(&row["expected"]) {
+        return Verdict::Pass;
+    }
     let suffix = key.map(|key| CookieNames::of(&key).suffix().to_owned());
     Verdict::equal(&json!(suffix.ok()), &row["expected"])
 }

@@ -1,7 +1,8 @@
 //! Conformance with Clerk's own backend SDK, row by row over recorded vectors.
 //!
-//! `cargo test --test conformance` checks every row of `tests/data/clerk-vectors.json`; with
-//! `CLERK_VECTORS=file` those of another file of the same form. A row passes, or it differs under one
+//! `cargo test --test conformance` checks every row of `tests/data/clerk-vectors.json` and
+//! `tests/data/clerk-vectors-own.json`; with `CLERK_VECTORS=file` those of another file of the same
+//! form. A row passes, or it differs under one
 //! of the rules in [`deviations`], or it fails. The figures in `docs/conformance.md` are written by
 //! `CONFORMANCE_WRITE=1` and checked otherwise.
 
@@ -27,14 +28,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use report::Report;
+use vectors::{Rows, merged};
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clerk-vectors.json");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let other = std::env::var_os("CLERK_VECTORS").map(PathBuf::from);
-    let rows = vectors::load(other.as_deref().unwrap_or(&own));
+    let rows = match &other {
+        Some(file) => vectors::load(file),
+        None => ["clerk-vectors.json", "clerk-vectors-own.json"]
+            .iter()
+            .fold(Rows::new(), |rows, name| merged(rows, vectors::load(&data.join(name)))),
+    };
     let report = Report::of(&rows);
     let documented = other.is_some() || docs::agrees(&report);
     report.print();

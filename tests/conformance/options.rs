@@ -17,11 +17,24 @@ pub(crate) fn now(row: &Value) -> Timestamp {
     Timestamp::from_millis(row["now_ms"].as_i64().unwrap_or_default())
 }
 
-/// One text, or a list of which only texts with something in them count.
+/// The entries of an option: of a list each one, and an empty text for what is no text; otherwise the
+/// text itself, if it is not empty.
 pub(crate) fn texts(value: &Value) -> Vec<String> {
-    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    let texts = list.iter().filter_map(Value::as_str).filter(|text| !text.is_empty());
-    texts.map(str::to_owned).collect()
+    let text = |entry: &Value| entry.as_str().unwrap_or_default().to_owned();
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        Value::String(one) if !one.is_empty() => vec![one.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// The accepted values of `typ`: `null` means `JWT` and nothing else, and an empty list means none.
+pub(crate) fn header_types(options: &Value) -> Vec<String> {
+    match options.get("headerType") {
+        None => Vec::new(),
+        Some(Value::Null) => vec!["JWT".to_owned()],
+        Some(given) => Some(texts(given)).filter(|l| !l.is_empty()).unwrap_or(vec![String::new()]),
+    }
 }
 
 /// `Err` when this library's types have no place for what is asked.
@@ -30,7 +43,7 @@ pub(crate) fn expectations(options: &Value) -> Result<Expectations, String> {
     expect.audiences = texts(&options["audience"]);
     expect.authorized_parties = texts(&options["authorizedParties"]);
     expect.issuers = texts(&options["issuer"]);
-    expect.header_types = texts(&options["headerType"]);
+    expect.header_types = header_types(options);
     expect.leeway = leeway(&options["clockSkewInMs"])?;
     Ok(expect)
 }

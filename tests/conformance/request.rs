@@ -58,6 +58,10 @@ pub(crate) fn site(options: &Value, accepts: &Accepts) -> Result<Site, Misconfig
     }
     site.check().map_err(|error| match error {
         SiteError::SatelliteWithoutSignIn => Misconfigured("Missing signInUrl"),
+        SiteError::OrganizationPattern => Misconfigured("Invalid pattern"),
+        SiteError::SignInAtSatellite => {
+            Misconfigured("signInUrl needs to be on a different origin")
+        }
         _ => Misconfigured("Missing domain and proxyUrl"),
     })?;
     Ok(site)

@@ -8,7 +8,7 @@ use clerk_resilience::verify::signer;
 use serde_json::{Value, json};
 
 use crate::minted;
-use crate::options::{expectations, judge, leeway, now, recorded_keys, reply, texts};
+use crate::options::{expectations, header_types, judge, leeway, now, recorded_keys, reply, texts};
 use crate::verdict::{Aspect, Verdict, same};
 
 /// `verifyToken` and `verifyJwt`.
@@ -129,7 +129,10 @@ fn assertion(row: &Value, claim: Option<Value>, option: &Value) -> Result<(), St
         "assertSubClaim" => token.claim("sub", claim),
         "assertHeaderType" => {
             token.header("typ", claim);
-            expect.header_types = texts(option);
+            expect.header_types = header_types(&json!({ "headerType": option }));
+            if option.is_null() {
+                expect.header_types.clear();
+            }
         }
         "assertHeaderAlgorithm" => token.header("alg", claim),
         dated => {

@@ -27,6 +27,17 @@ pub(crate) fn load(path: &Path) -> Rows {
     groups.into_iter().map(|(name, group)| (name, rows(group))).collect()
 }
 
+/// The rows of two files, group by group.
+pub(crate) fn merged(mut rows: Rows, more: Rows) -> Rows {
+    for (name, group) in more {
+        match rows.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(group),
+            None => rows.push((name, group)),
+        }
+    }
+    rows
+}
+
 fn inline(value: &mut Value, shared: &[Value; 2]) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(|item| inline(item, shared)),
