@@ -19,7 +19,7 @@ pub(crate) fn now(row: &Value) -> Timestamp {
 
 /// The entries of an option: of a list each one, and an empty text for what is no text; otherwise the
 /// text itself, if it is not empty.
-pub(crate) fn texts(value: &Value) -> Vec<String> {
+pub(crate) fn entries(value: &Value) -> Vec<String> {
     let text = |entry: &Value| entry.as_str().unwrap_or_default().to_owned();
     match value {
         Value::Array(list) => list.iter().map(text).collect(),
@@ -28,12 +28,19 @@ pub(crate) fn texts(value: &Value) -> Vec<String> {
     }
 }
 
+/// The same without empty entries, which the reference leaves out of audiences and issuers.
+pub(crate) fn texts(value: &Value) -> Vec<String> {
+    entries(value).into_iter().filter(|text| !text.is_empty()).collect()
+}
+
 /// The accepted values of `typ`: `null` means `JWT` and nothing else, and an empty list means none.
 pub(crate) fn header_types(options: &Value) -> Vec<String> {
     match options.get("headerType") {
         None => Vec::new(),
         Some(Value::Null) => vec!["JWT".to_owned()],
-        Some(given) => Some(texts(given)).filter(|l| !l.is_empty()).unwrap_or(vec![String::new()]),
+        Some(given) => {
+            Some(entries(given)).filter(|l| !l.is_empty()).unwrap_or(vec![String::new()])
+        }
     }
 }
 
@@ -41,7 +48,7 @@ pub(crate) fn header_types(options: &Value) -> Vec<String> {
 pub(crate) fn expectations(options: &Value) -> Result<Expectations, String> {
     let mut expect = Expectations::any();
     expect.audiences = texts(&options["audience"]);
-    expect.authorized_parties = texts(&options["authorizedParties"]);
+    expect.authorized_parties = entries(&options["authorizedParties"]);
     expect.issuers = texts(&options["issuer"]);
     expect.header_types = header_types(options);
     expect.leeway = leeway(&options["clockSkewInMs"])?;

@@ -8,7 +8,9 @@ use clerk_resilience::verify::signer;
 use serde_json::{Value, json};
 
 use crate::minted;
-use crate::options::{expectations, header_types, judge, leeway, now, recorded_keys, reply, texts};
+use crate::options::{
+    entries, expectations, header_types, judge, leeway, now, recorded_keys, reply, texts,
+};
 use crate::verdict::{Aspect, Verdict, same};
 
 /// `verifyToken` and `verifyJwt`.
@@ -120,7 +122,7 @@ fn assertion(row: &Value, claim: Option<Value>, option: &Value) -> Result<(), St
         }
         "assertAuthorizedPartiesClaim" => {
             token.claim("azp", claim);
-            expect.authorized_parties = texts(option);
+            expect.authorized_parties = entries(option);
         }
         "assertIssuerClaim" => {
             token.claim("iss", claim);
