@@ -34,7 +34,8 @@ impl OrganizationSync {
     }
 
     /// True when every pattern could be read.
-    pub(super) fn is_readable(&self) -> bool {
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
         !self.unreadable
     }
 

@@ -235,7 +235,9 @@ impl Site {
         self.key.kind() != InstanceKind::Production
     }
 
-    pub(crate) fn is_satellite(&self) -> bool {
+    /// Whether the application shares the sessions of a primary one.
+    #[must_use]
+    pub fn is_satellite(&self) -> bool {
         self.satellite
     }
 

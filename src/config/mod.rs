@@ -238,6 +238,11 @@ impl ClerkConfig {
         self.site.issuers(self.parties())
     }
 
+    /// The publishable key and the secret key are of different modes, live and test.
+    pub(crate) fn has_mixed_modes(&self) -> bool {
+        self.secret_key.as_ref().is_some_and(|secret| secret.kind() != self.publishable_key.kind())
+    }
+
     /// What only shows when everything is put together.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.authorized_parties.as_ref().is_some_and(Vec::is_empty) {
@@ -260,6 +265,12 @@ impl ClerkConfig {
             check_domain("the site's domain", domain)?;
         }
         self.site.check().map_err(|error| invalid("site", &error))?;
+        if self.site.is_satellite() && self.has_mixed_modes() {
+            return Err(invalid(
+                "CLERK_SECRET_KEY",
+                &"it is of another mode (live or test) than the publishable key, and a satellite's settings depend on the mode; copy both keys from the same page of the Clerk dashboard",
+            ));
+        }
         self.canaries.iter().try_for_each(|url| check_address("an egress canary", url))
     }
 }

@@ -20,7 +20,7 @@ use crate::id::KeyId;
 use crate::upstream::Reply;
 
 /// More keys than any instance has; the rest of a longer set is not read.
-const MAX_KEYS: usize = 32;
+const MAX_ENTRIES: usize = 32;
 
 /// A set of usable keys. Cheap to clone; never changes.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,8 @@ pub struct KeySet {
 impl KeySet {
     /// Reads a JWK Set document. Entries that cannot verify RS256 signatures (other types, `use:
     /// enc`, symmetric keys, RSA below 2048 bits, no `kid`) are skipped one by one. A token that
-    /// names such an entry is refused as [`InvalidToken::UnfitKey`](crate::token::InvalidToken).
+    /// names such an entry is refused as [`InvalidToken::UnfitKey`](crate::token::InvalidToken). Of
+    /// several entries with one name the last counts, as in Clerk's SDK.
     ///
     /// # Errors
     ///
@@ -43,11 +44,13 @@ impl KeySet {
         let document: Value = serde_json::from_slice(document).map_err(|_| JwksError::NotJson)?;
         let entries = document.get("keys").and_then(Value::as_array).ok_or(JwksError::NotJwks)?;
         let (mut keys, mut unfit) = (Vec::new(), Vec::new());
-        for entry in entries {
-            match (VerifyingKey::from_entry(entry), verifier::name(entry)) {
-                (Some(key), _) if keys.len() < MAX_KEYS => keys.push(Arc::new(key)),
-                (None, Some(kid)) if unfit.len() < MAX_KEYS => unfit.push(KeyId::from(kid)),
-                _ => {}
+        let named = entries.iter().filter_map(|entry| Some((entry, verifier::name(entry)?)));
+        for (entry, kid) in named.take(MAX_ENTRIES) {
+            keys.retain(|key: &Arc<VerifyingKey>| !key.is_named(kid));
+            unfit.retain(|unfit: &KeyId| unfit.as_str() != kid);
+            match VerifyingKey::from_entry(entry) {
+                Some(key) => keys.push(Arc::new(key)),
+                None => unfit.push(KeyId::from(kid)),
             }
         }
         if keys.is_empty() {

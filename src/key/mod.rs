@@ -60,6 +60,9 @@ impl PublishableKey {
             return Err(KeyError::PublishableForm);
         };
         let encoded: String = encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        if encoded.contains('=') && encoded.len() % 4 != 0 {
+            return Err(KeyError::PublishableForm);
+        }
         let decoded = LENIENT.decode(encoded).map_err(|_| KeyError::PublishableForm)?;
         let decoded = String::from_utf8(decoded).map_err(|_| KeyError::PublishableForm)?;
         let host = decoded.strip_suffix('$').ok_or(KeyError::PublishableForm)?;

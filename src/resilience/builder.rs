@@ -464,9 +464,7 @@ impl Builder {
         if !deadlines.contains(&self.probe_deadline) {
             return Err(invalid("probe_deadline", "choose from 100 ms to 30 s"));
         }
-        if let (Some(secret), kind) = (&self.config.secret_key, self.config.publishable_key.kind())
-            && secret.kind() != kind
-        {
+        if self.config.has_mixed_modes() {
             tracing::warn!(
                 event = "clerk.config.mixed",
                 "CLERK_PUBLISHABLE_KEY and CLERK_SECRET_KEY are of different modes (live and test); they cannot belong to one instance"

@@ -15,7 +15,7 @@ impl Session {
     /// The same, when `minutes` have passed since: verified factors have aged by as much.
     #[must_use]
     pub fn has_after(&self, demand: &Access, minutes: u32) -> bool {
-        let asked = *demand != Access::default();
+        let asked = *demand != Access::default() && self.has_user();
         let met =
             |name: &Option<_>, check: &dyn Fn(&str) -> bool| name.as_deref().is_none_or(check);
         asked
@@ -31,7 +31,8 @@ impl Session {
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
-        !role.is_empty() && held.is_some_and(|held| bare(held) == bare(role))
+        let named = self.has_user() && !bare(role).is_empty();
+        named && held.is_some_and(|held| bare(held) == bare(role))
     }
 
     /// True when the user has this permission in the active organisation, as `org:teams:manage`;
@@ -40,7 +41,13 @@ impl Session {
     pub fn has_permission(&self, permission: &str) -> bool {
         let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
         let asked = ["org:", bare(permission)].concat();
-        !permission.is_empty() && held.unwrap_or_default().contains(&asked)
+        let named = self.has_user() && !bare(permission).is_empty();
+        named && held.unwrap_or_default().contains(&asked)
+    }
+
+    /// A token without a user's id authorises nobody, as in Clerk's SDK.
+    fn has_user(&self) -> bool {
+        !self.user_id.as_str().is_empty()
     }
 
     fn is_verified(&self, demand: Reverification, minutes: u32) -> bool {

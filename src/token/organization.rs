@@ -78,7 +78,7 @@ fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let names: Vec<&str> = per.split(',').collect();
-    let masks: Vec<Vec<bool>> = fpm.split(',').map(|m| mask(m, names.len())).collect();
+    let masks: Vec<&str> = fpm.split(',').collect();
     let in_list = features.iter().zip(fea.split(',')).enumerate();
     let organizations = in_list.filter(|(_, (entry, _))| entry.scope.is_organizations());
     let mut granted = Vec::new();
@@ -89,7 +89,8 @@ fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
             continue;
         }
         let Some((one, other)) = masks.get(among_org).zip(masks.get(in_list)) else { continue };
-        let bits = one.iter().zip(other).map(|(a, b)| *a && *b);
+        let (one, other) = (mask(trim(one), names.len()), mask(other, names.len()));
+        let bits = one.iter().zip(other).map(|(a, b)| *a && b);
         let set = names.iter().zip(bits).filter(|(name, set)| *set && trim(name) == **name);
         granted.extend(set.map(|(name, _)| ["org:", entry.name, ":", name].concat()));
     }
@@ -172,6 +173,7 @@ mod tests {
             ("o:a,o:b", "read", " 1,1", &["org:b:read"]),
             ("o:a,o:b", "read", "1,1 ", &["org:a:read"]),
             ("o:a", "read", "\u{feff}1", &[]),
+            ("u:x,o:a", "read", " 1,1", &["org:a:read"]),
         ];
         for (fea, per, fpm, granted) in cases {
             assert_eq!(permissions(fea, per, fpm), granted, "{fea:?} {per:?} {fpm:?}");

@@ -213,12 +213,12 @@ fn factor_ages(fva: &Json<'_>) -> Option<[Option<u32>; 2]> {
     Some([factor_age(first)?, factor_age(second)?])
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
 #[expect(clippy::option_option, reason = "malformed, never, and an age")]
 fn factor_age(age: &Json<'_>) -> Option<Option<u32>> {
     match age.number()? {
         never if never.to_bits() == (-1.0_f64).to_bits() => Some(None),
-        minutes if (0.0..=f64::from(u32::MAX)).contains(&minutes) => Some(Some(minutes as u32)),
+        minutes if minutes >= 0.0 => Some(Some(minutes as u32)),
         _ => None,
     }
 }

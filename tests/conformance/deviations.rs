@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::options::texts;
+use crate::request::{mixed_modes, organizations};
 use crate::verdict::Aspect;
 
 /// One rule.
@@ -66,6 +67,9 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         let thrown = expected.get("throws").is_some() && group != "authenticate_request";
         thrown || expected.get("unhandled_type").is_some()
     }),
+    rule("token-without-a-kid", REFUSED, |_, row| {
+        row["input"]["jwks"].is_object() && !header(row, "kid").is_string()
+    }),
     rule("kid-of-a-prototype", &[Aspect::Reason], |_, row| {
         let inherited = ["constructor", "toString", "valueOf", "hasOwnProperty", "toLocaleString"];
         let kid = header(row, "kid");
@@ -94,11 +98,11 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         let unusable = |set: &Value| KeySet::parse(set.to_string().as_bytes()).is_err();
         key_sets(row).iter().any(|set| entries(set) && unusable(set))
     }),
-    rule("key-of-another-size", REFUSED, |_, row| {
+    rule("modulus-of-another-size", REFUSED, |_, row| {
         let keys = key_sets(row).into_iter().flat_map(|set| set["keys"].as_array().cloned());
         keys.flatten().any(|key| {
             let modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap_or_default());
-            key["kty"] == "RSA" && modulus.is_ok_and(|n| !(256..=1024).contains(&n.len()))
+            key["kty"] == "RSA" && modulus.map_or(true, |n| !(256..=1024).contains(&n.len()))
         })
     }),
     rule("withdrawn-key", &[Aspect::Outcome, Aspect::Reason, Aspect::Calls], |group, row| {
@@ -115,10 +119,18 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     }),
     rule("satellite-refused-at-start", REFUSED, |group, row| {
         let options = &row["input"]["options"];
-        let sign_in = options["signInUrl"].as_str().unwrap_or_default();
-        let own = Url::parse(sign_in).is_ok_and(|url| url.host_str() == options["domain"].as_str());
-        let relative = Url::parse(sign_in).is_err();
-        group == "authenticate_request" && options["isSatellite"] == true && (relative || own)
+        let option = |name: &str| options[name].as_str().unwrap_or_default();
+        let (sign_in, domain) = (option("signInUrl"), option("domain"));
+        let at_home = match Url::parse(sign_in) {
+            Ok(url) => url.host_str() == Some(domain),
+            Err(_) => option("publishableKey").starts_with("pk_test_") || !sign_in.is_empty(),
+        };
+        let mixed = mixed_modes(options);
+        group == "authenticate_request" && options["isSatellite"] == true && (at_home || mixed)
+    }),
+    rule("pattern-refused-at-start", REFUSED, |_, row| {
+        let sync = &row["input"]["options"]["organizationSyncOptions"];
+        !organizations(sync).is_readable()
     }),
     rule("retries-by-the-driver", &[Aspect::Calls, Aspect::Outcome], |group, row| {
         let repeats = |outcome: &Value| outcome["jwks_fetches"].as_u64() > Some(1);
@@ -140,12 +152,26 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     }),
     rule("what-both-sdks-grant", &[Aspect::Intersection], |group, _| group == "org_claims"),
     rule("claims-that-cannot-be-read", REFUSED, |_, row| tokens(row).any(|t| unreadable(&t))),
-    rule("name-with-a-second-colon", &[Aspect::Outcome], |group, row| {
-        let asked = ["feature", "plan"].map(|name| &row["input"]["params"][name]);
+    rule("organization-without-an-id", &[Aspect::Content], |group, row| {
+        let organization = &row["input"]["claims"]["o"];
+        let named = organization["id"].as_str().is_some_and(|id| !id.is_empty());
+        group == "org_claims" && !organization.is_null() && !named
+    }),
+    rule("minutes-of-another-kind", &[Aspect::Outcome], |group, row| {
+        let minutes = row["input"]["params"]["reverification"]["afterMinutes"].as_f64();
+        let whole = |n: f64| n.fract() == 0.0 && n <= f64::from(u32::MAX);
+        group == "has_authorization" && minutes.is_some_and(|minutes| !whole(minutes))
+    }),
+    rule("name-that-names-nothing", &[Aspect::Outcome], |group, row| {
+        let asked = |name: &str| row["input"]["params"][name].as_str();
+        let hollow = |name: &str| name.replace("org:", "").is_empty();
         let odd = |name: &str| {
-            name.split_once(':').is_some_and(|(_, slug)| slug.is_empty() || slug.contains(':'))
+            let slug = name.split_once(':').map_or(name, |(_, slug)| slug);
+            slug.is_empty() || slug.contains(':')
         };
-        group == "has_authorization" && asked.iter().any(|name| name.as_str().is_some_and(odd))
+        group == "has_authorization"
+            && (["role", "permission"].into_iter().filter_map(asked).any(hollow)
+                || ["feature", "plan"].into_iter().filter_map(asked).any(odd))
     }),
     rule("role-with-its-prefix", &[Aspect::Content], |group, row| {
         group == "org_claims" && (row["sdk"] == "python" || row["sdk"] == "java")

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::id::KeyId;
 use clerk_resilience::jwks::{KeySet, PemError};
 use clerk_resilience::snapshot::Keys;
-use clerk_resilience::token::{InvalidToken, decode};
+use clerk_resilience::token::{Expectations, InvalidToken, decode};
+use clerk_resilience::verify::{Unverified, verify};
 use serde_json::{Value, json};
 
 use crate::options::{expectations, judge, reply};
@@ -117,10 +117,16 @@ fn weight(verdict: &Verdict) -> u8 {
 }
 
 fn needs_keys(step: &Value, now: Timestamp, keys: &Keys) -> bool {
-    let token = decode(step["token"].as_str().unwrap_or_default());
-    let kid = token.ok().and_then(|token| token.header["kid"].as_str().map(str::to_owned));
-    let known = keys.set.keys().any(|key| key.id().map(KeyId::as_str) == kid.as_deref());
-    !known || !keys.usable(now, MAX_KEY_AGE)
+    let token = step["token"].as_str().unwrap_or_default();
+    decode(token).is_ok() && (!keys.usable(now, MAX_KEY_AGE) || is_unknown(token, &keys.set))
+}
+
+/// True when the set does not settle whether the token is good.
+fn is_unknown(token: &str, keys: &KeySet) -> bool {
+    matches!(
+        verify(token, keys, &Expectations::any()),
+        Err(Unverified::UnknownKey(_) | Unverified::Invalid(InvalidToken::UnknownKey))
+    )
 }
 
 /// One call.
@@ -142,7 +148,9 @@ fn judge_step(
 ) -> Verdict {
     let token = step["token"].as_str().unwrap_or_default();
     let found = match loaded {
-        Some(Err(why)) if !keys.usable(now, MAX_KEY_AGE) => Err(why.clone()),
+        Some(Err(why)) if !keys.usable(now, MAX_KEY_AGE) || is_unknown(token, &keys.set) => {
+            Err(why.clone())
+        }
         _ => {
             expectations(&step["options"]).and_then(|expect| judge(token, &keys.set, &expect, now))
         }

@@ -38,8 +38,9 @@ pub(crate) fn header_types(options: &Value) -> Vec<String> {
     match options.get("headerType") {
         None => Vec::new(),
         Some(Value::Null) => vec!["JWT".to_owned()],
+        Some(Value::String(one)) => vec![one.clone()],
         Some(given) => {
-            Some(entries(given)).filter(|l| !l.is_empty()).unwrap_or(vec![String::new()])
+            Some(entries(given)).filter(|l| !l.is_empty()).unwrap_or(vec!["-".to_owned()])
         }
     }
 }

@@ -56,6 +56,9 @@ pub(crate) fn site(options: &Value, accepts: &Accepts) -> Result<Site, Misconfig
     if site.needs_secret_key() && text(&options["secretKey"]).is_empty() {
         return Err(Misconfigured("Missing Clerk Secret Key"));
     }
+    if site.is_satellite() && mixed_modes(options) {
+        return Err(Misconfigured("keys of different modes"));
+    }
     site.check().map_err(|error| match error {
         SiteError::SatelliteWithoutSignIn => Misconfigured("Missing signInUrl"),
         SiteError::OrganizationPattern => Misconfigured("Invalid pattern"),
@@ -106,7 +109,14 @@ fn configured(options: &Value, key: PublishableKey) -> Result<Site, Misconfigure
     Ok(site)
 }
 
-fn organizations(options: &Value) -> OrganizationSync {
+/// The keys belong to different modes, live and test, so that they are not of one instance.
+pub(crate) fn mixed_modes(options: &Value) -> bool {
+    let publishable = InstanceKind::of_publishable_key(text(&options["publishableKey"]));
+    let secret = InstanceKind::of_secret_key(text(&options["secretKey"]));
+    publishable.zip(secret).is_some_and(|(publishable, secret)| publishable != secret)
+}
+
+pub(crate) fn organizations(options: &Value) -> OrganizationSync {
     let list = |name: &str| options[name].as_array().into_iter().flatten().map(text);
     OrganizationSync::new(list("organizationPatterns"), list("personalAccountPatterns"))
 }
