@@ -1,6 +1,7 @@
 //! What the variables become.
 
 use super::*;
+use crate::authenticate::OrganizationSync;
 
 const KEY: (&str, &str) = ("CLERK_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuY2xlcmsuZGV2JA");
 
@@ -52,6 +53,8 @@ fn each_malformed_variable_is_named_and_no_secret_is_shown() {
         ("CLERK_RESILIENCE_STATUS_URL", "nonsense"),
         ("CLERK_RESILIENCE_EGRESS_CANARIES", "http://example.com"),
         ("CLERK_AUTHORIZED_PARTIES", " , ,"),
+        ("CLERK_AUTHORIZED_PARTIES", ""),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", ""),
     ] {
         let error = config(&[KEY, (name, value)]).expect_err(name);
         assert!(error.starts_with(name), "{name}: {error}");
@@ -74,6 +77,57 @@ fn an_authorized_party_that_is_no_origin_is_corrected() {
     }
     let good = config(&[KEY]).expect("complete").authorized_parties(["http://localhost:3000"]);
     assert!(good.check().is_ok());
+}
+
+#[test]
+fn a_list_without_an_entry_never_switches_a_check_off() {
+    for text in ["", " ", ",", " , ,", "\t"] {
+        let error = config(&[KEY, ("CLERK_AUTHORIZED_PARTIES", text)]).expect_err("no entry");
+        assert!(error.contains("names nothing"), "{text:?}: {error}");
+    }
+    for parties in [&[][..], &[""], &[" "], &["https://app.example.com", ""], &["", ""]] {
+        let config = config(&[KEY]).expect("complete").authorized_parties(parties.iter().copied());
+        let error = config.check().expect_err("no origin").to_string();
+        assert!(error.contains("authorized part"), "{parties:?}: {error}");
+    }
+    assert!(config(&[KEY]).expect("complete").check().is_ok());
+}
+
+#[test]
+fn an_organization_pattern_that_cannot_be_read_is_an_error() {
+    let check = |organization: &[&str], personal: &[&str]| {
+        let sync = OrganizationSync::new(organization.iter().copied(), personal.iter().copied());
+        config(&[KEY]).expect("complete").site(|site| site.organizations(sync)).check()
+    };
+    for pattern in ["", " ", "/x/:id?", "/x/:", "/(bad", "/x/*"] {
+        for found in [check(&[pattern], &[]), check(&["/orgs/:slug"], &["/me", pattern])] {
+            let error = found.expect_err(pattern).to_string();
+            assert!(error.contains("organisation pattern"), "{pattern:?}: {error}");
+        }
+    }
+    assert!(check(&["/orgs/:slug", "/orgs/:slug/(.*)"], &["/me"]).is_ok());
+    assert!(check(&[], &[]).is_ok());
+}
+
+#[test]
+fn a_satellite_takes_both_keys_of_one_mode() {
+    let vars = [
+        SATELLITE,
+        ("CLERK_DOMAIN", "app.example.org"),
+        ("CLERK_SIGN_IN_URL", "https://example.com/sign-in"),
+    ];
+    for (publishable, secret, good) in [
+        (LIVE, "sk_live_x", true),
+        (LIVE, "sk_test_x", false),
+        (KEY, "sk_test_x", true),
+        (KEY, "sk_live_x", false),
+    ] {
+        let secret_key = ("CLERK_SECRET_KEY", secret);
+        let found = config(&[&[publishable, secret_key], &vars[..]].concat()).expect("complete");
+        assert_eq!(found.check().is_ok(), good, "{secret}");
+        let primary = config(&[publishable, secret_key]).expect("complete");
+        assert!(primary.check().is_ok(), "a warning, for a primary application");
+    }
 }
 
 #[test]

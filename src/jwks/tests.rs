@@ -56,6 +56,50 @@ fn unusable_entries_are_skipped_and_do_not_spoil_the_set() {
 }
 
 #[test]
+fn a_name_of_an_unfit_key_is_told_from_an_unknown_one() {
+    let entry = |kid: &str, name: &str, value: Value| {
+        let mut jwk = jwk(kid);
+        jwk[name] = value;
+        jwk
+    };
+    let keys = set(&[
+        entry("ec", "kty", "EC".into()),
+        entry("okp", "kty", "OKP".into()),
+        entry("oct", "kty", "oct".into()),
+        entry("enc", "use", "enc".into()),
+        entry("rs512", "alg", "RS512".into()),
+        jwk("good"),
+    ])
+    .expect("one good key");
+    let reason = |keys: &KeySet, kid| keys.signer(kid, "", &Vec::new()).err();
+    let newer = KeySet::default().replaced_by(&keys);
+    let joined = set(&[jwk("b")]).expect("a key").joined_with(&keys);
+    for keys in [&keys, &newer, &joined, &keys.distrusting(|id| id.as_str() == "good")] {
+        for kid in ["ec", "okp", "oct", "enc", "rs512"] {
+            assert_eq!(reason(keys, Some(kid)), Some(NoSigner::UnfitKey), "{kid}");
+            assert!(keys.knows(Some(kid)));
+        }
+        assert_eq!(reason(keys, Some("good")), Some(NoSigner::Forged));
+        for kid in [Some("other"), None] {
+            assert_eq!(reason(keys, kid), Some(NoSigner::UnknownKey), "{kid:?}");
+            assert!(!keys.knows(kid));
+        }
+    }
+    let pinned = KeySet::from_jwk(&jwk("a").to_string()).expect("a key").joined_with(&keys);
+    assert_eq!(reason(&pinned, Some("ec")), Some(NoSigner::Forged), "a pinned key is tried");
+}
+
+#[test]
+fn of_entries_with_one_name_the_last_counts() {
+    let ec = serde_json::json!({"kty":"EC","kid":"a","crv":"P-256","x":"AQAB","y":"AQAB"});
+    let reason =
+        |entries: &[Value]| set(entries).expect("a key").signer(Some("a"), "", &Vec::new()).err();
+    assert_eq!(reason(&[jwk("a"), ec.clone(), jwk("b")]), Some(NoSigner::UnfitKey));
+    assert_eq!(reason(&[ec, jwk("a")]), Some(NoSigner::Forged));
+    assert_eq!(set(&[jwk("a"), jwk("a")]).expect("a key").len(), 1);
+}
+
+#[test]
 fn a_key_is_found_by_its_name_only() {
     let keys = set(&[jwk("a"), jwk("b")]).expect("two keys");
     assert_eq!(keys.candidates(Some("a")).count(), 1);

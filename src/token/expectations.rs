@@ -269,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_entry_matches_nothing() {
+        let empty = || vec![String::new(), String::new()];
+        let check = |claims: &str, expect: &Expectations| {
+            let claims = format!("{{\"sub\":\"user_1\",\"exp\":1{claims}}}");
+            let claims: Claims<'_> = serde_json::from_str(&claims).expect("JSON");
+            check_claims(&claims, expect).err()
+        };
+        let parties = Expectations { authorized_parties: empty(), ..Expectations::any() };
+        for claims in ["", ",\"azp\":\"\"", ",\"azp\":null", ",\"azp\":\"https://a.example\""] {
+            assert_eq!(check(claims, &parties), Some(InvalidToken::AuthorizedParty), "{claims}");
+        }
+        let lenient = Expectations { azp: AzpPolicy::IfPresent, ..parties };
+        for claims in [",\"azp\":\"\"", ",\"azp\":null", ",\"azp\":\"https://a.example\""] {
+            assert_eq!(check(claims, &lenient), Some(InvalidToken::AuthorizedParty), "{claims}");
+        }
+        let issuers = Expectations { issuers: empty(), ..Expectations::any() };
+        for claims in ["", ",\"iss\":\"\"", ",\"iss\":\"https://a.example\""] {
+            assert_eq!(check(claims, &issuers), Some(InvalidToken::Issuer), "{claims}");
+        }
+        let audiences = Expectations { audiences: empty(), ..Expectations::any() };
+        for claims in [",\"aud\":\"api\"", ",\"aud\":[\"api\",\"\"]"] {
+            assert_eq!(check(claims, &audiences), Some(InvalidToken::Claim), "{claims}");
+        }
+    }
+
+    #[test]
     fn an_expired_token_with_another_wrong_date_is_wrong_in_more_than_its_expiry() {
         let future = Some(Timestamp::from_secs(5_000));
         for (nbf, iat) in [(future, None), (None, future)] {

@@ -120,8 +120,6 @@ fn halve(digits: &mut [u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     fn permissions(fea: &str, per: &str, fpm: &str) -> Vec<String> {
         super::permissions(fea, per, fpm).expect("every feature has a scope")
     }
@@ -166,7 +164,8 @@ mod tests {
         let cases = [
             ("o:a, o:b", "read,manage", "1,2", &["org:a:read", "org:b:manage"][..]),
             ("o:a ,o:b", "read", "1,1", &["org:b:read"]),
-            ("o :a,o:b", "read", "1,1", &[]),
+            ("o :a,o:b", "read", "1,1", &["org:b:read"]),
+            ("o :a,o:b", "read", "1,0", &[]),
             ("o: a", "read", "1", &["org: a:read"]),
             ("o: ,o:b", "read", "1,1", &["org:b:read"]),
             ("o:a", " read,manage ,use", "7", &["org:a:use"]),

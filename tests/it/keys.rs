@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use clerk_resilience::jwks::KeySet;
+use clerk_resilience::machine::{self, MachineError};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
+use clerk_resilience::token::{Expectations, InvalidToken};
 use clerk_resilience::upstream::{Call, Calling, Upstream};
-use clerk_resilience::{ClerkResilience, GracePolicy};
+use clerk_resilience::verify::{Unverified, verify};
+use clerk_resilience::{ClerkResilience, GracePolicy, handshake};
 use http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::support::{World, bearer, config, routes, start_of_time};
 
@@ -213,5 +218,36 @@ async fn keys_of_another_instance_are_not_taken_from_a_mixed_up_backend_api() {
         let token = sim.mint(&sim.sign_in("user_1"));
         let answer = World::ask(&app, bearer("GET", "/me", &token)).await;
         assert_eq!(answer.status, status, "{}", answer.body);
+    }
+}
+
+#[test]
+fn a_token_that_names_a_key_of_another_type_is_refused() {
+    let sim = SimClerk::in_memory();
+    let rsa = sim.jwks()["keys"][0].clone();
+    let ec = json!({"kty": "EC", "kid": "other", "crv": "P-256", "x": "AQAB", "y": "AQAB"});
+    let okp = json!({"kty": "OKP", "kid": "other", "crv": "Ed25519", "x": "AQAB"});
+    let oct = json!({"kty": "oct", "kid": "other", "k": "AQAB"});
+    let mut encrypts = rsa.clone();
+    (encrypts["kid"], encrypts["use"]) = ("other".into(), "enc".into());
+    for unfit in [ec, okp, oct, encrypts] {
+        let set = json!({ "keys": [unfit, rsa] }).to_string();
+        let keys = KeySet::parse(set.as_bytes()).expect("a usable key");
+        let session = sim.sign_in("user_1");
+        let token = |kid: &'static str| sim.token(&session).kid(kid);
+        let reason = |token: &str| verify(token, &keys, &Expectations::any()).expect_err("refused");
+        assert_eq!(reason(&token("other").sign()), InvalidToken::UnfitKey.into());
+        assert_eq!(
+            reason(&token("other").header("typ", "x").sign()),
+            InvalidToken::Malformed.into()
+        );
+        assert!(matches!(reason(&token("third").sign()), Unverified::UnknownKey(_)));
+        let handshake = handshake::verify(&token("other").sign(), &keys);
+        assert_eq!(handshake.expect_err("refused"), InvalidToken::UnfitKey);
+        let oauth = token("other").header("typ", "at+jwt").header("cat", Value::Null).sign();
+        let now = sim.clock().now().wall;
+        let machine = machine::verify(&oauth, &keys, &Expectations::any(), now);
+        let refused = MachineError::Unverified(InvalidToken::UnfitKey);
+        assert_eq!(machine.expect_err("refused"), refused);
     }
 }

@@ -490,3 +490,16 @@ async fn no_token_and_no_secret_key_comes_into_a_log() {
         assert!(!said.contains(secret), "{said}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_accepts_no_kind_lets_nobody_in() {
+    for policy in [RoutePolicy::required().accepts([]), RoutePolicy::optional().accepts([])] {
+        let world = World::with(|builder| builder.policy(policy)).await;
+        let session = world.sim.sign_in("user_1");
+        let tokens = [world.sim.mint(&session), m2m(&world.sim).sign(), oauth(&world.sim).sign()];
+        for token in tokens.iter().map(String::as_str).chain(["ak_1", "mt_1", "oat_1", "x"]) {
+            let answer = world.get(token).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+        }
+    }
+}

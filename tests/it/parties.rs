@@ -1,12 +1,13 @@
 //! For which application a token was made: `azp`, and tokens that do not say.
 
 use clerk_resilience::key::InstanceKind;
-use clerk_resilience::{AzpPolicy, PageText};
+use clerk_resilience::sim::SimClerk;
+use clerk_resilience::{AzpPolicy, Builder, ClerkResilience, PageText};
 use http::StatusCode;
 
 use crate::browser::{APP, Browser};
 use crate::handshake::{uat, world};
-use crate::support::{World, anonymous, expired};
+use crate::support::{World, anonymous, config, expired};
 
 #[tokio::test(start_paused = true)]
 async fn a_visitor_who_comes_back_from_clerk_is_let_in_though_the_token_names_no_party() {
@@ -69,4 +70,27 @@ async fn whoever_insists_on_azp_is_told_why_visitors_cannot_come_back() {
     assert!(answer.body.contains(&PageText::default().stuck), "{}", answer.body);
     assert!(answer.body.contains("authorized parties"), "{}", answer.body);
     assert_eq!(browser.handshakes(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_or_entry_is_an_error_at_start() {
+    let start = |choose: fn(Builder) -> Builder| {
+        let sim = SimClerk::in_memory();
+        let built = choose(ClerkResilience::builder(config(&sim)).upstream(sim.upstream())).pair();
+        built.map(drop).map_err(|error| error.to_string())
+    };
+    let none: fn(Builder) -> Builder = |builder| builder.authorized_parties([""; 0]);
+    for (choose, name) in [
+        (none, "authorized parties"),
+        (|builder| builder.authorized_parties([""]), "authorized party"),
+        (|builder| builder.authorized_parties([" "]), "authorized party"),
+        (|builder| builder.authorized_parties([APP, ""]), "authorized party"),
+        (|builder| builder.audience(""), "audience"),
+        (|builder| builder.audience("api").audience(" "), "audience"),
+    ] {
+        let error = start(choose).expect_err(name);
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    assert_eq!(start(|builder| builder.authorized_parties([APP]).audience("api")), Ok(()));
+    assert_eq!(start(|builder| builder), Ok(()));
 }
