@@ -40,7 +40,7 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
     check_header(&header, &Expectations::any())?;
     check_session_category(&header).map_err(|_| InvalidToken::Malformed)?;
     keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
-        NoSigner::UnknownKey => InvalidToken::UnknownKey,
+        NoSigner::UnknownKey | NoSigner::Unnamed => InvalidToken::UnknownKey,
         NoSigner::Forged => InvalidToken::Signature,
     })?;
     let payload: Payload = object(&jws.payload)?;

@@ -88,14 +88,14 @@ fn check(
     let header = jws.header()?;
     check_header(&header, expect)?;
     keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
-        NoSigner::UnknownKey => InvalidToken::UnknownKey,
+        NoSigner::UnknownKey | NoSigner::Unnamed => InvalidToken::UnknownKey,
         NoSigner::Forged => InvalidToken::Signature,
     })?;
     let claims: Claims<'_> = object(&jws.payload)?;
     let times = check_claims(&claims, expect)?;
     match timing(times.expires_at, times.not_before, times.issued_at, now, expect.leeway) {
         Timing::Current => Ok(times),
-        Timing::Expired { .. } => Err(InvalidToken::Expired),
+        Timing::Expired { .. } | Timing::ExpiredForGood => Err(InvalidToken::Expired),
         Timing::NotYet => Err(InvalidToken::NotYet),
         Timing::IssuedInFuture => Err(InvalidToken::IssuedInFuture),
     }
