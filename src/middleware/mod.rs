@@ -31,6 +31,7 @@ mod record;
 mod renewal;
 mod service;
 mod tickets;
+mod unknown_key;
 mod visit;
 mod wait;
 

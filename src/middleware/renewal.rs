@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::service::{Gate, Judged, Passage};
+use super::unknown_key::unverifiable;
 use super::visit::{Scene, Waiting, set_cookies};
 use crate::authenticate::{
     Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
@@ -73,7 +74,11 @@ impl Gate {
         let Some(address) = self.address(request) else { return plain };
         let mut context = self.context(request, &address, scene);
         context.forget_return();
-        match self.answer(&context, request.headers(), scene) {
+        let answer = self.answer(&context, request.headers(), scene);
+        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
+            return judged;
+        }
+        match answer {
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) => plain.unless_untold(&answer),
             Err(Waiting::For(wait)) => Passage::Wait(wait).into(),

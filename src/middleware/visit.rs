@@ -23,6 +23,7 @@ use super::effects::Effects;
 use super::nonces::Nonces;
 use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Gate, Judged, Passage};
+use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
 use crate::authenticate::{
     Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, KeyFailure, Need, Reason,
@@ -89,7 +90,11 @@ impl Gate {
         if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
             context.forget_return();
         }
-        match self.answer(&context, request.headers(), scene) {
+        let answer = self.answer(&context, request.headers(), scene);
+        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
+            return judged;
+        }
+        match answer {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
