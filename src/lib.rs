@@ -58,7 +58,9 @@ pub use crate::extract::guard::{
 pub use crate::extract::{AuthRejection, FreshAuth, UserProfile};
 pub use crate::health::{CallOutcome, Surface, Verdict};
 pub use crate::health_route::HealthService;
-pub use crate::middleware::{Authenticate, Lease, PublicPathError, PublicPaths, ResponseFuture};
+pub use crate::middleware::{
+    Authenticate, EmptyService, Lease, PublicPathError, PublicPaths, ResponseFuture,
+};
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::jwks::{KeySet, NoSigner, VerifyingKey};
 pub use crate::token::UnknownKey;
 use crate::token::{
-    Claims, Expectations, InvalidToken, Jws, Session, Timing, check_category, check_claims,
+    Claims, Expectations, Header, InvalidToken, Jws, Session, Timing, check_category, check_claims,
     check_header, object, timing,
 };
 
@@ -80,14 +80,22 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
     let claims: Claims<'_> = object(&jws.payload)?;
     check_category(&header, &claims, expect)?;
     if !keys.knows(header.kid()) {
-        let unknown = UnknownKey::of(&header, &claims, expect);
-        return Err(unknown.map_or(InvalidToken::UnknownKey.into(), Unverified::UnknownKey));
+        return Err(unknown(&header, &claims, expect));
     }
     check_header(&header, expect)?;
-    let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(InvalidToken::from)?;
+    let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
+        NoSigner::UnknownKey | NoSigner::Unnamed => unknown(&header, &claims, expect),
+        NoSigner::UnfitKey | NoSigner::Forged => InvalidToken::from(none).into(),
+    })?;
     let times = check_claims(&claims, expect)?;
     let session = Session::new(&claims, &header, &jws.payload, times)?;
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
+}
+
+/// A token whose key is not here. One that no key could make good is bad.
+fn unknown(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
+    let unknown = UnknownKey::of(header, claims, expect);
+    unknown.map_or(InvalidToken::UnknownKey.into(), Unverified::UnknownKey)
 }
 
 /// The key that signed a token, whatever else the token says and whether or not it is still good.
@@ -105,7 +113,7 @@ pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidTo
 impl From<NoSigner> for InvalidToken {
     fn from(reason: NoSigner) -> Self {
         match reason {
-            NoSigner::UnknownKey => Self::UnknownKey,
+            NoSigner::UnknownKey | NoSigner::Unnamed => Self::UnknownKey,
             NoSigner::UnfitKey => Self::UnfitKey,
             NoSigner::Forged => Self::Signature,
         }

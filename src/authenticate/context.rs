@@ -9,7 +9,7 @@ use url::Url;
 use super::address::{SYNCED, clean_address, param, public_address};
 use super::site::Site;
 use crate::clock::Timestamp;
-use crate::token::{CookieJar, bearer, leading_number};
+use crate::token::{CookieJar, Located, bearer, leading_number};
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -89,6 +89,16 @@ impl<'a> Context<'a> {
             nonce: site.needs_secret_key(),
             address,
         }
+    }
+
+    /// The same request with this token, or none: for callers that found the token themselves.
+    #[must_use]
+    pub(crate) fn with_token(mut self, token: &Located<'_>) -> Self {
+        let text = token.token().map(str::to_owned);
+        let in_header = matches!(token, Located::Header(_));
+        (self.header_token, self.cookie_token) =
+            if in_header { (text, None) } else { (None, text) };
+        self
     }
 
     /// The token that is offered, in the field or in a cookie.

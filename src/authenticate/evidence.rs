@@ -41,7 +41,7 @@ impl Evidence<'_> {
         };
         match verified.timing(self.now, leeway) {
             Timing::Current => Ok(verified),
-            Timing::Expired { .. } => Err(InvalidToken::Expired.into()),
+            Timing::Expired { .. } | Timing::ExpiredForGood => Err(InvalidToken::Expired.into()),
             Timing::NotYet => Err(InvalidToken::NotYet.into()),
             Timing::IssuedInFuture => Err(InvalidToken::IssuedInFuture.into()),
         }

@@ -135,6 +135,8 @@ pub enum RefreshDenial {
     Empty,
     /// The new token does not verify.
     InvalidToken,
+    /// The new token was signed with a key that is not known here.
+    UnknownKey,
 }
 
 impl RefreshDenial {
@@ -164,7 +166,7 @@ impl RefreshDenial {
             Self::Refused(code) => code,
             Self::Unexpected => "unexpected-bapi-error",
             Self::Empty => "unexpected-sdk-error",
-            Self::InvalidToken => "invalid-session-token",
+            Self::InvalidToken | Self::UnknownKey => "invalid-session-token",
         }
     }
 }

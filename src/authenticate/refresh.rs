@@ -1,11 +1,11 @@
 //! An expired session token is renewed over the Backend API, with the browser's refresh token.
 
 use super::context::Context;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Refusal};
 use super::reason::RefreshDenial;
 use super::resolve::{cookies, session_token};
 use super::{Answer, Answers, Need, State};
-use crate::token::Peek;
+use crate::token::{InvalidToken, Peek};
 
 /// The call `POST /v1/sessions/{session_id}/refresh`, with `format` `cookie` and the header fields
 /// of the request besides what is here.
@@ -53,6 +53,7 @@ pub(super) fn refresh(
             let state = State::SignedIn { token: token.to_owned(), verified: Box::new(verified) };
             Ok(Answer { headers: cookies(lines), ..state.into() })
         }
+        Err(Refusal::Token(InvalidToken::UnknownKey)) => Err(RefreshDenial::UnknownKey),
         Err(_) => Err(RefreshDenial::InvalidToken),
     })
 }

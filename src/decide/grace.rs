@@ -19,12 +19,23 @@ pub struct Sighting {
     pub claims_as_of: Timestamp,
 }
 
+impl Sighting {
+    /// What two sources say of one session, together.
+    pub(crate) fn newest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+        Some(Self {
+            last_valid: one.last_valid.max(other.last_valid),
+            claims_as_of: one.claims_as_of.max(other.claims_as_of),
+        })
+    }
+}
+
 /// What grace was used for lately, by one session.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
     /// When the session last passed in grace.
     pub last_passed: Option<Timestamp>,
-    /// How many requests with an expired token it has made in this minute, the present one included.
+    /// How many of its requests passed in grace in this minute, the present one included.
     pub in_minute: u32,
 }
 

@@ -45,6 +45,8 @@ pub enum Decision {
     PassAnonymous(Rejection),
     /// Answer in the application's place.
     Reject(Rejection),
+    /// Answer a CORS preflight in the application's place: 204, or what the CORS layer says.
+    AnswerPreflight,
     /// Refresh the keys, wait for that, and ask again with `settled`.
     AwaitKeys,
     /// Ask Clerk's Backend API what the token stands for, and ask again with the answer.
@@ -61,9 +63,10 @@ pub enum Decision {
 ///
 /// | # | credential | Clerk | route | answer |
 /// |---|---|---|---|---|
-/// | 1 | any | any | CORS preflight | pass, without a session |
+/// | 1 | any | any | CORS preflight | the layer answers it: 204 without grants, or what [`Builder::cors`](crate::Builder::cors) says. On public and optional routes it passes, without a session |
 /// | 2 | any that would be rejected below | any | public, or optional | pass, without a session; on an optional route 403 when it demands something that the session lacks |
-/// | 3 | malformed, forged, another party's | any | required | 401 |
+/// | 2a | expired for more than 24 hours, by what it claims | any | any | as without a token, rows 13 to 16 |
+/// | 3 | malformed, forged, another party's | any | required | 401; 503 for a signature, when the keys are too old to verify anything |
 /// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
 /// | 4a | good, but its active organisation is over, or its user's membership in it | any | required | 401; a page may fetch another at Clerk |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
@@ -73,7 +76,7 @@ pub enum Decision {
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
 /// | 10 | expired | suspect, isolated, unknown; recovery before that, or, without grace, all of it, for all but pages that can be sent to Clerk | required | 503, soon again |
 /// | 11 | expired | outage | required | 503 |
-/// | 12 | signed with a key that is not known, or there are no keys | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
+/// | 12 | signed with a key that is not known, or there are no keys; so is a token whose `kid` is not known and whose signature the key without a name (PEM) did not make | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
 /// | 13 | none | outage | required | 503 |
 /// | 14 | none | healthy, recovery | required, document | sign-in page, if there is one and minting is up; else 401 |
 /// | 15 | none | suspect, isolated, unknown | required, document with a sign-in page | 503, soon again: no redirect to what may be dead |
@@ -93,11 +96,12 @@ pub fn decide(
     known: &Snapshot,
     now: Moment,
 ) -> Decision {
+    let open = route.optional || asking.public;
     if asking.preflight {
-        return Decision::PassAnonymous(Rejection::Missing);
+        let anonymous = Decision::PassAnonymous(Rejection::Missing);
+        return if open { anonymous } else { Decision::AnswerPreflight };
     }
     let judgement = Judgement { asking, route, rules, known, now, verdict: known.verdict(now) };
-    let open = route.optional || asking.public;
     match judgement.of(credential) {
         Ok(Caller::User(auth)) => Decision::Pass(auth),
         Ok(Caller::Machine(machine)) => Decision::PassMachine(machine),
@@ -146,7 +150,15 @@ struct Judgement<'a> {
 impl Judgement<'_> {
     fn of(&self, credential: &Credential<'_>) -> Result<Caller, Obstacle> {
         match credential {
-            Credential::Absent => Err(self.without_token().into()),
+            Credential::Absent
+            | Credential::Verified { timing: Timing::ExpiredForGood, .. }
+            | Credential::UnknownKey { timing: Timing::ExpiredForGood, .. } => {
+                Err(self.without_token().into())
+            }
+            // Keys that verify nothing any more do not prove a forgery either.
+            Credential::Invalid(InvalidToken::Signature) if !self.keys_usable() => {
+                Err(Rejection::Unavailable(Unavailable::NoKeys).into())
+            }
             Credential::Invalid(reason) => Err(Rejection::Invalid(*reason).into()),
             Credential::UnknownKey { token, timing } => Err(self.with_unknown_key(token, *timing)),
             Credential::Verified { token, timing, sighting, usage } => {
@@ -241,7 +253,9 @@ impl Judgement<'_> {
         let auth = match timing {
             Timing::Current => Auth::fresh(token.clone()),
             Timing::Expired { otherwise_good: true } => self.expired(token, sighting, usage)?,
-            Timing::Expired { .. } => return Err(Rejection::Invalid(InvalidToken::Expired)),
+            Timing::Expired { .. } | Timing::ExpiredForGood => {
+                return Err(Rejection::Invalid(InvalidToken::Expired));
+            }
             Timing::NotYet => return Err(Rejection::Invalid(InvalidToken::NotYet)),
             Timing::IssuedInFuture => {
                 return Err(Rejection::Invalid(InvalidToken::IssuedInFuture));

@@ -63,7 +63,7 @@ pub struct Asking {
     pub safe: bool,
     /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
     pub same_origin: bool,
-    /// A CORS preflight: it never carries credentials and is answered by the application.
+    /// A CORS preflight. It never carries credentials, so it never reaches a protected route.
     pub preflight: bool,
     /// The path is one of those that were named public.
     pub public: bool,

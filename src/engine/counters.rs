@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     renewed: AtomicU64,
     grace: AtomicU64,
     grace_reported: AtomicU64,
+    audit_withheld: AtomicU64,
     anonymous: AtomicU64,
     unauthorized: AtomicU64,
     forbidden: AtomicU64,
@@ -47,6 +48,9 @@ pub struct Counts {
     pub grace: u64,
     /// Requests that would have passed in grace, were it not only reported.
     pub grace_reported: u64,
+    /// Refusals of grace that were not recorded in the audit log, because ten of the same session were
+    /// recorded in the same minute.
+    pub audit_withheld: u64,
     /// Requests that passed without a session.
     pub anonymous: u64,
     /// Requests answered 401, or sent to sign in.
@@ -109,6 +113,7 @@ counted! {
     renewed_session => renewed,
     passed_in_grace => grace,
     reported_grace => grace_reported,
+    withheld_audit => audit_withheld,
     passed_anonymous => anonymous,
     answered_unauthorized => unauthorized,
     answered_forbidden => forbidden,
@@ -141,6 +146,7 @@ impl Counters {
             renewed: read(&self.renewed),
             grace: read(&self.grace),
             grace_reported: read(&self.grace_reported),
+            audit_withheld: read(&self.audit_withheld),
             anonymous: read(&self.anonymous),
             unauthorized: read(&self.unauthorized),
             forbidden: read(&self.forbidden),

@@ -83,14 +83,29 @@ impl<A: Clone + Send + Sync + 'static> Flights<A> {
     where
         F: Future<Output = A> + Send + 'static,
     {
-        let mut flight = self.board(about, bucket, keep, question)?;
+        self.ask_if(about, || bucket.take(), keep, question).await
+    }
+
+    /// The same, where `may_begin` says whether one more question may begin. It is not called when
+    /// the answer is there, or under way.
+    pub(super) async fn ask_if<F>(
+        &self,
+        about: Digest,
+        may_begin: impl FnOnce() -> bool,
+        keep: fn(&A) -> Keep,
+        question: impl FnOnce() -> F,
+    ) -> Option<A>
+    where
+        F: Future<Output = A> + Send + 'static,
+    {
+        let mut flight = self.board(about, may_begin, keep, question)?;
         flight.wait_for(Option::is_some).await.ok()?.clone()
     }
 
     fn board<F>(
         &self,
         about: Digest,
-        bucket: &Bucket,
+        may_begin: impl FnOnce() -> bool,
         keep: fn(&A) -> Keep,
         question: impl FnOnce() -> F,
     ) -> Option<watch::Receiver<Option<A>>>
@@ -105,7 +120,7 @@ impl<A: Clone + Send + Sync + 'static> Flights<A> {
         if let Some(answer) = self.known(about) {
             return Some(watch::channel(Some(answer)).1);
         }
-        if under_way.len() >= self.0.at_once || !bucket.take() {
+        if under_way.len() >= self.0.at_once || !may_begin() {
             return None;
         }
         let (news, flight) = watch::channel(None);

@@ -58,7 +58,9 @@ impl Shared {
         };
         match unknown.timing(now.wall, expect.leeway) {
             Timing::Current => Examined::UnknownKey(unknown, Timing::Current),
-            Timing::Expired { .. } => Examined::Invalid(InvalidToken::Expired),
+            Timing::Expired { .. } | Timing::ExpiredForGood => {
+                Examined::Invalid(InvalidToken::Expired)
+            }
             Timing::NotYet => Examined::Invalid(InvalidToken::NotYet),
             Timing::IssuedInFuture => Examined::Invalid(InvalidToken::IssuedInFuture),
         }

@@ -25,7 +25,12 @@ impl Entry {
         Self { session, requests: AtomicU64::new(0), last_passed: AtomicI64::new(NEVER) }
     }
 
-    /// One more request in this minute; how many that makes.
+    /// How many requests were counted in this minute.
+    fn in_minute(&self, minute: u64) -> u32 {
+        count_of(self.requests.load(Ordering::Relaxed), minute)
+    }
+
+    /// Counts one more request in this minute, and returns how many that makes.
     fn count(&self, minute: u64) -> u32 {
         let more = |held: u64| {
             let same = held >> 32 == minute;
@@ -33,8 +38,24 @@ impl Entry {
         };
         let advance = |held| Some(more(held));
         let before = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance);
-        u32::try_from(more(before.unwrap_or_default()) & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+        count_of(more(before.unwrap_or_default()), minute)
     }
+
+    /// Takes one request of this minute back.
+    fn take_back(&self, minute: u64) {
+        let less = |held: u64| (count_of(held, minute) > 0).then(|| held - 1);
+        // An error means that nothing was counted in this minute.
+        let _ = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+fn count_of(held: u64, minute: u64) -> u32 {
+    let same = held >> 32 == minute;
+    if same { u32::try_from(held & u64::from(u32::MAX)).unwrap_or(u32::MAX) } else { 0 }
+}
+
+fn minute(now: Timestamp) -> u64 {
+    u64::try_from(now.as_secs() / 60).unwrap_or_default() & u64::from(u32::MAX)
 }
 
 /// The table. When it is full, the session unused longest gives way and is counted anew.
@@ -46,26 +67,43 @@ impl Pace {
         Self(Cache::new(capacity))
     }
 
-    /// Counts a request with an expired token, and tells how its session used grace so far.
-    pub(crate) fn count(&self, session: SessionDigest, now: Timestamp) -> Usage {
-        let entry = self.entry(session, now);
-        let minute = u64::try_from(now.as_secs() / 60).unwrap_or_default() & u64::from(u32::MAX);
+    /// How a session used grace so far. Reads only.
+    pub(crate) fn usage(&self, session: SessionDigest, now: Timestamp) -> Usage {
+        let Some(entry) = self.find(session) else { return Usage::default() };
         let last = entry.last_passed.load(Ordering::Relaxed);
         Usage {
             last_passed: (last != NEVER).then(|| Timestamp::from_millis(last)),
-            in_minute: entry.count(minute),
+            in_minute: entry.in_minute(minute(now)),
         }
+    }
+
+    /// Counts a request of a session, and returns how many that makes in this minute.
+    pub(crate) fn count(&self, session: SessionDigest, now: Timestamp) -> u32 {
+        self.entry(session, now).count(minute(now))
     }
 
     /// The session passed in grace.
     pub(crate) fn passed(&self, session: SessionDigest, now: Timestamp) {
-        self.entry(session, now).last_passed.fetch_max(now.as_millis(), Ordering::Relaxed);
+        let entry = self.entry(session, now);
+        entry.count(minute(now));
+        entry.last_passed.fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// A request that was counted did not pass after all.
+    pub(crate) fn take_back(&self, session: SessionDigest, now: Timestamp) {
+        if let Some(entry) = self.find(session) {
+            entry.take_back(minute(now));
+        }
+    }
+
+    fn find(&self, session: SessionDigest) -> Option<Arc<Entry>> {
+        self.0.find(session.index(), |entry| entry.session == session)
     }
 
     fn entry(&self, session: SessionDigest, now: Timestamp) -> Arc<Entry> {
-        let same = |entry: &Entry| entry.session == session;
-        self.0.find(session.index(), same).unwrap_or_else(|| {
+        self.find(session).unwrap_or_else(|| {
             let entry = Arc::new(Entry::new(session));
+            let same = |entry: &Entry| entry.session == session;
             self.0.insert(session.index(), Arc::clone(&entry), now.as_millis(), same);
             entry
         })
@@ -87,19 +125,33 @@ mod tests {
     #[test]
     fn requests_are_counted_by_the_minute_and_by_the_session() {
         let pace = Pace::new(64);
-        let count = |secs| pace.count(session(), at(secs)).in_minute;
+        let count = |secs| pace.count(session(), at(secs));
         assert_eq!([count(60), count(119), count(120), count(60)], [1, 2, 1, 1]);
-        assert_eq!(pace.count(SessionDigest::named("user_1", "sess_2"), at(60)).in_minute, 1);
+        assert_eq!(pace.count(SessionDigest::named("user_1", "sess_2"), at(60)), 1);
     }
 
     #[test]
-    fn only_a_request_that_passed_counts_as_use() {
+    fn reading_the_usage_counts_nothing() {
         let pace = Pace::new(64);
-        pace.count(session(), at(60));
-        assert_eq!(pace.count(session(), at(61)).last_passed, None);
+        assert_eq!(pace.usage(session(), at(60)), Usage::default());
         pace.passed(session(), at(62));
-        pace.passed(session(), at(10));
-        assert_eq!(pace.count(session(), at(63)).last_passed, Some(at(62)));
+        pace.passed(session(), at(61));
+        let usage = Usage { last_passed: Some(at(62)), in_minute: 2 };
+        assert_eq!([pace.usage(session(), at(63)), pace.usage(session(), at(63))], [usage; 2]);
+        assert_eq!(pace.usage(session(), at(120)), Usage { in_minute: 0, ..usage });
+    }
+
+    #[test]
+    fn a_request_is_taken_back_within_its_minute() {
+        let pace = Pace::new(64);
+        let in_minute = |secs| pace.usage(session(), at(secs)).in_minute;
+        pace.take_back(session(), at(60));
+        pace.passed(session(), at(60));
+        pace.take_back(session(), at(120));
+        assert_eq!(in_minute(60), 1);
+        pace.take_back(session(), at(60));
+        pace.take_back(session(), at(60));
+        assert_eq!(in_minute(60), 0);
     }
 
     #[test]
@@ -115,6 +167,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(pace.count(session(), at(60)).in_minute, 8002);
+        assert_eq!(pace.count(session(), at(60)), 8002);
     }
 }

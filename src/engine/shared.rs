@@ -13,7 +13,7 @@ use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::instance::Instance;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, SessionDigest};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::profiles::People;
@@ -22,7 +22,7 @@ use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::decide::{Credential, Rules, Unavailable};
+use crate::decide::{Credential, Rules, Sighting, Unavailable};
 use crate::health::{Peers, Surface, Verdict, Word};
 use crate::id::SessionId;
 use crate::key::PublishableKey;
@@ -31,8 +31,8 @@ use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{Feeds, Snapshot};
 use crate::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::token::{
-    CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind, UnknownKey,
-    locate,
+    CookieJar, CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind,
+    UnknownKey, locate_with,
 };
 use crate::verify::{Unverified, Verified, verify};
 
@@ -40,6 +40,11 @@ use crate::verify::{Unverified, Verified, verify};
 pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
+
+/// Refusals of grace that are recorded for one session in a minute.
+const AUDITED_REFUSALS: u32 = 10;
+/// Sessions whose recorded refusals are counted at a time.
+const AUDITED_SESSIONS: usize = 4 * 1024;
 
 /// Of these, so many are kept for operators, sign-outs and revocations.
 const RESERVED: usize = 512;
@@ -51,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) tokens: VerifiedTokens,
     pub(crate) ledger: Ledger,
     pub(crate) pace: Pace,
+    /// How many refusals of each session went to the audit log in this minute.
+    audited: Pace,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts the key refreshes that are over, however they ended.
@@ -209,6 +216,7 @@ impl Shared {
             tokens: VerifiedTokens::new(fixed.token_capacity),
             ledger: Ledger::new(fixed.ledger_capacity),
             pace: Pace::new(fixed.pace_capacity),
+            audited: Pace::new(AUDITED_SESSIONS),
             counters: Arc::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
@@ -249,7 +257,11 @@ impl Shared {
 
     /// The token of a request.
     pub(crate) fn locate<'a>(&self, headers: &'a http::HeaderMap, now: Moment) -> Located<'a> {
-        locate(headers, &self.names, &self.key, now.wall)
+        let is_ours = |token: &str| {
+            let digest = self.core.tokens.digest(token);
+            self.core.tokens.find(digest, token, &self.core.load().keys.set).is_some()
+        };
+        locate_with(headers, &self.names, &self.key, now.wall, is_ours)
     }
 
     pub(crate) fn expectations(&self) -> &Expectations {
@@ -257,6 +269,7 @@ impl Shared {
     }
 
     /// Checks a token, unless this very token was checked before with a key that is still good.
+    /// Nothing that depends on the session changes.
     pub(crate) fn examine(&self, token: Option<&str>, known: &Snapshot, now: Moment) -> Examined {
         let Some(token) = token else { return Examined::Absent };
         let digest = self.core.tokens.digest(token);
@@ -267,9 +280,6 @@ impl Shared {
         match examined {
             Ok(known) => {
                 let timing = known.verified.timing(now.wall, self.expectations.leeway);
-                if timing == Timing::Current && known.witness() {
-                    self.witness(&known, now);
-                }
                 Examined::Verified(known, timing)
             }
             Err(Unverified::Invalid(reason)) => Examined::Invalid(reason),
@@ -290,10 +300,13 @@ impl Shared {
         Ok(known)
     }
 
-    /// Notes a session that was seen fully valid. Whether it was revoked is asked before anything is
-    /// granted.
-    fn witness(&self, known: &Known, now: Moment) {
+    /// Notes a session that was accepted with a token within its time; once for each token. True the
+    /// first time.
+    pub(crate) fn witness(&self, known: &Known, now: Moment) -> bool {
         use std::hash::BuildHasher as _;
+        if !known.witness() {
+            return false;
+        }
         let session = known.verified.session();
         if let Some(digest) = known.session {
             self.core.ledger.note(digest, session, now.wall);
@@ -301,10 +314,18 @@ impl Shared {
         let user = self.hasher.hash_one(session.user_id.as_str());
         let issued_at = session.issued_at.unwrap_or_default();
         self.tell(Signal::Minted { user, issued_at });
+        true
     }
 
-    /// What the judgement is to know of an examined token.
-    pub(crate) fn credential<'a>(&self, examined: &'a Examined, now: Moment) -> Credential<'a> {
+    /// What the judgement has to know of an examined token. `ticket` is what the browser's ticket
+    /// says; `counted` says that a layer around this one counted the request as one in grace.
+    pub(crate) fn credential<'a>(
+        &self,
+        examined: &'a Examined,
+        ticket: Option<Sighting>,
+        counted: bool,
+        now: Moment,
+    ) -> Credential<'a> {
         match examined {
             Examined::Absent => Credential::Absent,
             Examined::Invalid(reason) => Credential::Invalid(*reason),
@@ -318,21 +339,35 @@ impl Shared {
             Examined::Verified(known, timing) => {
                 let needed = matches!(timing, Timing::Expired { .. });
                 let digest = known.session.filter(|_| needed);
-                let sighting = digest.and_then(|digest| self.core.ledger.find(digest));
-                let usage = digest.map(|digest| self.core.pace.count(digest, now.wall));
-                let usage = usage.unwrap_or_default();
+                let noted = digest.and_then(|digest| self.core.ledger.find(digest));
+                let sighting = Sighting::newest(noted, ticket);
+                let usage = digest.map(|digest| self.core.pace.usage(digest, now.wall));
+                let mut usage = usage.unwrap_or_default();
+                usage.in_minute = usage.in_minute.saturating_add(u32::from(!counted));
                 Credential::Verified { token: &known.verified, timing: *timing, sighting, usage }
             }
         }
     }
 
-    /// A session passed in grace.
-    pub(crate) fn used_grace(&self, examined: &Examined, now: Moment) {
-        if let Examined::Verified(known, _) = examined
-            && let Some(digest) = known.session
-        {
-            self.core.pace.passed(digest, now.wall);
+    /// Notes that a browser showed a live token of a session beside its refresh cookie.
+    pub(crate) fn prove_browser(&self, headers: &http::HeaderMap, known: &Known) {
+        let Some(backend) = &self.backend else { return };
+        let cookies = CookieJar::read(headers, &self.names);
+        let session = known.verified.session().session_id.as_ref();
+        if let (Some(session), Some(refresh)) = (session, cookies.own.refresh.text()) {
+            backend.prove_browser(session.as_str(), &refresh);
         }
+    }
+
+    /// Whether one more refusal of grace may be recorded for a session in this minute: who holds an
+    /// expired token must not be able to fill the audit log.
+    pub(crate) fn may_audit_refusal(&self, session: Option<SessionDigest>, now: Moment) -> bool {
+        let session = session.unwrap_or_else(|| SessionDigest::named("", ""));
+        let recorded = self.core.audited.count(session, now.wall) <= AUDITED_REFUSALS;
+        if !recorded {
+            self.core.counters.withheld_audit();
+        }
+        recorded
     }
 
     /// The time that denials are dated by: a clock that was set back makes none of them shorter.
@@ -439,6 +474,14 @@ impl Examined {
     /// True when it does not look like a session's token at all.
     pub(crate) fn may_be_a_machines(&self) -> bool {
         matches!(self, Self::Invalid(InvalidToken::Malformed | InvalidToken::Kind))
+    }
+
+    /// True for a token that expired so long ago that it counts as no token.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        matches!(
+            self,
+            Self::Verified(_, Timing::ExpiredForGood) | Self::UnknownKey(_, Timing::ExpiredForGood)
+        )
     }
 
     pub(crate) fn verified(&self) -> Option<&Verified> {

@@ -54,14 +54,25 @@ impl Tickets {
 }
 
 impl Shared {
-    /// Takes a ticket for what it says, when the session's token has expired. One from the future is
-    /// not believed.
-    pub(crate) fn redeem(&self, headers: &HeaderMap, known: &Known, host: &str, now: Moment) {
-        let (Some(tickets), Some(digest)) = (&self.tickets, known.session) else { return };
-        let ticket = tickets.carried(headers, known, host);
-        if let Some(ticket) = ticket.filter(|ticket| ticket.last_valid <= now.wall) {
-            let Ticket { last_valid, claims_as_of } = ticket;
-            self.core.ledger.merge(digest, Sighting { last_valid, claims_as_of });
+    /// What the ticket of a browser says about its session. A ticket from the future is not believed.
+    pub(crate) fn ticket(
+        &self,
+        headers: &HeaderMap,
+        known: &Known,
+        host: &str,
+        now: Moment,
+    ) -> Option<Sighting> {
+        let ticket = self.tickets.as_ref()?.carried(headers, known, host)?;
+        let Ticket { last_valid, claims_as_of } = ticket;
+        (last_valid <= now.wall).then_some(Sighting { last_valid, claims_as_of })
+    }
+
+    /// Notes that a session passed in grace, and the ticket that showed it.
+    pub(crate) fn passed_in_grace(&self, known: &Known, ticket: Option<Sighting>, now: Moment) {
+        let Some(digest) = known.session else { return };
+        if let Some(ticket) = ticket {
+            self.core.ledger.merge(digest, ticket);
         }
+        self.core.pace.passed(digest, now.wall);
     }
 }

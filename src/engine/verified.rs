@@ -42,9 +42,14 @@ impl Known {
         Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
     }
 
-    /// True once: for the first request in which the token was within its time.
+    /// True until a request with the token was accepted within its time.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.witnessed.load(Ordering::Relaxed)
+    }
+
+    /// True once: for the first request that was accepted with the token within its time.
     pub(crate) fn witness(&self) -> bool {
-        !self.witnessed.load(Ordering::Relaxed) && !self.witnessed.swap(true, Ordering::Relaxed)
+        self.is_new() && !self.witnessed.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 pub use error::JwksError;
 pub use pem::PemError;
+use verifier::Made;
 pub use verifier::VerifyingKey;
 
 #[cfg(feature = "sim")]
@@ -107,20 +108,29 @@ impl KeySet {
     }
 
     /// The key that made a signature: among those with this `kid`, or else the one that came
-    /// without a name.
+    /// without a name. A key without a name that did not make the signature proves nothing about a
+    /// named one: Clerk may have signed with a key that this set does not have yet.
     pub(crate) fn signer(
         &self,
         kid: Option<&str>,
         message: &str,
         signature: &Vec<u8>,
     ) -> Result<&Arc<VerifyingKey>, NoSigner> {
-        let mut candidates = self.candidates(kid).peekable();
-        if candidates.peek().is_none() {
-            let unfit = self.is_unfit(kid);
-            return Err(if unfit { NoSigner::UnfitKey } else { NoSigner::UnknownKey });
+        let mut otherwise =
+            if self.is_unfit(kid) { NoSigner::UnfitKey } else { NoSigner::UnknownKey };
+        for key in self.candidates(kid) {
+            match key.check(message.as_bytes(), signature) {
+                Made::ByThisKey => return Ok(key),
+                Made::ByThisKeyDistrusted => return Err(NoSigner::Forged),
+                Made::ByAnother if kid.is_some() && key.id().is_none() => {
+                    if otherwise == NoSigner::UnknownKey {
+                        otherwise = NoSigner::Unnamed;
+                    }
+                }
+                Made::ByAnother => otherwise = NoSigner::Forged,
+            }
         }
-        let mut made = candidates.filter(|key| key.verifies(message.as_bytes(), signature));
-        made.next().ok_or(NoSigner::Forged)
+        Err(otherwise)
     }
 
     /// The keys, in the order of the document.
@@ -223,8 +233,10 @@ pub(crate) enum NoSigner {
     UnknownKey,
     /// The key of that name cannot verify RS256: another type, another use.
     UnfitKey,
-    /// There is, and it did not make this signature.
+    /// There is, and it did not make this signature; or it did, and is distrusted.
     Forged,
+    /// There is no key of that name, and no key without a name made this signature.
+    Unnamed,
 }
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ pub(super) fn name(entry: &Value) -> Option<&str> {
     (1..=MAX_KID_BYTES).contains(&kid.len()).then_some(kid)
 }
 
+/// Who made a signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Made {
+    ByThisKey,
+    /// By this key, which verifies nothing any more.
+    ByThisKeyDistrusted,
+    ByAnother,
+}
+
 /// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
 pub struct VerifyingKey {
     id: Option<KeyId>,
@@ -109,9 +118,13 @@ impl VerifyingKey {
         self.id == other.id && self.components == other.components
     }
 
-    /// True when this key made the signature over the message.
-    pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
-        self.trusted && self.verifier.verify(message, signature).is_ok()
+    /// Who made the signature over the message.
+    pub(super) fn check(&self, message: &[u8], signature: &Vec<u8>) -> Made {
+        match (self.verifier.verify(message, signature), self.trusted) {
+            (Ok(()), true) => Made::ByThisKey,
+            (Ok(()), false) => Made::ByThisKeyDistrusted,
+            (Err(_), _) => Made::ByAnother,
+        }
     }
 
     /// The same key, which verifies nothing any more.

@@ -92,7 +92,7 @@ fn check(
     let times = check_claims(&claims, expect)?;
     match timing(times.expires_at, times.not_before, times.issued_at, now, expect.leeway) {
         Timing::Current => Ok(times),
-        Timing::Expired { .. } => Err(InvalidToken::Expired),
+        Timing::Expired { .. } | Timing::ExpiredForGood => Err(InvalidToken::Expired),
         Timing::NotYet => Err(InvalidToken::NotYet),
         Timing::IssuedInFuture => Err(InvalidToken::IssuedInFuture),
     }

@@ -11,13 +11,18 @@ use http::{HeaderValue, Method, Request};
 use pin_project_lite::pin_project;
 use tower::Service;
 
+use super::effects::Tally;
 use super::grace_field;
 use super::lease::{Tenancy, Terms};
+use super::preflight::Answering;
 use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Auth, Rejection, Unavailable};
 use crate::outcome::Outcome;
 use crate::respond::detour;
+
+/// The answer to a request that waited and would have to wait for the same thing again.
+pub(super) const NOTHING_HEARD: Rejection = Rejection::Unavailable(Unavailable::Uncertain);
 
 pin_project! {
     /// The future of [`Authenticate`](super::Authenticate).
@@ -37,6 +42,8 @@ pin_project! {
         Inner { #[pin] future: F, after: After },
         /// The layer has answered.
         Answered { response: Option<Response> },
+        /// The CORS layer answers a preflight.
+        Preflight { answering: Answering },
         /// Something is being asked; then the request is judged again.
         Waiting {
             hearing: Hearing,
@@ -52,20 +59,13 @@ pub(super) struct After {
     cookies: Vec<HeaderValue>,
     /// In grace; boxed, for few requests are.
     tenancy: Option<Box<Tenancy>>,
+    tally: Tally,
 }
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn inner(future: S::Future, after: After) -> Self {
-        Self { kind: Kind::Inner { future, after } }
-    }
-
-    pub(super) fn answered(response: Response, cookies: Vec<HeaderValue>) -> Self {
-        Self { kind: Kind::Answered { response: Some(with_cookies(response, cookies)) } }
-    }
-
     pub(super) fn waiting(gate: &Arc<Gate>, wait: Wait, service: S, request: Request<B>) -> Self {
         Self { kind: wait_for(wait, Heard::default(), gate, service, request) }
     }
@@ -112,6 +112,7 @@ where
                 KindProj::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }
+                KindProj::Preflight { answering } => return answering.as_mut().poll(cx).map(Ok),
                 KindProj::Waiting { hearing, heard, gate, held } => {
                     heard.hear(ready!(hearing.as_mut().poll(cx)));
                     let (service, request) = held.take().expect("polled after completion");
@@ -128,27 +129,60 @@ fn judge_again<S, B>(
     gate: &Arc<Gate>,
     heard: Heard,
     mut service: S,
-    mut request: Request<B>,
+    request: Request<B>,
 ) -> Kind<S, B, S::Future>
 where
     S: Service<Request<B>>,
 {
-    let Judged { passage, cookies, terms } = gate.judge(&request, &heard);
-    let shape = gate.answers.shape(&request);
-    let response = match passage {
-        Passage::Open(outcome) => {
-            let after = After::of(&request, &outcome, cookies, terms.as_ref());
-            admit(&mut request, outcome, terms);
-            return Kind::Inner { future: service.call(request), after };
-        }
-        Passage::Closed(rejection) => gate.reject(rejection, &shape),
-        Passage::Detour(location) => detour(location),
-        Passage::Wait(wait) if !heard.has(&wait) => {
-            return wait_for(wait, heard, gate, service, request);
-        }
-        Passage::Wait(_) => gate.reject(Rejection::Unavailable(Unavailable::Uncertain), &shape),
-    };
-    Kind::Answered { response: Some(with_cookies(response, cookies)) }
+    let judged = gate.rule(&request, &heard);
+    match judged.passage {
+        Passage::Wait(wait) if !heard.has(&wait) => wait_for(wait, heard, gate, service, request),
+        _ => gate.carry_out(judged, request, |request| service.call(request)),
+    }
+}
+
+impl Gate {
+    /// Carries a judgement out; `call` is the way into the application.
+    pub(super) fn respond<S, B>(
+        &self,
+        judged: Judged,
+        request: Request<B>,
+        call: impl FnOnce(Request<B>) -> S::Future,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        ResponseFuture { kind: self.carry_out(judged, request, call) }
+    }
+
+    fn carry_out<S, B, F>(
+        &self,
+        judged: Judged,
+        mut request: Request<B>,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Kind<S, B, F> {
+        let mut tally = self.tally(&request, &judged.passage);
+        let Judged { passage, cookies, terms, .. } = judged;
+        let response = match passage {
+            Passage::Open(outcome) => {
+                let after = After::of(&request, &outcome, cookies, terms.as_ref(), tally);
+                admit(&mut request, outcome, terms);
+                return Kind::Inner { future: call(request), after };
+            }
+            Passage::Closed(rejection) => {
+                self.answers.reject(rejection, &self.answers.shape(&request))
+            }
+            Passage::Wait(_) => self.answers.reject(NOTHING_HEARD, &self.answers.shape(&request)),
+            Passage::Detour(location) => detour(location),
+            Passage::Preflight => match self.preflights.answer(&request) {
+                Ok(response) => response,
+                Err(answering) => return Kind::Preflight { answering },
+            },
+        };
+        let mut response = with_cookies(response, cookies);
+        tally.settle(&mut response);
+        Kind::Answered { response: Some(response) }
+    }
 }
 
 impl After {
@@ -157,6 +191,7 @@ impl After {
         outcome: &Outcome,
         cookies: Vec<HeaderValue>,
         terms: Option<&Terms>,
+        tally: Tally,
     ) -> Self {
         let tenancy = terms.map(|terms| {
             let shape = outcome.answers.shape(request);
@@ -166,7 +201,7 @@ impl After {
             let named = grace.filter(|_| answers.names_grace).and_then(grace_field::value);
             Box::new(Tenancy { terms, answers, shape, connect, named })
         });
-        Self { cookies, tenancy }
+        Self { cookies, tenancy, tally }
     }
 
     fn dress(&mut self, response: Response) -> Response {
@@ -176,7 +211,8 @@ impl After {
             Some(tenancy) => tenancy.bind(response),
             None => response,
         };
-        let response = with_cookies(response, cookies);
+        let mut response = with_cookies(response, cookies);
+        self.tally.settle(&mut response);
         if private { mark(response) } else { response }
     }
 }

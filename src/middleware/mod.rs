@@ -1,6 +1,7 @@
 //! The layer: what happens to a request.
 //!
-//! 1. A CORS preflight passes untouched: it carries no credentials by design.
+//! 1. A CORS preflight is answered here, or by the CORS layer of [`Builder::cors`](crate::Builder::cors). It
+//!    reaches the application on public and optional routes alone.
 //! 2. The snapshot is loaded, once.
 //! 3. The token is found in the header fields and checked, or recognised.
 //! 4. [`decide`](crate::decide::decide) judges.
@@ -13,26 +14,34 @@
 //!    back from a handshake with a nonce, a session that has expired and can be renewed, and a machine
 //!    with an opaque token; see `wait`.
 //!
+//! Judging changes nothing. What depends on it is done once for each request, after the decision, however
+//! many layers judge the request; see `effects`.
+//!
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
+mod effects;
 mod future;
 mod grace_field;
 mod kinds;
 mod lease;
 mod nonces;
+mod preflight;
 mod public;
 mod record;
 mod renewal;
 mod service;
 mod tickets;
+mod unknown_key;
 mod visit;
 mod wait;
 
 pub use future::ResponseFuture;
 pub use lease::Lease;
+pub use preflight::EmptyService;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
 pub(crate) use nonces::Nonces;
+pub(crate) use preflight::{Cors, Preflights};
 pub(crate) use service::Gate;
 pub(crate) use visit::Visits;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// Paths are written as for [`axum::Router::route`]: `/`, `/about`, `/posts/{id}`,
 /// `/sign-in/{*rest}` (which does not cover `/sign-in` itself). They are matched as axum matches them,
 /// against the whole path, also where routers are nested. A pattern makes every path public that it matches: `/posts/{id}` covers
-/// `/posts/new`, whatever route serves that.
+/// `/posts/new`, whatever route serves that. A path with a segment `.` or `..`, in any encoding, is never
+/// public: a proxy behind the layer could resolve it to a protected path.
 #[derive(Clone, Default)]
 pub struct PublicPaths {
     matcher: Arc<matchit::Router<()>>,
@@ -55,8 +56,48 @@ impl PublicPaths {
     /// True when the path is public.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
-        self.count > 0 && self.matcher.at(path).is_ok()
+        self.count > 0 && !climbs(path) && self.matcher.at(path).is_ok()
     }
+}
+
+/// True when a path has a segment `.` or `..` in any spelling that a URL parser or a proxy behind the
+/// layer may resolve: `/open/../admin` would be public here and `/admin` there.
+fn climbs(path: &str) -> bool {
+    if !path.bytes().any(|byte| matches!(byte, b'.' | b'%')) {
+        return false;
+    }
+    let mut segment = Segment::Empty;
+    let mut rest = path.as_bytes();
+    while let Some((byte, tail)) = unescaped(rest) {
+        segment = match (byte, segment) {
+            (b'/' | b'\\' | b';', Segment::Dots) => return true,
+            (b'/' | b'\\', _) => Segment::Empty,
+            (b'.', Segment::Empty | Segment::Dots) => Segment::Dots,
+            _ => Segment::Name,
+        };
+        rest = tail;
+    }
+    segment == Segment::Dots
+}
+
+/// What a segment of a path consists of so far.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Segment {
+    Empty,
+    Dots,
+    Name,
+}
+
+/// The first byte, percent-decoded, and what follows it.
+fn unescaped(path: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    if let [b'%', high, low, tail @ ..] = path
+        && let (Some(high), Some(low)) = (digit(high), digit(low))
+        && let Ok(byte) = u8::try_from(high * 16 + low)
+    {
+        return Some((byte, tail));
+    }
+    path.split_first().map(|(byte, tail)| (*byte, tail))
 }
 
 impl fmt::Debug for PublicPaths {
@@ -100,6 +141,27 @@ mod tests {
             assert!(!public.contains(path), "{path}");
         }
         assert!(!PublicPaths::default().contains("/"));
+    }
+
+    #[test]
+    fn a_path_that_climbs_out_of_a_public_one_is_not_public() {
+        let public = PublicPaths::new(["/open/{*rest}"]).expect("a good pattern");
+        for path in [
+            "/open/../admin",
+            "/open/./x",
+            "/open/..",
+            "/open/a/%2e%2E/%2E%2e/admin",
+            "/open/..%2fadmin",
+            "/open/..%5Cadmin",
+            "/open/..\\admin",
+            "/open/..;x/admin",
+            "/open/.%2e/admin",
+        ] {
+            assert!(!public.contains(path), "{path}");
+        }
+        for path in ["/open/a.css", "/open/.well-known/x", "/open/..a", "/open/a..", "/open/%20"] {
+            assert!(public.contains(path), "{path}");
+        }
     }
 
     #[test]

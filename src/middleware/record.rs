@@ -3,26 +3,26 @@
 use axum::extract::MatchedPath;
 use http::Request;
 
-use super::service::{Gate, Judged, Passage};
+use super::service::{Gate, Passage};
 use super::visit::Scene;
 use crate::audit::{GraceEvent, GraceRuling};
-use crate::decide::{GraceDenial, Rejection, Unavailable};
-use crate::engine::{Examined, SessionDigest};
+use crate::decide::{GraceDenial, Rejection, Sighting, Unavailable};
+use crate::engine::{Known, SessionDigest};
 
 impl Gate {
-    pub(super) fn record<B>(
+    /// The event for a decision about grace; `None` where grace was not the question.
+    pub(super) fn event<B>(
         &self,
         request: &Request<B>,
-        examined: &Examined,
-        judged: &Judged,
+        known: &Known,
+        ticket: Option<Sighting>,
+        passage: &Passage,
         scene: Scene<'_>,
-    ) {
-        let Some(ruling) = ruling(&judged.passage) else { return };
-        let Examined::Verified(known, _) = examined else { return };
-        let ledger = &self.shared.core.ledger;
-        let sighting = known.session.and_then(|session| ledger.find(session));
+    ) -> Option<Box<GraceEvent>> {
+        let ruling = ruling(passage)?;
+        let noted = known.session.and_then(|session| self.shared.core.ledger.find(session));
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let event = GraceEvent {
+        Some(Box::new(GraceEvent {
             at: scene.now.wall,
             session: known.session.map(SessionDigest::to_hex),
             method: request.method().clone(),
@@ -30,9 +30,8 @@ impl Gate {
             verdict: scene.known.verdict(scene.now),
             ruling,
             expired_at: known.verified.session().expires_at,
-            last_valid: sighting.map(|seen| seen.last_valid),
-        };
-        event.record(self.shared.recorder.as_ref());
+            last_valid: Sighting::newest(noted, ticket).map(|seen| seen.last_valid),
+        }))
     }
 }
 

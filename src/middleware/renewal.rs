@@ -13,8 +13,10 @@
 use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, Request};
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::service::{Gate, Judged, Passage};
+use super::unknown_key::unverifiable;
 use super::visit::{Scene, Waiting, set_cookies};
 use crate::authenticate::{
     Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
@@ -56,13 +58,27 @@ impl Gate {
             && !self.is_public(request)
     }
 
+    /// The request as authentication sees it, with the token that this layer found, or none.
+    pub(super) fn context<'a, B>(
+        &'a self,
+        request: &'a Request<B>,
+        address: &'a Url,
+        scene: Scene<'_>,
+    ) -> Context<'a> {
+        let head = Head { method: request.method(), address, headers: request.headers() };
+        Context::new(&self.visits.site, head, scene.now.wall).with_token(scene.token)
+    }
+
     /// Renews the session of a request that does not show a page.
     pub(super) fn renew<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
         let Some(address) = self.address(request) else { return plain };
-        let head = Head { method: request.method(), address: &address, headers: request.headers() };
-        let mut context = Context::new(&self.visits.site, head, scene.now.wall);
+        let mut context = self.context(request, &address, scene);
         context.forget_return();
-        match self.answer(&context, request.headers(), scene) {
+        let answer = self.answer(&context, request.headers(), scene);
+        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
+            return judged;
+        }
+        match answer {
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) => plain.unless_untold(&answer),
             Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
@@ -80,10 +96,10 @@ impl Gate {
         let State::SignedIn { token, .. } = &answer.state else {
             return Passage::Closed(Rejection::Missing).into();
         };
-        self.shared.core.counters.renewed_session();
         let examined = self.shared.examine(Some(token), scene.known, scene.now);
-        let passage = self.weigh(request, &examined, scene);
-        Judged { cookies: set_cookies(&answer.headers), ..passage.into() }
+        let mut judged = self.weigh(request, &examined, scene);
+        judged.effects.renewed = true;
+        Judged { cookies: set_cookies(&answer.headers), ..judged }
     }
 }
 

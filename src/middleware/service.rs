@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, UPGRADE};
+use http::header::{ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
 
-use super::future::{After, ResponseFuture};
+use super::effects::{Effects, is_in_grace};
+use super::future::ResponseFuture;
 use super::lease::Terms;
+use super::preflight::{Preflights, is_preflight};
 use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
-use crate::decide::{
-    Asking, Caller, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
-};
-use crate::engine::{Examined, Shared, Signal};
+use crate::clock::Moment;
+use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
+use crate::engine::{Examined, Shared};
 use crate::origin::is_same_origin;
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
-use crate::respond::{Answers, Shape, detour, original, reader};
-use crate::token::{Located, Timing};
+use crate::respond::{Answers, original, reader};
+use crate::token::{InvalidToken, Located, Timing, TokenKind};
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]
@@ -31,19 +32,21 @@ pub(crate) struct Gate {
     pub(crate) route: RoutePolicy,
     pub(crate) public: PublicPaths,
     pub(crate) visits: Arc<Visits>,
+    pub(crate) preflights: Arc<Preflights>,
 }
 
-/// The result of the gate, and the cookies that go with whatever answer it leads to.
+/// The result of the gate, what goes with whatever answer it leads to, and what it changes.
 pub(super) struct Judged {
     pub(super) passage: Passage,
     pub(super) cookies: Vec<HeaderValue>,
     /// On what terms, in grace.
     pub(super) terms: Option<Terms>,
+    pub(super) effects: Effects,
 }
 
 impl From<Passage> for Judged {
     fn from(passage: Passage) -> Self {
-        Self { passage, cookies: Vec::new(), terms: None }
+        Self { passage, cookies: Vec::new(), terms: None, effects: Effects::default() }
     }
 }
 
@@ -71,23 +74,41 @@ pub(super) enum Passage {
     Closed(Rejection),
     /// Go elsewhere, and come back.
     Detour(HeaderValue),
+    /// Answer a CORS preflight.
+    Preflight,
     /// Wait for this and judge again.
     Wait(Wait),
 }
 
 impl Gate {
-    /// Judges a request by its head.
-    pub(super) fn judge<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
+    /// Judges a request by its head, and applies what the judgement changes.
+    pub(super) fn rule<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
+        if is_preflight(request) && !self.route.optional && !self.is_public(request) {
+            return Passage::Preflight.into();
+        }
         let now = self.shared.now();
+        let judged = self.judge(request, heard, now);
+        self.apply(request, &judged, now);
+        judged
+    }
+
+    /// Judges a request by its head. This changes nothing.
+    fn judge<B>(&self, request: &Request<B>, heard: &Heard, now: Moment) -> Judged {
         let known = self.shared.core.load();
-        let token = self.shared.locate(request.headers(), now);
-        let examined = self.examine(&token, heard, &known, now);
+        let located = self.shared.locate(request.headers(), now);
+        let examined = self.examine(&located, heard, &known, now);
+        let (token, examined) = if examined.is_of_the_past() {
+            (Located::Nowhere, Examined::Absent)
+        } else {
+            (located, examined)
+        };
         let verified = token.token().zip(examined.verified());
         let visit = self.is_visit(request, &token);
-        let mut scene = Scene { known: &known, now, heard, verified, visit, renewable: false };
+        let mut scene =
+            Scene { known: &known, now, heard, token: &token, verified, visit, renewable: false };
         let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
-        let mut judged = Judged::from(self.weigh(request, believed, scene));
+        let mut judged = self.weigh(request, believed, scene);
         if !matches!(judged.passage, Passage::Wait(_)) {
             scene.renewable = self.is_renewable(request, &token, believed, &judged);
             if visit {
@@ -101,12 +122,11 @@ impl Gate {
             judged.cookies.extend(self.answers.arrived(request.method(), request.headers()));
         }
         judged.terms = self.terms(request, believed, &judged, scene);
-        if judged.terms.is_some() {
-            self.shared.used_grace(believed, now);
+        judged.effects.reused_answer = is_reused(&token, &examined, heard);
+        if let Some(known) = &judged.effects.token {
+            judged.effects.event =
+                self.event(request, known, judged.effects.ticket, &judged.passage, scene);
         }
-        self.record(request, believed, &judged, scene);
-        drop(known);
-        self.account(&judged.passage);
         judged
     }
 
@@ -116,12 +136,22 @@ impl Gate {
         request: &Request<B>,
         examined: &Examined,
         scene: Scene<'_>,
-    ) -> Passage {
-        self.redeem(request, examined, scene.now);
-        let credential = self.shared.credential(examined, scene.now);
+    ) -> Judged {
+        let ticket = self.redeem(request, examined, scene.now);
+        let counted = self.outer(request).is_some_and(is_in_grace);
+        let credential = self.shared.credential(examined, ticket, counted, scene.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         let asking = self.asking(request, timely, scene);
-        self.decide(request, &credential, asking, scene)
+        let mut judged = Judged::from(self.decide(request, &credential, asking, scene));
+        judged.effects.ticket = ticket;
+        judged.effects.token = match examined {
+            // Nothing depends on a token that was noted before.
+            Examined::Verified(known, timing) if *timing != Timing::Current || known.is_new() => {
+                Some(Arc::clone(known))
+            }
+            _ => None,
+        };
+        judged
     }
 
     fn terms<B>(
@@ -169,12 +199,8 @@ impl Gate {
             Decision::PassMachine(machine) => {
                 self.open(Some(Caller::Machine(machine)), Rejection::Missing)
             }
-            Decision::PassAnonymous(rejection) => {
-                if rejection == Rejection::Unavailable(Unavailable::UnknownKey) {
-                    self.shared.tell(Signal::RefreshKeys);
-                }
-                self.open(None, rejection)
-            }
+            Decision::PassAnonymous(rejection) => self.open(None, rejection),
+            Decision::AnswerPreflight => Passage::Preflight,
             Decision::Reject(rejection) => Passage::Closed(rejection),
             Decision::AwaitKeys => Passage::Wait(Wait::Keys),
             Decision::AskClerk => {
@@ -203,9 +229,7 @@ impl Gate {
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
             same_origin: !timely && is_same_origin(request.uri(), headers),
-            preflight: *method == Method::OPTIONS
-                && headers.contains_key(ORIGIN)
-                && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            preflight: is_preflight(request),
             public: self.is_public(request),
             may_sign_in: !timely && self.may_sign_in(request),
             visit: scene.visit,
@@ -226,44 +250,15 @@ impl Gate {
         }
         self.public.contains(original(request.uri(), request.extensions()).path())
     }
+}
 
-    fn account(&self, passage: &Passage) {
-        let counters = &self.shared.core.counters;
-        match passage {
-            Passage::Open(Outcome { caller: Some(Caller::Machine(_)), .. }) => {
-                counters.passed_machine();
-            }
-            Passage::Open(Outcome { caller: Some(Caller::User(auth)), .. }) => match auth.grace() {
-                None => counters.passed_fresh(),
-                Some(_) => counters.passed_in_grace(),
-            },
-            Passage::Open(_) => counters.passed_anonymous(),
-            Passage::Closed(rejection) => self.account_rejection(*rejection),
-            Passage::Detour(_) | Passage::Wait(_) => {}
-        }
-    }
-
-    fn account_rejection(&self, rejection: Rejection) {
-        let counters = &self.shared.core.counters;
-        tracing::debug!(event = "clerk.rejected", reason = rejection.reason());
-        match rejection {
-            Rejection::Unavailable(reason) => {
-                counters.answered_unavailable();
-                match reason {
-                    Unavailable::Uncertain => self.shared.tell(Signal::ProbeSoon),
-                    Unavailable::GraceDenied(GraceDenial::ReportOnly) => counters.reported_grace(),
-                    _ => {}
-                }
-            }
-            Rejection::Forbidden | Rejection::Reverify(_) => counters.answered_forbidden(),
-            _ => counters.answered_unauthorized(),
-        }
-    }
-
-    /// The response for a rejection.
-    pub(super) fn reject(&self, rejection: Rejection, shape: &Shape) -> Response {
-        self.answers.reject(rejection, shape)
-    }
+/// An answer of the Backend API of before this request said what a machine's token stands for.
+fn is_reused(token: &Located<'_>, examined: &Examined, heard: &Heard) -> bool {
+    use InvalidToken::Malformed;
+    let opaque = || matches!(token, Located::Header(text) if TokenKind::of_opaque(text).is_some());
+    let told =
+        matches!(examined, Examined::Machine { signed: false, .. } | Examined::Invalid(Malformed));
+    told && heard.told.is_none() && opaque()
 }
 
 /// A request whose answer has no end of its own: a WebSocket, or server-sent events.
@@ -313,23 +308,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let judged = self.gate.judge(&request, &Heard::default());
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let judged = self.gate.rule(&request, &Heard::default());
         let wait = match judged.passage {
-            Passage::Open(outcome) => {
-                let after = After::of(&request, &outcome, judged.cookies, judged.terms.as_ref());
-                admit(&mut request, outcome, judged.terms);
-                return ResponseFuture::inner(self.inner.call(request), after);
-            }
-            Passage::Closed(rejection) => {
-                let shape = self.gate.answers.shape(&request);
-                let response = self.gate.reject(rejection, &shape);
-                return ResponseFuture::answered(response, judged.cookies);
-            }
-            Passage::Detour(location) => {
-                return ResponseFuture::answered(detour(location), judged.cookies);
-            }
             Passage::Wait(wait) => wait,
+            _ => {
+                return self.gate.respond(judged, request, |request| self.inner.call(request));
+            }
         };
         // The clone is not ready; the service that is goes with the request.
         // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services

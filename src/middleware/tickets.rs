@@ -5,15 +5,20 @@ use http::{HeaderValue, Request};
 
 use super::service::{Gate, Judged};
 use crate::clock::Moment;
+use crate::decide::Sighting;
 use crate::engine::Examined;
 use crate::token::{Located, Timing};
 
 impl Gate {
-    /// An expired token may come with a ticket.
-    pub(super) fn redeem<B>(&self, request: &Request<B>, examined: &Examined, now: Moment) {
-        if let Examined::Verified(known, Timing::Expired { .. }) = examined {
-            self.shared.redeem(request.headers(), known, host(request), now);
-        }
+    /// What a ticket says that came with an expired token.
+    pub(super) fn redeem<B>(
+        &self,
+        request: &Request<B>,
+        examined: &Examined,
+        now: Moment,
+    ) -> Option<Sighting> {
+        let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
+        self.shared.ticket(request.headers(), known, host(request), now)
     }
 
     /// The ticket for a browser whose session is good right now; a program keeps no cookies.

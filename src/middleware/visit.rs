@@ -19,13 +19,15 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
+use super::effects::Effects;
 use super::nonces::Nonces;
 use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Gate, Judged, Passage};
+use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
 use crate::authenticate::{
-    Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, Head, KeyFailure, Need,
-    Reason, Site, State,
+    Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, KeyFailure, Need, Reason,
+    Site, State,
 };
 use crate::clock::Moment;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
@@ -58,6 +60,8 @@ pub(super) struct Scene<'a> {
     pub(super) known: &'a Snapshot,
     pub(super) now: Moment,
     pub(super) heard: &'a Heard,
+    /// The token that counts, and where it was found.
+    pub(super) token: &'a Located<'a>,
     /// The request's token, if it is verified.
     pub(super) verified: Option<(&'a str, &'a Verified)>,
     /// It shows a page, and may be sent to Clerk.
@@ -79,15 +83,18 @@ impl Gate {
     /// Judges a page, after the judgement of its credential.
     pub(super) fn visit<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
         let Some(address) = self.address(request) else { return plain };
-        let head = Head { method: request.method(), address: &address, headers: request.headers() };
-        let mut context = Context::new(&self.visits.site, head, scene.now.wall);
+        let mut context = self.context(request, &address, scene);
         let returned = context.returns();
         context.nonce &= backend_is_well(scene) && self.visits.nonces.have_room(scene.now);
         let stale = scene.heard.payload == Some(Payload::Gone);
         if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
             context.forget_return();
         }
-        match self.answer(&context, request.headers(), scene) {
+        let answer = self.answer(&context, request.headers(), scene);
+        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
+            return judged;
+        }
+        match answer {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
@@ -179,13 +186,14 @@ impl Gate {
             _ => None,
         };
         let examined = self.shared.examine(token, scene.known, scene.now);
-        let mut passage = self.weigh(request, &examined, scene);
-        let stranger = matches!(passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
+        let mut judged = self.weigh(request, &examined, scene);
+        let stranger =
+            matches!(judged.passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
         if stranger && by_address && !request.headers().contains_key(COOKIE) {
             // It was given cookies when it was sent. Without any, signing in would not help it.
-            passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
+            judged.passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
         }
-        Judged { cookies, ..passage.into() }
+        Judged { cookies, ..judged }
     }
 
     fn stay_or_go(
@@ -199,13 +207,10 @@ impl Gate {
         let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
         match &answer.state {
             State::Handshake { location, .. } if worth && is_well(scene) => {
-                self.shared.core.counters.sent_to_clerk();
-                if context.nonce {
-                    self.visits.nonces.count(scene.now);
-                }
                 let mut cookies = set_cookies(&answer.headers);
                 cookies.extend(self.mark(scene));
-                Judged { cookies, ..detour(location) }
+                let effects = Effects { departure: Some(context.nonce), ..Effects::default() };
+                Judged { cookies, effects, ..detour(location) }
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()

@@ -15,7 +15,7 @@ use crate::engine::{
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
-use crate::middleware::{Gate, Nonces, PublicPaths, Visits};
+use crate::middleware::{Gate, Nonces, Preflights, PublicPaths, Visits};
 use crate::policy::GraceMode;
 use crate::probe::Prober;
 use crate::respond::{Answers, SignIn};
@@ -132,6 +132,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         route: choices.route,
         public,
         visits: Arc::new(visits),
+        preflights: Arc::new(Preflights::new(choices.cors)),
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     let core = Arc::clone(&work.core);

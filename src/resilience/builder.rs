@@ -1,10 +1,14 @@
 //! The choices.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, HttpBody};
+use http::Request;
+use tower::{BoxError, Layer, Service};
 use url::Url;
 
 use super::{ClerkResilience, assemble};
@@ -14,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
 use crate::engine::{Driver, Event, FromEvent, Hook, Transition, TransitionHook};
 use crate::health_route::{Readers, Showing};
-use crate::middleware::{PublicPathError, PublicPaths};
+use crate::middleware::{Cors, EmptyService, PublicPathError, PublicPaths};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::snapshot::DenyList;
@@ -59,6 +63,7 @@ pub struct Builder {
     pub(super) profile_capacity: usize,
     pub(super) keep_private: bool,
     pub(super) on_transition: Option<TransitionHook>,
+    pub(super) cors: Option<Cors>,
 }
 
 impl Builder {
@@ -90,6 +95,7 @@ impl Builder {
             profile_capacity: 10_000,
             keep_private: false,
             on_transition: None,
+            cors: None,
         }
     }
 
@@ -393,6 +399,41 @@ impl Builder {
             told
         });
         self.on_transition = Some(TransitionHook(call));
+        self
+    }
+
+    /// The CORS layer that answers preflights, as tower-http's `CorsLayer`. It runs over an
+    /// [`EmptyService`]: a preflight never reaches the application, except on public and optional
+    /// routes. Default: the layer answers preflights with 204 and grants nothing, and logs the first.
+    ///
+    /// This layer answers preflights alone. Other responses get their CORS fields from a CORS layer
+    /// outside of this one, which then answers preflights too; use one or the other for preflights:
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::ClerkResilience;
+    /// use tower_http::cors::CorsLayer;
+    ///
+    /// # fn app(clerk: ClerkResilience, cors: CorsLayer) -> Router {
+    /// Router::new()
+    ///     .route("/feed", get(async || "feed"))
+    ///     .layer(clerk)
+    ///     .layer(cors) // runs first
+    /// # }
+    /// ```
+    pub fn cors<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<EmptyService>,
+        L::Service: Service<Request<Body>, Response = http::Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.cors = Some(Cors::new(&layer));
         self
     }
 

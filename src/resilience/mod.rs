@@ -103,6 +103,7 @@ impl ClerkResilience {
             answers: Arc::clone(&self.gate.answers),
             public: PublicPaths::default(),
             visits: Arc::clone(&self.gate.visits),
+            preflights: Arc::clone(&self.gate.preflights),
             route,
         };
         Self { gate: Arc::new(gate), showing: self.showing.clone() }

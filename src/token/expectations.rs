@@ -89,6 +89,9 @@ pub enum AzpPolicy {
     Off,
 }
 
+/// A token that expired longer ago than this counts as no token: the cap of every grace.
+pub const EXPIRED_FOR_GOOD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a token's times compare with the present.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -101,6 +104,8 @@ pub enum Timing {
         /// Nothing but `exp` is wrong.
         otherwise_good: bool,
     },
+    /// More than [`EXPIRED_FOR_GOOD`] after `exp`. The token counts as no token.
+    ExpiredForGood,
     /// Before `nbf`.
     NotYet,
     /// Before `iat`.
@@ -115,6 +120,9 @@ pub(crate) fn timing(
     leeway: Duration,
 ) -> Timing {
     let early = |at: Option<Timestamp>| at.is_some_and(|at| at > now.plus(leeway));
+    if now > exp.plus(EXPIRED_FOR_GOOD) {
+        return Timing::ExpiredForGood;
+    }
     if exp <= now.minus(leeway) {
         return Timing::Expired { otherwise_good: !early(nbf) && !early(iat) };
     }
@@ -241,6 +249,14 @@ mod tests {
         assert_eq!(timing(EXP, None, None, at(1_004_999), leeway), Timing::Current);
         let expired = Timing::Expired { otherwise_good: true };
         assert_eq!(timing(EXP, None, None, at(1_005_000), leeway), expired);
+    }
+
+    #[test]
+    fn a_token_counts_as_none_a_day_after_its_expiry() {
+        let last = EXP.plus(EXPIRED_FOR_GOOD);
+        let timing = |now| timing(EXP, None, None, now, Duration::from_secs(5));
+        assert_eq!(timing(last), Timing::Expired { otherwise_good: true });
+        assert_eq!(timing(last.plus(Duration::from_millis(1))), Timing::ExpiredForGood);
     }
 
     #[test]

@@ -102,26 +102,31 @@ impl<'a> CookieJar<'a> {
 
     /// The session token that counts, and when its client last changed.
     ///
-    /// Where both kinds say the same there is nothing to choose. Where there are none with the suffix
-    /// the plain one is taken, whoever issued it: it is verified next. A request without any
-    /// `__client_uat` comes from no browser, so the rules, which are about browsers, do not decide
-    /// between two tokens of this instance: the newer one counts, or the one that is there.
+    /// Where both kinds say the same there is nothing to choose, nor where there is one token and
+    /// `is_ours` says that it was verified before. A plain token of another instance never counts, and
+    /// nothing beside it does. A request without any `__client_uat` comes from no browser, so the
+    /// rules, which are about browsers, do not decide between two tokens of this instance: the newer
+    /// one counts, or the one that is there.
     pub(super) fn session(
         &self,
         host: &str,
         kind: InstanceKind,
         now: Timestamp,
+        is_ours: impl Fn(&str) -> bool,
     ) -> (Option<Cow<'a, str>>, Option<f64>) {
         let (plain, own) = (&self.plain, &self.own);
         let alike = plain.session == own.session && plain.client_uat == own.client_uat;
         let lone = own.session.is_absent() && own.client_uat.is_absent();
+        let settled = lone && plain.session.text().is_none_or(|token| is_ours(&token));
         let unasked = plain.client_uat.is_absent() && own.client_uat.is_absent();
         let prefers_own = || self.prefers_own(host, kind, now) || (unasked && self.own_is_newer());
-        let (chosen, other) =
-            if !alike && !lone && prefers_own() { (own, plain) } else { (plain, own) };
-        let token = if unasked && chosen.session.is_absent() { other } else { chosen };
-        let client_uat = chosen.client_uat.text().or_else(|| other.client_uat.text());
-        (token.session.text(), client_uat.map(|value| leading_number(&value)))
+        let number = |value: Option<Cow<'_, str>>| value.map(|value| leading_number(&value));
+        if !alike && !settled && prefers_own() {
+            return (own.session.text(), number(own.client_uat.text()));
+        }
+        let token = if unasked && plain.session.is_absent() { own } else { plain };
+        let client_uat = plain.client_uat.text().or_else(|| own.client_uat.text());
+        (token.session.text(), number(client_uat))
     }
 
     fn own_is_newer(&self) -> bool {

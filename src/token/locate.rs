@@ -52,7 +52,8 @@ impl Located<'_> {
 }
 
 /// Finds the session token of a request, as Clerk's backend SDK does: `Authorization: Bearer …`
-/// first, then the session cookie of this instance, with its suffixed name or the plain one.
+/// first, then the session cookie of this instance, with its suffixed name or the plain one. The plain
+/// cookie of another instance on the same host is no token of this request.
 ///
 /// A field with another scheme, `Basic` for one, does not hide the cookie. A value that is not text
 /// is a token that will not verify, never a reason to look elsewhere. The time matters to development
@@ -64,11 +65,22 @@ pub fn locate<'a>(
     key: &PublishableKey,
     now: Timestamp,
 ) -> Located<'a> {
+    locate_with(headers, names, key, now, |_| false)
+}
+
+/// The same, where `is_ours` knows tokens that were verified before: those are not looked into.
+pub(crate) fn locate_with<'a>(
+    headers: &'a HeaderMap,
+    names: &CookieNames,
+    key: &PublishableKey,
+    now: Timestamp,
+    is_ours: impl Fn(&str) -> bool,
+) -> Located<'a> {
     if let Some(token) = bearer(headers) {
         return Located::Header(token);
     }
     let jar = CookieJar::read(headers, names);
-    match jar.session(key.frontend_api(), key.kind(), now) {
+    match jar.session(key.frontend_api(), key.kind(), now, is_ours) {
         (Some(token), client_uat) => Located::Cookie { token, client_uat },
         (None, _) => Located::Nowhere,
     }

@@ -25,7 +25,7 @@ mod unknown_key;
 
 pub use cookie::{CookieNames, cookies};
 pub use decode::{Decoded, decode};
-pub use expectations::{AzpPolicy, Expectations, Timing};
+pub use expectations::{AzpPolicy, EXPIRED_FOR_GOOD, Expectations, Timing};
 pub use jws::MAX_TOKEN_BYTES;
 pub use kind::{TokenKind, TokenKinds, is_jwt_shaped};
 pub use locate::{Located, locate};
@@ -42,7 +42,7 @@ pub(crate) use expectations::{
 pub(crate) use jar::CookieJar;
 pub(crate) use jws::{Header, Jws, object};
 pub(crate) use kind::OAUTH_TYPES;
-pub(crate) use locate::bearer;
+pub(crate) use locate::{bearer, locate_with};
 pub(crate) use peek::Peek;
 pub(crate) use session::Times;
 pub(crate) use uat::leading_number;

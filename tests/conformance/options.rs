@@ -78,7 +78,7 @@ pub(crate) fn judge(
     })?;
     let code = match verified.timing(now, expect.leeway) {
         Timing::Current => return Ok(Arc::clone(verified.session())),
-        Timing::Expired { .. } => InvalidToken::Expired,
+        Timing::Expired { .. } | Timing::ExpiredForGood => InvalidToken::Expired,
         Timing::NotYet => InvalidToken::NotYet,
         _ => InvalidToken::IssuedInFuture,
     };

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::{get, options};
+use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{
     Auth, AzpPolicy, GraceAccess, GracePolicy, PageText, Rejection, RoutePolicy, Verdict,
@@ -419,36 +419,6 @@ async fn many_who_wait_for_certainty_cause_no_more_than_one_early_probe() {
     }
     let probes = world.sim.requests(SimSurface::SessionMint);
     assert!((8..=11).contains(&probes), "{probes} probes in 20 s for 4000 requests");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_preflight_is_never_challenged_and_never_signed_in() {
-    let mut world = World::with_canary(|builder| builder.grace(GracePolicy::balanced())).await;
-    let seen = options(async |auth: Option<Auth>| {
-        (
-            [("x-seen", if auth.is_some() { "signed-in" } else { "anonymous" })],
-            StatusCode::NO_CONTENT,
-        )
-    });
-    let strict = RoutePolicy::required().role("org:admin").grace(GraceAccess::Never);
-    world.app = Router::new().route("/api", seen).layer(world.clerk.policy(strict));
-    let session = world.sim.sign_in("user_1");
-    let fields = [("origin", "https://app.example.com"), ("access-control-request-method", "PUT")];
-    for weather in Weather::ALL {
-        world.make(weather).await;
-        let token = world.sim.mint(&session);
-        let expired = world.sim.token(&session).ago(std::time::Duration::from_secs(600)).sign();
-        for token in [None, Some("nonsense"), Some(&*token), Some(&*expired)] {
-            let request = match token {
-                Some(token) => signed("OPTIONS", "/api", token, &fields),
-                None => anonymous("OPTIONS", "/api", &fields),
-            };
-            let answer = world.send(request).await;
-            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{weather:?}: {answer:?}");
-            assert_eq!(answer.header("x-seen"), "anonymous", "{weather:?}");
-            assert!(!answer.headers.contains_key("www-authenticate"));
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

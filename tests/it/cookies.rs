@@ -139,21 +139,23 @@ fn check(instance: &Instance, values: [Option<String>; 4], reversed: bool, split
     assert_eq!(context.suffixed, suffixed, "{jar:?}");
     assert_eq!(context.cookie_token, of("__session", suffixed), "{jar:?}");
 
-    // The search never looks into a lone token, and takes the newer one when no `__client_uat` is.
+    // The search takes the newer one when there is no `__client_uat`.
     let uats = [true, false].map(|suffixed| of("__client_uat", suffixed));
     let (own, plain) = (of("__session", true), of("__session", false));
-    let lone = own.is_none() && uats[0].is_none();
     let issued = |token: &Option<String>| {
         decode(token.as_deref().unwrap_or_default())
             .map_or(0, |t| t.claims["iat"].as_i64().unwrap_or(0))
     };
-    let suffixed = !lone && (suffixed || (uats == [None, None] && issued(&own) > issued(&plain)));
+    let foreign = suffixed && own.is_none();
+    let newer = plain.is_some() && issued(&own) > issued(&plain);
+    let suffixed = suffixed || (uats == [None, None] && newer);
     let (chosen, other) = if suffixed { (own, plain) } else { (plain, own) };
-    let expected = if uats == [None, None] { chosen.or(other) } else { chosen };
+    let expected = if uats == [None, None] && !foreign { chosen.or(other) } else { chosen };
     let found = locate(&headers, &instance.names, &instance.key, now);
     assert_eq!(found.token(), expected.as_deref(), "{jar:?}");
     if let Located::Cookie { client_uat, .. } = found {
-        let text = of("__client_uat", suffixed).or(of("__client_uat", !suffixed));
+        let other = of("__client_uat", true).filter(|_| !suffixed);
+        let text = of("__client_uat", suffixed).or(other);
         assert_eq!(client_uat, text.map(|text| text.parse().unwrap_or(0.0)), "{jar:?}");
     }
 }

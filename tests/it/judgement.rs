@@ -26,11 +26,17 @@ use crate::scene::{
 use crate::support::start_of_time;
 
 #[test]
-fn row_1_a_preflight_passes_without_a_session_in_any_weather() {
+fn row_1_the_layer_answers_a_preflight_in_any_weather() {
     for verdict in ALL {
         let asking = Asking { preflight: true, ..API };
         let credential = Credential::Invalid(InvalidToken::Signature);
         let decision = ruling(&credential, asking, verdict, at(0));
+        assert!(matches!(decision, Decision::AnswerPreflight), "{verdict:?}");
+        let public = Asking { public: true, ..asking };
+        let decision = ruling(&credential, public, verdict, at(0));
+        assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
+        let (known, optional) = (known(verdict, at(0)), RoutePolicy::optional());
+        let decision = decide(&credential, asking, &optional, &rules(), &known, at(0));
         assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
     }
 }

@@ -24,8 +24,11 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
     let (decided, expected) = (decided(case), judge(case));
     let open = case.optional || case.public;
     match (&decided, &expected) {
-        _ if case.preflight => {
+        _ if case.preflight && open => {
             prop_assert!(matches!(decided, Decision::PassAnonymous(_)), "{decided:?}");
+        }
+        _ if case.preflight => {
+            prop_assert!(matches!(decided, Decision::AnswerPreflight), "{decided:?}");
         }
         (Decision::Pass(auth), Expected::Fresh) => prop_assert!(auth.grace().is_none()),
         (Decision::Pass(auth), Expected::Grace(until)) => {

@@ -28,7 +28,6 @@ pub(super) use user::Described;
 use super::bucket::Bucket;
 use super::counters::Counters;
 use super::digest::Namer;
-use super::flights::Flights;
 use crate::key::SecretKey;
 use crate::upstream::{Call, Reply, Upstream};
 
@@ -50,8 +49,7 @@ pub(crate) struct BackendApi {
     wire: Arc<Wire>,
     names: Namer,
     nonces: nonce::Nonces,
-    refreshes: Flights<refresh::Held>,
-    refreshing: Bucket,
+    refreshes: refresh::Refreshes,
     machines: machine::Machines,
     users: user::Users,
     pub(crate) trips: trip::Trips,
@@ -72,8 +70,7 @@ impl BackendApi {
         Self {
             names: Namer::random(),
             nonces: nonce::Nonces::new(),
-            refreshes: Flights::new(AT_ONCE, 4 * 1024),
-            refreshing: Bucket::new(KNOWN),
+            refreshes: refresh::Refreshes::new(),
             machines: machine::Machines::new(),
             users: user::Users::new(),
             trips: trip::Trips::new(&access.secret),

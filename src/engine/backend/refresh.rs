@@ -5,10 +5,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::super::bucket::Bucket;
+use super::super::cache::Cache;
 use super::super::digest::Digest;
-use super::super::flights::Keep;
-use super::{BackendApi, Wire};
+use super::super::flights::{Flights, Keep};
+use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Wire};
 use crate::authenticate::{RefreshCall, RefreshDenial};
 use crate::upstream::{Call, Reply};
 
@@ -18,43 +21,112 @@ pub(crate) type Refreshed = Result<Vec<String>, RefreshDenial>;
 /// The error codes that speak of the secret key and not of the session.
 const SECRET_KEY_CODES: [&str; 2] = ["clerk_key_invalid", "secret_key_invalid"];
 
-/// An answer, and the browser that it is for.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    browser: Digest,
-    refreshed: Refreshed,
+/// Calls a second for the browsers of one session that never showed a live token of it here.
+const UNPROVEN_OF_SESSION: f64 = 2.0;
+/// Browsers that are known to belong to a session, and sessions with unproven browsers.
+const REMEMBERED: usize = 4 * 1024;
+
+/// Renewals: one call at a time for each session *and* browser.
+///
+/// A token by itself may have leaked, and who holds an old one can make refresh cookies up. So the
+/// answer to one browser is never an answer to another, and calls of browsers that proved nothing
+/// have a share of their own, which is small for each session.
+#[derive(Debug)]
+pub(super) struct Refreshes {
+    flights: Flights<Refreshed>,
+    proven: Bucket,
+    unproven: Bucket,
+    browsers: Cache<Digest>,
+    sessions: Cache<Session>,
+    began: Instant,
+}
+
+#[derive(Debug)]
+struct Session {
+    name: Digest,
+    unproven: Bucket,
+}
+
+impl Refreshes {
+    pub(super) fn new() -> Self {
+        Self {
+            flights: Flights::new(AT_ONCE, REMEMBERED),
+            proven: Bucket::new(KNOWN),
+            unproven: Bucket::new(STRANGERS),
+            browsers: Cache::new(REMEMBERED),
+            sessions: Cache::new(REMEMBERED),
+            began: Instant::now(),
+        }
+    }
+
+    fn prove(&self, browser: Digest) {
+        let same = |held: &Digest| *held == browser;
+        self.browsers.insert(browser.index(), Arc::new(browser), self.age(), same);
+    }
+
+    fn is_proven(&self, browser: Digest) -> bool {
+        self.browsers.find(browser.index(), |held| *held == browser).is_some()
+    }
+
+    fn session(&self, name: Digest) -> Arc<Session> {
+        let same = |held: &Session| held.name == name;
+        self.sessions.find(name.index(), same).unwrap_or_else(|| {
+            let session = Session { name, unproven: Bucket::new(UNPROVEN_OF_SESSION) };
+            let session = Arc::new(session);
+            self.sessions.insert(name.index(), Arc::clone(&session), self.age(), same);
+            session
+        })
+    }
+
+    /// Milliseconds since the start: the oldest entry gives way first.
+    fn age(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 impl BackendApi {
-    /// Renews a session: one call at a time for each session, whose answer serves the requests of one
+    /// Renews a session: one call at a time for each browser, whose answer serves the requests of one
     /// page, with the same cookies for all. `fields` are the header fields of the request that Clerk
     /// is to see.
-    ///
-    /// An answer is for whoever has the refresh token that it was asked with, and for nobody else:
-    /// a token by itself may have leaked. Another browser, or somebody who makes refresh tokens up,
-    /// cannot tell for a moment.
     pub(crate) async fn refreshed(
         &self,
         call: RefreshCall,
         fields: serde_json::Value,
     ) -> Refreshed {
-        let session = self.names.name("session", &[&call.session_id]);
+        let RefreshCall { session_id, refresh_token, request_origin, .. } = &call;
         let suffixed = if call.suffixed_cookies { "suffixed" } else { "plain" };
-        let browser =
-            self.names.name("browser", &[&call.refresh_token, &call.request_origin, suffixed]);
+        let parts = [session_id, refresh_token, request_origin, suffixed];
+        let about = self.names.name("renewal", &parts);
+        let session = self.refreshes.session(self.names.name("session", &[session_id]));
+        let browser = self.browser(session_id, refresh_token);
+        let may_begin = || match self.refreshes.is_proven(browser) {
+            true => self.refreshes.proven.take(),
+            false => session.unproven.take() && self.refreshes.unproven.take(),
+        };
         let wire = Arc::clone(&self.wire);
-        let ask = || async move { Held { browser, refreshed: ask(&wire, call, fields).await } };
-        match self.refreshes.ask(session, &self.refreshing, keep, ask).await {
-            Some(held) if held.browser == browser => held.refreshed,
-            _ => Err(RefreshDenial::Unreachable),
+        let ask = || async move { ask(&wire, call, fields).await };
+        let refreshed = self.refreshes.flights.ask_if(about, may_begin, keep, ask).await;
+        let refreshed = refreshed.unwrap_or(Err(RefreshDenial::Unreachable));
+        if refreshed.is_ok() {
+            self.refreshes.prove(browser);
         }
+        refreshed
+    }
+
+    /// Notes that a browser showed a live token of a session beside this refresh token.
+    pub(crate) fn prove_browser(&self, session: &str, refresh_token: &str) {
+        self.refreshes.prove(self.browser(session, refresh_token));
+    }
+
+    fn browser(&self, session: &str, refresh_token: &str) -> Digest {
+        self.names.name("browser", &[session, refresh_token])
     }
 }
 
 /// Requests of one page that come a moment later get the same cookies; a session that Clerk does not
 /// renew is not asked about by every request of it.
-fn keep(held: &Held) -> Keep {
-    Keep::for_secs(match held.refreshed {
+fn keep(refreshed: &Refreshed) -> Keep {
+    Keep::for_secs(match refreshed {
         Ok(_) => 3,
         Err(RefreshDenial::Unreachable) => 1,
         Err(_) => 10,

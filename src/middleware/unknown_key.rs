@@ -1,0 +1,53 @@
+//! A browser brings a token from Clerk whose key is not here: Clerk may have changed its keys.
+//!
+//! A handshake, and the answer to a renewal, carry tokens that Clerk made a moment ago. One whose key
+//! is not known is not forged; it cannot be verified yet.
+
+use std::time::Duration;
+
+use super::service::{Judged, Passage};
+use super::visit::{Scene, Waiting};
+use super::wait::Wait;
+use crate::authenticate::{Answer, Arrival, Carrier, Context, Reason, RefreshDenial};
+use crate::decide::{Rejection, Unavailable};
+use crate::token::InvalidToken;
+
+/// Keys that Clerk confirmed within this time have the key of a token that Clerk made just now.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// Waits for fresh keys, or answers 503; `None` where the key does not matter, or is certainly not
+/// Clerk's.
+pub(super) fn unverifiable(
+    context: &Context<'_>,
+    answer: &Result<Answer, Waiting>,
+    plain: &Judged,
+    scene: Scene<'_>,
+) -> Option<Judged> {
+    let answer = answer.as_ref().ok()?;
+    if !plain.is_refused() || !(is_renewed(answer) || is_handshake(answer, context)) {
+        return None;
+    }
+    let keys = &scene.known.keys;
+    if !scene.heard.settled && (keys.refreshing || keys.may_refresh(scene.now)) {
+        return Some(Passage::Wait(Wait::Keys).into());
+    }
+    let recent = keys.age(scene.now.wall).is_some_and(|age| age <= RECENT);
+    let unknown = Rejection::Unavailable(Unavailable::UnknownKey);
+    (!recent).then(|| Passage::Closed(unknown).into())
+}
+
+/// The Backend API renewed the session with a key that is not here.
+fn is_renewed(answer: &Answer) -> bool {
+    answer.state.reason() == Some(&Reason::TokenExpired(RefreshDenial::UnknownKey))
+}
+
+/// A handshake in the address was signed with a key that is not here. One in a cookie may belong to
+/// another application on the same domain.
+fn is_handshake(answer: &Answer, context: &Context<'_>) -> bool {
+    let unknown = Reason::Token(InvalidToken::UnknownKey);
+    let failed = match &answer.arrival {
+        Arrival::Failed(reason) => *reason == unknown,
+        _ => answer.state.reason() == Some(&unknown),
+    };
+    failed && context.returns() == Some(Carrier::Address)
+}
