@@ -285,9 +285,7 @@ impl Shared {
         if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
             self.core.counters.saw_no_azp();
         }
-        let known = Arc::new(Known::new(token, verified));
-        self.core.tokens.insert(digest, &known);
-        Ok(known)
+        Ok(self.core.tokens.insert(digest, &Arc::new(Known::new(token, verified))))
     }
 
     /// Notes a session that was seen fully valid. Whether it was revoked is asked before anything is
