@@ -189,10 +189,14 @@ mod tests {
     fn no_update_is_lost_when_many_write_at_once() {
         let cache: Cache<(u64, i64)> = Cache::new(WAYS);
         let count = |digest: u64| {
-            cache.update(digest, |held| held.0 == digest, |held| {
-                let counted = held.map_or(1, |held| held.1 + 1);
-                (Arc::new((digest, counted)), counted)
-            });
+            cache.update(
+                digest,
+                |held| held.0 == digest,
+                |held| {
+                    let counted = held.map_or(1, |held| held.1 + 1);
+                    (Arc::new((digest, counted)), counted)
+                },
+            );
         };
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -210,9 +214,11 @@ mod tests {
         let cache = Cache::new(64);
         insert(&cache, 7, 1);
         let held = cache.find(7, |held| held.0 == 7).expect("there");
-        let kept = cache.update(7, |held| held.0 == 7, |held| {
-            (held.map_or_else(|| Arc::new((7, 9)), Arc::clone), 9)
-        });
+        let kept = cache.update(
+            7,
+            |held| held.0 == 7,
+            |held| (held.map_or_else(|| Arc::new((7, 9)), Arc::clone), 9),
+        );
         assert!(Arc::ptr_eq(&held, &kept));
     }
 }

@@ -21,11 +21,13 @@ use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
+use crate::authenticate::Site;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Unavailable};
 use crate::health::{Peers, Surface, Verdict, Word};
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
+use crate::policy::MAX_GRACE;
 use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{Feeds, Snapshot};
 use crate::store::PendingSignOut;
@@ -37,7 +39,7 @@ use crate::token::{
 use crate::verify::{Unverified, Verified, verify};
 
 /// A denial outlives every session token and its grace, and most sessions.
-pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A denial that is repeated is renewed when it ends this much earlier than the new one.
 const RENEWED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many signals may wait for the driver; more are dropped and counted.
@@ -193,6 +195,9 @@ pub(crate) struct Shared {
     pub(crate) instance: Arc<Instance>,
     /// When there is a store to keep users in, and a secret key to ask for them with.
     pub(crate) reconciler: Option<Arc<Reconciler>>,
+    /// The application as browsers see it.
+    pub(crate) site: Site,
+    warned_of_sign_out: AtomicBool,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
@@ -219,6 +224,7 @@ pub(crate) struct Fixed {
     pub(crate) people: Arc<People>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
+    pub(crate) site: Site,
     pub(crate) outbox: Outbox,
     pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
@@ -256,6 +262,8 @@ impl Shared {
             people: fixed.people,
             instance: fixed.instance,
             reconciler: fixed.reconciler,
+            site: fixed.site,
+            warned_of_sign_out: AtomicBool::new(false),
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,
@@ -385,6 +393,16 @@ impl Shared {
         }
     }
 
+    /// Warns, once, that a sign-out ends no session at Clerk, if there is no secret key to end it with.
+    pub(crate) fn warn_of_local_sign_out(&self) {
+        if self.backend.is_none() && !self.warned_of_sign_out.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                event = "clerk.sign_out.local",
+                "CLERK_SECRET_KEY is not set, so a sign-out refuses the session in this application and leaves it alive at Clerk; set the secret key, or end sessions in the browser with Clerk.signOut()"
+            );
+        }
+    }
+
     /// Denies for [`DENIAL`], unless a denial that ends less than a day earlier is there.
     pub(crate) fn deny_for_long(&self, denial: impl FnOnce(Timestamp) -> Denial) {
         let until = self.latest().plus(DENIAL);
@@ -496,6 +514,16 @@ impl Examined {
     /// True when it does not look like a session's token at all.
     pub(crate) fn may_be_a_machines(&self) -> bool {
         matches!(self, Self::Invalid(InvalidToken::Malformed | InvalidToken::Kind))
+    }
+
+    /// True for a token older than `exp` + 24 h: it counts as no token.
+    pub(crate) fn is_beyond_cap(&self, now: Timestamp) -> bool {
+        let expired = match self {
+            Self::Verified(known, _) => known.verified.session().expires_at,
+            Self::UnknownKey(token, _) => token.expires_at(),
+            _ => return false,
+        };
+        now > expired.plus(MAX_GRACE)
     }
 
     pub(crate) fn verified(&self) -> Option<&Verified> {

@@ -191,12 +191,7 @@ impl State {
     }
 
     /// What could not be written is due again, but not at once.
-    fn report(
-        &mut self,
-        core: &Core,
-        result: Written,
-        now: Moment,
-    ) -> Vec<PendingSignOut> {
+    fn report(&mut self, core: &Core, result: Written, now: Moment) -> Vec<PendingSignOut> {
         let error = match result {
             Ok(more) => {
                 self.warned = false;

@@ -105,6 +105,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         people,
         instance: owner,
         reconciler: reconciler.clone(),
+        site: choices.config.browsers_site(),
         outbox,
         changes,
         initial,

@@ -114,6 +114,7 @@ impl ClerkResilience {
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
+        shared.warn_of_local_sign_out();
         let routes = health_route::routes(shared, &self.showing);
         routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
     }
@@ -177,6 +178,7 @@ impl ClerkResilience {
     /// `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
+        self.gate.shared.warn_of_local_sign_out();
         SignOutService::new(Arc::clone(&self.gate.shared))
     }
 
@@ -302,6 +304,7 @@ impl ClerkResilience {
     /// Without a secret key the session lives on at Clerk, and the browser stays signed in there; the
     /// layer warns of that once. End the session at Clerk with `Clerk.signOut()` in the browser.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
+        self.gate.shared.warn_of_local_sign_out();
         self.gate.shared.sign_out(auth.session());
         SignedOut::of(&self.gate.shared)
     }

@@ -22,9 +22,7 @@ pub use inbox::{
     Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Roll, Store, StoreError, Task,
 };
 pub use memory::MemoryStore;
-pub(crate) use record::{
-    KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest,
-};
+pub(crate) use record::{KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest};
 pub use sighting::{Sighted, Sightings};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;

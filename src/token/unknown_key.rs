@@ -39,6 +39,11 @@ impl UnknownKey {
         })
     }
 
+    /// The claimed `exp`.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
     /// How the times that the token claims compare with the present.
     #[must_use]
     pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
