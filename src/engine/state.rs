@@ -70,8 +70,10 @@ struct DueOutages {
 impl DueOutages {
     /// Another process may have the same directory, as while a new version takes over from an old one.
     /// What it has taken back is taken back here, too, and not overwritten; what it was to end at Clerk,
-    /// and is not known here, is written and handed back.
+    /// and is not known here, is written and handed back. Both hold the directory's lock from reading to
+    /// writing, or one would overwrite what the other wrote in between.
     fn save(mut self, core: &Core, dir: &StateDir) -> Written {
+        let _lock = dir.lock()?;
         let theirs = match OutageRecord::load(dir, &self.instance) {
             Ok(theirs) => theirs,
             Err(error @ StateDirError::TooLong(_)) => return Err(error),
