@@ -324,8 +324,7 @@ impl State {
     }
 
     fn settle(&mut self, id: &str, claim: u64, outcome: Outcome) -> bool {
-        let claimed =
-            |item: &&mut Item| matches!(item.stage, Stage::Due(_)) && item.claim == claim;
+        let claimed = |item: &&mut Item| matches!(item.stage, Stage::Due(_)) && item.claim == claim;
         let Some(item) = self.open.get_mut(id).filter(claimed) else { return false };
         item.claim += 1;
         match outcome {

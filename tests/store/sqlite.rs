@@ -51,7 +51,7 @@ async fn what_was_accepted_outlives_a_process_that_is_killed() {
         }
     }
     let claimed = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
-    store.settle(&claimed.id, Outcome::Done).await.expect("settled");
+    store.settle(&claimed.id, claimed.claim, Outcome::Done).await.expect("settled");
     let in_work = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
     let left = crash(&dir);
     let next = SqliteStore::open(file(&left)).expect("sound");
@@ -136,7 +136,7 @@ async fn a_file_of_a_later_version_is_left_alone() {
     later.pragma_update(None, "user_version", 99).expect("written");
     drop(later);
     let error = refused(&file(&dir));
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4, .. }), "{error}");
     assert!(error.to_string().contains("run the version that wrote it"), "{error}");
 }
 
@@ -146,7 +146,11 @@ async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
     accept(&store, "msg_1").await;
     drop(store);
     let before = Connection::open(file(&dir)).expect("writable");
-    before.execute_batch("DROP TABLE sighting; PRAGMA user_version = 2").expect("as it was");
+    before
+        .execute_batch(
+            "DROP TABLE sighting; ALTER TABLE inbox DROP COLUMN claim; PRAGMA user_version = 2",
+        )
+        .expect("as it was");
     drop(before);
     let store = SqliteStore::open(file(&dir)).expect("brought up");
     assert_eq!(store.denials().expect("readable").len(), 1);
@@ -330,7 +334,7 @@ async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
     let data = "481516".repeat(4_000);
     store.accept(entry("msg_1", hooks(&data))).await.expect("accepted");
     accept(&store, "after").await;
-    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    assert!(store.settle("msg_1", 0, Outcome::Done).await.expect("answered"));
     drop(store);
     let bytes = fs::read(file(&dir)).expect("readable");
     assert!(!bytes.windows(6).any(|window| window == b"481516"));

@@ -90,7 +90,7 @@ pub(super) fn claim(
             happened: time(row, 2)?,
             data: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
             attempts: row.get(4)?,
-            claim: row.get(5)?,
+            claim: row.get::<_, i64>(5)?.unsigned_abs(),
         })
     };
     query.query_row([now.as_millis(), until.as_millis()], task).optional()
@@ -108,6 +108,7 @@ pub(super) fn settle(
         Outcome::Again { at, why } => ("received", Some(at.as_millis()), why.as_str()),
         Outcome::Dead { why } => ("dead", None, why.as_str()),
     };
+    let claim = i64::try_from(claim).unwrap_or(i64::MAX);
     let mut settle = store.prepare_cached(
         "UPDATE inbox SET state = ?3, next_at = coalesce(?4, next_at), why = ?5, claim = claim + 1,
              data = CASE ?3 WHEN 'done' THEN NULL ELSE data END
