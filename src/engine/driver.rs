@@ -237,17 +237,17 @@ impl Task {
         first: PendingSignOut,
         more: &mut mpsc::UnboundedReceiver<PendingSignOut>,
     ) {
-        let mut dropped = self.sign_outs.add(first);
+        self.sign_outs.add(first);
         while let Ok(next) = more.try_recv() {
-            dropped += self.sign_outs.add(next);
+            self.sign_outs.add(next);
         }
-        (0..dropped).for_each(|_| self.core.counters.sign_out_dropped());
         self.state.demand();
     }
 
-    /// Warns once.
-    fn warn_of_dropped_sign_outs(&mut self) {
-        let dropped = self.core.counters.read().sign_outs_dropped;
+    /// Counts the sign-outs that found no room, and warns once.
+    fn count_dropped_sign_outs(&mut self) {
+        let dropped = self.sign_outs.take_dropped();
+        (0..dropped).for_each(|_| self.core.counters.sign_out_dropped());
         if dropped > 0 && !std::mem::replace(&mut self.warned_of_dropped, true) {
             tracing::warn!(
                 event = "clerk.sign_outs.dropped",
@@ -401,7 +401,7 @@ impl Task {
         if verdict != announced {
             self.announce(announced, verdict, now);
         }
-        self.warn_of_dropped_sign_outs();
+        self.count_dropped_sign_outs();
         self.keep(now).await;
     }
 

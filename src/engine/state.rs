@@ -141,9 +141,7 @@ impl State {
         }
         if let Some(done) = self.writing.take() {
             let more = self.report(core, outcome(done.await), now);
-            for _ in 0..seen.sign_outs.take_over(more) {
-                core.counters.sign_out_dropped();
-            }
+            seen.sign_outs.take_over(more);
         }
         if self.not_before.is_some_and(|at| now.mono < at.mono) {
             return;

@@ -62,7 +62,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let mut sign_outs = PendingSignOuts::default();
-    let dropped = sign_outs.take_over(to_end.collect());
+    sign_outs.take_over(to_end.collect());
     let webhooks = webhooks(&mut choices, store.clone());
     let (outbox, letters) = Outbox::new();
     let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
@@ -112,7 +112,6 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     });
     report(&inherited, &shared);
     report_store(kept.as_ref(), &shared);
-    (0..dropped).for_each(|_| shared.core.counters.sign_out_dropped());
     sign_outs.publish(&shared.core.ending);
     for record in &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);

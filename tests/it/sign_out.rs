@@ -488,3 +488,33 @@ async fn a_sign_out_without_a_secret_key_is_warned_of_once() {
     World::new().await;
     assert_eq!(log.text().matches("clerk.sign_out.local").count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sign_outs_that_find_no_room_are_counted_and_warned_of() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_owned();
+    let kept = |builder: clerk_resilience::Builder| builder.state_dir(path.clone());
+    let world = World::with(&kept).await;
+    leave(&world, &world.sim.mint(&world.sim.sign_in("user_1"))).await;
+    world.pass(10).await;
+    let ended = |record: &serde_json::Value| record["ending"] == serde_json::json!([]);
+    crate::restart::until_saved(dir.path(), ended).await;
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    drop(world);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let file = dir.path().join("outages.json");
+    let record = std::fs::read(&file).expect("saved");
+    let mut record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+    record["ending"] = (0..50_010).map(|n| format!("sess_{n}")).collect();
+    std::fs::write(&file, record.to_string()).expect("ours");
+    let world = World::beside(clock, sim, kept);
+    world.pass(3).await;
+    assert_eq!(world.clerk.counts().sign_outs_dropped, 10);
+    assert_eq!(log.text().matches("clerk.sign_outs.dropped").count(), 1);
+}

@@ -45,6 +45,7 @@ pub(crate) struct PendingSignOuts {
     resting: VecDeque<(Instant, PendingSignOut)>,
     ended: VecDeque<SessionId>,
     started: u64,
+    dropped: u64,
     spacing: Duration,
     not_before: Option<Instant>,
     /// The pending sign-outs are not those that were published last.
@@ -60,6 +61,7 @@ impl Default for PendingSignOuts {
             resting: VecDeque::new(),
             ended: VecDeque::new(),
             started: 0,
+            dropped: 0,
             spacing: SPACING,
             not_before: None,
             changed: false,
@@ -68,30 +70,32 @@ impl Default for PendingSignOuts {
 }
 
 impl PendingSignOuts {
-    /// Adds a sign-out. Returns how many sessions were dropped because too many wait.
-    pub(crate) fn add(&mut self, sign_out: PendingSignOut) -> usize {
-        if self.queue.contains(&sign_out.session) {
-            return 0;
+    /// Adds a sign-out.
+    pub(crate) fn add(&mut self, sign_out: PendingSignOut) {
+        if !self.queue.contains(&sign_out.session) {
+            self.changed = true;
+            self.dropped += u64::from(self.queue.push_newest(sign_out));
         }
-        self.changed = true;
-        usize::from(self.queue.push_newest(sign_out))
     }
 
-    /// Takes over what another process was to end. Returns how many sessions were dropped.
-    pub(crate) fn take_over(&mut self, theirs: Vec<PendingSignOut>) -> usize {
+    /// How many sessions were dropped, because too many wait, since this was asked last.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Takes over what another process was to end.
+    pub(crate) fn take_over(&mut self, theirs: Vec<PendingSignOut>) {
         if theirs.is_empty() {
-            return 0;
+            return;
         }
         let mut known: HashSet<_> = self.waiting().map(|ours| ours.session.clone()).collect();
         known.extend(self.ended.iter().cloned());
-        let mut dropped = 0;
         for sign_out in theirs.into_iter().rev() {
             if known.insert(sign_out.session.clone()) {
                 self.changed = true;
-                dropped += usize::from(self.queue.push_oldest(sign_out));
+                self.dropped += u64::from(self.queue.push_oldest(sign_out));
             }
         }
-        dropped
     }
 
     /// Publishes the pending sign-outs if they changed.
@@ -129,9 +133,8 @@ impl PendingSignOuts {
             return;
         }
         while self.resting.front().is_some_and(|(rested, _)| *rested <= at) {
-            let rested = self.resting.pop_front();
-            // The capacity counts those that wait for their first call; this one was among them.
-            rested.map(|(_, sign_out)| self.queue.push_oldest(sign_out));
+            let Some((_, rested)) = self.resting.pop_front() else { break };
+            self.dropped += u64::from(self.queue.push_oldest(rested));
         }
         self.started += 1;
         let oldest = self.started.is_multiple_of(OLDEST_EVERY);
