@@ -212,6 +212,20 @@ impl Site {
         self.proxy.is_some()
     }
 
+    /// The publishable key of this application.
+    pub(crate) fn publishable_key(&self) -> &PublishableKey {
+        &self.key
+    }
+
+    /// Where a browser on a page of this application reaches the Frontend API: an address, or a path.
+    pub(crate) fn browser_address(&self) -> String {
+        match &self.proxy {
+            Some(Proxy::Address(address)) => address.to_string(),
+            Some(Proxy::Path(path)) => path.clone(),
+            None => format!("https://{}", self.issuing_host()),
+        }
+    }
+
     pub(crate) fn proxy_address(&self) -> Option<&Url> {
         match &self.proxy {
             Some(Proxy::Address(address)) => Some(address),

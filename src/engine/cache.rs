@@ -1,40 +1,39 @@
-//! A set-associative cache without locks: a fixed table of `ArcSwap` slots.
+//! A set-associative cache without locks: a fixed table of `ArcSwap` sets.
 //!
-//! A key's digest picks a set of four slots; a look-up reads them, an insertion replaces the least
-//! worthy of them. Memory is bounded by construction, readers never wait for writers, and a lost
-//! race costs one entry, which is made again at its next use.
+//! A key's digest picks a set of at most four entries. A look-up reads one set. Each change replaces a
+//! whole set in one compare-and-swap, so that two writers of one key never lose each other's entry.
+//! Memory is bounded by construction, and readers never wait for writers.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 const WAYS: usize = 4;
 
 pub(crate) struct Cache<T> {
-    slots: Box<[Slot<T>]>,
-    sets: usize,
+    sets: Box<[ArcSwapOption<Set<T>>]>,
 }
 
-/// An entry, and beside it what tells whether it is worth a look: the memory behind the pointer was
-/// perhaps not touched for long. Digest and worth are hints; a race may leave those of another entry.
-struct Slot<T> {
-    digest: AtomicU64,
-    worth: AtomicI64,
-    entry: ArcSwapOption<T>,
+/// The entries of one set. It never changes; a successor takes its place.
+type Set<T> = Vec<Way<T>>;
+
+/// An entry, and beside it what decides about it: the memory behind the pointer may be cold.
+struct Way<T> {
+    digest: u64,
+    worth: i64,
+    entry: Arc<T>,
 }
 
-impl<T> Slot<T> {
-    fn empty() -> Self {
-        Self { digest: AtomicU64::new(0), worth: AtomicI64::new(0), entry: ArcSwapOption::empty() }
+impl<T> Clone for Way<T> {
+    fn clone(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), ..*self }
     }
+}
 
-    fn find(&self, digest: u64, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        if self.digest.load(Ordering::Relaxed) != digest {
-            return None;
-        }
-        self.entry.load().as_ref().filter(|held| is(held)).map(Arc::clone)
+impl<T> Way<T> {
+    fn holds(&self, digest: u64, is: impl Fn(&T) -> bool) -> bool {
+        self.digest == digest && is(&self.entry)
     }
 }
 
@@ -42,67 +41,107 @@ impl<T> Cache<T> {
     /// A cache of about `capacity` entries, rounded up to a power of two.
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = (capacity.max(1) / WAYS).max(1).next_power_of_two();
-        Self { slots: (0..sets * WAYS).map(|_| Slot::empty()).collect(), sets }
+        Self { sets: (0..sets).map(|_| ArcSwapOption::empty()).collect() }
     }
 
     /// How many entries there is room for.
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.len()
+        self.sets.len() * WAYS
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the digest will do")]
-    fn set(&self, digest: u64) -> &[Slot<T>] {
-        let set = digest as usize & (self.sets - 1);
-        &self.slots[set * WAYS..][..WAYS]
+    fn set(&self, digest: u64) -> &ArcSwapOption<Set<T>> {
+        &self.sets[digest as usize & (self.sets.len() - 1)]
     }
 
     /// The entry of this digest that `is` the one.
     pub(crate) fn find(&self, digest: u64, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.set(digest).iter().find_map(|slot| slot.find(digest, &is))
+        let set = self.set(digest).load();
+        let way = set.as_ref()?.iter().find(|way| way.holds(digest, &is))?;
+        Some(Arc::clone(&way.entry))
     }
 
     /// Puts an entry in the place of the one that it `replaces`, of none, or of the least worthy.
     pub(crate) fn insert(
         &self,
         digest: u64,
-        entry: Arc<T>,
+        entry: &Arc<T>,
         worth: i64,
         replaces: impl Fn(&T) -> bool,
     ) {
-        let rank = |slot: &&Slot<T>| {
-            if slot.find(digest, &replaces).is_some() {
-                (0, 0)
-            } else if slot.entry.load().is_none() {
-                (1, 0)
-            } else {
-                (2, slot.worth.load(Ordering::Relaxed))
+        self.update(digest, replaces, |_| (Arc::clone(entry), worth));
+    }
+
+    /// Replaces the entry that `is` the one by what `change` makes of it, or adds what `change` makes
+    /// of `None`; in one step. Returns the entry that the cache holds now. `change` returns the entry
+    /// and its worth, and runs again when another writer was faster.
+    pub(crate) fn update(
+        &self,
+        digest: u64,
+        is: impl Fn(&T) -> bool,
+        change: impl Fn(Option<&Arc<T>>) -> (Arc<T>, i64),
+    ) -> Arc<T> {
+        let slot = self.set(digest);
+        let mut present = slot.load_full();
+        loop {
+            let ways = present.as_deref().map_or(&[][..], Vec::as_slice);
+            let place = ways.iter().position(|way| way.holds(digest, &is));
+            let held = place.map(|place| &ways[place].entry);
+            let (entry, worth) = change(held);
+            if held.is_some_and(|held| Arc::ptr_eq(held, &entry)) {
+                return entry;
             }
-        };
-        if let Some(slot) = self.set(digest).iter().min_by_key(rank) {
-            slot.entry.store(Some(entry));
-            slot.digest.store(digest, Ordering::Relaxed);
-            slot.worth.store(worth, Ordering::Relaxed);
+            let mut set = ways.to_vec();
+            put(&mut set, place, Way { digest, worth, entry: Arc::clone(&entry) });
+            let before = slot.compare_and_swap(&present, Some(Arc::new(set)));
+            if is_same(&before, &present) {
+                return entry;
+            }
+            present = arc_swap::Guard::into_inner(before);
         }
     }
 
     /// Drops the entries that are not worth keeping.
     pub(crate) fn retain(&self, keep: impl Fn(&T) -> bool) {
-        for slot in &self.slots {
-            if slot.entry.load().as_ref().is_some_and(|held| !keep(held)) {
-                slot.entry.store(None);
+        for slot in &self.sets {
+            let drops = |set: &Arc<Set<T>>| set.iter().any(|way| !keep(&way.entry));
+            if slot.load().as_ref().is_some_and(drops) {
+                slot.rcu(|set| {
+                    let kept = set.iter().flat_map(|set| set.iter()).filter(|way| keep(&way.entry));
+                    Some(Arc::new(kept.cloned().collect::<Set<T>>()))
+                });
             }
         }
     }
 
     /// All entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Arc<T>> {
-        self.slots.iter().filter_map(|slot| slot.entry.load_full())
+        let sets = self.sets.iter().filter_map(ArcSwapOption::load_full);
+        sets.flat_map(|set| set.iter().map(|way| Arc::clone(&way.entry)).collect::<Vec<_>>())
+    }
+}
+
+/// At its place, or at the end, or in the place of the least worthy when the set is full.
+fn put<T>(set: &mut Set<T>, place: Option<usize>, way: Way<T>) {
+    let full = set.len() >= WAYS;
+    let least = || (0..set.len()).min_by_key(|place| set[*place].worth);
+    match place.or_else(|| full.then(least).flatten()) {
+        Some(place) => set[place] = way,
+        None => set.push(way),
+    }
+}
+
+fn is_same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 
 impl<T> fmt::Debug for Cache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("slots", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("Cache").field("sets", &self.sets.len()).finish_non_exhaustive()
     }
 }
 
@@ -112,7 +151,7 @@ mod tests {
 
     fn insert(cache: &Cache<(u64, i64)>, digest: u64, worth: i64) {
         let same = |held: &(u64, i64)| held.0 == digest;
-        cache.insert(digest, Arc::new((digest, worth)), worth, same);
+        cache.insert(digest, &Arc::new((digest, worth)), worth, same);
     }
 
     #[test]
@@ -143,5 +182,43 @@ mod tests {
         (0..16).for_each(|n| insert(&cache, n, 0));
         cache.retain(|held| held.0 % 2 == 0);
         assert_eq!(cache.entries().count(), 8);
+    }
+
+    /// Eight writers count up the same four entries, all in one set.
+    #[test]
+    fn no_update_is_lost_when_many_write_at_once() {
+        let cache: Cache<(u64, i64)> = Cache::new(WAYS);
+        let count = |digest: u64| {
+            cache.update(
+                digest,
+                |held| held.0 == digest,
+                |held| {
+                    let counted = held.map_or(1, |held| held.1 + 1);
+                    (Arc::new((digest, counted)), counted)
+                },
+            );
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..4_000).for_each(|n| count(n % 4)));
+            }
+        });
+        for digest in 0..4 {
+            let held = cache.find(digest, |held| held.0 == digest);
+            assert_eq!(held.as_deref(), Some(&(digest, 8_000)), "{digest}");
+        }
+    }
+
+    #[test]
+    fn an_update_that_keeps_the_entry_changes_nothing() {
+        let cache = Cache::new(64);
+        insert(&cache, 7, 1);
+        let held = cache.find(7, |held| held.0 == 7).expect("there");
+        let kept = cache.update(
+            7,
+            |held| held.0 == 7,
+            |held| (held.map_or_else(|| Arc::new((7, 9)), Arc::clone), 9),
+        );
+        assert!(Arc::ptr_eq(&held, &kept));
     }
 }

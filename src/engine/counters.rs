@@ -23,6 +23,7 @@ pub(crate) struct Counters {
     machine_answers_reused: AtomicU64,
     state_failures: AtomicU64,
     signals_dropped: AtomicU64,
+    sign_outs_dropped: AtomicU64,
     webhooks_accepted: AtomicU64,
     webhooks_unused: AtomicU64,
     webhooks_repeated: AtomicU64,
@@ -76,6 +77,8 @@ pub struct Counts {
     pub state_failures: u64,
     /// Signals to the driver that were dropped because it was too far behind.
     pub signals_dropped: u64,
+    /// Sign-outs that never reach Clerk, because 50,000 others waited. The sessions are refused here.
+    pub sign_outs_dropped: u64,
     /// Webhooks that were kept, because something here acts on them.
     pub webhooks_accepted: u64,
     /// Webhooks of kinds that nothing here acts on.
@@ -126,6 +129,7 @@ counted! {
     reused_answer => machine_answers_reused,
     state_failed => state_failures,
     signal_dropped => signals_dropped,
+    sign_out_dropped => sign_outs_dropped,
     webhook_accepted => webhooks_accepted,
     webhook_unused => webhooks_unused,
     webhook_repeated => webhooks_repeated,
@@ -159,6 +163,7 @@ impl Counters {
             machine_answers_reused: read(&self.machine_answers_reused),
             state_failures: read(&self.state_failures),
             signals_dropped: read(&self.signals_dropped),
+            sign_outs_dropped: read(&self.sign_outs_dropped),
             webhooks_accepted: read(&self.webhooks_accepted),
             webhooks_unused: read(&self.webhooks_unused),
             webhooks_repeated: read(&self.webhooks_repeated),

@@ -14,19 +14,19 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::alerts::Transition;
-use super::endings::Endings;
 use super::feed_watch::FeedWatch;
 use super::keeper::Keeper;
 use super::schedule::{Outlook, Schedule};
-use super::shared::{Core, Signal};
+use super::shared::{Core, Incoming, Signal};
+use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, State};
 use crate::clock::{Moment, Timestamp};
 use crate::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
-use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
 use crate::status_page::StatusReport;
+use crate::store::PendingSignOut;
 
 /// The driver looks at the clock at least this often while something goes on.
 const TICK: Duration = Duration::from_secs(1);
@@ -46,8 +46,8 @@ const ALARMS_APART: Duration = Duration::from_secs(60);
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl Driver {
-    pub(crate) fn new(work: Work, signals: mpsc::Receiver<Signal>) -> Self {
-        Self(Box::pin(work.run(signals)))
+    pub(crate) fn new(work: Work, incoming: Incoming) -> Self {
+        Self(Box::pin(work.run(incoming)))
     }
 
     /// The same, and beside it somebody who keeps what is to outlive it, to the end.
@@ -96,13 +96,14 @@ pub(crate) struct Work {
     pub(crate) pinned: KeySet,
     pub(crate) keys: Keys,
     pub(crate) state: State,
-    pub(crate) endings: Endings,
+    pub(crate) sign_outs: PendingSignOuts,
     /// When there are webhooks that grace could listen to.
     pub(crate) feed: Option<FeedWatch>,
 }
 
 impl Work {
-    async fn run(self, mut signals: mpsc::Receiver<Signal>) {
+    async fn run(self, incoming: Incoming) {
+        let Incoming { mut signals, mut sign_outs } = incoming;
         let mut task = Task::new(self);
         loop {
             task.launch();
@@ -112,8 +113,9 @@ impl Work {
             tokio::select! {
                 biased;
                 Some(done) = task.probes.join_next_with_id() => task.conclude(done),
-                Some(told) = task.endings.told() => task.ended(told),
+                Some(ended) = task.sign_outs.next_ended() => task.sign_out_ended(ended),
                 Ok(()) = task.peers.changed() => task.hear_peers(),
+                Some(first) = sign_outs.recv() => task.signed_out(first, &mut sign_outs),
                 signal = signals.recv() => match signal {
                     Some(signal) => task.hear(&signal),
                     None => break,
@@ -121,6 +123,9 @@ impl Work {
                 () = tokio::time::sleep_until(wake) => {}
             }
             task.tick().await;
+        }
+        if let Ok(first) = sign_outs.try_recv() {
+            task.signed_out(first, &mut sign_outs);
         }
         task.finish().await;
     }
@@ -133,7 +138,7 @@ struct Task {
     pinned: KeySet,
     keys: Keys,
     state: State,
-    endings: Endings,
+    sign_outs: PendingSignOuts,
     feed: Option<FeedWatch>,
     schedule: Schedule,
     probes: JoinSet<Finding>,
@@ -150,6 +155,7 @@ struct Task {
     published: Option<Moment>,
     /// When the application last said that something was wrong.
     alarmed: Option<Moment>,
+    warned_of_dropped: bool,
     /// Counts publications, so that ended denials are looked for in another part each time.
     turn: usize,
     changed: bool,
@@ -173,7 +179,7 @@ impl Task {
             pinned: work.pinned,
             keys: work.keys,
             state: work.state,
-            endings: work.endings,
+            sign_outs: work.sign_outs,
             feed: work.feed,
             schedule,
             probes: JoinSet::new(),
@@ -185,6 +191,7 @@ impl Task {
             trusted: None,
             published: None,
             alarmed: None,
+            warned_of_dropped: false,
             turn: 0,
             changed: true,
         }
@@ -193,7 +200,9 @@ impl Task {
     fn wake(&self) -> Instant {
         let span = if self.schedule.is_calm() { HEARTBEAT } else { TICK };
         let tick = Instant::now() + span;
-        self.schedule.next_due().map_or(tick, |due| due.min(tick))
+        let sign_out = self.tells_clerk().then(|| self.core.clock.now());
+        let sign_out = sign_out.and_then(|now| self.sign_outs.next_due(&self.health, now));
+        self.schedule.next_due().into_iter().chain(sign_out).fold(tick, Instant::min)
     }
 
     fn launch(&mut self) {
@@ -206,15 +215,45 @@ impl Task {
                 self.core.counters.asked_upstream();
             }
         }
-        if self.prober.targets.can_ask(Probe::BackendApi) {
-            self.endings.launch(&self.prober, &self.health, self.core.clock.now());
+        if self.tells_clerk() {
+            self.sign_outs.launch(&self.prober, &self.health, self.core.clock.now());
         }
     }
 
-    fn ended(&mut self, told: Option<(SessionId, Ended)>) {
+    /// True with a secret key.
+    fn tells_clerk(&self) -> bool {
+        self.prober.targets.can_ask(Probe::BackendApi)
+    }
+
+    fn sign_out_ended(&mut self, ended: (Id, Ended)) {
         self.core.counters.asked_upstream();
-        if self.endings.conclude(told, self.core.clock.now()) {
-            self.state.demand();
+        self.sign_outs.conclude(ended);
+        self.state.request();
+    }
+
+    /// Takes in all sign-outs that have arrived.
+    fn signed_out(
+        &mut self,
+        first: PendingSignOut,
+        more: &mut mpsc::UnboundedReceiver<PendingSignOut>,
+    ) {
+        self.sign_outs.add(first);
+        while let Ok(next) = more.try_recv() {
+            self.sign_outs.add(next);
+        }
+        self.state.demand();
+    }
+
+    /// Counts the sign-outs that found no room, and warns once.
+    fn count_dropped_sign_outs(&mut self) {
+        let dropped = self.sign_outs.take_dropped();
+        (0..dropped).for_each(|_| self.core.counters.sign_out_dropped());
+        if dropped > 0 && !std::mem::replace(&mut self.warned_of_dropped, true) {
+            tracing::warn!(
+                event = "clerk.sign_outs.dropped",
+                dropped,
+                "more sign-outs wait for Clerk than the layer keeps; the sessions dropped from the queue are refused here for 30 days and stay alive at Clerk"
+            );
         }
     }
 
@@ -231,10 +270,6 @@ impl Task {
                 self.changed = true;
             }
             Signal::Revoked => self.state.demand(),
-            Signal::SignedOut(id) => {
-                self.endings.add(id.clone());
-                self.state.demand();
-            }
         }
     }
 
@@ -366,6 +401,7 @@ impl Task {
         if verdict != announced {
             self.announce(announced, verdict, now);
         }
+        self.count_dropped_sign_outs();
         self.keep(now).await;
     }
 
@@ -392,7 +428,7 @@ impl Task {
 
     fn publish(&mut self, now: Moment) {
         let (keys, health, page) = (&self.keys, self.health.report(now), &self.page);
-        self.endings.show(&self.core.ending);
+        self.sign_outs.publish(&self.core.ending);
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn;
         self.core.update(|present| Snapshot {
@@ -417,7 +453,7 @@ impl Task {
             health: &self.health,
             keys: &self.keys,
             pinned: &self.pinned,
-            endings: &mut self.endings,
+            sign_outs: &mut self.sign_outs,
             certain: self.certain,
         };
         self.state.keep(seen, now).await;
@@ -426,7 +462,7 @@ impl Task {
     async fn finish(mut self) {
         self.probes.shutdown().await;
         let now = self.core.clock.now();
-        self.endings.show(&self.core.ending);
+        self.sign_outs.publish(&self.core.ending);
         self.state.settle(&self.core, now).await;
         self.state.demand_at_once();
         self.keep(now).await;

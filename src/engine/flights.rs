@@ -159,7 +159,7 @@ impl<A: Clone> Inner<A> {
         let kept = Kept { about, answer: answer.clone(), until: now + keep.good, remembered };
         let worth = i64::try_from((remembered - self.began).as_millis()).unwrap_or(i64::MAX);
         let same = |kept: &Kept<A>| kept.about == about;
-        self.kept.insert(about.index(), Arc::new(kept), worth, same);
+        self.kept.insert(about.index(), &Arc::new(kept), worth, same);
     }
 }
 

@@ -99,8 +99,8 @@ pub(crate) struct Webhooks {
     ailing: AtomicBool,
 }
 
-/// What came of a task, by its id.
-type Settled = (String, Outcome);
+/// What came of a task, by its id and its claim.
+type Settled = (String, u64, Outcome);
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -216,8 +216,12 @@ impl Webhooks {
             return None;
         }
         let settle = async {
-            let (id, outcome) = done?;
-            Some(within(self.store.settle(&id, outcome)).await)
+            let (id, claim, outcome) = done?;
+            let settled = within(self.store.settle(&id, claim, outcome)).await;
+            if matches!(settled, Ok(false)) {
+                tracing::debug!(event = "clerk.webhook.claim_lost", %id, "another worker claimed the event; its outcome counts");
+            }
+            Some(settled)
         };
         let claim = within(self.store.claim(core.clock.now().wall, self.lease()));
         let (settled, claimed) = tokio::join!(settle, claim);
@@ -234,10 +238,10 @@ impl Webhooks {
     }
 
     async fn attempt(&self, task: Task, core: &Core) -> Settled {
-        let (id, attempts) = (task.id.clone(), task.attempts);
+        let (id, claim, attempts) = (task.id.clone(), task.claim, task.attempts);
         if attempts > ATTEMPTS {
             let why = "the process ended whenever a hook was at it".to_owned();
-            return (id, Outcome::Dead { why });
+            return (id, claim, Outcome::Dead { why });
         }
         let outcome = match self.call(task).await {
             Ok(()) => Outcome::Done,
@@ -247,7 +251,7 @@ impl Webhooks {
                 after_failure(why, attempts, core.clock.now().wall)
             }
         };
-        (id, outcome)
+        (id, claim, outcome)
     }
 
     fn report<T>(&self, core: &Core, result: Result<T, StoreError>) -> Option<T> {

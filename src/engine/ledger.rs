@@ -99,17 +99,21 @@ impl Ledger {
         self.cache.find(digest.index(), same).map(|entry| entry.sighting)
     }
 
-    /// Adds to what is known of a session; an older sighting never replaces a newer one.
+    /// Adds to what is known of a session, in one step; an older sighting never replaces a newer one.
     pub(super) fn merge(&self, digest: SessionDigest, seen: Sighting) {
-        let known = self.find(digest).unwrap_or(seen);
-        let sighting = Sighting {
-            last_valid: known.last_valid.max(seen.last_valid),
-            claims_as_of: known.claims_as_of.max(seen.claims_as_of),
-        };
-        let entry = Arc::new(Entry { session: digest, sighting });
         let same = |held: &Entry| held.session == digest;
-        let worth = sighting.last_valid.as_millis();
-        self.cache.insert(digest.index(), entry, worth, same);
+        self.cache.update(digest.index(), same, |held| {
+            let known = held.map_or(seen, |held| held.sighting);
+            let sighting = Sighting {
+                last_valid: known.last_valid.max(seen.last_valid),
+                claims_as_of: known.claims_as_of.max(seen.claims_as_of),
+            };
+            let worth = sighting.last_valid.as_millis();
+            match held {
+                Some(held) if held.sighting == sighting => (Arc::clone(held), worth),
+                _ => (Arc::new(Entry { session: digest, sighting }), worth),
+            }
+        });
     }
 
     /// True when something was noted since this writer asked last.
@@ -220,5 +224,22 @@ mod tests {
         assert_eq!(ledger.cache.entries().count(), 0);
         ledger.merge(digest(1), seen(0));
         assert!(ledger.records(Timestamp::from_secs(24 * 60 * 60 + 1)).is_empty());
+    }
+
+    /// One writer brings ever newer claims, the other ever later sightings.
+    #[test]
+    fn of_two_writers_at_once_neither_loses_what_is_newest() {
+        let (ledger, last) = (Ledger::new(64), 20_000);
+        let seen = |last_valid: i64, claims_as_of: i64| Sighting {
+            last_valid: Timestamp::from_secs(last_valid),
+            claims_as_of: Timestamp::from_secs(claims_as_of),
+        };
+        for session in 0..4 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| (0..=last).for_each(|n| ledger.merge(digest(session), seen(n, 0))));
+                scope.spawn(|| (0..=last).for_each(|n| ledger.merge(digest(session), seen(0, n))));
+            });
+            assert_eq!(ledger.find(digest(session)), Some(seen(last, last)));
+        }
     }
 }

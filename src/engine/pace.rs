@@ -100,12 +100,14 @@ impl Pace {
         self.0.find(session.index(), |entry| entry.session == session)
     }
 
+    /// The one entry of a session, however many requests ask for it at once.
     fn entry(&self, session: SessionDigest, now: Timestamp) -> Arc<Entry> {
         self.find(session).unwrap_or_else(|| {
-            let entry = Arc::new(Entry::new(session));
             let same = |entry: &Entry| entry.session == session;
-            self.0.insert(session.index(), Arc::clone(&entry), now.as_millis(), same);
-            entry
+            self.0.update(session.index(), same, |held| {
+                let entry = held.map_or_else(|| Arc::new(Entry::new(session)), Arc::clone);
+                (entry, now.as_millis())
+            })
         })
     }
 }
@@ -156,17 +158,19 @@ mod tests {
 
     #[test]
     fn requests_at_once_are_all_counted() {
-        let pace = Pace::new(64);
-        pace.count(session(), at(60));
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..1000 {
-                        pace.count(session(), at(60));
-                    }
-                });
-            }
-        });
-        assert_eq!(pace.count(session(), at(60)), 8002);
+        for _ in 0..200 {
+            let (pace, start) = (Pace::new(64), std::sync::Barrier::new(4));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        start.wait();
+                        for _ in 0..10 {
+                            pace.count(session(), at(60));
+                        }
+                    });
+                }
+            });
+            assert_eq!(pace.count(session(), at(60)), 41);
+        }
     }
 }

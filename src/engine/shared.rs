@@ -21,14 +21,15 @@ use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
+use crate::authenticate::Site;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Sighting, Unavailable};
 use crate::health::{Peers, Surface, Verdict, Word};
-use crate::id::SessionId;
 use crate::key::PublishableKey;
 use crate::machine::MachineToken;
 use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{Feeds, Snapshot};
+use crate::store::PendingSignOut;
 use crate::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::token::{
     CookieJar, CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind,
@@ -37,7 +38,9 @@ use crate::token::{
 use crate::verify::{Unverified, Verified, verify};
 
 /// A denial outlives every session token and its grace, and most sessions.
-pub(crate) const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A denial that is repeated is renewed when it ends this much earlier than the new one.
+const RENEWED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many signals may wait for the driver; more are dropped and counted.
 const SIGNALS: usize = 4096;
 
@@ -67,13 +70,14 @@ pub(crate) struct Core {
     /// What is denied here, for those who share the store.
     pub(crate) outbox: Outbox,
     /// The sessions that are still to be ended at Clerk.
-    pub(crate) ending: watch::Sender<Arc<[SessionId]>>,
+    pub(crate) ending: watch::Sender<Arc<[PendingSignOut]>>,
     /// What the other instances see, for the driver.
     pub(crate) peers: watch::Sender<Peers>,
     /// Changes of the verdict, for the application.
     pub(crate) changes: Changes,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
+    write_wished: AtomicBool,
     /// What was said of each surface and not heard yet.
     said: [[AtomicBool; Word::KINDS]; Surface::ALL.len()],
 }
@@ -89,6 +93,7 @@ impl Core {
         match signal {
             Signal::ProbeSoon => Some(&self.probe_wished),
             Signal::RefreshKeys => Some(&self.refresh_wished),
+            Signal::Revoked => Some(&self.write_wished),
             Signal::Said(surface, word) => Some(&self.said[*surface as usize][*word as usize]),
             _ => None,
         }
@@ -131,11 +136,23 @@ impl Core {
 
     /// Publishes the snapshot that `change` makes of the present one.
     pub(crate) fn update(&self, change: impl Fn(&Snapshot) -> Snapshot) {
-        self.snapshot.rcu(|present| {
-            let mut next = change(present);
+        self.try_update(|present| Some(change(present)));
+    }
+
+    /// The same, unless `change` finds that there is nothing to change. Of several calls at once that
+    /// change the same, one returns true.
+    fn try_update(&self, change: impl Fn(&Snapshot) -> Option<Snapshot>) -> bool {
+        let mut present = self.snapshot.load();
+        loop {
+            let Some(mut next) = change(&present) else { return false };
             next.generation = present.generation + 1;
-            next.without_distrusted_keys()
-        });
+            let next = Arc::new(next.without_distrusted_keys());
+            let before = self.snapshot.compare_and_swap(&*present, next);
+            if Arc::ptr_eq(&before, &present) {
+                return true;
+            }
+            present = before;
+        }
     }
 }
 
@@ -154,8 +171,14 @@ pub(crate) enum Signal {
     Force(Option<Verdict>, Duration),
     /// Something was revoked: write it down.
     Revoked,
-    /// A session was ended here: end it at Clerk, too, when that can be done.
-    SignedOut(SessionId),
+}
+
+/// The driver's ends of the channels to it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(super) signals: mpsc::Receiver<Signal>,
+    /// Without a bound, so that none is lost: each comes with a denial that was not there before.
+    pub(super) sign_outs: mpsc::UnboundedReceiver<PendingSignOut>,
 }
 
 /// Everything a request needs, behind one `Arc`. When the last one is dropped the driver ends.
@@ -178,9 +201,13 @@ pub(crate) struct Shared {
     pub(crate) instance: Arc<Instance>,
     /// When there is a store to keep users in, and a secret key to ask for them with.
     pub(crate) reconciler: Option<Arc<Reconciler>>,
+    /// The application as browsers see it.
+    pub(crate) site: Site,
+    warned_of_sign_out: AtomicBool,
     names: CookieNames,
     expectations: Expectations,
     signals: mpsc::Sender<Signal>,
+    sign_outs: mpsc::UnboundedSender<PendingSignOut>,
     hasher: std::hash::RandomState,
 }
 
@@ -203,14 +230,16 @@ pub(crate) struct Fixed {
     pub(crate) people: Arc<People>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
+    pub(crate) site: Site,
     pub(crate) outbox: Outbox,
     pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
 }
 
 impl Shared {
-    pub(crate) fn new(fixed: Fixed) -> (Self, mpsc::Receiver<Signal>) {
+    pub(crate) fn new(fixed: Fixed) -> (Self, Incoming) {
         let (signals, heard) = mpsc::channel(SIGNALS);
+        let (sign_outs, pending) = mpsc::unbounded_channel();
         let core = Core {
             snapshot: ArcSwap::from_pointee(fixed.initial.without_distrusted_keys()),
             tokens: VerifiedTokens::new(fixed.token_capacity),
@@ -227,6 +256,7 @@ impl Shared {
             changes: fixed.changes,
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
+            write_wished: AtomicBool::new(false),
             said: Default::default(),
         };
         let tickets = fixed.tickets.map(|keys| Tickets { keys, issuer: fixed.key.issuer() });
@@ -239,6 +269,8 @@ impl Shared {
             people: fixed.people,
             instance: fixed.instance,
             reconciler: fixed.reconciler,
+            site: fixed.site,
+            warned_of_sign_out: AtomicBool::new(false),
             names: fixed.names,
             key: fixed.key,
             rules: fixed.rules,
@@ -246,9 +278,10 @@ impl Shared {
             patience: fixed.patience,
             backend: fixed.backend.map(|access| BackendApi::new(access, counters)),
             signals,
+            sign_outs,
             hasher: std::hash::RandomState::new(),
         };
-        (shared, heard)
+        (shared, Incoming { signals: heard, sign_outs: pending })
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -295,9 +328,7 @@ impl Shared {
         if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
             self.core.counters.saw_no_azp();
         }
-        let known = Arc::new(Known::new(token, verified));
-        self.core.tokens.insert(digest, &known);
-        Ok(known)
+        Ok(self.core.tokens.insert(digest, &Arc::new(Known::new(token, verified))))
     }
 
     /// Notes a session that was accepted with a token within its time; once for each token. True the
@@ -375,15 +406,58 @@ impl Shared {
         self.core.load().latest(self.now())
     }
 
-    /// Ends a session here, at once and for good; at Clerk, when it can be told.
+    /// Ends a session here, at once and for good; at Clerk, when its Backend API answers. A session that
+    /// is denied already stays as it is.
     pub(crate) fn sign_out(&self, session: &Session) {
         let until = self.latest().plus(DENIAL);
-        if let Some(id) = &session.session_id {
-            self.revoke(|set| set.with_session(id, until));
-            self.tell(Signal::SignedOut(id.clone()));
-        } else if let Some(id) = &session.token_id {
-            self.revoke(|set| set.with_token(id, until));
+        let denial = match (&session.session_id, &session.token_id) {
+            (Some(id), _) => Denial::Session(id.clone(), until),
+            (None, Some(id)) => Denial::Token(id.clone(), until),
+            (None, None) => return,
+        };
+        if !self.deny_unless(&denial, Timestamp::from_millis(i64::MIN)) {
+            return;
         }
+        if let Some(id) = &session.session_id {
+            let user = SessionDigest::named(session.user_id.as_str(), "").to_bytes();
+            let pending = PendingSignOut { session: id.clone(), user };
+            if self.sign_outs.send(pending).is_err() {
+                self.core.counters.sign_out_dropped();
+            }
+        }
+    }
+
+    /// Warns, once, that a sign-out ends no session at Clerk, if there is no secret key to end it with.
+    pub(crate) fn warn_of_local_sign_out(&self) {
+        if self.backend.is_none() && !self.warned_of_sign_out.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                event = "clerk.sign_out.local",
+                "CLERK_SECRET_KEY is not set, so a sign-out refuses the session in this application and leaves it alive at Clerk; set the secret key, or end sessions in the browser with Clerk.signOut()"
+            );
+        }
+    }
+
+    /// Denies for [`DENIAL`], unless a denial that ends less than a day earlier is there.
+    pub(crate) fn deny_for_long(&self, denial: impl FnOnce(Timestamp) -> Denial) {
+        let until = self.latest().plus(DENIAL);
+        self.deny_unless(&denial(until), until.minus(RENEWED_WITHIN));
+    }
+
+    /// Denies at once, unless the same is denied until `enough` or longer: then nothing is copied,
+    /// written or sent. Returns true when this call made the denial.
+    fn deny_unless(&self, denial: &Denial, enough: Timestamp) -> bool {
+        let (kind, id, _) = denial.parts();
+        let is_new = self.core.try_update(|known| {
+            let until = |set: &Revocations| set.until(kind, &id);
+            let denied = known.denies(|set| until(set).is_some_and(|until| until >= enough));
+            let revocations = || known.revocations.clone().with_all([denial]);
+            (!denied).then(|| Snapshot { revocations: revocations(), ..known.clone() })
+        });
+        if is_new {
+            self.core.outbox.put([denial.clone()].into_iter());
+            self.tell(Signal::Revoked);
+        }
+        is_new
     }
 
     /// `Set-Cookie` lines that take this instance's cookies for a session away, as far as they were set

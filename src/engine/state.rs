@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 
-use super::endings::Endings;
 use super::ledger::Writer;
 use super::shared::Core;
+use super::sign_outs::PendingSignOuts;
 use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Outages, Verdict};
 use crate::id::SessionId;
 use crate::jwks::KeySet;
 use crate::snapshot::Keys;
-use crate::store::{KeysRecord, OutageRecord, StateDir, StateDirError};
+use crate::store::{KeysRecord, OutageRecord, PendingSignOut, StateDir, StateDirError};
 
 /// Keys that did not change are written anew after this time, for their confirmation.
 const KEYS_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -27,7 +27,7 @@ const OUTAGE_EVERY: Duration = Duration::from_secs(15);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What came of a write: the sessions that another process left to be ended at Clerk.
-type Written = Result<Vec<SessionId>, StateDirError>;
+type Written = Result<Vec<PendingSignOut>, StateDirError>;
 
 /// The state directory's side of the driver.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub(crate) struct State {
     writing: Option<JoinHandle<Written>>,
     keys_due: bool,
     demanded: bool,
+    requested: bool,
     keys_written: Option<Moment>,
     outages_written: Option<Moment>,
     /// After a failure, the next try is not made before this.
@@ -50,7 +51,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) health: &'a Health,
     pub(crate) keys: &'a Keys,
     pub(crate) pinned: &'a KeySet,
-    pub(crate) endings: &'a mut Endings,
+    pub(crate) sign_outs: &'a mut PendingSignOuts,
     /// The wall clock when it was last to be trusted.
     pub(crate) certain: Timestamp,
 }
@@ -62,15 +63,17 @@ struct DueOutages {
     certain: Timestamp,
     seen: Option<Timestamp>,
     outages: Outages,
-    ending: Vec<SessionId>,
+    ending: Vec<PendingSignOut>,
     ended: HashSet<SessionId>,
 }
 
 impl DueOutages {
     /// Another process may have the same directory, as while a new version takes over from an old one.
     /// What it has taken back is taken back here, too, and not overwritten; what it was to end at Clerk,
-    /// and is not known here, is written and handed back.
-    fn save(mut self, core: &Core, dir: &StateDir) -> Result<Vec<SessionId>, StateDirError> {
+    /// and is not known here, is written and handed back. Both hold the directory's lock from reading to
+    /// writing, or one would overwrite what the other wrote in between.
+    fn save(mut self, core: &Core, dir: &StateDir) -> Written {
+        let _lock = dir.lock()?;
         let theirs = match OutageRecord::load(dir, &self.instance) {
             Ok(theirs) => theirs,
             Err(error @ StateDirError::TooLong(_)) => return Err(error),
@@ -81,8 +84,9 @@ impl DueOutages {
         if let Some(theirs) = theirs {
             let missing = core.load().revocations.missing(theirs.denials(), self.certain);
             core.adopt(&missing);
-            let known: HashSet<_> = self.ending.iter().chain(&self.ended).collect();
-            more = theirs.to_end().filter(|id| !known.contains(id)).collect();
+            let ours = self.ending.iter().map(|sign_out| &sign_out.session);
+            let known: HashSet<_> = ours.chain(&self.ended).collect();
+            more = theirs.to_end().filter(|theirs| !known.contains(&theirs.session)).collect();
         }
         self.ending.extend_from_slice(&more);
         self.record(core).save(dir)?;
@@ -105,6 +109,7 @@ impl State {
             writing: None,
             keys_due: false,
             demanded: false,
+            requested: false,
             keys_written: None,
             outages_written: None,
             not_before: None,
@@ -122,6 +127,11 @@ impl State {
         self.demanded = true;
     }
 
+    /// Something changed that may be lost: write within seconds.
+    pub(crate) fn request(&mut self) {
+        self.requested = true;
+    }
+
     /// Writes what is due, unless a write is under way.
     pub(crate) async fn keep(&mut self, seen: Seen<'_>, now: Moment) {
         let core = seen.core;
@@ -131,7 +141,7 @@ impl State {
         }
         if let Some(done) = self.writing.take() {
             let more = self.report(core, outcome(done.await), now);
-            seen.endings.take_over(more);
+            seen.sign_outs.take_over(more);
         }
         if self.not_before.is_some_and(|at| now.mono < at.mono) {
             return;
@@ -161,26 +171,27 @@ impl State {
     }
 
     fn due_outages(&mut self, from: &Seen<'_>, now: Moment) -> Option<DueOutages> {
-        let Seen { core, health, endings, certain, .. } = from;
+        let Seen { core, health, sign_outs, certain, .. } = from;
         let seen = health.outage_seen();
         let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
         let due = self.demanded
             || (lasting && every(OUTAGE_EVERY))
+            || (every(SIGHTINGS_EVERY) && self.requested)
             || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
         if !due {
             return None;
         }
-        self.demanded = false;
+        (self.demanded, self.requested) = (false, false);
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
-        let ending = endings.waiting().cloned().collect();
-        let (ended, certain) = (endings.ended().cloned().collect(), *certain);
+        let ending = sign_outs.waiting().cloned().collect();
+        let (ended, certain) = (sign_outs.ended().cloned().collect(), *certain);
         Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, ended })
     }
 
     /// What could not be written is due again, but not at once.
-    fn report(&mut self, core: &Core, result: Written, now: Moment) -> Vec<SessionId> {
+    fn report(&mut self, core: &Core, result: Written, now: Moment) -> Vec<PendingSignOut> {
         let error = match result {
             Ok(more) => {
                 self.warned = false;

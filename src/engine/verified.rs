@@ -63,10 +63,14 @@ impl VerifiedTokens {
         self.cache.find(digest, same)
     }
 
-    pub(crate) fn insert(&self, digest: u64, known: &Arc<Known>) {
+    /// Keeps a token. Of two requests that verify one token at once, both get the same entry.
+    pub(crate) fn insert(&self, digest: u64, known: &Arc<Known>) -> Arc<Known> {
         let worth = known.verified.session().expires_at.as_millis();
         let same = |held: &Known| held.token == known.token;
-        self.cache.insert(digest, Arc::clone(known), worth, same);
+        self.cache.update(digest, same, |held| {
+            let equal = held.filter(|held| Arc::ptr_eq(held.verified.key(), known.verified.key()));
+            (Arc::clone(equal.unwrap_or(known)), worth)
+        })
     }
 
     /// Forgets what was verified with keys that are gone.

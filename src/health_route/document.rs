@@ -298,5 +298,6 @@ fn counts(shared: &Shared) -> Value {
         "storeFailures": counts.store_failures,
         "stateFailures": counts.state_failures,
         "signalsDropped": counts.signals_dropped,
+        "signOutsDropped": counts.sign_outs_dropped,
     })
 }

@@ -13,17 +13,19 @@ pub(crate) struct Nonces(AtomicU64);
 
 impl Nonces {
     pub(super) fn have_room(&self, now: Moment) -> bool {
-        self.sent_in(now) < PER_SECOND
+        sent_in(self.0.load(Ordering::Relaxed), now) < PER_SECOND
     }
 
-    /// The second and the count share one word; a race may let one too many through.
+    /// The second and the count share one word, which changes in one step.
     pub(super) fn count(&self, now: Moment) {
-        let count = self.sent_in(now) + 1;
-        self.0.store((now.mono.as_secs() << 8) | count.min(0xff), Ordering::Relaxed);
+        let counted = |word| {
+            let count = sent_in(word, now) + 1;
+            Some((now.mono.as_secs() << 8) | count.min(0xff))
+        };
+        let _before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     }
+}
 
-    fn sent_in(&self, now: Moment) -> u64 {
-        let word = self.0.load(Ordering::Relaxed);
-        if word >> 8 == now.mono.as_secs() { word & 0xff } else { 0 }
-    }
+fn sent_in(word: u64, now: Moment) -> u64 {
+    if word >> 8 == now.mono.as_secs() { word & 0xff } else { 0 }
 }

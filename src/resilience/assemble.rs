@@ -9,8 +9,8 @@ use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
-    Access, Alerts, Driver, Endings, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left,
-    Outbox, People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
+    Access, Alerts, Driver, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left, Outbox,
+    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
@@ -61,7 +61,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     inherited.outages.extend(left.outages);
     let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
-    let mut endings = Endings::of(to_end);
+    let mut sign_outs = PendingSignOuts::default();
+    sign_outs.take_over(to_end.collect());
     let webhooks = webhooks(&mut choices, store.clone());
     let (outbox, letters) = Outbox::new();
     let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
@@ -83,7 +84,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         let access = access(&choices, &upstream)?;
         Some(reconciler(&choices, access, store, &people, &owner))
     });
-    let (shared, signals) = Shared::new(Fixed {
+    let (shared, incoming) = Shared::new(Fixed {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),
         rules: Rules { grace: choices.grace.clone(), ..Rules::default() },
@@ -104,13 +105,14 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         people,
         instance: owner,
         reconciler: reconciler.clone(),
+        site: choices.config.browsers_site(),
         outbox,
         changes,
         initial,
     });
     report(&inherited, &shared);
     report_store(kept.as_ref(), &shared);
-    endings.show(&shared.core.ending);
+    sign_outs.publish(&shared.core.ending);
     for record in &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
@@ -123,7 +125,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         pinned: choices.config.pinned,
         keys,
         state: State::new(dir, instance.clone()),
-        endings,
+        sign_outs,
         feed: heard.then(|| FeedWatch::since(now.wall)),
     };
     let gate = Gate {
@@ -136,7 +138,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     };
     let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
     let core = Arc::clone(&work.core);
-    let mut driver = Driver::new(work, signals);
+    let mut driver = Driver::new(work, incoming);
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }

@@ -14,12 +14,13 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
-use crate::engine::{Counts, DENIAL, Profiles, Progress, Shared, Signal};
+use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
 use crate::health_route::{self, HealthService, Question, Showing};
 use crate::id::{KeyId, OrgId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
+use crate::revocation::Denial;
 use crate::sign_out::{self, SignOutService, SignedOut};
 use crate::snapshot::{DenyList, Feeds, Snapshot};
 use crate::store::{DeadLetter, StoreError};
@@ -114,6 +115,7 @@ impl ClerkResilience {
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
+        shared.warn_of_local_sign_out();
         let routes = health_route::routes(shared, &self.showing);
         routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
     }
@@ -177,6 +179,7 @@ impl ClerkResilience {
     /// `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
+        self.gate.shared.warn_of_local_sign_out();
         SignOutService::new(Arc::clone(&self.gate.shared))
     }
 
@@ -295,18 +298,23 @@ impl ClerkResilience {
     }
 
     /// Ends a session here, from the next request on and for 30 days; at Clerk, as soon as its Backend
-    /// API answers, if there is a secret key. No grace, no restart and no recovery brings it back. Make
-    /// the result part of the response: it takes the cookies away.
+    /// API answers, if there is a secret key. No grace, no restart and no recovery brings it back. A
+    /// session that is refused already stays as it is: a repeated call changes nothing and sends nothing.
+    /// Make the result part of the response: it takes the cookies away.
+    ///
+    /// Without a secret key the session lives on at Clerk, and the browser stays signed in there; the
+    /// layer warns of that once. End the session at Clerk with `Clerk.signOut()` in the browser.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
+        self.gate.shared.warn_of_local_sign_out();
         self.gate.shared.sign_out(auth.session());
         SignedOut::of(&self.gate.shared)
     }
 
     /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the
-    /// state directory.
+    /// state directory. Another call within a day changes nothing. The session lives on at Clerk;
+    /// [`sign_out`](Self::sign_out) ends it there too.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
-        let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
-        self.gate.shared.revoke(|set| set.with_session(&id, until));
+        self.gate.shared.deny_for_long(|until| Denial::Session(id.into(), until));
     }
 
     /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
@@ -314,8 +322,7 @@ impl ClerkResilience {
     /// `CLERK_JWT_KEY` is refused with it, once the published keys were read, and stays so when Clerk publishes
     /// it no more.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
-        let (id, until) = (id.into(), self.gate.shared.latest().plus(DENIAL));
-        self.gate.shared.revoke(|set| set.with_key(&id, until));
+        self.gate.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use url::Url;
 
+pub(crate) use page::escape;
 pub use page::{Page, PageText};
 pub(crate) use sign_in::{SignIn, asked, original};
 

@@ -174,7 +174,8 @@ fn paragraph(class: &str, words: &str) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+/// Makes a text safe in HTML, in attributes too.
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -85,6 +85,11 @@ impl Revocations {
         key.is_some_and(|key| self.has(Kind::Key, key.as_str()))
     }
 
+    /// Until when this is denied, or up to when, by its kind.
+    pub(crate) fn until(&self, kind: Kind, id: &str) -> Option<Timestamp> {
+        self.get(kind, id)
+    }
+
     pub(crate) fn distrusted_until(&self, key: &KeyId) -> Option<Timestamp> {
         self.get(Kind::Key, key.as_str())
     }

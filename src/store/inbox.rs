@@ -56,11 +56,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn accept(&self, entry: Entry) -> Pending<Accepted>;
 
     /// Takes the task that is due longest, for `lease`; it is due again after that, unless it was
-    /// [settled](Self::settle).
+    /// [settled](Self::settle). Each claim of a task has a [number](Task::claim) of its own.
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>>;
 
-    /// Says what came of a task.
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()>;
+    /// Settles the task of this claim. Returns false, and changes nothing, if the task is settled already
+    /// or was claimed again or revived since: the outcome of an older claim never settles a newer one.
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool>;
 
     /// The dead letters, the newest first, at most 1000.
     fn dead(&self) -> Pending<Vec<DeadLetter>>;
@@ -206,6 +207,8 @@ pub struct Task {
     pub data: String,
     /// Counts the times it was claimed, this one included.
     pub attempts: u32,
+    /// The number of this claim. It grows with each claim of the task, also when it is revived.
+    pub claim: u64,
 }
 
 impl fmt::Debug for Task {
@@ -261,8 +264,19 @@ pub enum StoreError {
     #[error(transparent)]
     Place(#[from] super::StateDirError),
     /// Another process uses it, or another handle of this one.
-    #[error("{0} is in use by another process; each process needs a store of its own")]
-    InUse(String),
+    #[error(
+        "{path} is in use by {}, after a wait of {} s; each process needs a store of its own: end that process, let a deploy end the old process before it starts the next, or wait longer with open_within",
+        .holder.map_or_else(|| "another process".to_owned(), |holder| format!("process {holder}")),
+        .waited.as_secs()
+    )]
+    InUse {
+        /// The file.
+        path: String,
+        /// The process that has it open, if the lock file names it.
+        holder: Option<u32>,
+        /// How long this process has waited for it.
+        waited: Duration,
+    },
     /// A later version of this crate wrote it.
     #[error(
         "{path} has the schema {found}, and this version knows {known}; run the version that wrote it, or name another file"

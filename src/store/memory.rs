@@ -67,6 +67,8 @@ struct Item {
     received: Timestamp,
     data: Option<String>,
     attempts: u32,
+    /// The number of the last claim; another one after each change.
+    claim: u64,
     stage: Stage,
     why: String,
 }
@@ -143,11 +145,8 @@ impl Store for MemoryStore {
         self.at_once(|state| Ok(state.claim(now, lease)))
     }
 
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
-        self.at_once(|state| {
-            state.settle(id, outcome);
-            Ok(())
-        })
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+        self.at_once(|state| Ok(state.settle(id, claim, outcome)))
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {
@@ -158,7 +157,10 @@ impl Store for MemoryStore {
         self.at_once(|state| {
             let item = state.open.get_mut(id);
             let item = item.filter(|item| item.stage == Stage::Dead && item.data.is_some());
-            Ok(item.map(|item| (item.stage, item.attempts) = (Stage::Due(now), 0)).is_some())
+            let Some(item) = item else { return Ok(false) };
+            (item.stage, item.attempts) = (Stage::Due(now), 0);
+            item.claim += 1;
+            Ok(true)
         })
     }
 
@@ -243,7 +245,7 @@ impl State {
             Rest::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
             Rest::Nonsense(why) => (Stage::Dead, None, why),
         };
-        let item = Item { kind, happened, received, data, attempts: 0, stage, why };
+        let item = Item { kind, happened, received, data, attempts: 0, claim: 0, stage, why };
         self.open.insert(id, item);
         Ok(Accepted::New)
     }
@@ -310,18 +312,21 @@ impl State {
         let (_, id, item) = open.min_by_key(|(at, id, _)| (*at, *id))?;
         item.stage = Stage::Due(now.plus(lease));
         item.attempts += 1;
+        item.claim += 1;
         Some(Task {
             id: id.clone(),
             kind: item.kind.clone(),
             happened: item.happened,
             data: item.data.clone().unwrap_or_default(),
             attempts: item.attempts,
+            claim: item.claim,
         })
     }
 
-    fn settle(&mut self, id: &str, outcome: Outcome) {
-        let due = |item: &&mut Item| matches!(item.stage, Stage::Due(_));
-        let Some(item) = self.open.get_mut(id).filter(due) else { return };
+    fn settle(&mut self, id: &str, claim: u64, outcome: Outcome) -> bool {
+        let claimed = |item: &&mut Item| matches!(item.stage, Stage::Due(_)) && item.claim == claim;
+        let Some(item) = self.open.get_mut(id).filter(claimed) else { return false };
+        item.claim += 1;
         match outcome {
             Outcome::Done => {
                 let received = item.received;
@@ -331,6 +336,7 @@ impl State {
             Outcome::Again { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
             Outcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
         }
+        true
     }
 
     fn dead(&self) -> Vec<DeadLetter> {

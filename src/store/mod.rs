@@ -4,6 +4,7 @@
 //! the inbox knows what was revoked. So a file is believed only when nobody else could have written it;
 //! keys and outages moreover only when they were written for this very instance.
 
+mod file_lock;
 mod fleet;
 mod inbox;
 mod memory;
@@ -22,8 +23,8 @@ pub use inbox::{
     Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Roll, Store, StoreError, Task,
 };
 pub use memory::MemoryStore;
-pub(crate) use record::{KeysRecord, OutageRecord, SightingRecord};
+pub(crate) use record::{KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest};
 pub use sighting::{Sighted, Sightings};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use state_dir::{StateDir, StateDirError};
+pub use state_dir::{StateDir, StateDirError, StateLock};

@@ -1,5 +1,7 @@
 //! The files' contents. Each names the instance it was written for and is of no use to another.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,26 @@ pub(crate) struct OutageRecord {
     /// Sessions that were ended here and are still to be ended at Clerk.
     #[serde(default)]
     ending: Vec<String>,
+    /// Whose these sessions are, in the same order, as hexadecimal digests. Older files have none.
+    #[serde(default)]
+    ending_users: Vec<String>,
+}
+
+/// A user's name in these files: half of SHA-256. All zeros when the user is not known.
+pub(crate) type UserDigest = [u8; 16];
+
+/// A session that was ended here and is still to be ended at Clerk.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct PendingSignOut {
+    pub(crate) session: SessionId,
+    pub(crate) user: UserDigest,
+}
+
+impl fmt::Debug for PendingSignOut {
+    /// Without the session.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingSignOut").finish_non_exhaustive()
+    }
 }
 
 /// A session by its digest, when it was last seen valid, and the age of its claims then; times in
@@ -114,16 +136,25 @@ impl OutageRecord {
             distrusted_keys: rows(revocations.keys()),
             denials: others(revocations),
             ending: Vec::new(),
+            ending_users: Vec::new(),
         }
     }
 
-    pub(crate) fn ending(mut self, sessions: &[SessionId]) -> Self {
-        self.ending = sessions.iter().map(|id| id.as_str().to_owned()).collect();
+    pub(crate) fn ending(mut self, sign_outs: &[PendingSignOut]) -> Self {
+        let session = |one: &PendingSignOut| one.session.as_str().to_owned();
+        let user = |one: &PendingSignOut| format!("{:032x}", u128::from_be_bytes(one.user));
+        self.ending = sign_outs.iter().map(session).collect();
+        self.ending_users = sign_outs.iter().map(user).collect();
         self
     }
 
-    pub(crate) fn to_end(&self) -> impl Iterator<Item = SessionId> {
-        self.ending.iter().map(|id| SessionId::from(id.as_str()))
+    pub(crate) fn to_end(&self) -> impl Iterator<Item = PendingSignOut> {
+        let digest = |text: &String| u128::from_str_radix(text, 16).map(u128::to_be_bytes);
+        let user = move |n| self.ending_users.get(n).and_then(|text| digest(text).ok());
+        self.ending.iter().enumerate().map(move |(n, id)| PendingSignOut {
+            session: SessionId::from(id.as_str()),
+            user: user(n).unwrap_or_default(),
+        })
     }
 
     pub(crate) fn load(dir: &StateDir, instance: &str) -> Result<Option<Self>, StateDirError> {

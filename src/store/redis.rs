@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `done` | sorted set: ids that nothing is left to do for, by when they came |
 //! | `due`, `dead` | sorted sets: tasks by when they are due, dead letters by when they came |
-//! | `event`, `data`, `attempts`, `why` | hashes by id: of tasks and dead letters |
+//! | `event`, `data`, `attempts`, `why`, `claims` | hashes by id: of tasks and dead letters |
 //! | `people`, `records` | hashes: JSON by user, documents by name |
 //! | `denied:session`, `denied:user`, … | sorted sets: denials of a kind by their time |
 //! | `feed` | stream: each denial that was news |
@@ -192,9 +192,9 @@ impl Store for RedisStore {
         self.run(move |store| async move { store.0.claim(now, now.plus(lease)).await })
     }
 
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
         let id = id.to_owned();
-        self.run(|store| async move { store.0.settle(id.as_bytes(), &outcome).await })
+        self.run(move |store| async move { store.0.settle(id.as_bytes(), claim, &outcome).await })
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {

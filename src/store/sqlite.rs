@@ -30,6 +30,8 @@ use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 
+/// As long as a process of a rolling deploy takes to end.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// In memory so much is kept; what is more is refused as by a full disk.
 const MEMORY_PAGES: u32 = 64 * 1024;
 
@@ -47,12 +49,25 @@ impl SqliteStore {
     /// this user writes them, as in a [`StateDir`](super::StateDir): who can change the file can undo
     /// revocations. It blocks for as long as it takes to read the file once.
     ///
+    /// One process at a time has the file open. In a rolling deploy the next process waits here, for at
+    /// most 30 s, until the one before has ended; a warning says for which process it waits.
+    /// [`open_within`](Self::open_within) sets another bound.
+    ///
     /// # Errors
     ///
     /// [`StoreError`]: the file or its directory is not safe or cannot be written, another process uses the
     /// file, it is damaged, it is something else, or a later version wrote it. What is in it stays as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let (file, lock) = DataFile::take(path.as_ref())?;
+        Self::open_within(path, PATIENCE)
+    }
+
+    /// The same, and waits this long for another process to end; [`Duration::ZERO`] does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_within(path: impl AsRef<Path>, patience: Duration) -> Result<Self, StoreError> {
+        let (file, lock) = DataFile::take(path.as_ref(), patience)?;
         let mut connection = file.connect()?;
         schema::prepare(&mut connection, &file)?;
         Ok(Self::of(connection, file, Some(lock)))
@@ -68,10 +83,22 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`]: another process has the file, and whatever it keeps would be missing here.
+    /// [`StoreError::InUse`]: another process has had the file for 30 s, and what it keeps would be missing here.
     pub fn open_or_memory(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        match Self::open(path) {
-            Err(why) if !matches!(why, StoreError::InUse(_)) => {
+        Self::open_or_memory_within(path, PATIENCE)
+    }
+
+    /// The same, and waits this long for another process to end; [`Duration::ZERO`] does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_or_memory`](Self::open_or_memory).
+    pub fn open_or_memory_within(
+        path: impl AsRef<Path>,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        match Self::open_within(path, patience) {
+            Err(why) if !matches!(why, StoreError::InUse { .. }) => {
                 let mut store = Self::memory()?;
                 store.fallen_back = Some(why);
                 Ok(store)
@@ -130,9 +157,9 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Note, move |store| statements::claim(store, now, now.plus(lease)))
     }
 
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
         let id = id.to_owned();
-        self.queue.ask(Weight::Note, move |store| statements::settle(store, &id, &outcome))
+        self.queue.ask(Weight::Note, move |store| statements::settle(store, &id, claim, &outcome))
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {

@@ -4,7 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::file_lock;
+
+/// Processes that share a directory take turns; each write takes milliseconds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// It stays in the directory when nobody holds it.
+const LOCK_FILE: &str = "state.lock";
 /// No file here is anywhere near as large.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -96,6 +103,23 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
+    /// Keeps other processes, and other handles of this one, from changing the files until the result
+    /// is dropped or the process ends. Whoever reads a file, changes it and writes it back holds this
+    /// lock meanwhile. It blocks for at most 5 s.
+    ///
+    /// # Errors
+    ///
+    /// [`StateDirError`] when the directory is no longer safe, cannot be locked, or when another holder
+    /// keeps it for 5 s.
+    pub fn lock(&self) -> Result<StateLock, StateDirError> {
+        self.check()?;
+        let path = self.path.join(LOCK_FILE);
+        let failed = |error| StateDirError::Io { path: path.clone(), error };
+        let file = file_lock::open(&path).map_err(failed)?;
+        let taken = file_lock::wait(&file, LOCK_PATIENCE, || {}).map_err(failed)?;
+        if taken { Ok(StateLock { _file: file }) } else { Err(StateDirError::Locked(path)) }
+    }
+
     /// Replaces a file in one step, readable and writable for this user alone. After a crash there
     /// is the old file or the new one, whole.
     ///
@@ -118,6 +142,13 @@ impl StateDir {
         };
         replace().map_err(|error| StateDirError::Io { path: path.clone(), error })
     }
+}
+
+/// The right to change the files of a [`StateDir`]; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct StateLock {
+    _file: File,
 }
 
 fn metadata(path: &Path) -> Result<fs::Metadata, StateDirError> {
@@ -152,6 +183,9 @@ pub enum StateDirError {
     /// Nothing that is written here is as long.
     #[error("{} would be longer than 64 MiB and is left as it is; if this application did not write it, remove it", .0.display())]
     TooLong(PathBuf),
+    /// Another process holds the lock.
+    #[error("{} has been locked by another process for 5 s; end the process that hangs there, or give each a directory of its own", .0.display())]
+    Locked(PathBuf),
     /// Writing broke off.
     #[error("a write did not come to its end: {0}")]
     Unfinished(String),
@@ -228,5 +262,43 @@ mod tests {
     fn something_else_by_that_name_is_named() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         assert!(matches!(StateDir::open(file.path()), Err(StateDirError::NotADirectory(_))));
+    }
+
+    /// Two handles, as of two processes: each adds its line to what the file holds.
+    #[test]
+    fn of_two_writers_at_once_neither_loses_a_line() {
+        let (_temp, dir) = private();
+        let add = |name: &str| {
+            let dir = StateDir::open(dir.path()).expect("a handle of its own");
+            for n in 0..50 {
+                let _lock = dir.lock().expect("free within seconds");
+                let mut lines = dir.read("lines").expect("readable").unwrap_or_default();
+                lines.extend_from_slice(format!("{name}{n}\n").as_bytes());
+                dir.write("lines", &lines).expect("writable");
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| add("one"));
+            scope.spawn(|| add("two"));
+        });
+        let lines = dir.read("lines").expect("readable").expect("written");
+        assert_eq!(lines.split(|byte| *byte == b'\n').count(), 101);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_waited_for_no_longer_than_the_bound() {
+        let (_temp, dir) = private();
+        let held = dir.lock().expect("free");
+        assert!(matches!(dir.lock(), Err(StateDirError::Locked(_))));
+        drop(held);
+        drop(dir.lock().expect("free again"));
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_is_refused() {
+        let (temp, dir) = private();
+        symlink(temp.path().join("elsewhere"), dir.path().join(LOCK_FILE)).expect("ours");
+        assert!(matches!(dir.lock(), Err(StateDirError::Io { .. })));
+        assert!(!temp.path().join("elsewhere").exists());
     }
 }

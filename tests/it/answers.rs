@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{
-    Auth, AzpPolicy, GraceAccess, GracePolicy, PageText, Rejection, RoutePolicy, Verdict,
+    AzpPolicy, GracePolicy, PageText, Rejection, RoutePolicy, Verdict,
 };
 use http::{Request, StatusCode};
 use tower::{Layer as _, ServiceExt as _};

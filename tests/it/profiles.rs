@@ -106,8 +106,8 @@ impl Store for Watched {
         self.well(self.0.store.claim(now, lease))
     }
 
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
-        self.well(self.0.store.settle(id, outcome))
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+        self.well(self.0.store.settle(id, claim, outcome))
     }
 
     fn dead(&self) -> Pending<Vec<DeadLetter>> {

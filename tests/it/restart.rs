@@ -283,3 +283,22 @@ async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be(
     world.pass(1).await;
     assert_eq!(world.get(&token).await.json()["reason"], "session-revoked");
 }
+
+/// Both end at once, as in a deploy that stops two processes together: nobody is left to write again.
+#[tokio::test(start_paused = true)]
+async fn two_processes_that_write_at_once_lose_no_revocation() {
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = World::with(with_state(dir.path())).await;
+        let second = World::beside(first.clock.clone(), first.sim.clone(), with_state(dir.path()));
+        second.pass(5).await;
+        first.clerk.revoke_session("sess_first");
+        second.clerk.revoke_session("sess_second");
+        drop((first, second));
+        until_saved(dir.path(), |json| {
+            let denied = json["revoked_sessions"].to_string();
+            denied.contains("sess_first") && denied.contains("sess_second")
+        })
+        .await;
+    }
+}

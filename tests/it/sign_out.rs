@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
+use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::upstream::{Call, Calling, Reply, Upstream};
-use clerk_resilience::{Auth, GracePolicy, Verdict};
+use clerk_resilience::{Auth, ClerkConfig, GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
 
-use crate::support::{Answer, World, anonymous, bearer, start_of_time};
+use crate::support::{Answer, Log, World, anonymous, bearer, start_of_time};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -261,4 +262,259 @@ async fn a_handler_can_sign_out_by_itself() {
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "bye"));
     assert!(cookies_gone(&answer));
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Sends a sign-out with a bearer token.
+async fn leave(world: &World, token: &str) -> Answer {
+    world.send(bearer("POST", "/auth/sign-out", token)).await
+}
+
+fn denied_until(world: &World) -> Vec<(String, i64)> {
+    let status = world.clerk.status();
+    let denied = status.revocations.sessions();
+    denied.map(|(id, until)| (id.to_owned(), until.as_millis())).collect()
+}
+
+/// A production instance without a secret key.
+async fn without_secret_key(choose: impl FnOnce(ClerkConfig) -> ClerkConfig) -> World {
+    let clock = SimClock::starting_at(start_of_time());
+    let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
+    let sim = SimClerk::builder().clock(clock.clone()).seed(7);
+    let sim = sim.publishable_key(key.expect("a host")).build();
+    let config = ClerkConfig::new(sim.publishable_key().clone())
+        .frontend_api(sim.frontend_api_url())
+        .backend_api(sim.backend_api_url());
+    let world = World::configured(choose(config), clock, sim, |builder| builder);
+    world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_more_than_a_day_old_ends_nothing() {
+    let world = World::new().await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    for age in [day + Duration::from_secs(61), 360 * day] {
+        let session = world.sim.sign_in("user_1");
+        let fresh = world.sim.mint(&session);
+        let old = world.sim.token(&session).ago(age).sign();
+        let before = world.sim.requests(SimSurface::BackendMutation);
+        let answer = leave(&world, &old).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        assert!(cookies_gone(&answer), "{:?}", answer.headers);
+        assert_eq!(world.get(&fresh).await.status, StatusCode::OK);
+        world.pass(5).await;
+        assert!(world.sim.sessions().contains(&session));
+        assert_eq!(world.sim.requests(SimSurface::BackendMutation), before);
+        assert!(denied_until(&world).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_day_ago_still_signs_out() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let old = world.sim.token(&session).ago(Duration::from_secs(24 * 60 * 60)).sign();
+    leave(&world, &old).await;
+    assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::UNAUTHORIZED);
+    world.pass(5).await;
+    assert!(!world.sim.sessions().contains(&session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_token_of_an_unknown_key_counts_as_none() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let of = |secs| world.sim.token(&session).ago(Duration::from_secs(secs)).kid("ins_none").sign();
+    assert_eq!(leave(&world, &of(10)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(leave(&world, &of(2 * 24 * 60 * 60)).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_sign_out_changes_nothing() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    leave(&world, &token).await;
+    world.pass(60).await;
+    let (first, calls) = (denied_until(&world), world.sim.requests(SimSurface::BackendMutation));
+    for _ in 0..60 {
+        assert!(cookies_gone(&leave(&world, &token).await));
+        world.pass(5).await;
+    }
+    assert_eq!(denied_until(&world), first, "the end of the denial does not move");
+    assert_eq!(world.sim.requests(SimSurface::BackendMutation), calls);
+    let generation = world.clerk.status().generation;
+    for _ in 0..20_000 {
+        leave(&world, &token).await;
+    }
+    assert_eq!(world.clerk.status().generation, generation, "nothing is copied");
+    assert_eq!(world.clerk.counts().signals_dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_denied_already_is_not_ended_again() {
+    let world = World::new().await;
+    let session = world.sim.sign_in("user_1");
+    let token = world.sim.mint(&session);
+    world.clerk.revoke_session(session.id.as_str());
+    let (first, before) = (denied_until(&world), world.sim.requests(SimSurface::BackendMutation));
+    world.pass(5).await;
+    leave(&world, &token).await;
+    world.pass(5).await;
+    assert_eq!(denied_until(&world), first);
+    assert_eq!(world.sim.requests(SimSurface::BackendMutation), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_signs_out_twice_changes_nothing() {
+    let world = World::new().await;
+    let clerk = world.clerk.clone();
+    let handler = async move |auth: Auth| {
+        (0..5_000).for_each(|_| drop(clerk.sign_out(&auth)));
+    };
+    let app = Router::new().route("/leave", post(handler)).route_layer(world.clerk.clone());
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let before = world.sim.requests(SimSurface::BackendMutation);
+    World::ask(&app, bearer("POST", "/leave", &token)).await;
+    world.pass(5).await;
+    assert_eq!(world.sim.requests(SimSurface::BackendMutation) - before, 1);
+    assert_eq!(world.clerk.counts().signals_dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_revocation_moves_its_end_once_a_day() {
+    let world = World::new().await;
+    world.clerk.revoke_session("sess_1");
+    let first = denied_until(&world);
+    world.clock.jump(23 * 60 * 60 * 1000);
+    let generation = world.clerk.status().generation;
+    world.clerk.revoke_session("sess_1");
+    assert_eq!(world.clerk.status().generation, generation);
+    assert_eq!(denied_until(&world), first);
+    world.clock.jump(2 * 60 * 60 * 1000);
+    world.clerk.revoke_session("sess_1");
+    assert!(denied_until(&world)[0].1 > first[0].1, "and it can be renewed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sign_outs_of_others_do_not_delay_the_newest() {
+    let world = World::production(|builder| builder).await;
+    for n in 0..200 {
+        let session = world.sim.sign_in(&*format!("user_{n}"));
+        leave(&world, &world.sim.mint(&session)).await;
+    }
+    let last = world.sim.sign_in("user_last");
+    leave(&world, &world.sim.mint(&last)).await;
+    world.pass(1).await;
+    assert!(!world.sim.sessions().contains(&last));
+    world.pass(25).await;
+    assert!(world.sim.sessions().is_empty(), "ten a second reach Clerk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_users_many_sessions_do_not_delay_another() {
+    let world = World::production(|builder| builder).await;
+    let other = world.sim.sign_in("user_2");
+    leave(&world, &world.sim.mint(&other)).await;
+    for _ in 0..300 {
+        let session = world.sim.sign_in("user_1");
+        leave(&world, &world.sim.mint(&session)).await;
+    }
+    world.pass(1).await;
+    assert!(!world.sim.sessions().contains(&other));
+    assert!(world.sim.sessions().len() > 280, "no more than about ten a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_thousand_sign_outs_at_once_all_reach_clerk() {
+    let world = World::production(|builder| builder).await;
+    for n in 0..5_000 {
+        let session = world.sim.sign_in(&*format!("user_{n}"));
+        let request = bearer("POST", "/auth/sign-out", &world.sim.mint(&session));
+        assert!(
+            futures_util::FutureExt::now_or_never(world.send(request)).is_some(),
+            "the driver does not run meanwhile"
+        );
+    }
+    world.pass(600).await;
+    assert!(world.sim.sessions().is_empty());
+    assert_eq!(world.clerk.counts().sign_outs_dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_without_a_secret_key_gets_a_page_that_signs_out() {
+    let world = without_secret_key(|config| config).await;
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    let answer = sign_out(&world, &token, &[SAME_ORIGIN, ("accept", "text/html,*/*")]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(cookies_gone(&answer));
+    let page = &answer.body;
+    let script = format!("data-src=\"{}npm/@clerk/clerk-js@", world.sim.frontend_api_url());
+    assert!(page.contains(&script), "{page}");
+    let key = format!("data-key=\"{}\"", world.sim.publishable_key().as_str());
+    assert!(page.contains(&key), "{page}");
+    for word in ["Clerk.load(", "Clerk.signOut(", "You are signed out of this application."] {
+        assert!(page.contains(word), "{word}");
+    }
+    assert!(!page.contains(&token), "no token is in the page");
+    let nonce = |page: &str| {
+        page.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next().map(str::to_owned))
+    };
+    let used = nonce(page).expect("a nonce");
+    let policy = answer.header("content-security-policy");
+    assert!(policy.contains(&format!("'nonce-{used}'")), "{policy}");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let again = sign_out(&world, &token, &[SAME_ORIGIN, ("accept", "text/html,*/*")]).await;
+    assert_ne!(nonce(&again.body).expect("a nonce"), used);
+    assert_eq!(leave(&world, &token).await.status, StatusCode::NO_CONTENT, "programs get no page");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_out_without_a_secret_key_is_warned_of_once() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = without_secret_key(|config| config).await;
+    let _routes = world.clerk.routes();
+    let token = world.sim.mint(&world.sim.sign_in("user_1"));
+    leave(&world, &token).await;
+    let text = log.text();
+    assert_eq!(text.matches("clerk.sign_out.local").count(), 1, "{text}");
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    World::new().await;
+    assert_eq!(log.text().matches("clerk.sign_out.local").count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sign_outs_that_find_no_room_are_counted_and_warned_of() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_owned();
+    let kept = |builder: clerk_resilience::Builder| builder.state_dir(path.clone());
+    let world = World::with(&kept).await;
+    leave(&world, &world.sim.mint(&world.sim.sign_in("user_1"))).await;
+    world.pass(10).await;
+    let ended = |record: &serde_json::Value| record["ending"] == serde_json::json!([]);
+    crate::restart::until_saved(dir.path(), ended).await;
+    let (clock, sim) = (world.clock.clone(), world.sim.clone());
+    drop(world);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let file = dir.path().join("outages.json");
+    let record = std::fs::read(&file).expect("saved");
+    let mut record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+    record["ending"] = (0..50_010).map(|n| format!("sess_{n}")).collect();
+    std::fs::write(&file, record.to_string()).expect("ours");
+    let world = World::beside(clock, sim, kept);
+    world.pass(3).await;
+    assert_eq!(world.clerk.counts().sign_outs_dropped, 10);
+    assert_eq!(log.text().matches("clerk.sign_outs.dropped").count(), 1);
 }

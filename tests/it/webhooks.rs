@@ -509,7 +509,7 @@ impl Store for Sick {
         self.ill()
     }
 
-    fn settle(&self, _: &str, _: Outcome) -> Pending<()> {
+    fn settle(&self, _: &str, _: u64, _: Outcome) -> Pending<bool> {
         self.ill()
     }
 

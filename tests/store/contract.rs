@@ -8,7 +8,7 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{KeyId, TokenId, UserId};
 use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Sighted, Store};
+use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Sighted, Store, Task};
 
 use crate::{DAY, at, entry, hooks, joined, named, session, sighted, user};
 
@@ -30,6 +30,16 @@ async fn accept(store: &dyn Store, entry: Entry) -> Accepted {
 async fn claim(store: &dyn Store, secs: i64) -> Option<(String, u32)> {
     let task = store.claim(at(secs), LEASE).await.expect("claimed");
     task.map(|task| (task.id, task.attempts))
+}
+
+/// Settles the last claim of a task, as its worker does.
+async fn settle(store: &dyn Store, id: &str, claim: u64, outcome: Outcome) -> bool {
+    store.settle(id, claim, outcome).await.expect("answered")
+}
+
+/// Claims the task that is due.
+async fn work(store: &dyn Store, secs: i64) -> Task {
+    store.claim(at(secs), LEASE).await.expect("claimed").expect("a task")
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "to be compared with what was claimed")]
@@ -106,12 +116,59 @@ async fn a_task_whose_worker_vanished_is_due_again_after_its_lease(store: Arc<dy
 
 async fn a_task_that_is_done_is_never_due_again(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
-    assert_eq!(claim(&*store, 0).await, taken("msg_1", 1));
-    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    let task = work(&*store, 0).await;
+    assert!(settle(&*store, "msg_1", task.claim, Outcome::Done).await);
     let late = Outcome::Again { at: at(0), why: "late".to_owned() };
-    store.settle("msg_1", late).await.expect("settled");
+    assert!(!settle(&*store, "msg_1", task.claim, late).await);
     assert_eq!(claim(&*store, 1_000_000).await, None);
     assert_eq!(accept(&*store, entry("msg_1", hooks("1"))).await, Accepted::Known);
+}
+
+fn outcomes() -> [Outcome; 3] {
+    let why = || "late".to_owned();
+    [Outcome::Done, Outcome::Again { at: at(0), why: why() }, Outcome::Dead { why: why() }]
+}
+
+async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    let late = work(&*store, 0).await;
+    let present = work(&*store, 30).await;
+    assert!(present.claim > late.claim);
+    for outcome in outcomes() {
+        assert!(!settle(&*store, "msg_1", late.claim, outcome).await);
+        assert_eq!(claim(&*store, 59).await, None, "it is still claimed");
+    }
+    assert!(store.dead().await.expect("readable").is_empty());
+    assert!(settle(&*store, "msg_1", present.claim, Outcome::Done).await);
+    assert_eq!(claim(&*store, 1_000).await, None);
+}
+
+async fn a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it(store: Arc<dyn Store>) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    let task = work(&*store, 0).await;
+    assert!(settle(&*store, "msg_1", task.claim, Outcome::Done).await);
+    assert_eq!(claim(&*store, 1_000).await, None);
+}
+
+async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
+    accept(&*store, entry("msg_1", hooks("1"))).await;
+    let first = work(&*store, 0).await;
+    let again = Outcome::Again { at: at(0), why: "later".to_owned() };
+    assert!(settle(&*store, "msg_1", first.claim, again).await);
+    assert!(!settle(&*store, "msg_1", first.claim, Outcome::Done).await, "before the next claim");
+    let second = work(&*store, 0).await;
+    let dead = Outcome::Dead { why: "never".to_owned() };
+    assert!(settle(&*store, "msg_1", second.claim, dead).await);
+    assert!(store.revive("msg_1", at(0)).await.expect("answered"));
+    for claim in [first.claim, second.claim] {
+        assert!(!settle(&*store, "msg_1", claim, Outcome::Done).await);
+    }
+    let third = work(&*store, 0).await;
+    assert_eq!(third.attempts, 1);
+    for claim in [first.claim, second.claim] {
+        assert!(!settle(&*store, "msg_1", claim, Outcome::Done).await);
+    }
+    assert!(settle(&*store, "msg_1", third.claim, Outcome::Done).await);
 }
 
 async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
@@ -127,13 +184,14 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
     store: Arc<dyn Store>,
 ) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
-    claim(&*store, 0).await;
+    let first = work(&*store, 0).await;
     let again = Outcome::Again { at: at(5), why: "not yet".to_owned() };
-    store.settle("msg_1", again).await.expect("settled");
+    assert!(settle(&*store, "msg_1", first.claim, again).await);
     assert_eq!(claim(&*store, 4).await, None);
-    assert_eq!(claim(&*store, 5).await, taken("msg_1", 2));
+    let second = work(&*store, 5).await;
+    assert_eq!(second.attempts, 2);
     let dead = Outcome::Dead { why: "never".to_owned() };
-    store.settle("msg_1", dead).await.expect("settled");
+    assert!(settle(&*store, "msg_1", second.claim, dead).await);
     assert_eq!(claim(&*store, 1_000).await, None);
     let letters = store.dead().await.expect("readable");
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
@@ -160,7 +218,7 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
     let task = store.claim(at(9), LEASE).await.expect("answered").expect("a task");
     assert_eq!((task.id.as_str(), task.attempts), ("msg_1", 1));
     let why = "the hook fails".to_owned();
-    store.settle("msg_1", Outcome::Dead { why }).await.expect("settled");
+    assert!(settle(&*store, "msg_1", task.claim, Outcome::Dead { why }).await);
     assert_eq!(
         accept(&*store, sense()).await,
         Accepted::Known,
@@ -214,15 +272,15 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
             accept(&*store, Entry { denials, ..entry(&n.to_string(), hooks("1")) }).await;
         new += usize::from(accepted == Accepted::New);
         if n % 3 == 0
-            && let Some((id, _)) = claim(&*store, 0).await
+            && let Some(task) = store.claim(at(0), LEASE).await.expect("claimed")
         {
-            assert!(worked.insert(id.clone()), "{id} came twice");
-            store.settle(&id, Outcome::Done).await.expect("settled");
+            assert!(worked.insert(task.id.clone()), "{} came twice", task.id);
+            assert!(settle(&*store, &task.id, task.claim, Outcome::Done).await);
         }
     }
-    while let Some((id, _)) = claim(&*store, 0).await {
-        assert!(worked.insert(id.clone()), "{id} came twice");
-        store.settle(&id, Outcome::Done).await.expect("settled");
+    while let Some(task) = store.claim(at(0), LEASE).await.expect("claimed") {
+        assert!(worked.insert(task.id.clone()), "{} came twice", task.id);
+        assert!(settle(&*store, &task.id, task.claim, Outcome::Done).await);
     }
     assert_eq!((new, worked.len(), denials(&*store).len()), (300, 300, 300));
 }
@@ -390,6 +448,9 @@ macro_rules! engines {
             one_of_many_who_deliver_at_once_is_the_first,
             a_task_whose_worker_vanished_is_due_again_after_its_lease,
             a_task_that_is_done_is_never_due_again,
+            a_claim_that_has_expired_settles_no_newer_claim,
+            a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it,
+            a_claim_settles_once_and_never_a_revived_task,
             what_waits_longest_comes_first,
             what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived,
             what_made_no_sense_and_does_when_it_comes_again_is_new,

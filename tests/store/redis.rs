@@ -127,8 +127,9 @@ async fn denials_of_an_unknown_kind_are_left_alone() {
 async fn what_is_done_leaves_nothing_of_its_data() {
     let (server, store) = new().await;
     store.accept(entry("msg_1", hooks("481516"))).await.expect("accepted");
-    store.claim(at(0), std::time::Duration::from_secs(30)).await.expect("claimed");
-    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    let task = store.claim(at(0), std::time::Duration::from_secs(30)).await.expect("claimed");
+    let claim = task.expect("a task").claim;
+    assert!(store.settle("msg_1", claim, Outcome::Done).await.expect("answered"));
     let keys: Vec<String> = server.ask(&["KEYS", "*"]);
     assert_eq!(keys, ["clerk-resilience:{test}:done"]);
 }
@@ -145,4 +146,47 @@ async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
     store.witness(vec![sighted("b", 0, 0)]).await.expect("noted");
     let all = read().await;
     assert_eq!((all.sighted, all.whole), (vec![sighted("b", 0, 0)], true));
+}
+
+/// Another program may fill a hash beyond any use; the start must not read it all.
+#[tokio::test]
+async fn more_records_than_the_layer_keeps_are_an_error() {
+    let (server, store) = new().await;
+    let records = "clerk-resilience:{test}:records";
+    let fill = |from: u32, to: u32| {
+        let pairs: Vec<String> =
+            (from..to).flat_map(|n| [format!("name_{n}"), "x".into()]).collect();
+        let command: Vec<&str> =
+            ["HSET", records].into_iter().chain(pairs.iter().map(String::as_str)).collect();
+        let _: i64 = server.ask(&command);
+    };
+    fill(0, 900);
+    assert_eq!(store.records().expect("readable").len(), 900);
+    fill(900, 3_000);
+    let error = store.records().expect_err("too many");
+    assert!(error.to_string().contains("1000 documents"), "{error}");
+    let _: i64 = server.ask(&["DEL", records]);
+    let large = "x".repeat(40 * 1024 * 1024);
+    for name in ["one", "two"] {
+        let _: i64 = server.ask(&["HSET", records, name, &large]);
+    }
+    assert!(store.records().is_err(), "too many bytes");
+}
+
+#[tokio::test]
+async fn no_more_members_are_read_than_the_bound() {
+    let (server, store) = new().await;
+    let news = "clerk-resilience:{test}:told";
+    let pairs: Vec<String> = (0..3_000).flat_map(|n| [format!("m_{n}"), "x".into()]).collect();
+    let set = |command: &[&str], pairs: &[String]| -> i64 {
+        let parts = command.iter().copied().chain(pairs.iter().map(String::as_str));
+        server.ask(&parts.collect::<Vec<_>>())
+    };
+    set(&["HSET", news], &pairs);
+    assert!(store.told().await.expect("read").is_empty(), "members alone count");
+    let far = |n: u32| (9_000_000_000_000_u64 + u64::from(n)).to_string();
+    let scores: Vec<String> = (0..3_000).flat_map(|n| [far(n), format!("m_{n}")]).collect();
+    set(&["ZADD", "clerk-resilience:{test}:members"], &scores);
+    let told = store.told().await.expect("read");
+    assert_eq!((told.len(), told[0].0.as_str()), (1_000, "m_2999"));
 }

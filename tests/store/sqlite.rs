@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::Change;
@@ -50,7 +51,7 @@ async fn what_was_accepted_outlives_a_process_that_is_killed() {
         }
     }
     let claimed = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
-    store.settle(&claimed.id, Outcome::Done).await.expect("settled");
+    store.settle(&claimed.id, claimed.claim, Outcome::Done).await.expect("settled");
     let in_work = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
     let left = crash(&dir);
     let next = SqliteStore::open(file(&left)).expect("sound");
@@ -88,7 +89,10 @@ async fn a_log_that_breaks_off_anywhere_loses_no_more_than_its_end() {
 async fn a_store_is_open_once_and_can_be_read_by_other_tools_meanwhile() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
-    assert!(matches!(SqliteStore::open(file(&dir)), Err(StoreError::InUse(_))));
+    let error = SqliteStore::open_within(file(&dir), Duration::ZERO).expect_err("open already");
+    let this = std::process::id();
+    assert!(matches!(error, StoreError::InUse { holder: Some(id), .. } if id == this), "{error:?}");
+    assert!(error.to_string().contains("end that process"), "{error}");
     let reader = Connection::open(file(&dir)).expect("readable");
     let row: (String, String) = reader
         .query_row("SELECT id, state FROM inbox", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -96,6 +100,28 @@ async fn a_store_is_open_once_and_can_be_read_by_other_tools_meanwhile() {
     assert_eq!(row, ("msg_1".to_owned(), "received".to_owned()));
     drop((store, reader));
     SqliteStore::open(file(&dir)).expect("free again");
+}
+
+#[tokio::test]
+async fn the_next_process_waits_until_the_one_before_has_ended() {
+    let (dir, store) = new();
+    accept(&store, "msg_1").await;
+    let path = file(&dir);
+    let next = std::thread::spawn(move || SqliteStore::open_within(path, DAY));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!next.is_finished(), "it waits");
+    accept(&store, "msg_2").await;
+    drop(store);
+    let next = next.join().expect("no panic").expect("free now");
+    assert_eq!(next.denials().expect("readable").len(), 2);
+}
+
+#[tokio::test]
+async fn a_wait_for_another_process_ends_with_an_error() {
+    let (dir, _store) = new();
+    let patience = Duration::from_millis(100);
+    let error = SqliteStore::open_within(file(&dir), patience).expect_err("open already");
+    assert!(matches!(error, StoreError::InUse { waited, .. } if waited == patience), "{error:?}");
 }
 
 fn refused(path: &Path) -> StoreError {
@@ -110,7 +136,7 @@ async fn a_file_of_a_later_version_is_left_alone() {
     later.pragma_update(None, "user_version", 99).expect("written");
     drop(later);
     let error = refused(&file(&dir));
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4, .. }), "{error}");
     assert!(error.to_string().contains("run the version that wrote it"), "{error}");
 }
 
@@ -120,7 +146,11 @@ async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
     accept(&store, "msg_1").await;
     drop(store);
     let before = Connection::open(file(&dir)).expect("writable");
-    before.execute_batch("DROP TABLE sighting; PRAGMA user_version = 2").expect("as it was");
+    before
+        .execute_batch(
+            "DROP TABLE sighting; ALTER TABLE inbox DROP COLUMN claim; PRAGMA user_version = 2",
+        )
+        .expect("as it was");
     drop(before);
     let store = SqliteStore::open(file(&dir)).expect("brought up");
     assert_eq!(store.denials().expect("readable").len(), 1);
@@ -304,7 +334,7 @@ async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
     let data = "481516".repeat(4_000);
     store.accept(entry("msg_1", hooks(&data))).await.expect("accepted");
     accept(&store, "after").await;
-    store.settle("msg_1", Outcome::Done).await.expect("settled");
+    assert!(store.settle("msg_1", 0, Outcome::Done).await.expect("answered"));
     drop(store);
     let bytes = fs::read(file(&dir)).expect("readable");
     assert!(!bytes.windows(6).any(|window| window == b"481516"));
@@ -386,7 +416,8 @@ async fn a_file_that_cannot_be_used_can_be_done_without_and_the_store_says_so() 
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     assert!(store.fallen_back().is_none());
-    assert!(matches!(SqliteStore::open_or_memory(file(&dir)), Err(StoreError::InUse(_))));
+    let error = SqliteStore::open_or_memory_within(file(&dir), Duration::ZERO);
+    assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
     drop(store);
     let store = SqliteStore::open_or_memory(file(&dir)).expect("free again");
     assert!(store.fallen_back().is_none());

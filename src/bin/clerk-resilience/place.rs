@@ -41,6 +41,10 @@ pub(super) enum Opened {
     Redis(RedisStore),
 }
 
+/// An operator who runs this beside the application learns soon that it has the file.
+#[cfg(feature = "sqlite")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Place {
     /// A file that is not there has nothing to show; a new one would hide that its name is misspelt.
     pub(super) fn must_be_there(&self) -> Result<(), String> {
@@ -58,7 +62,7 @@ impl Place {
         }
         #[cfg(feature = "sqlite")]
         if let Some(file) = self.store.sqlite {
-            return Ok(Opened::Sqlite(SqliteStore::open(file)?));
+            return Ok(Opened::Sqlite(SqliteStore::open_within(file, PATIENCE)?));
         }
         Err("name a store".into())
     }

@@ -61,7 +61,7 @@ impl Refreshes {
 
     fn prove(&self, browser: Digest) {
         let same = |held: &Digest| *held == browser;
-        self.browsers.insert(browser.index(), Arc::new(browser), self.age(), same);
+        self.browsers.insert(browser.index(), &Arc::new(browser), self.age(), same);
     }
 
     fn is_proven(&self, browser: Digest) -> bool {
@@ -71,10 +71,10 @@ impl Refreshes {
     fn session(&self, name: Digest) -> Arc<Session> {
         let same = |held: &Session| held.name == name;
         self.sessions.find(name.index(), same).unwrap_or_else(|| {
-            let session = Session { name, unproven: Bucket::new(UNPROVEN_OF_SESSION) };
-            let session = Arc::new(session);
-            self.sessions.insert(name.index(), Arc::clone(&session), self.age(), same);
-            session
+            self.sessions.update(name.index(), same, |held| {
+                let new = || Arc::new(Session { name, unproven: Bucket::new(UNPROVEN_OF_SESSION) });
+                (held.map_or_else(new, Arc::clone), self.age())
+            })
         })
     }
 

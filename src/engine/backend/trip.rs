@@ -101,12 +101,11 @@ impl Trips {
         let window = now.as_secs() / SECONDS;
         let trip = self.namer.name("use", &[kind, id, &window.to_string()]);
         let same = |used: &Used| used.trip == trip;
-        if let Some(used) = self.used.find(trip.index(), same) {
-            return used.count.fetch_add(1, Ordering::Relaxed) < USES;
-        }
-        let first = Arc::new(Used { trip, count: AtomicU32::new(1) });
-        self.used.insert(trip.index(), first, window, same);
-        true
+        let used = self.used.update(trip.index(), same, |held| {
+            let first = || Arc::new(Used { trip, count: AtomicU32::new(0) });
+            (held.map_or_else(first, Arc::clone), window)
+        });
+        used.count.fetch_add(1, Ordering::Relaxed) < USES
     }
 
     fn signature(&self, said: &str) -> String {

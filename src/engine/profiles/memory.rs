@@ -102,7 +102,7 @@ impl Memory {
     fn put(&self, digest: u64, id: &UserId, person: Person, read: Instant) {
         let worth = i64::try_from((read - self.began).as_millis()).unwrap_or(i64::MAX);
         let entry = Arc::new(Entry { id: id.clone(), person, read });
-        self.cache.insert(digest, entry, worth, |held| held.id == *id);
+        self.cache.insert(digest, &entry, worth, |held| held.id == *id);
     }
 
     fn digest(&self, id: &UserId) -> u64 {

@@ -11,9 +11,8 @@ use super::documents::Document;
 use crate::clock::Timestamp;
 use crate::engine::link::Link;
 use crate::health::Outages;
-use crate::id::SessionId;
 use crate::revocation::Revocations;
-use crate::store::OutageRecord;
+use crate::store::{OutageRecord, PendingSignOut};
 
 /// While an outage lasts, how long it has lasted is left this often.
 const WHILE_IT_LASTS: Duration = Duration::from_secs(15);
@@ -24,7 +23,7 @@ pub(super) struct Calendar {
     outages: Outages,
     /// When minting last failed, while an outage is proven or drains.
     failed: Option<Timestamp>,
-    ending: Arc<[SessionId]>,
+    ending: Arc<[PendingSignOut]>,
 }
 
 impl Document for Calendar {

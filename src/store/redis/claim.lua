@@ -3,4 +3,7 @@ if not id then return false end
 redis.call('ZADD', due, ARGV[2], id)
 local attempt = count(redis.call('HGET', attempts, id)) + 1
 redis.call('HSET', attempts, id, attempt)
-return {id, redis.call('HGET', event, id) or '', redis.call('HGET', data, id) or '', attempt}
+local claim = count(redis.call('HGET', claims, id)) + 1
+redis.call('HSET', claims, id, claim)
+local about = redis.call('HGET', event, id) or ''
+return {id, about, redis.call('HGET', data, id) or '', attempt, claim}

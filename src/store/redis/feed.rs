@@ -18,6 +18,9 @@ const WAIT: Duration = Duration::from_secs(5);
 /// So many are read at once.
 const PAGE: usize = 1_000;
 
+/// Members that are read; of more, those whose news hold longest.
+const MEMBERS: usize = 1_000;
+
 /// An entry of the stream: its id and its fields.
 type Row = (String, HashMap<String, String>);
 
@@ -53,6 +56,7 @@ impl Fleet for RedisStore {
         self.run(|store| async move {
             let mut call = script::TOLD.prepare_invoke();
             call.key(store.0.keys.named("members")).key(store.0.keys.named("told"));
+            call.arg(MEMBERS);
             let told: Vec<(Vec<u8>, _)> = store.0.run(&call).await?;
             let named = |(name, news)| Some((String::from_utf8(name).ok()?, news));
             Ok(told.into_iter().filter_map(named).collect())

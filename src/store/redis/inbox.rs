@@ -1,5 +1,6 @@
 //! Events: accepted, worked on, settled.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redis::cmd;
@@ -17,6 +18,12 @@ use crate::store::inbox::{
 const PORTION: usize = 1_000;
 /// Forgetting is over by then.
 const PRUNING: Duration = Duration::from_secs(1);
+
+/// Documents, and bytes of them, that are read at the start. The layer keeps three small ones.
+const RECORDS: usize = 1_000;
+const RECORD_BYTES: usize = 64 * 1024 * 1024;
+/// Documents in one answer, as the server counts.
+const RECORDS_AT_ONCE: usize = 50;
 
 /// As the server has it, which may be anything.
 type Bytes = Vec<u8>;
@@ -70,28 +77,33 @@ impl Inner {
     ) -> Result<Option<Task>, StoreError> {
         let mut call = script::CLAIM.call(&self.keys);
         call.arg(now.as_millis()).arg(until.as_millis());
-        let row: Option<(Bytes, Bytes, Bytes, u32)> = self.run(&call).await?;
-        let Some((id, event, data, attempts)) = row else { return Ok(None) };
+        let row: Option<(Bytes, Bytes, Bytes, u32, u64)> = self.run(&call).await?;
+        let Some((id, event, data, attempts, claim)) = row else { return Ok(None) };
         let Event { kind, happened, .. } = Event::parse(&event);
         let id = match String::from_utf8(id) {
             Ok(id) => id,
             Err(none) => {
                 let why = "its id is no text".to_owned();
-                self.settle(none.as_bytes(), &Outcome::Dead { why }).await?;
+                self.settle(none.as_bytes(), claim, &Outcome::Dead { why }).await?;
                 return Ok(None);
             }
         };
-        Ok(Some(Task { id, kind, happened, data: lossy(&data), attempts }))
+        Ok(Some(Task { id, kind, happened, data: lossy(&data), attempts, claim }))
     }
 
-    pub(super) async fn settle(&self, id: &[u8], outcome: &Outcome) -> Result<(), StoreError> {
+    pub(super) async fn settle(
+        &self,
+        id: &[u8],
+        claim: u64,
+        outcome: &Outcome,
+    ) -> Result<bool, StoreError> {
         let (state, at, why) = match outcome {
             Outcome::Done => ("done", Timestamp::default(), ""),
             Outcome::Again { at, why } => ("due", *at, why.as_str()),
             Outcome::Dead { why } => ("dead", Timestamp::default(), why.as_str()),
         };
         let mut call = script::SETTLE.call(&self.keys);
-        call.arg(id).arg(state).arg(at.as_millis()).arg(why);
+        call.arg(id).arg(claim).arg(state).arg(at.as_millis()).arg(why);
         self.run(&call).await
     }
 
@@ -126,11 +138,26 @@ impl Inner {
 
     /// Blocks.
     pub(super) fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let mut all = cmd("HGETALL");
-        all.arg(self.keys.named("records"));
-        let records: Vec<(Vec<u8>, _)> = self.link.at_once(async |link| link.ask(&all).await)?;
-        let named = |(name, record)| Some((String::from_utf8(name).ok()?, record));
-        Ok(records.into_iter().filter_map(named).collect())
+        self.link.at_once(async |link| {
+            let (mut records, mut bytes, mut from) = (HashMap::new(), 0, "0".to_owned());
+            loop {
+                let mut scan = cmd("HSCAN");
+                scan.arg(self.keys.named("records")).arg(&from).arg("COUNT").arg(RECORDS_AT_ONCE);
+                let (next, page): (String, Vec<(Bytes, Bytes)>) = link.ask(&scan).await?;
+                for (name, record) in page {
+                    let Ok(name) = String::from_utf8(name) else { continue };
+                    bytes += record.len();
+                    records.insert(name, record);
+                }
+                if records.len() > RECORDS || bytes > RECORD_BYTES {
+                    return Err(too_many_records());
+                }
+                if next == "0" {
+                    return Ok(records.into_iter().collect());
+                }
+                from = next;
+            }
+        })
     }
 
     pub(super) async fn record(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -144,6 +171,12 @@ impl Inner {
         set.arg(self.keys.named("records")).arg(name).arg(record);
         self.ask(&set).await
     }
+}
+
+fn too_many_records() -> StoreError {
+    StoreError::Failed(format!(
+        "the hash of records holds more than {RECORDS} documents or 64 MiB; delete what does not belong to this application"
+    ))
 }
 
 fn lossy(bytes: &[u8]) -> String {

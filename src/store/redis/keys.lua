@@ -1,1 +1,1 @@
-local done, due, dead, event, data, attempts, why, people, feed = unpack(KEYS)
+local done, due, dead, event, data, attempts, why, people, feed, claims = unpack(KEYS)

@@ -5,7 +5,7 @@ use crate::store::inbox::StoreError;
 
 /// The scripts know these by their places, in this order; behind them come the kinds of denials. With their
 /// types at the server: what is of another type is put aside.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("done", SORTED),
     ("due", SORTED),
     ("dead", SORTED),
@@ -15,6 +15,7 @@ const NAMES: [(&str, &str); 9] = [
     ("why", HASH),
     ("people", HASH),
     ("feed", "stream"),
+    ("claims", HASH),
 ];
 /// These are used by their names alone.
 const MORE: [(&str, &str); 5] = [

@@ -13,7 +13,7 @@ for n = 4, #ARGV, 2 do cut(KEYS[tonumber(ARGV[n])], ARGV[n + 1]) end
 local old = redis.call('ZRANGEBYSCORE', dead, '-inf', '(' .. shelf, 'LIMIT', 0, portion)
 for _, id in ipairs(old) do
     redis.call('ZREM', dead, id)
-    for _, hash in ipairs({event, data, attempts, why}) do redis.call('HDEL', hash, id) end
+    for _, hash in ipairs({event, data, attempts, why, claims}) do redis.call('HDEL', hash, id) end
 end
 if #old == tonumber(portion) then more = 1 end
 return more

@@ -25,9 +25,9 @@ scripts! {
     DENY: "denials.lua" "deny.lua";
     MERGE: "people.lua" "merge.lua";
     CLAIM: "count.lua" "claim.lua";
-    SETTLE: "settle.lua";
+    SETTLE: "count.lua" "settle.lua";
     DEAD: "count.lua" "dead.lua";
-    REVIVE: "revive.lua";
+    REVIVE: "count.lua" "revive.lua";
     PRUNE: "prune.lua";
     ORIGIN: "origin.lua";
 }

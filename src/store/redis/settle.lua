@@ -1,9 +1,12 @@
-local id, state, at, reason = unpack(ARGV)
-if not redis.call('ZSCORE', due, id) then return end
+local id, claim, state, at, reason = unpack(ARGV)
+if not redis.call('ZSCORE', due, id) then return 0 end
+local last = count(redis.call('HGET', claims, id))
+if last ~= tonumber(claim) then return 0 end
+redis.call('HSET', claims, id, last + 1)
 if state == 'due' then
     redis.call('ZADD', due, at, id)
     redis.call('HSET', why, id, reason)
-    return
+    return 1
 end
 -- One that cannot be read came just now.
 local readable, kept = pcall(cjson.decode, redis.call('HGET', event, id) or '')
@@ -20,5 +23,6 @@ if state == 'dead' then
     redis.call('HSET', why, id, reason)
 else
     redis.call('ZADD', done, received, id)
-    for _, hash in ipairs({event, data, attempts, why}) do redis.call('HDEL', hash, id) end
+    for _, hash in ipairs({event, data, attempts, why, claims}) do redis.call('HDEL', hash, id) end
 end
+return 1

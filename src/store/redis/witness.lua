@@ -27,7 +27,7 @@ for n = 2, #ARGV, 4 do
 end
 local over = redis.call('ZCARD', places) - tonumber(ARGV[1])
 if over > 0 then
-    for _, session in ipairs(redis.call('ZRANGE', places, 0, over - 1)) do
+    for _, session in ipairs(redis.call('ZRANGE', places, 0, math.min(over, 2000) - 1)) do
         redis.call('ZREM', places, session)
         redis.call('HDEL', sighted, session)
     end

@@ -1,13 +1,15 @@
 //! The file itself: whose it is, who has it open, and what an error about it means.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
+use crate::store::file_lock::{self, private};
 use crate::store::state_dir::{StateDir, StateDirError};
 
 /// A file that only this user writes.
@@ -20,7 +22,8 @@ pub(super) struct DataFile {
 
 impl DataFile {
     /// Takes the file for this process, for as long as the lock is held, and makes it when it is not there.
-    pub(super) fn take(path: &Path) -> Result<(Self, File), StoreError> {
+    /// Waits for another process to end, for so long.
+    pub(super) fn take(path: &Path, patience: Duration) -> Result<(Self, File), StoreError> {
         let name = path.file_name().ok_or_else(|| StoreError::Damaged {
             path: path.display().to_string(),
             problem: "it names no file".to_owned(),
@@ -28,7 +31,7 @@ impl DataFile {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let dir = StateDir::open(parent.unwrap_or_else(|| Path::new(".")))?;
         let path = dir.path().join(name);
-        let lock = lock(&path)?;
+        let lock = lock(&path, patience)?;
         let opened = open(&path)?;
         for tail in ["-wal", "-shm", "-journal"] {
             let beside = beside(&path, tail);
@@ -83,15 +86,41 @@ impl DataFile {
     }
 }
 
-/// Whoever holds the lock has the file to itself. It ends with the process, however that ends.
-fn lock(file: &Path) -> Result<File, StoreError> {
+/// The holder of the lock has the file to itself. The lock ends with the process, however that ends.
+/// Its file names the process, so that others can say whom they wait for.
+fn lock(file: &Path, patience: Duration) -> Result<File, StoreError> {
     let path = beside(file, ".lock");
-    let lock = private().open(&path).map_err(|error| refused(&path, &error))?;
-    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(file.display().to_string())),
-        Err(error) => Err(refused(&path, &error.into())),
+    let lock = file_lock::open(&path).map_err(|error| refused(&path, &error))?;
+    let name = file.display();
+    let waits = || {
+        let holder = holder(&lock).unwrap_or(0);
+        tracing::warn!(
+            event = "clerk.store.in_use", %name, holder, ?patience,
+            "another process has the store open; waiting for it to end"
+        );
+    };
+    let taken = file_lock::wait(&lock, patience, waits);
+    if !taken.map_err(|error| refused(&path, &error))? {
+        let holder = holder(&lock);
+        return Err(StoreError::InUse { path: name.to_string(), holder, waited: patience });
     }
+    // Only messages depend on it.
+    let named = lock.set_len(0).and_then(|()| lock.write_all_at(process_id().as_bytes(), 0));
+    if let Err(error) = named {
+        tracing::debug!(event = "clerk.store.unnamed", %error, "the lock does not name its holder");
+    }
+    Ok(lock)
+}
+
+fn process_id() -> String {
+    std::process::id().to_string()
+}
+
+/// The process that the lock's file names.
+fn holder(lock: &File) -> Option<u32> {
+    let mut bytes = [0; 10];
+    let len = lock.read_at(&mut bytes, 0).ok()?;
+    std::str::from_utf8(&bytes[..len]).ok()?.parse().ok()
 }
 
 /// Which file it is, made when it is not there.
@@ -100,15 +129,6 @@ fn open(path: &Path) -> Result<(u64, u64), StoreError> {
     let meta = private().open(path).and_then(|file| file.metadata()).map_err(failed)?;
     own(path, &meta)?;
     Ok(identity(&meta))
-}
-
-/// Files for this user alone; no links.
-fn private() -> OpenOptions {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
-    options
 }
 
 /// That nobody else could have written it.

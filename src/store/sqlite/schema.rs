@@ -8,7 +8,8 @@ use super::file::DataFile;
 use crate::store::StoreError;
 
 /// Each takes the file from the version before to the next; a version is never changed afterwards.
-const MIGRATIONS: [&str; 3] = [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
+const MIGRATIONS: [&str; 4] =
+    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql")];
 /// How long somebody else, an operator with a tool, may hold the file; less than a delivery waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Of the log so much is kept for further use.

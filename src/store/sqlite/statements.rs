@@ -71,11 +71,11 @@ pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
 
 /// Left to itself, SQLite would sort all that waits, each time.
 pub(super) const CLAIM: &str = "
-    UPDATE inbox SET state = 'working', attempts = attempts + 1, next_at = ?2
+    UPDATE inbox SET state = 'working', attempts = attempts + 1, claim = claim + 1, next_at = ?2
     WHERE id = (SELECT id FROM inbox INDEXED BY inbox_due
                 WHERE state IN ('received', 'working') AND next_at <= ?1
                 ORDER BY next_at, id LIMIT 1)
-    RETURNING id, kind, happened, data, attempts";
+    RETURNING id, kind, happened, data, attempts, claim";
 
 pub(super) fn claim(
     store: &Transaction<'_>,
@@ -90,29 +90,31 @@ pub(super) fn claim(
             happened: time(row, 2)?,
             data: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
             attempts: row.get(4)?,
+            claim: row.get::<_, i64>(5)?.unsigned_abs(),
         })
     };
     query.query_row([now.as_millis(), until.as_millis()], task).optional()
 }
 
-pub(super) fn settle(store: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<()> {
-    let open = "WHERE id = ?1 AND state IN ('received', 'working')";
-    match outcome {
-        Outcome::Done => {
-            let done = format!("UPDATE inbox SET state = 'done', data = NULL, why = '' {open}");
-            store.prepare_cached(&done)?.execute([id])?;
-        }
-        Outcome::Again { at, why } => {
-            let again =
-                format!("UPDATE inbox SET state = 'received', next_at = ?2, why = ?3 {open}");
-            store.prepare_cached(&again)?.execute(params![id, at.as_millis(), why])?;
-        }
-        Outcome::Dead { why } => {
-            let dead = format!("UPDATE inbox SET state = 'dead', why = ?2 {open}");
-            store.prepare_cached(&dead)?.execute([id, why])?;
-        }
-    }
-    Ok(())
+/// False when the claim is not the last one, or settled.
+pub(super) fn settle(
+    store: &Transaction<'_>,
+    id: &str,
+    claim: u64,
+    outcome: &Outcome,
+) -> Result<bool> {
+    let (state, at, why) = match outcome {
+        Outcome::Done => ("done", None, ""),
+        Outcome::Again { at, why } => ("received", Some(at.as_millis()), why.as_str()),
+        Outcome::Dead { why } => ("dead", None, why.as_str()),
+    };
+    let claim = i64::try_from(claim).unwrap_or(i64::MAX);
+    let mut settle = store.prepare_cached(
+        "UPDATE inbox SET state = ?3, next_at = coalesce(?4, next_at), why = ?5, claim = claim + 1,
+             data = CASE ?3 WHEN 'done' THEN NULL ELSE data END
+         WHERE id = ?1 AND claim = ?2 AND state IN ('received', 'working')",
+    )?;
+    Ok(settle.execute(params![id, claim, state, at, why])? > 0)
 }
 
 pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
@@ -134,7 +136,7 @@ pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
 
 pub(super) fn revive(store: &Transaction<'_>, id: &str, now: Timestamp) -> Result<bool> {
     let mut revive = store.prepare_cached(
-        "UPDATE inbox SET state = 'received', attempts = 0, next_at = ?2
+        "UPDATE inbox SET state = 'received', attempts = 0, claim = claim + 1, next_at = ?2
          WHERE id = ?1 AND state = 'dead' AND data IS NOT NULL",
     )?;
     Ok(revive.execute(params![id, now.as_millis()])? > 0)

@@ -27,9 +27,9 @@ async fn accept(store: &SqliteStore, id: &str, rest: Rest) {
 async fn two_letters(file: &std::path::Path) {
     let store = SqliteStore::open(file).expect("a store");
     accept(&store, "msg_1", Rest::Hooks(r#"{"otp":"424242"}"#.to_owned())).await;
-    store.claim(CAME, Duration::from_secs(30)).await.expect("well").expect("a task");
+    let task = store.claim(CAME, Duration::from_secs(30)).await.expect("well").expect("a task");
     let why = "the mail server is away".to_owned();
-    store.settle("msg_1", Outcome::Dead { why }).await.expect("settled");
+    store.settle("msg_1", task.claim, Outcome::Dead { why }).await.expect("settled");
     accept(&store, "msg_2", Rest::Nonsense("it says nobody".to_owned())).await;
 }
 

@@ -141,8 +141,8 @@ impl Store for Wire {
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
         self.attempt(|store| store.claim(now, lease))
     }
-    fn settle(&self, id: &str, outcome: Outcome) -> Pending<()> {
-        self.attempt(|store| store.settle(id, outcome))
+    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+        self.attempt(|store| store.settle(id, claim, outcome))
     }
     fn dead(&self) -> Pending<Vec<DeadLetter>> {
         self.attempt(Store::dead)

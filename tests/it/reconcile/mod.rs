@@ -289,7 +289,7 @@ async fn a_walk_goes_on_after_a_restart_where_it_was() {
 #[cfg(feature = "sqlite")]
 async fn again(file: &std::path::Path) -> clerk_resilience::store::SqliteStore {
     for _ in 0..1000 {
-        if let Ok(store) = clerk_resilience::store::SqliteStore::open(file) {
+        if let Ok(store) = clerk_resilience::store::SqliteStore::open_within(file, Duration::ZERO) {
             return store;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

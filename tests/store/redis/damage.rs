@@ -28,7 +28,7 @@ async fn all_calls_work(store: &RedisStore) {
         let claimed = store.claim(at(0), LEASE).await;
         well &= matches!(&claimed, Ok(Some(_)));
         if let Ok(Some(task)) = claimed {
-            well &= store.settle(&task.id, Outcome::Done).await.is_ok();
+            well &= store.settle(&task.id, task.claim, Outcome::Done).await.is_ok();
         }
         well &= store.deny(vec![session("sess_2", 60)]).await.is_ok();
         well &= store.dead().await.is_ok() && store.revive("none", at(0)).await.is_ok();
@@ -118,12 +118,16 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
         ("attempts", "-3"),
         ("attempts", "nan"),
         ("attempts", "99999999999999999999"),
+        ("claims", "many"),
+        ("claims", "-3"),
+        ("claims", "99999999999999999999"),
     ] {
         for outcome in [Outcome::Done, Outcome::Dead { why: "it failed".to_owned() }] {
             let (_server, store) = poisoned(hash, value).await;
             let mut claimed = Vec::new();
             while let Some(task) = store.claim(at(0), LEASE).await.expect("claimed") {
-                store.settle(&task.id, outcome.clone()).await.expect("settled");
+                let settled = store.settle(&task.id, task.claim, outcome.clone()).await;
+                assert!(settled.expect("answered"));
                 claimed.push((task.id, task.attempts));
             }
             let both = [("msg_1".to_owned(), 1), ("msg_2".to_owned(), 1)];

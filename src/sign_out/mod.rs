@@ -4,6 +4,8 @@
 //! A session that is ended here stays ended, in this process and in those that share its state
 //! directory, and is ended at Clerk as soon as its Backend API answers.
 
+mod page;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -61,11 +63,16 @@ impl IntoResponse for SignedOut {
 
 /// `POST /auth/sign-out` as a tower service, for hyper, or to mount at another path.
 ///
-/// It ends the session of the token that the request carries, expired or not, and takes the cookies
-/// away. Forms are led to `/`, programs get 204. A request without a bearer token must come from the
-/// same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. A token that is no good here is
-/// nobody's session: its cookies go all the same. While it cannot be told (its key is not known),
-/// that is said with 503, and the cookies go as well.
+/// It ends the session of the token that the request carries, up to 24 hours after the token's `exp`,
+/// and takes the cookies away. Forms are led to `/`, programs get 204. A request without a bearer token
+/// must come from the same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. An older token, or one
+/// that is not valid here, ends no session; its cookies go all the same. If the token's key is not known,
+/// the answer is 503, and the cookies go as well. A repeated sign-out only takes the cookies away.
+///
+/// Without a secret key the layer cannot end the session at Clerk. Then a form gets a page that does so
+/// in the browser: it loads clerk-js from the Frontend API and calls `Clerk.signOut()`, under a
+/// `Content-Security-Policy` of its own. An outer layer that replaces that policy has to allow the
+/// script. Programs get 204, and the session stays alive at Clerk.
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
@@ -89,15 +96,26 @@ impl SignOutService {
             return (StatusCode::FORBIDDEN, words).into_response();
         }
         let examined = self.shared.examine(token.token(), &known, now);
+        let examined = match examined {
+            old if old.is_of_the_past() => Examined::Absent,
+            examined => examined,
+        };
+        let (form, ends_at_clerk) = (is_form(headers), self.shared.backend.is_some());
         let status = match &examined {
             Examined::UnknownKey(..) => StatusCode::SERVICE_UNAVAILABLE,
-            _ if is_form(headers) => StatusCode::SEE_OTHER,
+            _ if form && !ends_at_clerk => StatusCode::OK,
+            _ if form => StatusCode::SEE_OTHER,
             _ => StatusCode::NO_CONTENT,
         };
         if let Some(verified) = examined.verified() {
             self.shared.sign_out(verified.session());
         }
-        let mut response = (SignedOut::of(&self.shared), status).into_response();
+        let body = if form && !ends_at_clerk {
+            page::response(&self.shared.site, status)
+        } else {
+            status.into_response()
+        };
+        let mut response = (SignedOut::of(&self.shared), body).into_response();
         let fields = response.headers_mut();
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SEE_OTHER {
