@@ -62,6 +62,6 @@ pub(crate) use outbox::Outbox;
 pub(crate) use profiles::People;
 pub(crate) use reconcile::{Reading, Reconciler};
 pub(crate) use records::{Left, Trust};
-pub(crate) use shared::{DENIAL, Examined, Fixed, Shared, Signal};
+pub(crate) use shared::{Core, DENIAL, Examined, Fixed, Shared, Signal};
 pub(crate) use state::{Inherited, State};
 pub(crate) use verified::Known;
