@@ -6,11 +6,11 @@ use http::header::{ACCEPT, HeaderName, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
+use super::Answer;
 use super::address::{SYNCED, clean_address, param, public_address};
 use super::reason::Reason;
 use super::redirect::handshake;
 use super::site::Site;
-use super::Answer;
 use crate::clock::Timestamp;
 use crate::token::{CookieJar, bearer, leading_number};
 
