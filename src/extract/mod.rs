@@ -121,9 +121,9 @@ impl<S: Send + Sync, const SECS: u64> FromRequestParts<S> for FreshAuth<SECS> {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AuthRejection> {
-        let current = |auth: &Auth| match auth.claims_age() <= Duration::from_secs(SECS) {
-            true => guard::Fresh::check(auth),
-            false => Err(Rejection::FreshRequired),
+        let current = |auth: &Auth| {
+            let recent = auth.claims_age() <= Duration::from_secs(SECS);
+            if recent { guard::Fresh::check(auth) } else { Err(Rejection::FreshRequired) }
         };
         required(parts, current).map(Self)
     }
