@@ -231,8 +231,10 @@ async fn g15_server_sent_events_are_no_mere_reading() {
     assert_eq!(World::ask(&app, cross).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// What ends everything that a fresh session of `user_1` in `org_1` began.
-const REVOCATIONS: [(&str, fn(&World, &SimSession)); 6] = [
+type Revoke = fn(&World, &SimSession);
+
+/// What ends everything that a fresh session of `user_1` in `org_1` began; and one that does not.
+const REVOCATIONS: [(&str, Revoke); 6] = [
     ("session", |world, session| world.clerk.revoke_session(session.id.clone())),
     ("user", |world, _| world.clerk.revoke_user("user_1")),
     ("member", |world, _| world.clerk.revoke_member("user_1", "org_1")),
