@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use axum::body::Body;
-use clerk_resilience::clock::{Clock as _, SystemClock, Timestamp};
+use clerk_resilience::clock::{ClaimsTime, Clock as _, SystemClock, Timestamp};
 use clerk_resilience::id::{SessionId, UserId};
 use clerk_resilience::revocation::{Bearer, Denial, Revocations};
 use clerk_resilience::sim::SimClerk;
@@ -91,16 +91,16 @@ fn look_up(set: &Revocations) {
 fn denied(set: &Revocations, id: &SessionId) -> bool {
     thread_local!(static USER: UserId = UserId::new("user_1"));
     USER.with(|user| {
-        set.deny(black_box(&Bearer {
+        let bearer = Bearer {
             session: Some(id),
             token: None,
             user,
-            issued_at: None,
-            claims_as_of: None,
+            claims_as_of: ClaimsTime::read(None),
             organization: None,
             role: None,
             permissions: &[],
-        }))
+        };
+        set.deny(black_box(&bearer)).is_some()
     })
 }
 

@@ -3,11 +3,15 @@
 //! Nothing on the pure floors reads a clock: they are given a [`Moment`]. [`SystemClock`] is the only
 //! caller of the operating system's clocks in this crate, and a lint keeps it so.
 
+mod claims_time;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use claims_time::ClaimsTime;
 
 /// As seconds, beyond the year 5000; as milliseconds, before 1974.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::{Moment, Timestamp};
 use crate::health::{CLOCK_TOLERANCE, Report, Verdict};
 use crate::jwks::KeySet;
-use crate::revocation::Revocations;
+use crate::revocation::{Denied, Revocations};
 use crate::status_page::StatusReport;
 
 /// A snapshot that was not renewed for this long comes from a driver that is dead or starved; what
@@ -155,6 +155,12 @@ impl Snapshot {
     pub fn latest(&self, now: Moment) -> Timestamp {
         let lived = self.started.map(|started| started.wall.plus(now.since(started)));
         lived.map_or(now.wall, |lived| lived.max(now.wall))
+    }
+
+    /// What the stricter of both sets of denials says.
+    #[must_use]
+    pub fn denied(&self, says: impl Fn(&Revocations) -> Option<Denied>) -> Option<Denied> {
+        says(&self.revocations).max(says(&self.kept))
     }
 
     /// True when either set of denials says so.

@@ -29,7 +29,7 @@ const TIME_BYTES: usize = 8;
 pub struct Ticket {
     /// When the session was last seen with a token within its time.
     pub last_valid: Timestamp,
-    /// The newest `oiat` (or else `iat`) among its tokens.
+    /// The newest [`Session::claims_as_of`] among its tokens.
     pub claims_as_of: Timestamp,
 }
 

@@ -80,6 +80,7 @@ fn refused(token: &str, error: MachineError) -> State {
 mod tests {
     use super::*;
     use crate::authenticate::KeyFailure;
+    use crate::clock::ClaimsTime;
     use crate::jwks::KeySet;
     use crate::machine::MachineToken;
     use crate::sim::SimClerk;
@@ -113,6 +114,8 @@ mod tests {
             expired,
             expires_at: None,
             created_at: None,
+            signed_by: None,
+            claims_as_of: ClaimsTime::read(None),
         }
     }
 

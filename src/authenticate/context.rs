@@ -6,7 +6,10 @@ use http::header::{ACCEPT, HeaderName, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
+use super::Answer;
 use super::address::{SYNCED, clean_address, param, public_address};
+use super::reason::Reason;
+use super::redirect::handshake;
 use super::site::Site;
 use crate::clock::Timestamp;
 use crate::token::{CookieJar, Located, bearer, leading_number};
@@ -167,6 +170,11 @@ impl<'a> Context<'a> {
                 Some(dest) => matches!(dest, "document" | "iframe"),
                 None => html(),
             }
+    }
+
+    /// A detour to Clerk by a session that is good, for newer claims.
+    pub(crate) fn for_newer_claims(&self) -> Answer {
+        handshake(self, Reason::StaleClaims)
     }
 
     /// The page before this one is of another origin.

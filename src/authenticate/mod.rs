@@ -36,6 +36,7 @@ mod debug;
 mod evidence;
 mod flow;
 mod organization;
+mod pattern;
 mod reason;
 mod redirect;
 mod referrer;

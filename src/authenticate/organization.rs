@@ -1,5 +1,6 @@
 //! The organisation that an address names, and whether the session must be switched to it.
 
+use super::pattern::Pattern;
 use crate::token::Organization;
 
 /// Which paths belong to an organisation, and which to the personal account.
@@ -73,80 +74,6 @@ impl Target {
                 organization.is_some_and(|org| org.slug.as_deref() == Some(slug.as_str()))
             }
             Self::Personal => organization.is_none(),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Pattern(Vec<Part>);
-
-#[derive(Clone, Debug)]
-enum Part {
-    Text(String),
-    Segment(String),
-    Rest,
-}
-
-#[derive(Clone, Default)]
-struct Found {
-    id: Option<String>,
-    slug: Option<String>,
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = Vec::new();
-        let mut rest = Some(text).filter(|text| !text.trim().is_empty())?;
-        while !rest.is_empty() {
-            if let Some(tail) = rest.strip_prefix("(.*)") {
-                parts.push(Part::Rest);
-                rest = tail;
-            } else if let Some(tail) = rest.strip_prefix(':') {
-                let end = tail.find(|c: char| c != '_' && !c.is_ascii_alphanumeric());
-                let (name, tail) = tail.split_at(end.unwrap_or(tail.len()));
-                parts.push(Part::Segment(Some(name).filter(|n| !n.is_empty())?.to_owned()));
-                rest = tail;
-            } else {
-                let end = rest.find([':', '(']).unwrap_or(rest.len());
-                let (text, tail) = rest.split_at(end);
-                if text.is_empty() || text.contains(['*', '+', '?', '{', '}', ')', '\\']) {
-                    return None;
-                }
-                parts.push(Part::Text(text.to_owned()));
-                rest = tail;
-            }
-        }
-        Some(Self(parts))
-    }
-
-    fn matches(&self, path: &str) -> Option<Found> {
-        step(&self.0, path, Found::default())
-    }
-}
-
-fn step(parts: &[Part], path: &str, found: Found) -> Option<Found> {
-    let Some((part, parts)) = parts.split_first() else {
-        return matches!(path, "" | "/").then_some(found);
-    };
-    match part {
-        Part::Text(text) => {
-            let start = path.get(..text.len())?;
-            start.eq_ignore_ascii_case(text).then(|| step(parts, &path[text.len()..], found))?
-        }
-        Part::Segment(name) => {
-            let end = path.find(['/', '#', '?']).unwrap_or(path.len());
-            let (segment, path) = path.split_at(end);
-            let value = Some(segment).filter(|segment| !segment.is_empty())?.to_owned();
-            let found = match name.as_str() {
-                "id" => Found { id: Some(value), ..found },
-                "slug" => Found { slug: Some(value), ..found },
-                _ => found,
-            };
-            step(parts, path, found)
-        }
-        Part::Rest => {
-            let ends = (0..=path.len()).rev().filter(|end| path.is_char_boundary(*end));
-            ends.into_iter().find_map(|end| step(parts, &path[end..], found.clone()))
         }
     }
 }

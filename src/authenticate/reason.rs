@@ -38,6 +38,9 @@ pub enum Reason {
     TokenWithoutClientUat,
     /// The address names another organisation than the session's.
     OrganizationMismatch,
+    /// The session's claims were read before something changed that they speak of. Clerk's SDK has
+    /// no such case.
+    StaleClaims,
     /// The token is bad.
     Token(InvalidToken),
     /// The token could not be checked for want of keys.
@@ -71,6 +74,7 @@ impl Reason {
             Self::TokenFromFuture => "session-token-iat-in-the-future",
             Self::TokenWithoutClientUat => "session-token-but-no-client-uat",
             Self::OrganizationMismatch => "active-organization-mismatch",
+            Self::StaleClaims => "session-token-outdated",
             Self::Token(reason) => reason.code(),
             Self::Keys(failure) => failure.code(),
             Self::NoTokenInHeader(_) => "No token in header",

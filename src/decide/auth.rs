@@ -1,8 +1,9 @@
 //! The outcome of a request that passed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::rejection::Rejection;
+use super::rejection::{Rejection, Unavailable};
 use crate::access::Access;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
@@ -17,15 +18,21 @@ use crate::verify::Verified;
 pub struct Auth {
     token: Verified,
     grace: Option<Arc<Grace>>,
+    judged_at: Timestamp,
 }
 
 impl Auth {
-    pub(super) fn fresh(token: Verified) -> Self {
-        Self { token, grace: None }
+    pub(super) fn fresh(token: Verified, judged_at: Timestamp) -> Self {
+        Self { token, grace: None, judged_at }
     }
 
     pub(super) fn in_grace(token: Verified, grace: Grace) -> Self {
-        Self { token, grace: Some(Arc::new(grace)) }
+        let judged_at = grace.judged_at;
+        Self { token, grace: Some(Arc::new(grace)), judged_at }
+    }
+
+    pub(super) fn token(&self) -> &Verified {
+        &self.token
     }
 
     /// The user.
@@ -58,17 +65,36 @@ impl Auth {
         self.session().has_permission(permission)
     }
 
-    /// True when the session meets the whole demand: Clerk's `has()`. In grace, verified factors have
-    /// aged since the token was made; they are then as old as they were when the request was judged,
-    /// in minutes that have begun.
+    /// True when the session meets the whole demand: Clerk's `has()`, with the difference that verified
+    /// factors (`fva`) age by [`claims_age`](Self::claims_age).
+    ///
+    /// Whole minutes count, since a demand of one minute could never be met otherwise. In grace nobody
+    /// can verify again, so there a minute that has begun counts as a whole one.
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
-        let session = self.session();
-        let Some(grace) = self.grace() else { return session.has(demand) };
-        let made = session.issued_at.unwrap_or(grace.judged_at);
-        let age = grace.judged_at.since(made);
-        let minutes = u32::try_from(age.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
-        session.has_after(demand, minutes)
+        let secs = self.claims_age().as_secs();
+        let minutes = if self.grace.is_some() { secs.div_ceil(60) } else { secs / 60 };
+        self.session().has_after(demand, u32::try_from(minutes).unwrap_or(u32::MAX))
+    }
+
+    /// How old the token's claims were when the layer judged the request: the time since the earlier
+    /// of `oiat` and `iat`. [`Duration::MAX`] when the token does not say it.
+    ///
+    /// It is at most the token's lifetime of 60 s as a rule. It is more in grace, and for a token that
+    /// Clerk's edge signed while Clerk could not read its database. A role, a membership or a ban may
+    /// have changed within that time. [`RoutePolicy::max_claims_age`](crate::RoutePolicy::max_claims_age)
+    /// and [`FreshAuth`](crate::FreshAuth) bound it.
+    #[must_use]
+    pub fn claims_age(&self) -> Duration {
+        self.session().claims_as_of().age(self.judged_at)
+    }
+
+    /// Why a session whose claims are too old is refused.
+    pub(super) fn without_fresh_claims(&self) -> Rejection {
+        match self.grace() {
+            Some(_) => Rejection::FreshRequired,
+            None => Rejection::Unavailable(Unavailable::StaleClaims),
+        }
     }
 
     /// As [`has`](Self::has), and tells why not. This is how routes and guards judge.
@@ -117,7 +143,7 @@ pub struct Grace {
     pub until: Timestamp,
     /// When the request was judged.
     pub judged_at: Timestamp,
-    /// When Clerk last vouched for the claims: `oiat`, or else `iat`.
+    /// When Clerk last read the claims: the earlier of `oiat` and `iat`.
     pub claims_as_of: Timestamp,
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::auth::{Grace, GraceReason};
-use super::{Asking, Rules, bearer};
+use super::revoked::bearer;
+use super::{Asking, Rules};
 use crate::clock::{Moment, Timestamp};
 use crate::health::Verdict;
 use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
@@ -15,7 +16,7 @@ use crate::token::{Session, SessionStatus};
 pub struct Sighting {
     /// When the session was last seen with a token within its time.
     pub last_valid: Timestamp,
-    /// The newest `oiat` (or else `iat`) among its tokens: a token with older claims is a replay.
+    /// The newest [`Session::claims_as_of`] among its tokens: a token with older claims is a replay.
     pub claims_as_of: Timestamp,
 }
 
@@ -27,6 +28,12 @@ impl Sighting {
             last_valid: one.last_valid.max(other.last_valid),
             claims_as_of: one.claims_as_of.max(other.claims_as_of),
         })
+    }
+
+    /// A session that is seen valid at `now`. Claims without a date count as the oldest.
+    pub(crate) fn now(now: Timestamp, session: &Session) -> Self {
+        let claims_as_of = session.claims_as_of().as_of().unwrap_or_default();
+        Self { last_valid: now, claims_as_of }
     }
 }
 
@@ -328,13 +335,8 @@ impl Case<'_> {
     }
 
     fn claims_as_of(&self) -> Timestamp {
-        claims_as_of(self.session)
+        Sighting::now(self.now.wall, self.session).claims_as_of
     }
-}
-
-/// When Clerk last vouched for the claims of a token.
-pub(crate) fn claims_as_of(session: &Session) -> Timestamp {
-    session.claims_as_of.or(session.issued_at).unwrap_or_default()
 }
 
 /// A number that is fixed for a session and spread evenly over sessions: FNV-1a, for it needs no

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::auth::Auth;
-use super::{Judgement, Obstacle, Rejection, Unavailable};
+use super::{Judgement, Obstacle, Rejection, Unavailable, machine_revocation};
 use crate::clock::Timestamp;
 use crate::health::{Status, Surface};
 use crate::machine::MachineToken;
@@ -35,6 +35,10 @@ pub struct Machine(Arc<MachineToken>);
 impl Machine {
     pub(super) fn new(token: Arc<MachineToken>) -> Self {
         Self(token)
+    }
+
+    pub(super) fn token(&self) -> &MachineToken {
+        &self.0
     }
 
     /// Of which kind its token is; never [`TokenKind::Session`].
@@ -151,10 +155,11 @@ impl Judgement<'_> {
         if signed && !self.keys_usable() {
             return Err(Rejection::Unavailable(Unavailable::NoKeys));
         }
-        let denied =
-            self.known.denies(|set| set.deny_machine(&token.id, &token.subject, token.created_at));
-        if token.revoked || denied {
+        if token.revoked {
             return Err(Rejection::Revoked);
+        }
+        if let Some(rejection) = machine_revocation(token, self.known) {
+            return Err(rejection);
         }
         let over = !signed && token.expires_at.is_some_and(|at| at <= self.now.wall);
         if token.expired || over {

@@ -5,22 +5,23 @@ mod grace;
 mod machine;
 mod question;
 mod rejection;
+mod revoked;
 
 use std::time::Duration;
 
 pub use auth::{Auth, Grace, GraceReason};
-pub(crate) use grace::claims_as_of;
 pub use grace::{GraceDenial, Sighting, Usage};
 pub use machine::{Caller, Machine};
 pub use question::{Asking, Credential, Reader, Rules};
 pub use rejection::{Rejection, Snag, Unavailable};
+pub(crate) use revoked::has_ended;
+use revoked::{machine_revocation, revocation};
 
 use crate::clock::Moment;
 use crate::health::{Status, Surface, Verdict};
 use crate::policy::{GraceMode, RoutePolicy};
-use crate::revocation::Bearer;
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Session, SessionStatus, Timing, TokenKind, UnknownKey};
+use crate::token::{InvalidToken, SessionStatus, Timing, TokenKind, UnknownKey};
 use crate::verify::Verified;
 
 /// `iat` counts whole seconds by Clerk's clock, and a key set may come from a cache: only keys that
@@ -69,8 +70,9 @@ pub enum Decision {
 /// | 3 | malformed, forged, another party's | any | required | 401; 503 for a signature, when the keys are too old to verify anything |
 /// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
 /// | 4a | good, but its active organisation is over, or its user's membership in it | any | required | 401; a page may fetch another at Clerk |
+/// | 4b | good, but only an old `oiat` keeps it out by a mark on its user, organisation or membership | any | required | 503; a page is sent to Clerk for newer claims first, once |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
-/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 403 when a role, a permission or a recent verification is missing |
+/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 503 when the claims are older than the route's `max_claims_age`, 403 when a role, a permission or a recent verification is missing |
 /// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
 /// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages that can be sent to Clerk when minting or the handshake failed within the last 90 s |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
@@ -236,22 +238,14 @@ impl Judgement<'_> {
         sighting: Option<Sighting>,
         usage: Usage,
     ) -> Result<Auth, Rejection> {
-        let session = token.session();
         if !self.keys_usable() {
             return Err(Rejection::Unavailable(Unavailable::NoKeys));
         }
-        if self.known.revocations.distrust(token.key().id()) {
-            return Err(Rejection::Invalid(InvalidToken::UnknownKey));
-        }
-        let bearer = bearer(session);
-        if self.known.denies(|set| set.deny(&bearer)) {
-            return Err(Rejection::Revoked);
-        }
-        if self.known.denies(|set| set.deny_membership(&bearer)) {
-            return Err(Rejection::NoMember);
+        if let Some(rejection) = revocation(token, self.known) {
+            return Err(rejection);
         }
         let auth = match timing {
-            Timing::Current => Auth::fresh(token.clone()),
+            Timing::Current => Auth::fresh(token.clone(), self.now.wall),
             Timing::Expired { otherwise_good: true } => self.expired(token, sighting, usage)?,
             Timing::Expired { .. } | Timing::ExpiredForGood => {
                 return Err(Rejection::Invalid(InvalidToken::Expired));
@@ -318,20 +312,9 @@ impl Judgement<'_> {
         if session.status != SessionStatus::Active && !self.route.accepts_pending {
             return Err(Rejection::Pending);
         }
+        if self.route.max_claims_age.is_some_and(|max| auth.claims_age() > max) {
+            return Err(auth.without_fresh_claims());
+        }
         self.route.access.as_deref().map_or(Ok(()), |demand| auth.check(demand))
-    }
-}
-
-fn bearer(session: &Session) -> Bearer<'_> {
-    let organization = session.organization.as_ref();
-    Bearer {
-        session: session.session_id.as_ref(),
-        token: session.token_id.as_ref(),
-        user: &session.user_id,
-        issued_at: session.issued_at,
-        claims_as_of: session.issued_at.map(|iat| session.claims_as_of.unwrap_or(iat).min(iat)),
-        organization: organization.map(|active| &active.id),
-        role: organization.and_then(|active| active.role.as_deref()),
-        permissions: organization.map_or(&[], |active| &active.permissions),
     }
 }

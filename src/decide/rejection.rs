@@ -76,6 +76,9 @@ pub enum Unavailable {
     SecretKeyRefused,
     /// There is no secret key to ask Clerk's Backend API with.
     NoSecretKey,
+    /// Clerk read the token's claims (`oiat`) before a revocation, or longer ago than the route
+    /// allows, and signed them later. Only newer claims can show what holds now.
+    StaleClaims,
 }
 
 impl Rejection {
@@ -133,6 +136,7 @@ impl Rejection {
             Self::Unavailable(Unavailable::BackendApi) => "backend-api",
             Self::Unavailable(Unavailable::SecretKeyRefused) => "secret-key-invalid",
             Self::Unavailable(Unavailable::NoSecretKey) => "secret-key-missing",
+            Self::Unavailable(Unavailable::StaleClaims) => "stale-claims",
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cache::Cache;
 use crate::clock::Timestamp;
-use crate::decide::{Sighting, claims_as_of};
+use crate::decide::Sighting;
 use crate::health::CLOCK_TOLERANCE;
 use crate::policy::MAX_GRACE;
 use crate::store::SightingRecord;
@@ -89,8 +89,7 @@ impl Ledger {
 
     /// Notes that a session was seen with a token within its time.
     pub(crate) fn note(&self, digest: SessionDigest, session: &Session, now: Timestamp) {
-        let seen = Sighting { last_valid: now, claims_as_of: claims_as_of(session) };
-        self.merge(digest, seen);
+        self.merge(digest, Sighting::now(now, session));
         self.news_for.store(ALL_WRITERS, Ordering::Relaxed);
     }
 

@@ -61,7 +61,7 @@ pub(crate) use outbox::Outbox;
 pub(crate) use profiles::People;
 pub(crate) use reconcile::{Reading, Reconciler};
 pub(crate) use records::{Left, Trust};
-pub(crate) use shared::{Examined, Fixed, Shared, Signal};
+pub(crate) use shared::{Core, Examined, Fixed, Shared, Signal};
 pub(crate) use sign_outs::PendingSignOuts;
 pub(crate) use state::{Inherited, State};
 pub(crate) use verified::Known;

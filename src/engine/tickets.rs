@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use super::shared::Shared;
 use super::verified::Known;
 use crate::clock::Moment;
-use crate::decide::{Sighting, claims_as_of};
+use crate::decide::Sighting;
 use crate::ticket::{Bound, COOKIE, Ticket, TicketKeys};
 use crate::token::cookie;
 
@@ -41,13 +41,14 @@ impl Tickets {
         host: &str,
         now: Moment,
     ) -> Option<HeaderValue> {
-        let claims_as_of = claims_as_of(known.verified.session());
+        let Sighting { last_valid, claims_as_of } =
+            Sighting::now(now.wall, known.verified.session());
         let carried = self.carried(headers, known, host);
         let recent = |held: &Ticket| now.wall.since(held.last_valid) < RENEWED_AFTER;
         if carried.filter(recent).is_some_and(|held| held.claims_as_of >= claims_as_of) {
             return None;
         }
-        let ticket = Ticket { last_valid: now.wall, claims_as_of };
+        let ticket = Ticket { last_valid, claims_as_of };
         let sealed = self.keys.seal(ticket, self.bound(known, host));
         HeaderValue::try_from(format!("{COOKIE}={sealed}; {ATTRIBUTES}")).ok()
     }

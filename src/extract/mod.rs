@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -100,18 +101,35 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
 
 /// A session that is *not* in grace. While Clerk is down, a handler with this argument answers 503
 /// with `Retry-After` to sessions whose token has expired: for payments, credentials, deletions.
+///
+/// The parameter bounds [`Auth::claims_age`] in seconds; by default there is no bound. A token that
+/// Clerk's edge signs during an outage of Clerk's own is fresh, but its claims may be hours old. An
+/// ordinary token is up to 60 s old, plus 5 s for clocks, so choose more than that:
+///
+/// ```
+/// use clerk_resilience::FreshAuth;
+///
+/// async fn pay(FreshAuth(auth): FreshAuth<120>) -> String {
+///     format!("paid by {}", auth.user_id())
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/pay", axum::routing::post(pay));
+/// ```
 #[derive(Clone, Debug)]
-pub struct FreshAuth(pub Auth);
+pub struct FreshAuth<const MAX_CLAIMS_AGE_SECS: u64 = { u64::MAX }>(pub Auth);
 
-impl<S: Send + Sync> FromRequestParts<S> for FreshAuth {
+impl<S: Send + Sync, const SECS: u64> FromRequestParts<S> for FreshAuth<SECS> {
     type Rejection = AuthRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AuthRejection> {
-        required(parts, guard::Fresh::check).map(Self)
+        let current = |auth: &Auth| {
+            let recent = auth.claims_age() <= Duration::from_secs(SECS);
+            if recent { guard::Fresh::check(auth) } else { Err(Rejection::FreshRequired) }
+        };
+        required(parts, current).map(Self)
     }
 }
 
-impl Deref for FreshAuth {
+impl<const SECS: u64> Deref for FreshAuth<SECS> {
     type Target = Auth;
 
     fn deref(&self) -> &Auth {

@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::{MachineError, MachineToken};
-use crate::clock::Timestamp;
+use crate::clock::{ClaimsTime, Timestamp};
+use crate::id::KeyId;
 use crate::jwks::KeySet;
 use crate::token::{
     AzpPolicy, CATEGORY_MACHINE, Claims, Decoded, Expectations, Header, InvalidToken, Jws,
@@ -31,10 +32,10 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<MachineToken, MachineError> {
     let (kind, decoded, jws) = read(token)?;
-    let times = check(&jws, keys, &expect_of(kind, expect), now)
-        .and_then(|times| requires_audience(kind, &decoded, expect).map(|()| times))
+    let signed = check(&jws, keys, &expect_of(kind, expect), now)
+        .and_then(|signed| requires_audience(kind, &decoded, expect).map(|()| signed))
         .map_err(MachineError::Unverified)?;
-    Ok(describe(kind, decoded, times))
+    Ok(describe(kind, decoded, signed))
 }
 
 /// What a machine's JWT claims of its times, when it is good but for its key, which is not known.
@@ -79,19 +80,29 @@ fn expect_of(kind: TokenKind, expect: &Expectations) -> Expectations {
     expect
 }
 
+/// What the signature and the times of a good token say.
+struct Signed {
+    times: Times,
+    claims_as_of: ClaimsTime,
+    by: KeyId,
+}
+
 fn check(
     jws: &Jws<'_>,
     keys: &KeySet,
     expect: &Expectations,
     now: Timestamp,
-) -> Result<Times, InvalidToken> {
+) -> Result<Signed, InvalidToken> {
     let header = jws.header()?;
     check_header(&header, expect)?;
-    keys.signer(header.kid(), jws.signed, &jws.signature)?;
+    let key = keys.signer(header.kid(), jws.signed, &jws.signature)?;
     let claims: Claims<'_> = object(&jws.payload)?;
     let times = check_claims(&claims, expect)?;
     match timing(times.expires_at, times.not_before, times.issued_at, now, expect.leeway) {
-        Timing::Current => Ok(times),
+        Timing::Current => {
+            let claims_as_of = header.claims_time(times.issued_at);
+            Ok(Signed { times, claims_as_of, by: key.fingerprint().clone() })
+        }
         Timing::Expired { .. } | Timing::ExpiredForGood => Err(InvalidToken::Expired),
         Timing::NotYet => Err(InvalidToken::NotYet),
         Timing::IssuedInFuture => Err(InvalidToken::IssuedInFuture),
@@ -114,7 +125,7 @@ fn requires_audience(
     if named || !required { Ok(()) } else { Err(InvalidToken::Claim) }
 }
 
-fn describe(kind: TokenKind, token: Decoded, times: Times) -> MachineToken {
+fn describe(kind: TokenKind, token: Decoded, signed: Signed) -> MachineToken {
     let mut claims = match token.claims {
         Value::Object(claims) => claims,
         _ => Map::new(),
@@ -132,8 +143,10 @@ fn describe(kind: TokenKind, token: Decoded, times: Times) -> MachineToken {
         claims: None,
         revoked: false,
         expired: false,
-        expires_at: Some(times.expires_at),
-        created_at: times.issued_at,
+        expires_at: Some(signed.times.expires_at),
+        created_at: signed.times.issued_at,
+        claims_as_of: signed.claims_as_of,
+        signed_by: Some(signed.by),
     };
     if kind == TokenKind::OAuth {
         described.client_id = Some(text(&claims, "client_id"));

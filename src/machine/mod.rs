@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 pub use jwt::{unknown_key, verify};
 pub use remote::Question;
 
-use crate::clock::Timestamp;
+use crate::clock::{ClaimsTime, Timestamp};
+use crate::id::KeyId;
 use crate::token::{InvalidToken, TokenKind};
 
 /// What a machine token stands for.
@@ -41,6 +42,10 @@ pub struct MachineToken {
     pub expires_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
+    /// The time that dates what it says.
+    pub(crate) claims_as_of: ClaimsTime,
+    /// The fingerprint of the key that signed it. `None` for an opaque token.
+    pub(crate) signed_by: Option<KeyId>,
 }
 
 impl MachineToken {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{MachineError, MachineToken};
-use crate::clock::Timestamp;
+use crate::clock::{ClaimsTime, Timestamp};
 use crate::token::TokenKind;
 
 /// A question to the Backend API: what an opaque token stands for. It is a `POST` of
@@ -100,6 +100,8 @@ impl Answer {
             expired: self.expired,
             expires_at: self.expiration.map(Timestamp::from_millis),
             created_at: self.created_at.map(Timestamp::from_millis),
+            signed_by: None,
+            claims_as_of: ClaimsTime::read(self.created_at.map(Timestamp::from_millis)),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::effects::Tally;
 use super::grace_field;
 use super::lease::{Tenancy, Terms};
 use super::preflight::Answering;
+use super::revocation_watch::RevocationWatch;
 use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Auth, Rejection, Unavailable};
@@ -57,9 +58,16 @@ pin_project! {
 /// What the application's response still gets.
 pub(super) struct After {
     cookies: Vec<HeaderValue>,
-    /// In grace; boxed, for few requests are.
-    tenancy: Option<Box<Tenancy>>,
+    bound: Option<Bound>,
     tally: Tally,
+}
+
+/// What ends a response that streams.
+enum Bound {
+    /// A revocation.
+    Revoked(RevocationWatch),
+    /// The end of grace; boxed, for few requests are in grace.
+    Grace(Box<Tenancy>),
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -201,14 +209,16 @@ impl After {
             let named = grace.filter(|_| answers.names_grace).and_then(grace_field::value);
             Box::new(Tenancy { terms, answers, shape, connect, named })
         });
-        Self { cookies, tenancy, tally }
+        let revoked = || RevocationWatch::of(outcome).map(Bound::Revoked);
+        Self { cookies, bound: tenancy.map(Bound::Grace).or_else(revoked), tally }
     }
 
     fn dress(&mut self, response: Response) -> Response {
-        let (cookies, tenancy) = (std::mem::take(&mut self.cookies), self.tenancy.take());
-        let private = tenancy.is_some() || !cookies.is_empty();
-        let response = match tenancy {
-            Some(tenancy) => tenancy.bind(response),
+        let (cookies, bound) = (std::mem::take(&mut self.cookies), self.bound.take());
+        let private = matches!(bound, Some(Bound::Grace(_))) || !cookies.is_empty();
+        let response = match bound {
+            Some(Bound::Grace(tenancy)) => tenancy.bind(response),
+            Some(Bound::Revoked(watch)) => watch.bind(response),
             None => response,
         };
         let mut response = with_cookies(response, cookies);

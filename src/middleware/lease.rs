@@ -1,32 +1,28 @@
-//! What outlives its request in grace, and when it must end: streams, and whatever an upgrade began.
+//! What outlives its request, and when it must end: streams, and whatever an upgrade began.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use http_body::{Frame, SizeHint};
 
 use super::grace_field::GRACE;
+use super::leased_body::{LeasedBody, is_stream};
+use super::revocation_watch::{EVERY, RevocationWatch};
 use super::service::Gate;
 use crate::decide::{
     Asking, Credential, Decision, GraceDenial, Rejection, Unavailable, Usage, decide,
 };
 use crate::engine::{Known, Shared};
+use crate::outcome::Outcome;
 use crate::policy::RoutePolicy;
 use crate::respond::{Answers, Shape};
-
-/// How often it is judged anew whether what was let in may go on.
-const EVERY: Duration = Duration::from_secs(5);
 
 /// The terms on which a request passed in grace, kept for as long as what it began.
 #[derive(Clone, Debug)]
@@ -96,14 +92,21 @@ impl Terms {
 
 /// For how long a WebSocket, or anything else that outlives its request, may go on.
 ///
-/// A session in grace may open one only on a route of
-/// [`GraceAccess::Full`](crate::GraceAccess::Full), and only if its handler takes a lease and has not
-/// dropped it when it answers: an upgrade that nobody would end is answered 503. What is held ends within 5 s of the moment at which the same
-/// request would be refused: at the deadline of grace, when the session is revoked, when Clerk is back.
-/// Bodies that stream, such as server-sent events, are ended by the layer itself.
+/// A lease ends within 5 s of a revocation: of the session, the token, the user, the membership in the
+/// active organisation, or the key that signed the token. That holds for every caller, machines
+/// included. The layer itself ends streams, which are bodies of unknown length such as server-sent
+/// events, in the same way.
 ///
-/// A session within its time has a lease without an end: how long a connection lives beyond the token
-/// that opened it is then the application's to decide, as it is without this layer.
+/// The lease of a session within its time has no other end. The token may expire; how long a
+/// connection lives then is for the application to decide. Without a lease, or with one that the
+/// handler drops, the layer cannot end an upgraded connection: such a connection outlives a
+/// revocation. The layer allows that for sessions within their time, since it cannot know what the
+/// handler does with the connection.
+///
+/// A session in grace may upgrade only on a route of
+/// [`GraceAccess::Full`](crate::GraceAccess::Full), and only if its handler holds a lease when it
+/// answers; otherwise the layer answers 503. That lease also ends within 5 s of the moment at which the
+/// same request would be refused: at the deadline of grace, or when Clerk is back.
 ///
 /// ```no_run
 /// use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -120,15 +123,30 @@ impl Terms {
 #[derive(Debug)]
 #[must_use = "an upgrade whose lease is dropped is refused in grace"]
 pub struct Lease {
-    terms: Option<Terms>,
+    until: Until,
+}
+
+/// What ends a lease.
+#[derive(Debug)]
+enum Until {
+    /// Nothing: nobody is signed in.
+    Never,
+    /// A revocation.
+    Revoked(RevocationWatch),
+    /// The end of grace.
+    Grace(Terms),
 }
 
 impl Lease {
-    fn of(terms: Option<Terms>) -> Self {
-        if let Some(terms) = &terms {
+    fn of(parts: &Parts) -> Self {
+        let until = if let Some(terms) = parts.extensions.get::<Terms>() {
             terms.held.fetch_add(1, Ordering::AcqRel);
-        }
-        Self { terms }
+            Until::Grace(terms.clone())
+        } else {
+            let watch = parts.extensions.get::<Outcome>().and_then(RevocationWatch::of);
+            watch.map_or(Until::Never, Until::Revoked)
+        };
+        Self { until }
     }
 
     /// Runs something until it is done, or the lease ends: then it is dropped, and the result is
@@ -142,16 +160,17 @@ impl Lease {
     }
 
     async fn ended(&self) {
-        match &self.terms {
-            Some(terms) => terms.clone().end().await,
-            None => std::future::pending().await,
+        match &self.until {
+            Until::Never => std::future::pending().await,
+            Until::Revoked(watch) => watch.clone().revoked().await,
+            Until::Grace(terms) => terms.clone().end().await,
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(terms) = &self.terms {
+        if let Until::Grace(terms) = &self.until {
             terms.held.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -161,7 +180,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Lease {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts.extensions.get::<Terms>().cloned()))
+        Ok(Self::of(parts))
     }
 }
 
@@ -193,53 +212,9 @@ impl Tenancy {
         if let Some(named) = self.named {
             response.headers_mut().insert(GRACE, named);
         }
-        let streams = response.body().size_hint().exact().is_none();
-        if upgrades || !streams {
+        if upgrades || !is_stream(response.body()) {
             return response;
         }
-        response.map(|body| Body::new(LeasedBody::new(body, self.terms)))
-    }
-}
-
-/// A body that ends with its lease.
-pub(super) struct LeasedBody {
-    body: Body,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
-    over: bool,
-}
-
-impl LeasedBody {
-    pub(super) fn new(body: Body, terms: Terms) -> Self {
-        Self { body, end: Box::pin(terms.end()), over: false }
-    }
-}
-
-impl HttpBody for LeasedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over || self.end.as_mut().poll(cx).is_ready() {
-            self.over = true;
-            return Poll::Ready(None);
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
-}
-
-impl fmt::Debug for LeasedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeasedBody").field("over", &self.over).finish_non_exhaustive()
+        response.map(|body| Body::new(LeasedBody::new(body, self.terms.end())))
     }
 }

@@ -98,6 +98,9 @@ impl Gate {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
                 self.arrived(request, &context, &answer, scene)
             }
+            Ok(answer) if self.demands(request) && wants_newer_claims(&plain, &answer) => {
+                self.stay_or_go(&context, &context.for_newer_claims(), plain, scene)
+            }
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
                 self.stay_or_go(&context, &answer, plain, scene)
@@ -257,6 +260,7 @@ impl Gate {
             },
             // It comes from a sign-in, and may have another session by now.
             Passage::Closed(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
+            Passage::Closed(Rejection::Unavailable(Unavailable::StaleClaims)) => first,
             Passage::Closed(rejection) => matches!(
                 rejection,
                 Rejection::Missing
@@ -278,6 +282,13 @@ impl Gate {
 /// A satellite of a development instance asks its primary application, on any page of it.
 fn is_for_satellite(answer: &Answer) -> bool {
     answer.state.reason() == Some(&Reason::PrimaryRespondsToSyncing)
+}
+
+/// A good session is refused for the age of its claims alone.
+fn wants_newer_claims(plain: &Judged, answer: &Answer) -> bool {
+    let stale = Rejection::Unavailable(Unavailable::StaleClaims);
+    matches!(&plain.passage, Passage::Closed(rejection) if *rejection == stale)
+        && matches!(answer.state, State::SignedIn { .. })
 }
 
 /// What stands between a request and its answer.

@@ -5,6 +5,7 @@ mod span;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use grace::{GraceMode, GracePolicy, MAX_GRACE, PolicyError, SessionEvidence};
 pub use span::{Span, SpanError};
@@ -23,6 +24,7 @@ pub struct RoutePolicy {
     pub(crate) grace: GraceAccess,
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) kinds: TokenKinds,
+    pub(crate) max_claims_age: Option<Duration>,
 }
 
 impl RoutePolicy {
@@ -35,6 +37,7 @@ impl RoutePolicy {
             grace: GraceAccess::SafeMethods,
             access: None,
             kinds: TokenKinds::of([TokenKind::Session]),
+            max_claims_age: None,
         }
     }
 
@@ -86,6 +89,27 @@ impl RoutePolicy {
     pub fn reverification(self, demand: Reverification) -> Self {
         let access = self.demanded().and_reverification(demand);
         self.access(access)
+    }
+
+    /// Requires that Clerk read the session's claims no longer ago than this: a bound on
+    /// [`Auth::claims_age`](crate::Auth::claims_age), in whole seconds of the token's `oiat` and `iat`.
+    /// Default: no bound beyond those of the token and of grace.
+    ///
+    /// An ordinary session token is up to 60 s old, plus the leeway for clocks of 5 s. Choose more than
+    /// that. A session beyond the bound is answered 503 with `Retry-After`, in grace with the code
+    /// `step_up_unavailable`. While Clerk is well, a page is sent to Clerk once for newer claims.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use clerk_resilience::RoutePolicy;
+    ///
+    /// let payments = RoutePolicy::required().max_claims_age(Duration::from_secs(120));
+    /// # let _ = payments;
+    /// ```
+    #[must_use]
+    pub fn max_claims_age(mut self, max: Duration) -> Self {
+        self.max_claims_age = Some(max);
+        self
     }
 
     /// Requires all that the demand names, and nothing that was required before; 403 without it.

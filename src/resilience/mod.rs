@@ -327,6 +327,7 @@ impl ClerkResilience {
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
     /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
+    /// The earlier of a token's `oiat` and `iat` counts.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
         self.gate.shared.revoke(|set| set.with_user(&id, now));

@@ -9,6 +9,8 @@ use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 /// One denial. Of two about the same thing the later one counts, so that it does not matter in which
 /// order they come, or how often.
 ///
+/// “Issued” means the time of the claims, which is the earlier of the token's `oiat` and `iat`.
+///
 /// The last three do not touch tokens within their time: Clerk puts what changed into the next token, a
 /// minute later at most. In grace there is no next token.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

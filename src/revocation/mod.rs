@@ -9,7 +9,7 @@ pub use self::denial::Denial;
 use self::denial::pair;
 pub(crate) use self::kind::Kind;
 use self::marks::Marks;
-use crate::clock::Timestamp;
+use crate::clock::{ClaimsTime, Timestamp};
 use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 
 /// What of a token can be revoked.
@@ -21,10 +21,8 @@ pub struct Bearer<'a> {
     pub token: Option<&'a TokenId>,
     /// `sub`.
     pub user: &'a UserId,
-    /// `iat`.
-    pub issued_at: Option<Timestamp>,
-    /// When Clerk last vouched for the claims: `oiat`, if it is earlier than `iat`.
-    pub claims_as_of: Option<Timestamp>,
+    /// The time that dates the claims.
+    pub claims_as_of: ClaimsTime,
     /// The active organisation.
     pub organization: Option<&'a OrgId>,
     /// The role in it.
@@ -33,28 +31,41 @@ pub struct Bearer<'a> {
     pub permissions: &'a [String],
 }
 
+/// How certain a denial is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Denied {
+    /// Clerk read the claims no later than the mark, but signed them after it. Clerk may have taken
+    /// the reason for the mark back; only newer claims can show that.
+    StaleClaims,
+    /// The session or token itself is denied, or the signature is no later than the mark.
+    Certain,
+}
+
 /// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations([Marks; Kind::ALL.len()]);
 
 impl Revocations {
-    /// True when the bearer is denied: by its session, by its token, or because the token was issued
-    /// before its user's sessions were revoked. A token without `iat` of such a user is denied.
+    /// Whether the bearer is denied: by its session, by its token, or because its claims are no later
+    /// than the mark on its user. Claims without a date of such a user are denied.
     #[must_use]
-    pub fn deny(&self, bearer: &Bearer<'_>) -> bool {
-        bearer.session.is_some_and(|id| self.has(Kind::Session, id.as_str()))
-            || bearer.token.is_some_and(|id| self.has(Kind::Token, id.as_str()))
-            || is_older(bearer.issued_at, self.get(Kind::User, bearer.user.as_str()))
+    pub fn deny(&self, bearer: &Bearer<'_>) -> Option<Denied> {
+        let named = bearer.session.is_some_and(|id| self.has(Kind::Session, id.as_str()))
+            || bearer.token.is_some_and(|id| self.has(Kind::Token, id.as_str()));
+        if named {
+            return Some(Denied::Certain);
+        }
+        denied(bearer.claims_as_of, self.get(Kind::User, bearer.user.as_str()))
     }
 
-    /// True when the bearer's active organisation is none of its any more: the membership, or the whole
+    /// Whether the bearer's active organisation is none of its any more: the membership, or the whole
     /// organisation, is over, and the token says what was true before.
     #[must_use]
-    pub fn deny_membership(&self, bearer: &Bearer<'_>) -> bool {
-        let Some(organization) = bearer.organization else { return false };
-        let older = |mark| is_older(bearer.claims_as_of, mark);
-        older(self.get(Kind::Organization, organization.as_str()))
-            || older(self.of_member(Kind::Member, bearer.user, organization))
+    pub fn deny_membership(&self, bearer: &Bearer<'_>) -> Option<Denied> {
+        let organization = bearer.organization?;
+        let whole = self.get(Kind::Organization, organization.as_str());
+        let member = self.of_member(Kind::Member, bearer.user, organization);
+        denied(bearer.claims_as_of, whole.max(member))
     }
 
     /// True when what the token says of its active organisation may have changed since: the bearer's role,
@@ -62,21 +73,23 @@ impl Revocations {
     #[must_use]
     pub fn outdate(&self, bearer: &Bearer<'_>) -> bool {
         let Some(organization) = bearer.organization else { return false };
-        let older = |mark| is_older(bearer.claims_as_of, mark);
+        let older = |mark| denied(bearer.claims_as_of, mark).is_some();
         let named = |kind, name| older(self.get(kind, bare(name))) || older(self.get(kind, ANY));
         older(self.of_member(Kind::Outdated, bearer.user, organization))
             || bearer.role.is_some_and(|role| named(Kind::Role, role))
             || bearer.permissions.iter().any(|name| named(Kind::Permission, name))
     }
 
-    /// True when a machine's token is denied: by its id, or because it was made before the sessions of the
-    /// user that it stands for were revoked, or its organisation was. One that does not say when it was
-    /// made is denied with them.
+    /// Whether a machine's token is denied: by its id, or because it was made no later than the mark on
+    /// the user or the organisation that it stands for. A token without a date is denied with them.
     #[must_use]
-    pub fn deny_machine(&self, id: &str, subject: &str, made: Option<Timestamp>) -> bool {
-        self.has(Kind::Token, id)
-            || is_older(made, self.get(Kind::User, subject))
-            || is_older(made, self.get(Kind::Organization, subject))
+    pub fn deny_machine(&self, id: &str, subject: &str, made: ClaimsTime) -> Option<Denied> {
+        if self.has(Kind::Token, id) {
+            return Some(Denied::Certain);
+        }
+        let (user, organization) =
+            (self.get(Kind::User, subject), self.get(Kind::Organization, subject));
+        denied(made, user.max(organization))
     }
 
     /// True when what this key signed is not believed any more.
@@ -266,9 +279,10 @@ impl Revocations {
 /// Stands for every role, or every permission.
 const ANY: &str = "";
 
-/// True for what is of up to the mark, and for what does not say of when it is.
-fn is_older(time: Option<Timestamp>, mark: Option<Timestamp>) -> bool {
-    mark.is_some_and(|mark| time.is_none_or(|time| time <= mark))
+/// What a mark means for claims of that time. A mark covers its own instant.
+fn denied(claims: ClaimsTime, mark: Option<Timestamp>) -> Option<Denied> {
+    let mark = mark.filter(|mark| claims.is_covered_by(*mark))?;
+    Some(if claims.is_signed_by(mark) { Denied::Certain } else { Denied::StaleClaims })
 }
 
 #[cfg(test)]

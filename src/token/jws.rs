@@ -7,6 +7,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::InvalidToken;
 use super::json::{Json, Name};
+use crate::clock::{ClaimsTime, Timestamp};
 
 /// Longer tokens are refused unread. Clerk keeps its tokens below 4 KiB, the limit of a cookie.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -85,13 +86,23 @@ pub(crate) struct Header<'a> {
     pub(crate) media_type: Json<'a>,
     pub(crate) category: Json<'a>,
     /// When the claims were last read from Clerk's database, in Unix seconds.
-    pub(crate) original_issued_at: Json<'a>,
+    original_issued_at: Json<'a>,
 }
 
 impl Header<'_> {
     /// The `kid`, when it is text of a reasonable length.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.key_id.text().filter(|kid| kid.len() <= MAX_KID_BYTES)
+    }
+
+    /// The time of the claims that this header and this `iat` stand for. An `oiat` that is no date
+    /// makes them older than everything.
+    pub(crate) fn claims_time(&self, issued_at: Option<Timestamp>) -> ClaimsTime {
+        let read_at = match &self.original_issued_at {
+            Json::Absent | Json::Null => issued_at,
+            oiat => oiat.seconds().map(Timestamp::from_secs),
+        };
+        ClaimsTime::signed(issued_at, read_at)
     }
 }
 

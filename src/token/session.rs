@@ -11,7 +11,7 @@ use super::json::Json;
 use super::jws::Header;
 use super::organization::Organization;
 use super::scope::Scoped;
-use crate::clock::Timestamp;
+use crate::clock::{ClaimsTime, Timestamp};
 use crate::id::{SessionId, TokenId, UserId};
 
 /// A session as Clerk signed it: the claims of both versions in one type.
@@ -31,15 +31,13 @@ pub struct Session {
     pub issuer: Option<String>,
     /// `azp`: the origin for which the token was made.
     pub authorized_party: Option<String>,
-    /// `iat`.
+    /// `iat`: the time of the signature. It does not date the claims:
+    /// [`claims_as_of`](Self::claims_as_of) does.
     pub issued_at: Option<Timestamp>,
     /// `nbf`.
     pub not_before: Option<Timestamp>,
     /// `exp`.
     pub expires_at: Timestamp,
-    /// When the claims were last read from Clerk's database, the header's `oiat`. Tokens minted at
-    /// Clerk's edge during an outage of its own carry a fresh `iat` and an old `oiat`.
-    pub claims_as_of: Option<Timestamp>,
     /// Which form of claims the token has.
     pub version: ClaimsVersion,
     /// `sts`: whether the session still has tasks to do, such as choosing an organisation.
@@ -55,6 +53,7 @@ pub struct Session {
     pub(super) features: String,
     /// `pla`: the plans, with their scopes.
     pub(super) plans: String,
+    claims_time: ClaimsTime,
     payload: Box<str>,
 }
 
@@ -86,7 +85,6 @@ impl Session {
             issued_at: times.issued_at,
             not_before: times.not_before,
             expires_at: times.expires_at,
-            claims_as_of: header.original_issued_at.seconds().map(Timestamp::from_secs),
             version,
             status: SessionStatus::parse(claims.sts.text(), claims.sts.is_absent()),
             actor: Actor::parse(&claims.act),
@@ -95,8 +93,16 @@ impl Session {
             features: claims.fea.text().unwrap_or_default().to_owned(),
             plans: claims.pla.text().unwrap_or_default().to_owned(),
             user_id: UserId::from(claims.sub.text().unwrap_or_default()),
+            claims_time: header.claims_time(times.issued_at),
             payload: payload.into(),
         })
+    }
+
+    /// The time that dates the claims: the earlier of the header's `oiat`, when Clerk read them from
+    /// its database, and `iat`. Nothing else may date them.
+    #[must_use]
+    pub fn claims_as_of(&self) -> ClaimsTime {
+        self.claims_time
     }
 
     /// How long Clerk made the token to live, `exp − iat`. Session tokens live 60 s.

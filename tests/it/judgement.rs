@@ -128,19 +128,32 @@ fn around(denial: impl Fn(Timestamp) -> Denial) -> [(Denial, bool); 2] {
     [(denial(then), true), (denial(then.minus(Duration::from_millis(1))), false)]
 }
 
+/// Of [`of_member`]: the time of its claims, the time of its signature, and a moment before each.
+fn at_both_times(denial: impl Fn(Timestamp) -> Denial) -> [(Denial, Option<Rejection>); 4] {
+    let (read, signed) = (start_of_time().minus(Duration::from_secs(20)), start_of_time());
+    let stale = Rejection::Unavailable(Unavailable::StaleClaims);
+    let before = |at: Timestamp| denial(at.minus(Duration::from_millis(1)));
+    [
+        (denial(signed), Some(Rejection::NoMember)),
+        (before(signed), Some(stale)),
+        (denial(read), Some(stale)),
+        (before(read), None),
+    ]
+}
+
 #[test]
-fn row_4a_a_token_of_an_organisation_that_is_over_for_its_user_is_401_in_any_weather() {
+fn rows_4a_and_4b_a_token_of_an_organisation_that_is_over_is_refused_in_any_weather() {
     let (user, other) = (UserId::new("user_1"), UserId::new("user_2"));
     let (org, another) = (OrgId::new("org_1"), OrgId::new("org_2"));
     let (token, late) = (of_member(2), start_of_time().plus(Duration::from_secs(9)));
     let mut rows = vec![
-        (Denial::Member(other, org.clone(), late), false),
-        (Denial::Member(user.clone(), another.clone(), late), false),
-        (Denial::Organization(another, late), false),
+        (Denial::Member(other, org.clone(), late), None),
+        (Denial::Member(user.clone(), another.clone(), late), None),
+        (Denial::Organization(another, late), None),
     ];
-    rows.extend(around(|at| Denial::Member(user.clone(), org.clone(), at)));
-    rows.extend(around(|at| Denial::Organization(org.clone(), at)));
-    for (denial, denied) in rows {
+    rows.extend(at_both_times(|at| Denial::Member(user.clone(), org.clone(), at)));
+    rows.extend(at_both_times(|at| Denial::Organization(org.clone(), at)));
+    for (denial, refused) in rows {
         for (verdict, now) in ALL.into_iter().flat_map(|v| [(v, at(10)), (v, at(80))]) {
             let ask = |token: &Verified, denials: &[Denial]| {
                 let mut known = known(verdict, now);
@@ -149,14 +162,39 @@ fn row_4a_a_token_of_an_organisation_that_is_over_for_its_user_is_401_in_any_wea
                 decide(&with(token, now, seen()), API, &route, &rules(), &known, now)
             };
             let (plain, found) = (ask(&token, &[]), ask(&token, std::slice::from_ref(&denial)));
-            if denied {
-                assert_eq!(rejection(&found), Rejection::NoMember, "{denial:?} {verdict:?}");
+            if let Some(refused) = refused {
+                assert_eq!(rejection(&found), refused, "{denial:?} {verdict:?}");
             } else {
                 assert_eq!(format!("{found:?}"), format!("{plain:?}"), "{denial:?} {verdict:?}");
             }
             let alone = verified(&self::token(&[]));
             let (plain, found) = (ask(&alone, &[]), ask(&alone, std::slice::from_ref(&denial)));
             assert_eq!(format!("{found:?}"), format!("{plain:?}"), "no organisation");
+        }
+    }
+}
+
+#[test]
+fn a_certain_denial_comes_before_one_that_newer_claims_may_remove() {
+    let (token, now) = (of_member(2), at(10));
+    let (read, signed) = (start_of_time().minus(Duration::from_secs(20)), start_of_time());
+    let user = |at| Denial::User("user_1".into(), at);
+    let member = |at| Denial::Member("user_1".into(), "org_1".into(), at);
+    let stale = Rejection::Unavailable(Unavailable::StaleClaims);
+    for (denials, refused) in [
+        (vec![user(read)], stale),
+        (vec![user(read), member(read)], stale),
+        (vec![user(read), member(signed)], Rejection::NoMember),
+        (vec![user(signed), member(read)], Rejection::Revoked),
+        (vec![user(signed), member(signed)], Rejection::Revoked),
+    ] {
+        for kept in [false, true] {
+            let mut known = known(Verdict::Healthy, now);
+            let set = if kept { &mut known.kept } else { &mut known.revocations };
+            *set = std::mem::take(set).with_all(&denials);
+            let route = RoutePolicy::required();
+            let found = decide(&with(&token, now, seen()), API, &route, &rules(), &known, now);
+            assert_eq!(rejection(&found), refused, "{denials:?}");
         }
     }
 }

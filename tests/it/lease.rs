@@ -1,20 +1,23 @@
-//! What outlives its request in grace ends when grace does.
+//! What outlives its request ends on revocation, and in grace when grace does.
 
 use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::serve::Listener;
-use clerk_resilience::{Auth, GraceAccess, GracePolicy, Lease, RoutePolicy, Verdict};
+use clerk_resilience::sim::{SimOrganization, SimSession};
+use clerk_resilience::token::TokenKind;
+use clerk_resilience::{Auth, Caller, GraceAccess, GracePolicy, Lease, RoutePolicy, Verdict};
 use futures_util::stream;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tower::ServiceExt as _;
 
@@ -50,6 +53,11 @@ async fn forgotten(ws: WebSocketUpgrade, _: Auth) -> Response {
 }
 
 async fn events(_: Auth) -> impl IntoResponse {
+    events_of_a_second()
+}
+
+/// An event a second, without an end.
+fn events_of_a_second() -> impl IntoResponse {
     let ticks = stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Some((Ok::<_, Infallible>(Event::default().data("tick")), ()))
@@ -178,15 +186,6 @@ async fn g15_a_stream_ends_when_the_key_of_its_token_is_no_longer_good() {
     assert!(world.clock_secs() - begun < 120, "{}", world.clock_secs());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_within_its_time_has_a_lease_without_an_end() {
-    let world = World::new().await;
-    let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
-    let (mut connection, _) = open(&world, "/held", &fresh).await;
-    let quiet = tokio::time::timeout(Duration::from_secs(3_600), connection.read_u8()).await;
-    assert!(quiet.is_err(), "it goes on");
-}
-
 fn stream_request(path: &str, token: &str) -> Request<axum::body::Body> {
     let mut request = bearer("GET", path, token);
     let headers = request.headers_mut();
@@ -230,4 +229,151 @@ async fn g15_server_sent_events_are_no_mere_reading() {
     };
     let app = crate::lease::app(&world, GraceAccess::Full);
     assert_eq!(World::ask(&app, cross).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+type Revoke = fn(&World, &SimSession);
+
+/// What ends everything that a fresh session of `user_1` in `org_1` began; and one that does not.
+const REVOCATIONS: [(&str, Revoke); 6] = [
+    ("session", |world, session| world.clerk.revoke_session(session.id.clone())),
+    ("user", |world, _| world.clerk.revoke_user("user_1")),
+    ("member", |world, _| world.clerk.revoke_member("user_1", "org_1")),
+    ("organisation", |world, _| world.clerk.revoke_organization("org_1")),
+    ("key", |world, _| distrust(world)),
+    ("another's session", |world, _| world.clerk.revoke_session("sess_of_another")),
+];
+
+fn distrust(world: &World) {
+    let status = world.clerk.status();
+    let key = status.keys.set.keys().find_map(|key| key.id()).expect("a key").clone();
+    world.clerk.distrust_key(key);
+}
+
+fn member(world: &World) -> (SimSession, String) {
+    let session = world.sim.sign_in("user_1");
+    let organization = SimOrganization::new("org_1", "acme");
+    let token = world.sim.token(&session).organization(organization).sign();
+    (session, token)
+}
+
+async fn streamed(app: Router, token: &str) -> Body {
+    let response = app.oneshot(stream_request("/events", token)).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    response.into_body()
+}
+
+/// How many seconds a stream goes on, at most so many.
+async fn flows(world: &World, body: &mut Body, most: u64) -> i64 {
+    let begun = world.clock_secs();
+    let end = async { while body.frame().await.is_some() {} };
+    drop(tokio::time::timeout(Duration::from_secs(most), end).await);
+    world.clock_secs() - begun
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_fresh_session_ends_on_revocation() {
+    for (what, revoke) in REVOCATIONS {
+        let world = World::new().await;
+        let (session, token) = member(&world);
+        let (connection, status) = open(&world, "/held", &token).await;
+        assert_eq!(status, 101);
+        world.pass(60).await;
+        revoke(&world, &session);
+        let ended = tokio::time::timeout(Duration::from_secs(600), lasts(&world, connection)).await;
+        let own = what != "another's session";
+        assert_eq!(ended.is_ok_and(|secs| secs <= 5), own, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_a_fresh_session_ends_on_revocation() {
+    for (what, revoke) in REVOCATIONS {
+        let world = World::new().await;
+        let (session, token) = member(&world);
+        let mut body = streamed(app(&world, GraceAccess::Never), &token).await;
+        assert_eq!(flows(&world, &mut body, 20).await, 20, "{what}: it flows");
+        revoke(&world, &session);
+        let own = what != "another's session";
+        assert_eq!(flows(&world, &mut body, 600).await <= 5, own, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_layers_end_what_a_fresh_session_began() {
+    let world = World::new().await;
+    let outer = || world.clerk.policy(RoutePolicy::required());
+    let nested = || app(&world, GraceAccess::Full).route_layer(outer());
+    let (session, token) = member(&world);
+    let mut body = streamed(nested(), &token).await;
+    let (connection, status) = open_at(nested(), "/held", &token).await;
+    assert_eq!((status, flows(&world, &mut body, 20).await), (101, 20));
+    world.clerk.revoke_session(session.id);
+    assert!(flows(&world, &mut body, 600).await <= 5);
+    assert!(lasts(&world, connection).await <= 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_lease_outlives_the_token_and_an_outage() {
+    let world = World::new().await;
+    let (_, token) = member(&world);
+    let (mut connection, _) = open(&world, "/held", &token).await;
+    let mut body = streamed(app(&world, GraceAccess::Never), &token).await;
+    world.break_clerk();
+    let hours = Duration::from_secs(3 * 3_600);
+    let quiet = tokio::time::timeout(hours, connection.read_u8()).await;
+    assert!(quiet.is_err(), "the connection goes on");
+    assert_eq!(flows(&world, &mut body, 600).await, 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_stream_ends_when_clerk_drops_its_key() {
+    let world = World::new().await;
+    let (_, token) = member(&world);
+    let (connection, _) = open(&world, "/held", &token).await;
+    let mut body = streamed(app(&world, GraceAccess::Never), &token).await;
+    world.sim.replace_key();
+    assert!(flows(&world, &mut body, 3 * 3_600).await <= 3_600, "the next refresh of the keys");
+    assert!(lasts(&world, connection).await <= 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_s_stream_goes_on_and_a_machine_s_ends_on_revocation() {
+    let world = World::new().await;
+    let any = RoutePolicy::optional().accepts([TokenKind::Session, TokenKind::OAuth]);
+    let events = async |_: Option<Caller>| events_of_a_second();
+    let app = Router::new().route("/events", get(events)).route_layer(world.clerk.policy(any));
+    let session = world.sim.sign_in("user_1");
+    let machine = world.sim.token(&session).header("typ", "at+jwt").sign();
+    let mut machines = streamed(app.clone(), &machine).await;
+    let response = app.oneshot(anonymous("GET", "/events", &[])).await.expect("infallible");
+    let mut anybodys = response.into_body();
+    assert_eq!(flows(&world, &mut machines, 120).await, 120);
+    world.clerk.revoke_user("user_1");
+    assert!(flows(&world, &mut machines, 600).await <= 5);
+    assert_eq!(flows(&world, &mut anybodys, 600).await, 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_pass_and_bodies_of_known_length_stay_as_they_are() {
+    async fn rpc(_: Auth) -> Response {
+        let trailers = HeaderMap::from_iter([(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        let frames = [Frame::data(Bytes::from_static(b"reply")), Frame::trailers(trailers)];
+        let frames = frames.map(Ok::<_, Infallible>);
+        Response::new(Body::new(StreamBody::new(stream::iter(frames))))
+    }
+    let world = World::new().await;
+    let app = Router::new()
+        .route("/rpc", get(rpc))
+        .route("/page", get(async |_: Auth| "eleven bytes"))
+        .route_layer(world.clerk.clone());
+    let (_, token) = member(&world);
+    let ask = async |path: &str| app.clone().oneshot(bearer("GET", path, &token)).await;
+    let page = ask("/page").await.expect("infallible").into_body();
+    assert_eq!(page.size_hint().exact(), Some(12));
+    let whole = ask("/rpc").await.expect("infallible").into_body().collect().await.expect("whole");
+    assert_eq!(whole.trailers().expect("trailers")["grpc-status"], "0");
+    assert_eq!(whole.to_bytes(), "reply");
 }

@@ -5,6 +5,7 @@ mod architecture;
 mod audit;
 mod bounds;
 mod browser;
+mod claims_age;
 #[cfg(feature = "cli")]
 mod command;
 mod conditions;

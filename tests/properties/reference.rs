@@ -3,7 +3,7 @@
 
 use clerk_resilience::decide::{GraceDenial, Rejection, Unavailable};
 use clerk_resilience::token::InvalidToken;
-use clerk_resilience::{GraceAccess, Verdict};
+use clerk_resilience::{GraceAccess, Reverification, Verdict};
 
 use crate::case::{Case, Demand, Feed, HOUR, MINUTE, Mode, SECOND, Taken};
 use crate::token::Kind;
@@ -23,9 +23,14 @@ pub(crate) fn judge(case: &Case) -> Expected {
     if case.keys_age.is_none_or(|age| age > 7 * 24 * HOUR) {
         return refused(Rejection::Unavailable(Unavailable::NoKeys));
     }
+    let old = case.kind == Kind::OldClaims;
     match case.taken {
         Taken::Session | Taken::Token | Taken::UserAtIssue => return refused(Rejection::Revoked),
-        Taken::Member => return refused(Rejection::NoMember),
+        Taken::Member if !old => return refused(Rejection::NoMember),
+        // Only the time at which the claims were read keeps it out.
+        Taken::Member | Taken::UserBeforeIssue if old => {
+            return refused(Rejection::Unavailable(Unavailable::StaleClaims));
+        }
         _ => {}
     }
     let issued = if case.kind == Kind::LongLived { -30 * 24 * HOUR } else { -MINUTE };
@@ -38,26 +43,36 @@ pub(crate) fn judge(case: &Case) -> Expected {
     if case.now < issued - 5 * SECOND {
         return refused(Rejection::Invalid(InvalidToken::IssuedInFuture));
     }
-    demanded(case, 0).map_or(Expected::Fresh, refused)
+    let stale = Rejection::Reverify(Reverification::STRICT);
+    demanded(case, age(case) / MINUTE, stale).map_or(Expected::Fresh, refused)
 }
 
-/// What the route demands beyond a session; `minutes` have passed since the token was made.
-fn demanded(case: &Case, minutes: i64) -> Option<Rejection> {
+/// How old the claims are.
+fn age(case: &Case) -> i64 {
+    let lifetime = if case.kind == Kind::LongLived { 30 * 24 * HOUR } else { MINUTE };
+    let read_earlier = if case.kind == Kind::OldClaims { 5 * MINUTE } else { 0 };
+    (case.now + lifetime + read_earlier).max(0)
+}
+
+/// What the route demands beyond a session. The claims are so many minutes old; a verification that
+/// is too old is answered with `stale`.
+fn demanded(case: &Case, minutes: i64, stale: Rejection) -> Option<Rejection> {
     if case.kind == Kind::Pending && !case.accepts_pending {
         return Some(Rejection::Pending);
     }
     match case.demand {
         Demand::Nothing => None,
         Demand::Role => Some(Rejection::Forbidden),
-        Demand::Recent => (minutes >= 10).then_some(Rejection::FreshRequired),
+        Demand::Recent => (minutes >= 10).then_some(stale),
     }
 }
 
 fn expired(case: &Case) -> Expected {
     let failing = failing_conditions(case);
     if failing.is_empty() && case.mode == Mode::Enabled {
-        let minutes = (case.now + MINUTE) / MINUTE;
-        return match demanded(case, minutes) {
+        // A second that has begun does not count, and a minute that has begun does.
+        let minutes = (age(case) / SECOND * SECOND + MINUTE - 1) / MINUTE;
+        return match demanded(case, minutes, Rejection::FreshRequired) {
             Some(rejection) => Expected::Refused(vec![rejection]),
             None => Expected::Grace(span(case)),
         };

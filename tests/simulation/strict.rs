@@ -22,13 +22,22 @@ fn sound(facts: &Facts<'_>) -> Checked {
     let (kind, token, wall) = (facts.token.kind, facts.token, facts.wall());
     must(kind.is_genuine() && kind != Kind::Pending, "I12", || format!("a {kind:?} token passed"))?;
     must(facts.key_is_known() != Some(false), "I12", || "a distrusted key passed".into())?;
-    let revoked = facts.memory.is_revoked(token.owner(), token.iat);
+    let revoked = facts.memory.is_revoked(token.owner(), token.claims_as_of());
     must(!revoked, "I3", || "a revoked session passed".into())?;
     must(wall >= token.iat * SECOND - LEEWAY, "I7", || "a token from the future passed".into())?;
     let not_before = kind != Kind::NotYet || wall >= (token.iat + 60) * SECOND - LEEWAY;
     must(not_before, "I7", || "a token passed before its nbf".into())?;
     let timely = wall < token.exp() * SECOND + LEEWAY;
-    must(timely || seen.grace.is_some(), "I7", || "an expired token passed as fresh".into())
+    must(timely || seen.grace.is_some(), "I7", || "an expired token passed as fresh".into())?;
+    let recent = facts.ask.route != Route::Recent || seen.grace.is_some() || is_verified(facts);
+    must(recent, "G12", || "an old verification passed".into())
+}
+
+/// The minutes in the token, and the whole minutes since its claims were read, are fewer than ten.
+fn is_verified(facts: &Facts<'_>) -> bool {
+    let token = facts.token;
+    let age = facts.wall().div_euclid(SECOND) - token.claims_as_of();
+    token.iat.max(0) / 60 + age.max(0) / 60 < VERIFIED / 60
 }
 
 /// Whoever a strict verifier lets pass, passes, in any weather.
@@ -36,8 +45,8 @@ fn complete(facts: &Facts<'_>) -> Checked {
     let (kind, token, wall) = (facts.token.kind, facts.token, facts.wall());
     let good = matches!(kind, Kind::Plain | Kind::Rotated | Kind::OldClaims | Kind::LongLived);
     let timely = wall >= token.iat * SECOND && wall < token.exp() * SECOND + LEEWAY - SECOND;
-    let revoked = facts.memory.may_be_revoked(token.owner(), token.iat);
-    let verified = facts.ask.route != Route::Recent || token.iat < VERIFIED;
+    let revoked = facts.memory.may_be_revoked(token.owner(), token.claims_as_of());
+    let verified = facts.ask.route != Route::Recent || is_verified(facts);
     let due = good
         && timely
         && !revoked

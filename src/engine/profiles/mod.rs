@@ -19,6 +19,7 @@ use super::bucket::Bucket;
 use super::digest::{Digest, Namer};
 use super::flights::{Flights, Keep};
 use super::shared::Shared;
+use crate::clock::ClaimsTime;
 use crate::id::UserId;
 use crate::profile::{Change, Membership, Person, Profile};
 use crate::revocation::Bearer;
@@ -142,13 +143,12 @@ impl Profiles {
                 session: None,
                 token: None,
                 user,
-                issued_at: Some(membership.updated_at),
-                claims_as_of: Some(membership.updated_at),
+                claims_as_of: ClaimsTime::read(Some(membership.updated_at)),
                 organization: Some(&membership.organization),
                 role: None,
                 permissions: &[],
             };
-            !snapshot.denies(|set| set.deny_membership(&bearer))
+            snapshot.denied(|set| set.deny_membership(&bearer)).is_none()
         });
     }
 

@@ -1,0 +1,220 @@
+//! Path patterns, matched in linear time.
+//!
+//! Requests choose the path, so a matcher that goes back and tries again could be made to work for
+//! seconds. This one fills a table instead: for each part of the pattern and each position in the
+//! path, whether the rest of the pattern matches the rest of the path. Each cell is computed once.
+//! The `regex` crate would do the same, but none of its other features is of use here.
+
+/// A pattern of [`OrganizationSync`](super::OrganizationSync).
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(Vec<Part>);
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(String),
+    Segment(String),
+    Rest,
+}
+
+/// What a pattern found in a path.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Found {
+    pub(super) id: Option<String>,
+    pub(super) slug: Option<String>,
+}
+
+impl Pattern {
+    /// Reads a pattern. `None` for an empty one, and for one with an operator that is not supported.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut rest = Some(text).filter(|text| !text.trim().is_empty())?;
+        while !rest.is_empty() {
+            if let Some(tail) = rest.strip_prefix("(.*)") {
+                parts.push(Part::Rest);
+                rest = tail;
+            } else if let Some(tail) = rest.strip_prefix(':') {
+                let end = tail.find(|c: char| c != '_' && !c.is_ascii_alphanumeric());
+                let (name, tail) = tail.split_at(end.unwrap_or(tail.len()));
+                parts.push(Part::Segment(Some(name).filter(|n| !n.is_empty())?.to_owned()));
+                rest = tail;
+            } else {
+                let end = rest.find([':', '(']).unwrap_or(rest.len());
+                let (text, tail) = rest.split_at(end);
+                if text.is_empty() || text.contains(['*', '+', '?', '{', '}', ')', '\\']) {
+                    return None;
+                }
+                parts.push(Part::Text(text.to_owned()));
+                rest = tail;
+            }
+        }
+        Some(Self(parts))
+    }
+
+    /// Matches a whole path; a slash at its end does not matter. Each `(.*)` takes as much as it can,
+    /// the first one first.
+    pub(super) fn matches(&self, path: &str) -> Option<Found> {
+        let table = Table::new(&self.0, path);
+        let (mut at, mut found) = (0, Found::default());
+        for (index, part) in self.0.iter().enumerate() {
+            let end = table.end(index, part, at)?;
+            if let Part::Segment(name) = part {
+                let value = || path.get(at..end).map(str::to_owned);
+                match name.as_str() {
+                    "id" => found.id = value(),
+                    "slug" => found.slug = value(),
+                    _ => {}
+                }
+            }
+            at = end;
+        }
+        table.is_match(self.0.len(), at).then_some(found)
+    }
+}
+
+/// Which rests of a pattern match which rests of a path.
+struct Table<'a> {
+    path: &'a str,
+    /// For each part, and for the end of the pattern, a row with a cell for each position.
+    rows: Vec<Vec<bool>>,
+    /// For each position the end of the segment that begins there.
+    segments: Vec<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn new(parts: &[Part], path: &'a str) -> Self {
+        let mut table = Self { path, rows: Vec::new(), segments: segments(path) };
+        let end = (0..=path.len()).map(|at| matches!(&path.as_bytes()[at..], b"" | b"/"));
+        let mut rows = vec![end.collect::<Vec<_>>()];
+        for part in parts.iter().rev() {
+            let next = &rows[rows.len() - 1];
+            rows.push(table.row(part, next));
+        }
+        rows.reverse();
+        table.rows = rows;
+        table
+    }
+
+    /// The row of a part, from the row of the part behind it.
+    fn row(&self, part: &Part, next: &[bool]) -> Vec<bool> {
+        let mut row = vec![false; next.len()];
+        for at in (0..next.len()).rev() {
+            row[at] = match part {
+                Part::Rest => self.may_end(at) && next[at] || row.get(at + 1) == Some(&true),
+                part => self.fixed_end(part, at).is_some_and(|end| next[end]),
+            };
+        }
+        row
+    }
+
+    /// Where a part that begins at `at` ends, if the rest of the pattern matches what follows.
+    fn end(&self, index: usize, part: &Part, at: usize) -> Option<usize> {
+        let good = |end: &usize| self.is_match(index + 1, *end);
+        match part {
+            Part::Rest => (at..=self.path.len()).rev().filter(|end| self.may_end(*end)).find(good),
+            part => self.fixed_end(part, at).filter(good),
+        }
+    }
+
+    /// Where a text or a segment that begins at `at` ends: there is one place at most.
+    fn fixed_end(&self, part: &Part, at: usize) -> Option<usize> {
+        match part {
+            Part::Text(text) => {
+                let found = self.path.as_bytes().get(at..at + text.len())?;
+                found.eq_ignore_ascii_case(text.as_bytes()).then_some(at + text.len())
+            }
+            Part::Segment(_) => Some(self.segments[at]).filter(|end| *end > at),
+            Part::Rest => None,
+        }
+    }
+
+    /// A rest ends between two characters.
+    fn may_end(&self, at: usize) -> bool {
+        self.path.is_char_boundary(at)
+    }
+
+    fn is_match(&self, index: usize, at: usize) -> bool {
+        self.rows[index][at]
+    }
+}
+
+/// For each position the next end of a segment, from right to left.
+fn segments(path: &str) -> Vec<usize> {
+    let mut ends = vec![path.len(); path.len() + 1];
+    for (at, byte) in path.bytes().enumerate().rev() {
+        ends[at] = if matches!(byte, b'/' | b'#' | b'?') { at } else { ends[at + 1] };
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same by going back and trying again, which takes exponential time.
+    fn step(parts: &[Part], path: &str, found: Found) -> Option<Found> {
+        let Some((part, parts)) = parts.split_first() else {
+            return matches!(path, "" | "/").then_some(found);
+        };
+        match part {
+            Part::Text(text) => {
+                let start = path.get(..text.len())?;
+                start.eq_ignore_ascii_case(text).then(|| step(parts, &path[text.len()..], found))?
+            }
+            Part::Segment(name) => {
+                let end = path.find(['/', '#', '?']).unwrap_or(path.len());
+                let (segment, path) = path.split_at(end);
+                let value = Some(segment).filter(|segment| !segment.is_empty())?.to_owned();
+                let found = match name.as_str() {
+                    "id" => Found { id: Some(value), ..found },
+                    "slug" => Found { slug: Some(value), ..found },
+                    _ => found,
+                };
+                step(parts, path, found)
+            }
+            Part::Rest => {
+                let ends = (0..=path.len()).rev().filter(|end| path.is_char_boundary(*end));
+                ends.into_iter().find_map(|end| step(parts, &path[end..], found.clone()))
+            }
+        }
+    }
+
+    fn text(random: &mut fastrand::Rng, pieces: &[&str], most: usize) -> String {
+        (0..random.usize(..=most)).map(|_| pieces[random.usize(..pieces.len())]).collect()
+    }
+
+    #[test]
+    fn it_finds_what_a_search_that_goes_back_finds() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let pieces = ["(.*)", ":slug", ":id", ":x", "/", "a", "/a", "Bé", "-"];
+        let (mut matched, mut several) = (0, 0);
+        for _ in 0..30_000 {
+            let pattern = text(&mut random, &pieces, 6);
+            let Some(pattern) = Pattern::parse(&pattern) else { continue };
+            let path = text(&mut random, &["/", "a", "A", "bé", "é", "-", "?", "#", "/a"], 9);
+            let expected = step(&pattern.0, &path, Found::default());
+            assert_eq!(pattern.matches(&path), expected, "{pattern:?} {path}");
+            let rests = pattern.0.iter().filter(|part| matches!(part, Part::Rest)).count();
+            matched += usize::from(expected.is_some());
+            several +=
+                usize::from(expected.is_some_and(|found| found != Found::default()) && rests > 1);
+        }
+        assert!(matched > 1_000 && several > 20, "{matched} {several}");
+    }
+
+    #[test]
+    fn the_work_grows_with_pattern_and_path_and_no_faster() {
+        let path = "/orgs/a".repeat(64 * 1024 / 7);
+        for (pattern, last) in [
+            ("/(.*)/orgs/:slug/(.*)/edit", "/edit"),
+            ("/(.*)/(.*)/(.*)/x", "/x"),
+            ("(.*)(.*)(.*)(.*)(.*)b", "b"),
+        ] {
+            let pattern = Pattern::parse(pattern).expect("a pattern");
+            let table = Table::new(&pattern.0, &path);
+            let cells: usize = table.rows.iter().map(Vec::len).sum();
+            assert_eq!(cells, (pattern.0.len() + 1) * (path.len() + 1));
+            assert_eq!(pattern.matches(&path), None);
+            assert!(pattern.matches(&format!("{path}{last}")).is_some());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether what a token stands for was taken back. Routes and open connections ask the same question.
+
+use super::{Caller, Rejection, Unavailable};
+use crate::id::KeyId;
+use crate::machine::MachineToken;
+use crate::revocation::{Bearer, Denied};
+use crate::snapshot::Snapshot;
+use crate::token::{InvalidToken, Session};
+use crate::verify::Verified;
+
+/// True when what this caller began must end: it is revoked, or its key is gone. Its times do not
+/// matter.
+pub(crate) fn has_ended(caller: &Caller, known: &Snapshot) -> bool {
+    let keys = &known.keys.set;
+    match caller {
+        Caller::User(auth) => {
+            let token = auth.token();
+            !keys.holds(token.key()) || revocation(token, known).is_some()
+        }
+        Caller::Machine(machine) => {
+            let token = machine.token();
+            let held = |key: &KeyId| keys.keys().any(|held| held.fingerprint() == key);
+            !token.signed_by.as_ref().is_none_or(held)
+                || token.revoked
+                || machine_revocation(token, known).is_some()
+        }
+    }
+}
+
+/// Why a session is refused, whatever its times: its key, the session, its user or the membership in
+/// its organisation is revoked. A certain reason comes before one that newer claims may remove.
+pub(super) fn revocation(token: &Verified, known: &Snapshot) -> Option<Rejection> {
+    if known.revocations.distrust(token.key().id()) {
+        return Some(Rejection::Invalid(InvalidToken::UnknownKey));
+    }
+    let bearer = bearer(token.session());
+    let session = known.denied(|set| set.deny(&bearer));
+    let membership = known.denied(|set| set.deny_membership(&bearer));
+    match (session, membership) {
+        (Some(Denied::Certain), _) => Some(Rejection::Revoked),
+        (_, Some(Denied::Certain)) => Some(Rejection::NoMember),
+        (None, None) => None,
+        _ => Some(Rejection::Unavailable(Unavailable::StaleClaims)),
+    }
+}
+
+/// The same for a machine.
+pub(super) fn machine_revocation(token: &MachineToken, known: &Snapshot) -> Option<Rejection> {
+    let (id, subject, made) = (&token.id, &token.subject, token.claims_as_of);
+    let denied = known.denied(|set| set.deny_machine(id, subject, made));
+    denied.map(|denied| match denied {
+        Denied::Certain => Rejection::Revoked,
+        Denied::StaleClaims => Rejection::Unavailable(Unavailable::StaleClaims),
+    })
+}
+
+/// What of a session can be revoked.
+pub(super) fn bearer(session: &Session) -> Bearer<'_> {
+    let organization = session.organization.as_ref();
+    Bearer {
+        session: session.session_id.as_ref(),
+        token: session.token_id.as_ref(),
+        user: &session.user_id,
+        claims_as_of: session.claims_as_of(),
+        organization: organization.map(|active| &active.id),
+        role: organization.and_then(|active| active.role.as_deref()),
+        permissions: organization.map_or(&[], |active| &active.permissions),
+    }
+}

@@ -1,0 +1,49 @@
+//! What a caller began within the time of its token ends when the caller is revoked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::leased_body::{LeasedBody, is_stream};
+use crate::decide::{Caller, has_ended};
+use crate::engine::Core;
+use crate::outcome::Outcome;
+
+/// How often open connections are compared with the revocations.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// A caller whose token was within its time, and the revocations that may end what it began. The end
+/// of the token's time ends nothing.
+#[derive(Clone, Debug)]
+pub(super) struct RevocationWatch {
+    core: Arc<Core>,
+    caller: Caller,
+}
+
+impl RevocationWatch {
+    /// `None` without a caller.
+    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
+        let caller = outcome.caller.clone()?;
+        Some(Self { core: Arc::clone(&outcome.shared.core), caller })
+    }
+
+    /// Ends within [`EVERY`] of the revocation of the session, its token, its user, its membership or
+    /// its key.
+    pub(super) async fn revoked(self) {
+        while !has_ended(&self.caller, &self.core.load()) {
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Ends a stream on revocation. A body of known length costs nothing.
+    pub(super) fn bind(self, response: Response) -> Response {
+        let upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if upgrade || !is_stream(response.body()) {
+            return response;
+        }
+        response.map(|body| Body::new(LeasedBody::new(body, self.revoked())))
+    }
+}
