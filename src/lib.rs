@@ -33,6 +33,8 @@ mod seal;
 mod sign_out;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "sim")]
+mod sim_layer;
 pub mod snapshot;
 pub mod status_page;
 pub mod store;
@@ -63,5 +65,7 @@ pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePol
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
 pub use crate::sign_out::{SignOutService, SignedOut};
+#[cfg(feature = "sim")]
+pub use crate::sim_layer::SimClerkExt;
 pub use crate::token::{AzpPolicy, Organization, Session};
 pub use crate::webhook::WebhookService;

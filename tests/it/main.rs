@@ -38,6 +38,7 @@ mod scene;
 mod server;
 mod sign_in;
 mod sign_out;
+mod sim_layer;
 mod sites;
 mod support;
 mod tickets;
