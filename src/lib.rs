@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+/// The examples of `docs/guide.md`, compiled and run with the other examples.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
 mod access;
 pub mod audit;
 pub mod authenticate;

@@ -150,7 +150,7 @@ fn roots(code: &str) -> Vec<&str> {
 
 /// Every `.rs` file below, as its path from `src` and its text; the binaries and the files of tests
 /// are not part of the house.
-fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
+pub(crate) fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("a folder of the sources") {
         let path = entry.expect("an entry of the sources").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");

@@ -24,6 +24,7 @@ mod last_words;
 mod lasting;
 mod layer;
 mod lease;
+mod log_events;
 mod machines;
 mod outage;
 mod parties;
