@@ -30,7 +30,9 @@ fn events(source: &str) -> (Events, usize) {
 
 /// The rows of the table: event and levels.
 fn table(page: &str) -> Events {
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `clerk."));
+    let (_, section) = page.split_once("\n## Log events\n").expect("the section");
+    let section = section.split("\n## ").next().expect("split has a first part");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `clerk."));
     rows.filter_map(|row| {
         let mut cells = row.split(" | ");
         let name = cells.next()?.trim_end_matches('`');
