@@ -2,20 +2,21 @@
 //!
 //! The first choice replaces words and links of the built-in page. The second replaces the page.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::{Auth, Builder, ClerkResilience, Page, PageText, SimClerkExt as _};
 use http_body_util::BodyExt as _;
-use std::time::Duration;
 
 /// No text is interpreted as HTML, so a translation cannot break the page.
 fn words(builder: Builder) -> Builder {
     let mut text = PageText::default();
-    text.application = "Example Notes".to_owned();
-    text.unavailable = "We cannot check sign-ins right now".to_owned();
-    text.explanation = vec!["Your notes are safe. Nobody is signed out.".to_owned()];
-    text.links = vec![("Status".to_owned(), "https://status.example.com".to_owned())];
+    text.application = "Example Notes".into();
+    text.unavailable = "We cannot check sign-ins right now".into();
+    text.explanation = vec!["Your notes are safe. Nobody is signed out.".into()];
+    text.links = vec![("Status".into(), "https://status.example.com".into())];
     builder.page_text(text)
 }
 
