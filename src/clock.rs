@@ -137,11 +137,39 @@ impl Moment {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Moment;
+
+    /// Names the source of this clock's time. Default: `None`, a clock without a name. A clock that
+    /// wraps another one forwards its id.
+    fn id(&self) -> Option<ClockId> {
+        None
+    }
+}
+
+/// Names a source of time: between two clocks of the same id, the same time passes.
+///
+/// A simulated Clerk and the layer that asks it must follow one source, else an outage test passes
+/// and tests nothing. [`Builder::build`](crate::Builder::build) therefore compares the ids.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ClockId(usize);
+
+impl ClockId {
+    /// The clocks of the operating system.
+    pub const SYSTEM: Self = Self(0);
+
+    /// The id of a clock whose clones share this allocation. It is unique while the clock exists.
+    #[must_use]
+    pub fn of<T>(shared: &Arc<T>) -> Self {
+        Self(Arc::as_ptr(shared).addr())
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Moment {
         (**self).now()
+    }
+
+    fn id(&self) -> Option<ClockId> {
+        (**self).id()
     }
 }
 
@@ -173,6 +201,10 @@ impl Clock for SystemClock {
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(Timestamp::default(), |since| Timestamp::default().plus(since));
         Moment { wall, mono: self.started.elapsed() }
+    }
+
+    fn id(&self) -> Option<ClockId> {
+        Some(ClockId::SYSTEM)
     }
 }
 

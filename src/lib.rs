@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+/// The examples of `docs/guide.md`, compiled and run with the other examples.
+#[cfg(all(doctest, feature = "sim"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
 mod access;
 pub mod audit;
 pub mod authenticate;
@@ -33,6 +38,8 @@ mod seal;
 mod sign_out;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "sim")]
+mod sim_layer;
 pub mod snapshot;
 pub mod status_page;
 pub mod store;
@@ -65,5 +72,7 @@ pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePol
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 pub use crate::respond::{Page, PageText};
 pub use crate::sign_out::{SignOutService, SignedOut};
+#[cfg(feature = "sim")]
+pub use crate::sim_layer::SimClerkExt;
 pub use crate::token::{AzpPolicy, Organization, Session};
 pub use crate::webhook::WebhookService;

@@ -6,11 +6,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
+
+use crate::clock::Clock;
 
 /// What an [`Upstream`] returns.
 pub type Calling = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
@@ -22,6 +25,13 @@ pub type Calling = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
 pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// Carries out one call.
     fn call(&self, call: Call) -> Calling;
+
+    /// The clock that a simulated Clerk follows; the layer must then follow the same one, see
+    /// [`Clock::id`]. Default: `None`, for the real Clerk. An implementation that wraps another one
+    /// forwards its clock.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
+    }
 }
 
 /// One request to Clerk.

@@ -40,6 +40,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         Some(upstream) => upstream,
         None => Arc::new(HttpUpstream::new().map_err(ConfigError::Client)?),
     };
+    check_clocks(&*upstream, &*clock)?;
     let sign_in = choices.config.sign_in_url.as_deref();
     let sign_in = sign_in.map(|text| sign_in_address(text, &choices.config)).transpose()?;
     let production = choices.config.publishable_key.kind() == InstanceKind::Production;
@@ -161,6 +162,18 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         driver = driver.beside(alerts.work());
     }
     Ok((clerk, driver))
+}
+
+/// A simulated Clerk whose time the layer does not share would make every outage test pass.
+fn check_clocks(upstream: &dyn Upstream, clock: &dyn Clock) -> Result<(), ConfigError> {
+    match upstream.clock() {
+        Some(simulated) if simulated.id() != clock.id() => Err(ConfigError::Contradiction {
+            first: "upstream",
+            second: "clock",
+            problem: "the simulated Clerk follows another clock, so the time of a test passes for only one of them; build the layer with sim.layer(..), or add .clock(sim.clock())",
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn expectations(choices: &Builder) -> Expectations {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment, SystemClock, Timestamp};
+use crate::clock::{Clock, ClockId, Moment, SystemClock, Timestamp};
 
 /// A [`Clock`] whose wall and monotonic time both follow [`tokio::time::Instant`] from a chosen
 /// beginning; the wall clock can also be made to [jump](Self::jump).
@@ -18,13 +18,14 @@ pub struct SimClock {
     base: Timestamp,
     started: Instant,
     jumped: Arc<AtomicI64>,
+    skew: i64,
 }
 
 impl SimClock {
     /// A clock whose wall time is `base` now.
     #[must_use]
     pub fn starting_at(base: Timestamp) -> Self {
-        Self { base, started: Instant::now(), jumped: Arc::default() }
+        Self { base, started: Instant::now(), jumped: Arc::default(), skew: 0 }
     }
 
     /// A clock whose wall time is the operating system's now, and follows tokio from here.
@@ -38,13 +39,25 @@ impl SimClock {
     pub fn jump(&self, millis: i64) {
         self.jumped.fetch_add(millis, Ordering::Relaxed);
     }
+
+    /// The same clock, read by a host whose wall clock is wrong by so many milliseconds, behind when
+    /// negative: for tests of clock skew between Clerk and the application.
+    #[must_use]
+    pub fn skewed(&self, millis: i64) -> Self {
+        Self { skew: self.skew.saturating_add(millis), ..self.clone() }
+    }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Moment {
         let mono = self.started.elapsed();
         let wall = self.base.plus(mono);
-        Moment { wall: shifted(wall, self.jumped.load(Ordering::Relaxed)), mono }
+        let shift = self.jumped.load(Ordering::Relaxed).saturating_add(self.skew);
+        Moment { wall: shifted(wall, shift), mono }
+    }
+
+    fn id(&self) -> Option<ClockId> {
+        Some(ClockId::of(&self.jumped))
     }
 }
 
@@ -69,5 +82,17 @@ mod tests {
         assert_eq!(after.wall, Timestamp::from_millis(1_060_000 - 3_600_000));
         assert_eq!(after.since(before), Duration::from_secs(60));
         assert_eq!(after.jump_since(before), Duration::from_secs(3600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_skewed_clock_is_off_by_a_constant() {
+        let clock = SimClock::starting_at(Timestamp::from_secs(1_000));
+        let behind = clock.skewed(-30_000);
+        clock.jump(5_000);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(behind.now().wall, Timestamp::from_secs(1_035));
+        assert_eq!(behind.now().mono, clock.now().mono);
+        assert_eq!(behind.id(), clock.id());
+        assert_ne!(behind.id(), SimClock::starting_at(Timestamp::from_secs(1_000)).id());
     }
 }

@@ -6,6 +6,7 @@ use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use crate::clock::Clock;
 use crate::upstream::{Call, Calling, Fault, Reply, Upstream};
 
 use super::answer::Answer;
@@ -40,6 +41,10 @@ impl Upstream for InMemory {
                 .await
                 .map_err(|_| Fault::Timeout)?
         })
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(self.state.clock())
     }
 }
 

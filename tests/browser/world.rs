@@ -99,8 +99,8 @@ struct House {
 
 impl House {
     async fn build(ahead: i64) -> Self {
-        let (clock, theirs) = (SimClock::starting_now(), SimClock::starting_now());
-        theirs.jump(ahead * 1000);
+        let clock = SimClock::starting_now();
+        let theirs = clock.skewed(ahead * 1000);
         let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Development);
         let key = key.expect("a plain host");
         let sim = SimClerk::builder().clock(theirs).publishable_key(key.clone()).start().await;

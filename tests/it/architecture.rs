@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 /// Who may import whom: a module sees the rows above its own row in this table.
-const FLOORS: [&[&str]; 11] = [
-    &["access", "clock", "config_error", "error", "id", "json", "key", "origin", "upstream"],
+const FLOORS: [&[&str]; 14] = [
+    &["clock"],
+    &["access", "config_error", "error", "id", "json", "key", "origin", "upstream"],
     &[
         "health",
         "jwks",
@@ -38,14 +39,17 @@ const FLOORS: [&[&str]; 11] = [
     // The face of the crate, in three steps so that it has no circles either.
     &["config"],
     &["doctor", "resilience"],
-    &["lib", "sim"],
+    &["sim"],
+    &["sim_layer"],
+    &["lib"],
 ];
 
-/// The simulated Clerk stands outside the house: it sees these floors, and only `lib` may name it.
-const SIM_SEES: usize = 2;
+/// The simulated Clerk stands outside the house: it sees these floors, and only `sim_layer` and `lib`
+/// may name it.
+const SIM_SEES: usize = 3;
 
 /// Floors on which everything is values in, values out.
-const PURE: usize = 4;
+const PURE: usize = 5;
 const IMPURE: [&str; 9] = [
     ".await",
     "Instant::now",
@@ -146,7 +150,7 @@ fn roots(code: &str) -> Vec<&str> {
 
 /// Every `.rs` file below, as its path from `src` and its text; the binaries and the files of tests
 /// are not part of the house.
-fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
+pub(crate) fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("a folder of the sources") {
         let path = entry.expect("an entry of the sources").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
@@ -178,6 +182,7 @@ fn imports_from_below_and_from_within_are_allowed() {
         ("engine/driver.rs", "pub async fn run() { tokio::spawn(f()).await; Mutex::new(()); }"),
         ("resilience/builder.rs", "use crate::config::ClerkConfig;\nuse crate::engine::Driver;"),
         ("sim/mod.rs", "use crate::upstream::Call;\nuse crate::jwks::KeySet;"),
+        ("sim_layer.rs", "use crate::resilience::Builder;\nuse crate::sim::SimClerk;"),
         ("lib.rs", "pub mod clock;\npub use crate::resilience::ClerkResilience;"),
         ("clock.rs", "fn now() { SystemTime::now(); Instant::now(); }"),
         ("jwks.rs", "/// See [`crate::engine`], async fn.\nfn f() {} // `crate::decide`\n"),
@@ -201,6 +206,7 @@ fn every_way_off_a_floor_is_caught() {
         ("probe/jwks.rs", "use crate::fetch::Http;", "`crate::fetch`"),
         ("config.rs", "use crate::resilience::Builder;", "`crate::resilience`"),
         ("sim/mod.rs", "use crate::snapshot::Snapshot;", "`crate::snapshot`"),
+        ("sim/mod.rs", "use crate::sim_layer::SimClerkExt;", "`crate::sim_layer`"),
         ("resilience/mod.rs", "use crate::sim::SimClerk;", "`crate::sim`"),
         ("clock.rs", "use super::jwks::KeySet;", "`super::`"),
         ("token/mod.rs", "use super::decide;", "`super::`"),

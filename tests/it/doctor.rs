@@ -175,7 +175,8 @@ async fn what_each_route_demands_is_found_by_asking() {
     use clerk_resilience::fetch::HttpUpstream;
 
     let sim = SimClerk::in_memory();
-    let clerk = ClerkResilience::builder(config(&sim)).upstream(sim.upstream()).build();
+    let builder = ClerkResilience::builder(config(&sim)).clock(sim.clock());
+    let clerk = builder.upstream(sim.upstream()).build();
     let away = get(async || Redirect::to("/elsewhere?token=oops_secret"));
     let open = Router::new().route("/open", get(async || "all")).route("/away", away);
     let app = routes().route_layer(clerk.expect("a good configuration")).merge(open);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clerk_resilience::clock::Timestamp;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{
     SimClerk, SimClock, SimFault, SimOrganization, SimSession, SimSurface,
@@ -22,7 +21,7 @@ pub(crate) async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Bu
 /// The same, with the clock of Clerk behind that of the application.
 async fn skewed(kind: InstanceKind, behind: i64, choose: impl FnOnce(Builder) -> Builder) -> World {
     let clock = SimClock::starting_at(start_of_time());
-    let theirs = SimClock::starting_at(Timestamp::from_secs(start_of_time().as_secs() - behind));
+    let theirs = clock.skewed(-behind * 1000);
     let key = PublishableKey::for_host("clerk.sim.example", kind).expect("a host");
     let sim = SimClerk::builder().clock(theirs).publishable_key(key).seed(7).build();
     let world = World::beside(clock, sim, |builder| choose(builder.grace(GracePolicy::balanced())));

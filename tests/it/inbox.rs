@@ -119,8 +119,9 @@ async fn a_clock_that_was_wrong_from_the_start_ends_no_denial() {
         let store = MemoryStore::new();
         let denial = Denial::Session("sess_1".into(), start_of_time());
         store.deny(vec![denial]).await.expect("well");
-        let sim = SimClerk::builder().clock(SimClock::starting_at(theirs)).seed(7).build();
         let clock = SimClock::starting_at(ours);
+        let skew = theirs.as_millis() - ours.as_millis();
+        let sim = SimClerk::builder().clock(clock.skewed(skew)).seed(7).build();
         let world = World::beside(clock, sim, |builder| builder.store(store.clone()));
         world.pass(5 * 60).await;
         assert_eq!(world.clerk.verdict(), Verdict::Healthy);

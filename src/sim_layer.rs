@@ -1,0 +1,325 @@
+//! The layer beside a simulated Clerk, wired in one call.
+//!
+//! An outage test needs one transport, one clock, the status page and an egress canary. Joined by
+//! hand, one of them is easily forgotten, and the test passes whatever the application does.
+
+use std::future::Future;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderName, HeaderValue, Method, Request};
+use serde_json::{Value, json};
+use tower::Service as _;
+
+use crate::clock::{Clock as _, Timestamp};
+use crate::config::{ClerkConfig, ConfigError};
+use crate::id::UserId;
+use crate::resilience::{Builder, ClerkResilience};
+use crate::sim::{SimClerk, SimOrganization, SimSession};
+use crate::webhook_signature::WebhookSecret;
+
+const WEBHOOK_PATH: &str = "/auth/webhooks";
+const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLWNsZXJrLXdlYmhvb2tz";
+/// What a browser sends with a page visit.
+const NAVIGATION: [(&str, &str); 4] = [
+    ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-site", "none"),
+];
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for crate::sim::SimClerk {}
+}
+
+/// Builds the layer beside a [`SimClerk`], and the requests that a test sends to it.
+///
+/// A request has a `String` as its body and can be [sent](Self::send) again later, for example after its
+/// token expired. Time follows tokio: with `#[tokio::test(start_paused = true)]`
+/// a virtual hour passes at once.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{Auth, GracePolicy, SimClerkExt as _};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced()));
+/// let app = Router::new()
+///     .route("/me", get(async |auth: Auth| auth.user_id().to_string()))
+///     .route_layer(clerk.clone())
+///     .merge(clerk.routes());
+/// let session = sim.sign_in("user_1");
+/// let request = sim.get("/me", &session);
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// sim.pass(Duration::from_secs(120)).await;
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+///
+/// let webhook = sim.session_ended(&session);
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+/// assert_eq!(sim.send(&app, &request).await.status(), 401);
+/// # }
+/// ```
+///
+/// The egress canary is the host of the status page. Faults on [`SimSurface::CLERK`] are an outage of
+/// Clerk; silence on [`SimSurface::ALL`] means that the application's own network is cut.
+///
+/// [`SimSurface::CLERK`]: crate::sim::SimSurface::CLERK
+/// [`SimSurface::ALL`]: crate::sim::SimSurface::ALL
+pub trait SimClerkExt: sealed::Sealed {
+    /// The configuration of an application of this instance: publishable and secret key, addresses,
+    /// status page, egress canary, and the [signing secret](Self::webhook_secret) of webhooks. It
+    /// reads no environment variables.
+    fn config(&self) -> ClerkConfig;
+
+    /// Builds the layer with [`config`](Self::config), the transport and the clock of this instance,
+    /// and with the choices of `choose`. Grace is off unless `choose` names a policy.
+    ///
+    /// # Panics
+    ///
+    /// When [`try_layer`](Self::try_layer) returns an error; the message is the error's.
+    #[track_caller]
+    fn layer(&self, choose: impl FnOnce(Builder) -> Builder) -> ClerkResilience {
+        match self.try_layer(choose) {
+            Ok(clerk) => clerk,
+            Err(error) => panic!("clerk-resilience: {error}"),
+        }
+    }
+
+    /// The same as [`layer`](Self::layer), with a result.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], as of [`Builder::build`]: there is no tokio runtime, two choices exclude each
+    /// other, or `choose` names a clock that the simulated Clerk does not follow.
+    fn try_layer(
+        &self,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Result<ClerkResilience, ConfigError>;
+
+    /// Lets time pass, and the driver of the layer work meanwhile. Virtual under tokio's paused time;
+    /// real time otherwise.
+    fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
+    }
+
+    /// `Authorization: Bearer …` with a session token issued now; it expires in 60 s.
+    fn bearer(&self, session: &SimSession) -> HeaderValue;
+
+    /// The `Cookie` header of a browser that is signed in with this session: a session token issued
+    /// now, which expires in 60 s, and the time of the sign-in.
+    fn cookies(&self, session: &SimSession) -> HeaderValue;
+
+    /// A request of a program: this method and path with [`bearer`](Self::bearer).
+    ///
+    /// # Panics
+    ///
+    /// When the path is no valid request target.
+    fn request(&self, method: Method, path: &str, session: &SimSession) -> Request<String> {
+        request(method, path, [(AUTHORIZATION, self.bearer(session))])
+    }
+
+    /// `GET` of this path with [`bearer`](Self::bearer).
+    ///
+    /// # Panics
+    ///
+    /// When the path is no valid request target.
+    fn get(&self, path: &str, session: &SimSession) -> Request<String> {
+        self.request(Method::GET, path, session)
+    }
+
+    /// `POST` to this path with [`bearer`](Self::bearer) and an empty body.
+    ///
+    /// # Panics
+    ///
+    /// When the path is no valid request target.
+    fn post(&self, path: &str, session: &SimSession) -> Request<String> {
+        self.request(Method::POST, path, session)
+    }
+
+    /// A page visit of a browser: `GET` of this path on `app.example.com` with
+    /// [`cookies`](Self::cookies), or without any for `None`.
+    ///
+    /// # Panics
+    ///
+    /// When the path is no valid request target.
+    fn page(&self, path: &str, session: Option<&SimSession>) -> Request<String> {
+        let navigation = NAVIGATION
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let host = (HOST, HeaderValue::from_static("app.example.com"));
+        let cookies = session.map(|session| (COOKIE, self.cookies(session)));
+        request(Method::GET, path, navigation.into_iter().chain([host]).chain(cookies))
+    }
+
+    /// Sends a copy of a request to an application in the same process, and returns its response.
+    fn send(
+        &self,
+        app: &Router,
+        request: &Request<String>,
+    ) -> impl Future<Output = Response> + Send {
+        let answer = app.clone().call(request.clone());
+        async { answer.await.unwrap_or_else(|never| match never {}) }
+    }
+
+    /// The secret that signs this instance's webhooks.
+    fn webhook_secret(&self) -> WebhookSecret {
+        WebhookSecret::parse(WEBHOOK_SECRET).expect("the secret is well-formed")
+    }
+
+    /// A signed webhook as Clerk sends it to `POST /auth/webhooks`: an event of this kind, as
+    /// `user.created`, that happened now. Faults do not touch it.
+    ///
+    /// ```
+    /// # use clerk_resilience::SimClerkExt as _;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let sim = clerk_resilience::sim::SimClerk::in_memory();
+    /// let user = sim.update_user("user_1", serde_json::json!({ "first_name": "Ada" }));
+    /// let webhook = sim.webhook("user.created", &user);
+    /// assert!(webhook.headers().contains_key("svix-signature"));
+    /// # }
+    /// ```
+    fn webhook(&self, kind: &str, data: &Value) -> Request<String>;
+
+    /// Ends a session at Clerk, and returns the webhook that reports it.
+    fn session_ended(&self, session: &SimSession) -> Request<String>;
+
+    /// Bans a user and ends all their sessions at Clerk, and returns the webhook that reports it.
+    fn user_banned(&self, user: impl Into<UserId>) -> Request<String>;
+
+    /// Makes the user of a session a member of an organization, or changes their role in it; makes it
+    /// the session's active one; and returns the webhook that reports it.
+    fn member_added(&self, session: &SimSession, organization: &SimOrganization)
+    -> Request<String>;
+
+    /// Ends the membership of a session's user, after which the session has no active organization,
+    /// and returns the webhook that reports it.
+    fn member_removed(
+        &self,
+        session: &SimSession,
+        organization: &SimOrganization,
+    ) -> Request<String>;
+}
+
+impl SimClerkExt for SimClerk {
+    fn config(&self) -> ClerkConfig {
+        let page = self.status_page_url().join("api/v2/summary.json").expect("a constant path");
+        ClerkConfig::new(self.publishable_key().clone())
+            .secret_key(self.secret_key().clone())
+            .frontend_api(self.frontend_api_url())
+            .backend_api(self.backend_api_url())
+            .status_page(Some(page))
+            .egress_canary(self.status_page_url())
+            .webhook_secret(self.webhook_secret())
+    }
+
+    fn try_layer(
+        &self,
+        choose: impl FnOnce(Builder) -> Builder,
+    ) -> Result<ClerkResilience, ConfigError> {
+        let builder = ClerkResilience::builder(self.config());
+        choose(builder.upstream(self.upstream()).clock(self.clock())).build()
+    }
+
+    fn bearer(&self, session: &SimSession) -> HeaderValue {
+        sensitive(&format!("Bearer {}", self.mint(session)))
+    }
+
+    fn cookies(&self, session: &SimSession) -> HeaderValue {
+        let (token, suffix) = (self.mint(session), self.cookie_suffix());
+        let since = session.since.as_secs();
+        sensitive(&format!(
+            "__session={token}; __session_{suffix}={token}; \
+             __client_uat={since}; __client_uat_{suffix}={since}"
+        ))
+    }
+
+    fn webhook(&self, kind: &str, data: &Value) -> Request<String> {
+        let now = self.clock().now().wall;
+        let body = json!({
+            "object": "event", "type": kind, "data": data, "timestamp": now.as_millis(),
+        });
+        signed(&self.webhook_secret(), now, body.to_string())
+    }
+
+    fn session_ended(&self, session: &SimSession) -> Request<String> {
+        self.revoke(session);
+        let data = json!({
+            "object": "session", "id": session.id, "user_id": session.user, "status": "ended",
+        });
+        self.webhook("session.ended", &data)
+    }
+
+    fn user_banned(&self, user: impl Into<UserId>) -> Request<String> {
+        let user = user.into();
+        for session in self.sessions().iter().filter(|session| session.user == user) {
+            self.revoke(session);
+        }
+        self.webhook("user.updated", &self.update_user(user, json!({ "banned": true })))
+    }
+
+    fn member_added(
+        &self,
+        session: &SimSession,
+        organization: &SimOrganization,
+    ) -> Request<String> {
+        self.add_membership(session, organization.clone());
+        self.set_organization(session, Some(organization.clone()));
+        let member = self.join(session.user.clone(), organization);
+        let new = member["created_at"] == member["updated_at"];
+        let kind = if new { "created" } else { "updated" };
+        self.webhook(&format!("organizationMembership.{kind}"), &member)
+    }
+
+    fn member_removed(
+        &self,
+        session: &SimSession,
+        organization: &SimOrganization,
+    ) -> Request<String> {
+        let member = self.join(session.user.clone(), organization);
+        self.leave(&session.user, &organization.id);
+        self.set_organization(session, None);
+        self.webhook("organizationMembership.deleted", &member)
+    }
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Request<String> {
+    let mut request = Request::new(String::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().expect("the path is a valid request target");
+    request.headers_mut().extend(headers);
+    request
+}
+
+fn signed(secret: &WebhookSecret, now: Timestamp, body: String) -> Request<String> {
+    let id = format!("msg_{:016x}", fastrand::u64(..));
+    let signature = secret.sign(&id, now.as_secs(), body.as_bytes());
+    let fields = [
+        ("content-type", "application/json".to_owned()),
+        ("svix-id", id),
+        ("svix-timestamp", now.as_secs().to_string()),
+        ("svix-signature", signature),
+    ];
+    let fields = fields.map(|(name, text)| {
+        let value = HeaderValue::try_from(text).expect("the value is plain ASCII");
+        (HeaderName::from_static(name), value)
+    });
+    request(Method::POST, WEBHOOK_PATH, fields).map(|_| body)
+}
+
+fn sensitive(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::try_from(text).expect("a token is plain ASCII");
+    value.set_sensitive(true);
+    value
+}
