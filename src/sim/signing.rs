@@ -1,6 +1,10 @@
-//! The keys a simulated Clerk signs with: RSA-2048, made on the spot.
+//! The keys a simulated Clerk signs with: RSA-2048.
+//!
+//! Making one costs tens of milliseconds of computing, in a debug build more, and a test suite builds
+//! many simulators. The key pairs of simulators that ended therefore serve later ones under new names.
 
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -14,6 +18,13 @@ use serde_json::{Value, json};
 
 use crate::id::KeyId;
 
+/// Key pairs that no simulator holds any more.
+static SPARE: Mutex<Vec<KeyPair>> = Mutex::new(Vec::new());
+
+fn spare() -> MutexGuard<'static, Vec<KeyPair>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One signing key and the name it is published under.
 pub(super) struct SigningKey {
     kid: KeyId,
@@ -21,11 +32,19 @@ pub(super) struct SigningKey {
 }
 
 impl SigningKey {
-    /// A fresh key under that name; takes tens of milliseconds.
-    pub(super) fn generate(kid: KeyId) -> Self {
-        let pair = KeyPair::generate(KeySize::Rsa2048)
-            .expect("the operating system supplies randomness and memory");
+    /// A key under that name that no other simulator has at present.
+    pub(super) fn new(kid: KeyId) -> Self {
+        let spare = spare().pop();
+        let pair = spare.unwrap_or_else(|| {
+            KeyPair::generate(KeySize::Rsa2048)
+                .expect("the operating system supplies randomness and memory")
+        });
         Self { kid, pair }
+    }
+
+    /// Gives the key pair to later simulators.
+    pub(super) fn recycle(self) {
+        spare().push(self.pair);
     }
 
     pub(super) fn kid(&self) -> &KeyId {
@@ -102,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_the_key_signs_verifies_with_its_published_numbers() {
-        let key = SigningKey::generate("ins_a".into());
+        let key = SigningKey::new("ins_a".into());
         let jwt = key.sign(&json!({"alg": "RS256"}), &json!({"sub": "user_a"}));
         let jwk = key.jwk();
         let number = |name: &str| {
@@ -116,12 +135,12 @@ mod tests {
             .expect("the signature is good");
         assert_eq!(jwk["e"], "AQAB");
         assert_eq!(key.open(&jwt).expect("our own")["sub"], "user_a");
-        assert_eq!(SigningKey::generate("ins_a".into()).open(&jwt), None);
+        assert_eq!(SigningKey::new("ins_a".into()).open(&jwt), None);
     }
 
     #[test]
     fn the_pem_is_what_the_dashboard_shows() {
-        let pem = SigningKey::generate("ins_a".into()).pem();
+        let pem = SigningKey::new("ins_a".into()).pem();
         assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"));
         assert!(pem.ends_with("IDAQAB\n-----END PUBLIC KEY-----\n"));
         assert!(pem.lines().all(|line| line.len() <= 64));
@@ -129,7 +148,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_token_opens_to_nothing() {
-        let key = SigningKey::generate("ins_a".into());
+        let key = SigningKey::new("ins_a".into());
         for text in ["", ".", "..", "a.b.c", "ü.ü.ü"] {
             assert_eq!(key.open(text), None, "{text}");
         }

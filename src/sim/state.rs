@@ -59,7 +59,7 @@ impl State {
             satellites,
             clock,
             date_skew: AtomicI64::new(0),
-            keys: Mutex::new(vec![Arc::new(SigningKey::generate(fresh_key_id()))]),
+            keys: Mutex::new(vec![Arc::new(SigningKey::new(fresh_key_id()))]),
             foreign: OnceLock::new(),
             sessions: Mutex::default(),
             users: Mutex::default(),
@@ -133,21 +133,21 @@ impl State {
 
     /// A key that is published nowhere.
     pub(super) fn foreign_key(&self) -> Arc<SigningKey> {
-        let make = || Arc::new(SigningKey::generate(fresh_key_id()));
+        let make = || Arc::new(SigningKey::new(fresh_key_id()));
         self.foreign.get_or_init(make).clone()
     }
 
     /// Adds a signing key under a new name; the older ones stay published.
     pub(super) fn rotate_key(&self) -> KeyId {
         let kid = fresh_key_id();
-        let key = Arc::new(SigningKey::generate(kid.clone()));
+        let key = Arc::new(SigningKey::new(kid.clone()));
         lock(&self.keys).push(key);
         kid
     }
 
     /// Another key under the same name; the older ones are published no more.
     pub(super) fn replace_key(&self) {
-        let key = Arc::new(SigningKey::generate(self.signing_key().kid().clone()));
+        let key = Arc::new(SigningKey::new(self.signing_key().kid().clone()));
         *lock(&self.keys) = vec![key];
     }
 
@@ -214,6 +214,14 @@ impl State {
     /// Tells of every change of the faults.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+}
+
+/// Keys that were replaced are not among those that are used again: what they signed stays unverifiable.
+impl Drop for State {
+    fn drop(&mut self) {
+        let keys = self.keys.get_mut().unwrap_or_else(PoisonError::into_inner);
+        keys.drain(..).filter_map(Arc::into_inner).for_each(SigningKey::recycle);
     }
 }
 

@@ -169,10 +169,7 @@ async fn a_sign_out_in_one_process_is_known_to_another_with_the_same_directory_a
 
     sign_out(&first, &token).await;
     until_saved(dir.path(), |text| text.contains(session.id.as_str())).await;
-    for _ in 0..60 {
-        second.pass(1).await;
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    second.pass(60).await;
     refused(&second, &token).await;
 
     let world = (first.clock.clone(), first.sim.clone());

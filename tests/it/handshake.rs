@@ -245,6 +245,7 @@ async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
     let slow = SimFault::Latency(Duration::from_millis(300));
+    world.after_probe(SimSurface::BackendApi).await;
     let back = returning(&mut browser).await;
     world.sim.break_with(SimSurface::BackendApi, slow);
     let before = world.sim.requests(SimSurface::BackendApi);

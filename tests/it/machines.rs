@@ -217,6 +217,7 @@ async fn what_a_token_stands_for_is_told_to_the_handler() {
 async fn a_hundred_requests_with_one_token_ask_once_and_for_thirty_seconds_not_again() {
     let machines = Arc::new(Machines::new().await);
     let key = machines.key();
+    machines.world.after_probe(SimSurface::BackendApi).await;
     machines.break_with(SimFault::Latency(Duration::from_millis(300)));
     let before = machines.world.sim.requests(SimSurface::BackendApi);
     let mut asking = tokio::task::JoinSet::new();

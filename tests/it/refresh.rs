@@ -71,6 +71,7 @@ async fn a_hundred_requests_of_one_page_are_renewed_by_one_call_with_the_same_co
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = cookies(&world, &token, &world.sim.refresh_token(&session));
+    world.after_probe(SimSurface::BackendApi).await;
     world.sim.break_with(SimSurface::BackendApi, SimFault::Latency(Duration::from_millis(300)));
     let before = world.sim.requests(SimSurface::BackendApi);
     let mut asking = tokio::task::JoinSet::new();

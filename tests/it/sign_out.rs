@@ -108,18 +108,12 @@ async fn who_stays_tells_clerk_of_the_sign_outs_of_a_process_that_has_gone() {
     sign_out(&first, &token, &[SAME_ORIGIN]).await;
     crate::restart::until_saved(dir.path(), waits).await;
     drop(first);
-    for _ in 0..60 {
-        second.pass(1).await;
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    second.pass(60).await;
     crate::restart::until_saved(dir.path(), waits).await;
     second.sim.heal_all();
     second.until(Verdict::Healthy).await;
     let before = second.sim.requests(SimSurface::BackendMutation);
-    for _ in 0..60 {
-        second.pass(1).await;
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    second.pass(60).await;
     assert!(!second.sim.sessions().contains(&session), "Clerk was told");
     assert!(second.sim.requests(SimSurface::BackendMutation) - before <= 1, "and but once");
     crate::restart::until_saved(dir.path(), |record| record["ending"] == serde_json::json!([]))

@@ -170,6 +170,15 @@ impl World {
         panic!("never {verdict:?}, but {:?}", self.clerk.verdict());
     }
 
+    /// Passes time until the driver has just probed this surface: its next probe, whose moment is random,
+    /// is many seconds away, and requests that are counted meanwhile are others'.
+    pub(crate) async fn after_probe(&self, surface: SimSurface) {
+        let before = self.sim.requests(surface);
+        while self.sim.requests(surface) == before {
+            self.pass(1).await;
+        }
+    }
+
     /// A user who was seen, and a proven outage: the session and its token, expired by now.
     pub(crate) async fn outage(&self) -> (SimSession, String) {
         let session = self.sim.sign_in("user_1");
