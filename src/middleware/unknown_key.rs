@@ -12,7 +12,10 @@ use crate::authenticate::{Answer, Arrival, Carrier, Context, Reason, RefreshDeni
 use crate::decide::{Rejection, Unavailable};
 use crate::token::InvalidToken;
 
-/// Keys that Clerk confirmed within this time have the key of a token that Clerk made just now.
+/// Keys that were refreshed because a request waited for them are no older than this.
+const JUST_NOW: Duration = Duration::from_secs(1);
+/// A browser that comes back from one handshake after another finds keys of at most this age, when
+/// its first return refreshed them.
 const RECENT: Duration = Duration::from_secs(30);
 
 /// Waits for fresh keys, or answers 503; `None` where the key does not matter, or is certainly not
@@ -24,14 +27,16 @@ pub(super) fn unverifiable(
     scene: Scene<'_>,
 ) -> Option<Judged> {
     let answer = answer.as_ref().ok()?;
-    if !plain.is_refused() || !(is_renewed(answer) || is_handshake(answer, context)) {
+    let renewed = is_renewed(answer);
+    if !plain.is_refused() || !(renewed || is_handshake(answer, context)) {
         return None;
     }
     let keys = &scene.known.keys;
     if !scene.heard.settled && (keys.refreshing || keys.may_refresh(scene.now)) {
         return Some(Passage::Wait(Wait::Keys).into());
     }
-    let recent = keys.age(scene.now.wall).is_some_and(|age| age <= RECENT);
+    let limit = if renewed { JUST_NOW } else { RECENT };
+    let recent = keys.age(scene.now.wall).is_some_and(|age| age <= limit);
     let unknown = Rejection::Unavailable(Unavailable::UnknownKey);
     (!recent).then(|| Passage::Closed(unknown).into())
 }

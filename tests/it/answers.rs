@@ -4,9 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::{
-    AzpPolicy, GracePolicy, PageText, Rejection, RoutePolicy, Verdict,
-};
+use clerk_resilience::{AzpPolicy, GracePolicy, PageText, Rejection, RoutePolicy, Verdict};
 use http::{Request, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
 

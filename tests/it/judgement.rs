@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Caller, Credential, Decision, GraceDenial, Rules, Sighting, Unavailable, decide,
+    Asking, Caller, Credential, Decision, GraceDenial, Rules, Sighting, Unavailable, Usage, decide,
 };
 use clerk_resilience::health::{
     Drain, Evidence, Forced, Health, Observation, Outcome, Report, Surface, Trouble, Verdict,
@@ -512,13 +512,38 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
     let mut known = known(Verdict::Healthy, at(10));
     let week = Duration::from_secs(7 * 24 * 60 * 60);
     let route = RoutePolicy::required();
-    let mut ask = |confirmed: Timestamp| {
+    let forged = Credential::Invalid(InvalidToken::Signature);
+    let mut ask = |credential: &Credential<'_>, confirmed: Timestamp| {
         known.keys.confirmed = Some(confirmed);
-        decide(&with(&token, at(10), None), API, &route, &rules(), &known, at(10))
+        decide(credential, API, &route, &rules(), &known, at(10))
     };
-    assert!(matches!(ask(at(10).wall.minus(week)), Decision::Pass(_)));
-    let decision = ask(at(9).wall.minus(week));
-    assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::NoKeys));
+    let good = with(&token, at(10), None);
+    let (fresh, old) = (at(10).wall.minus(week), at(9).wall.minus(week));
+    assert!(matches!(ask(&good, fresh), Decision::Pass(_)));
+    let invalid = Rejection::Invalid(InvalidToken::Signature);
+    assert_eq!(rejection(&ask(&forged, fresh)), invalid);
+    for credential in [&good, &forged] {
+        let decision = ask(credential, old);
+        assert_eq!(rejection(&decision), Rejection::Unavailable(Unavailable::NoKeys));
+    }
+}
+
+#[test]
+fn row_2a_a_token_of_the_past_is_judged_as_none() {
+    let (unknown, token) = (unknown(), verified(&token(&[])));
+    let timing = Timing::ExpiredForGood;
+    let usage = Usage::default();
+    let old = Credential::Verified { token: &token, timing, sighting: seen(), usage };
+    let unknown = Credential::UnknownKey { token: &unknown, timing };
+    for verdict in ALL {
+        for asking in [API, DOCUMENT] {
+            let none = rejection(&ruling(&Credential::Absent, asking, verdict, at(300)));
+            for credential in [&old, &unknown] {
+                let found = rejection(&ruling(credential, asking, verdict, at(300)));
+                assert_eq!(found, none, "{verdict:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -152,18 +152,6 @@ async fn a_session_that_is_renewed_with_a_new_key_waits_for_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_forgery_is_503_when_the_keys_are_too_old_to_tell() {
-    let world = World::new().await;
-    let session = world.sim.sign_in("user_1");
-    let forged = world.sim.token(&session).header("oiat", 1).forged().sign();
-    assert_eq!(world.get(&forged).await.status, StatusCode::UNAUTHORIZED);
-    world.sim.break_with(SimSurface::ALL, SimFault::status(503));
-    world.pass(8 * 24 * 3600).await;
-    let forged = world.sim.token(&session).header("oiat", 1).forged().sign();
-    assert_eq!(world.get(&forged).await.status, StatusCode::SERVICE_UNAVAILABLE);
-}
-
 // The cookies of another instance on the same host -------------------------------------------------
 
 /// Cookies of another instance, and of nobody.

@@ -11,7 +11,7 @@ use super::super::bucket::Bucket;
 use super::super::cache::Cache;
 use super::super::digest::Digest;
 use super::super::flights::{Flights, Keep};
-use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Wire};
+use super::{AT_ONCE, BackendApi, KNOWN, Wire};
 use crate::authenticate::{RefreshCall, RefreshDenial};
 use crate::upstream::{Call, Reply};
 
@@ -52,7 +52,7 @@ impl Refreshes {
         Self {
             flights: Flights::new(AT_ONCE, REMEMBERED),
             proven: Bucket::new(KNOWN),
-            unproven: Bucket::new(STRANGERS),
+            unproven: Bucket::new(KNOWN),
             browsers: Cache::new(REMEMBERED),
             sessions: Cache::new(REMEMBERED),
             began: Instant::now(),
