@@ -36,13 +36,20 @@ pub(crate) struct State {
     instance: String,
     writing: Option<JoinHandle<Written>>,
     keys_due: bool,
-    demanded: bool,
-    requested: bool,
+    demanded: Urgency,
     keys_written: Option<Moment>,
     outages_written: Option<Moment>,
     /// After a failure, the next try is not made before this.
     not_before: Option<Moment>,
     warned: bool,
+}
+
+/// How soon a change has to be written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Urgency {
+    None,
+    Soon,
+    Now,
 }
 
 /// What there is to write.
@@ -108,8 +115,7 @@ impl State {
             instance,
             writing: None,
             keys_due: false,
-            demanded: false,
-            requested: false,
+            demanded: Urgency::None,
             keys_written: None,
             outages_written: None,
             not_before: None,
@@ -124,12 +130,12 @@ impl State {
 
     /// Something happened that must not be lost: write as soon as may be.
     pub(crate) fn demand(&mut self) {
-        self.demanded = true;
+        self.demanded = Urgency::Now;
     }
 
     /// Something changed that may be lost: write within seconds.
     pub(crate) fn request(&mut self) {
-        self.requested = true;
+        self.demanded = self.demanded.max(Urgency::Soon);
     }
 
     /// Writes what is due, unless a write is under way.
@@ -175,14 +181,14 @@ impl State {
         let seen = health.outage_seen();
         let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
-        let due = self.demanded
+        let due = self.demanded == Urgency::Now
             || (lasting && every(OUTAGE_EVERY))
-            || (every(SIGHTINGS_EVERY) && self.requested)
+            || (every(SIGHTINGS_EVERY) && self.demanded == Urgency::Soon)
             || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
         if !due {
             return None;
         }
-        (self.demanded, self.requested) = (false, false);
+        self.demanded = Urgency::None;
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
         let ending = sign_outs.waiting().cloned().collect();
@@ -200,7 +206,7 @@ impl State {
             Err(error) => error,
         };
         self.keys_due = true;
-        self.demanded = true;
+        self.demanded = Urgency::Now;
         self.not_before = Some(now.plus(RETRY_AFTER));
         core.counters.state_failed();
         if !std::mem::replace(&mut self.warned, true) {
@@ -223,7 +229,7 @@ impl State {
 
     /// The last write of this process is due, even after one that failed.
     pub(crate) fn demand_at_once(&mut self) {
-        self.demanded = true;
+        self.demanded = Urgency::Now;
         self.not_before = None;
     }
 }
