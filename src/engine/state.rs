@@ -71,7 +71,10 @@ struct DueOutages {
     seen: Option<Timestamp>,
     outages: Outages,
     ending: Vec<PendingSignOut>,
-    ended: HashSet<SessionId>,
+    /// Sessions that wait for Clerk no more.
+    over: HashSet<SessionId>,
+    /// How many more may wait.
+    room: usize,
 }
 
 impl DueOutages {
@@ -92,8 +95,10 @@ impl DueOutages {
             let missing = core.load().revocations.missing(theirs.denials(), self.certain);
             core.adopt(&missing);
             let ours = self.ending.iter().map(|sign_out| &sign_out.session);
-            let known: HashSet<_> = ours.chain(&self.ended).collect();
+            let known: HashSet<_> = ours.chain(&self.over).collect();
             more = theirs.to_end().filter(|theirs| !known.contains(&theirs.session)).collect();
+            let surplus = more.len().saturating_sub(self.room);
+            more.drain(..surplus).for_each(|_| core.counters.sign_out_dropped());
         }
         self.ending.extend_from_slice(&more);
         self.record(core).save(dir)?;
@@ -192,8 +197,9 @@ impl State {
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
         let ending = sign_outs.waiting().cloned().collect();
-        let (ended, certain) = (sign_outs.ended().cloned().collect(), *certain);
-        Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, ended })
+        let (over, room) = (sign_outs.over().cloned().collect(), sign_outs.room());
+        let certain = *certain;
+        Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, over, room })
     }
 
     /// What could not be written is due again, but not at once.
