@@ -94,7 +94,7 @@ impl<T> Cache<T> {
             let mut set = ways.to_vec();
             put(&mut set, place, Way { digest, worth, entry: Arc::clone(&entry) });
             let before = slot.compare_and_swap(&present, Some(Arc::new(set)));
-            if is_same(&before, &present) {
+            if is_same(before.as_ref(), present.as_ref()) {
                 return entry;
             }
             present = arc_swap::Guard::into_inner(before);
@@ -131,7 +131,7 @@ fn put<T>(set: &mut Set<T>, place: Option<usize>, way: Way<T>) {
     }
 }
 
-fn is_same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (None, None) => true,

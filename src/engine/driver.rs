@@ -248,6 +248,7 @@ impl Task {
     fn count_dropped_sign_outs(&mut self) {
         let dropped = self.sign_outs.take_dropped();
         (0..dropped).for_each(|_| self.core.counters.sign_out_dropped());
+        let dropped = self.core.counters.read().sign_outs_dropped;
         if dropped > 0 && !std::mem::replace(&mut self.warned_of_dropped, true) {
             tracing::warn!(
                 event = "clerk.sign_outs.dropped",

@@ -36,13 +36,20 @@ pub(crate) struct State {
     instance: String,
     writing: Option<JoinHandle<Written>>,
     keys_due: bool,
-    demanded: bool,
-    requested: bool,
+    demanded: Urgency,
     keys_written: Option<Moment>,
     outages_written: Option<Moment>,
     /// After a failure, the next try is not made before this.
     not_before: Option<Moment>,
     warned: bool,
+}
+
+/// How soon a change has to be written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Urgency {
+    None,
+    Soon,
+    Now,
 }
 
 /// What there is to write.
@@ -64,7 +71,10 @@ struct DueOutages {
     seen: Option<Timestamp>,
     outages: Outages,
     ending: Vec<PendingSignOut>,
-    ended: HashSet<SessionId>,
+    /// Sessions that wait for Clerk no more.
+    over: HashSet<SessionId>,
+    /// How many more may wait.
+    room: usize,
 }
 
 impl DueOutages {
@@ -85,8 +95,10 @@ impl DueOutages {
             let missing = core.load().revocations.missing(theirs.denials(), self.certain);
             core.adopt(&missing);
             let ours = self.ending.iter().map(|sign_out| &sign_out.session);
-            let known: HashSet<_> = ours.chain(&self.ended).collect();
+            let known: HashSet<_> = ours.chain(&self.over).collect();
             more = theirs.to_end().filter(|theirs| !known.contains(&theirs.session)).collect();
+            let surplus = more.len().saturating_sub(self.room);
+            more.drain(..surplus).for_each(|_| core.counters.sign_out_dropped());
         }
         self.ending.extend_from_slice(&more);
         self.record(core).save(dir)?;
@@ -108,8 +120,7 @@ impl State {
             instance,
             writing: None,
             keys_due: false,
-            demanded: false,
-            requested: false,
+            demanded: Urgency::None,
             keys_written: None,
             outages_written: None,
             not_before: None,
@@ -124,12 +135,12 @@ impl State {
 
     /// Something happened that must not be lost: write as soon as may be.
     pub(crate) fn demand(&mut self) {
-        self.demanded = true;
+        self.demanded = Urgency::Now;
     }
 
     /// Something changed that may be lost: write within seconds.
     pub(crate) fn request(&mut self) {
-        self.requested = true;
+        self.demanded = self.demanded.max(Urgency::Soon);
     }
 
     /// Writes what is due, unless a write is under way.
@@ -175,19 +186,20 @@ impl State {
         let seen = health.outage_seen();
         let lasting = seen.is_some() || health.verdict(now) == Verdict::Outage;
         let every = |span| self.outages_written.is_none_or(|at| now.since(at) >= span);
-        let due = self.demanded
+        let due = self.demanded == Urgency::Now
             || (lasting && every(OUTAGE_EVERY))
-            || (every(SIGHTINGS_EVERY) && self.requested)
+            || (every(SIGHTINGS_EVERY) && self.demanded == Urgency::Soon)
             || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
         if !due {
             return None;
         }
-        (self.demanded, self.requested) = (false, false);
+        self.demanded = Urgency::None;
         self.outages_written = Some(now);
         let (instance, outages) = (self.instance.clone(), health.report(now).outages);
         let ending = sign_outs.waiting().cloned().collect();
-        let (ended, certain) = (sign_outs.ended().cloned().collect(), *certain);
-        Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, ended })
+        let (over, room) = (sign_outs.over().cloned().collect(), sign_outs.room());
+        let certain = *certain;
+        Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, over, room })
     }
 
     /// What could not be written is due again, but not at once.
@@ -200,7 +212,7 @@ impl State {
             Err(error) => error,
         };
         self.keys_due = true;
-        self.demanded = true;
+        self.demanded = Urgency::Now;
         self.not_before = Some(now.plus(RETRY_AFTER));
         core.counters.state_failed();
         if !std::mem::replace(&mut self.warned, true) {
@@ -223,7 +235,7 @@ impl State {
 
     /// The last write of this process is due, even after one that failed.
     pub(crate) fn demand_at_once(&mut self) {
-        self.demanded = true;
+        self.demanded = Urgency::Now;
         self.not_before = None;
     }
 }

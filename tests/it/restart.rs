@@ -286,7 +286,7 @@ async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be(
 /// Both end at once, as in a deploy that stops two processes together: nobody is left to write again.
 #[tokio::test(start_paused = true)]
 async fn two_processes_that_write_at_once_lose_no_revocation() {
-    for _ in 0..10 {
+    for _ in 0..5 {
         let dir = tempfile::tempdir().expect("a directory");
         let first = World::with(with_state(dir.path())).await;
         let second = World::beside(first.clock.clone(), first.sim.clone(), with_state(dir.path()));

@@ -33,7 +33,7 @@ const AT_ONCE: usize = 10;
 const OLDEST_EVERY: u64 = 5;
 /// Sessions that wait. A session beyond that is dropped, counted and warned of; it stays revoked here.
 const CAPACITY: usize = 50_000;
-/// Sessions that Clerk ended lately. A record of another process does not bring them back.
+/// Sessions that wait no more. A record of another process does not bring them back.
 const REMEMBERED: usize = 10_000;
 
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub(crate) struct PendingSignOuts {
     under_way: HashMap<Id, PendingSignOut>,
     /// Sessions whose call failed, and when each is sent again.
     resting: VecDeque<(Instant, PendingSignOut)>,
-    ended: VecDeque<SessionId>,
+    /// Sessions that Clerk ended lately, or that found no room.
+    over: VecDeque<SessionId>,
     started: u64,
     dropped: u64,
     spacing: Duration,
@@ -59,7 +60,7 @@ impl Default for PendingSignOuts {
             calls: JoinSet::new(),
             under_way: HashMap::new(),
             resting: VecDeque::new(),
-            ended: VecDeque::new(),
+            over: VecDeque::new(),
             started: 0,
             dropped: 0,
             spacing: SPACING,
@@ -74,7 +75,8 @@ impl PendingSignOuts {
     pub(crate) fn add(&mut self, sign_out: PendingSignOut) {
         if !self.queue.contains(&sign_out.session) {
             self.changed = true;
-            self.dropped += u64::from(self.queue.push_newest(sign_out));
+            let dropped = self.queue.push_newest(sign_out);
+            self.forget(dropped);
         }
     }
 
@@ -89,11 +91,12 @@ impl PendingSignOuts {
             return;
         }
         let mut known: HashSet<_> = self.waiting().map(|ours| ours.session.clone()).collect();
-        known.extend(self.ended.iter().cloned());
+        known.extend(self.over.iter().cloned());
         for sign_out in theirs.into_iter().rev() {
             if known.insert(sign_out.session.clone()) {
                 self.changed = true;
-                self.dropped += u64::from(self.queue.push_oldest(sign_out));
+                let dropped = self.queue.push_oldest(sign_out);
+                self.forget(dropped);
             }
         }
     }
@@ -111,9 +114,28 @@ impl PendingSignOuts {
         resting.chain(self.queue.iter()).chain(self.under_way.values())
     }
 
-    /// Those that Clerk ended lately.
-    pub(crate) fn ended(&self) -> impl Iterator<Item = &SessionId> {
-        self.ended.iter()
+    /// Those that wait no more.
+    pub(crate) fn over(&self) -> impl Iterator<Item = &SessionId> {
+        self.over.iter()
+    }
+
+    /// How many more may wait.
+    pub(crate) fn room(&self) -> usize {
+        CAPACITY.saturating_sub(self.waiting().count())
+    }
+
+    fn forget(&mut self, dropped: Option<PendingSignOut>) {
+        if let Some(dropped) = dropped {
+            self.dropped += 1;
+            self.remember(dropped.session);
+        }
+    }
+
+    fn remember(&mut self, session: SessionId) {
+        if self.over.len() == REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back(session);
     }
 
     /// When the next call is due; `None` while Clerk cannot receive it or nothing waits.
@@ -134,7 +156,8 @@ impl PendingSignOuts {
         }
         while self.resting.front().is_some_and(|(rested, _)| *rested <= at) {
             let Some((_, rested)) = self.resting.pop_front() else { break };
-            self.dropped += u64::from(self.queue.push_oldest(rested));
+            let dropped = self.queue.push_oldest(rested);
+            self.forget(dropped);
         }
         self.started += 1;
         let oldest = self.started.is_multiple_of(OLDEST_EVERY);
@@ -157,10 +180,7 @@ impl PendingSignOuts {
         let Some(sign_out) = self.under_way.remove(&id) else { return };
         match ended {
             Ended::Yes => {
-                if self.ended.len() == REMEMBERED {
-                    self.ended.pop_front();
-                }
-                self.ended.push_back(sign_out.session);
+                self.remember(sign_out.session);
                 (self.spacing, self.changed) = (SPACING, true);
             }
             Ended::Unanswered => {

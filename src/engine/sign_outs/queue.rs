@@ -62,31 +62,31 @@ impl Queue {
         self.by_age.values()
     }
 
-    /// Adds a sign-out that is newer than all others. Returns true when a session was dropped for it.
-    pub(super) fn push_newest(&mut self, sign_out: PendingSignOut) -> bool {
+    /// Adds a sign-out that is newer than all others. Returns the one that was dropped for it, if any.
+    pub(super) fn push_newest(&mut self, sign_out: PendingSignOut) -> Option<PendingSignOut> {
         self.newest += 1;
         self.push(self.newest, sign_out)
     }
 
-    /// Adds a sign-out that is older than all others. Returns true when a session was dropped for it.
-    pub(super) fn push_oldest(&mut self, sign_out: PendingSignOut) -> bool {
+    /// Adds a sign-out that is older than all others. Returns the one that was dropped for it, if any.
+    pub(super) fn push_oldest(&mut self, sign_out: PendingSignOut) -> Option<PendingSignOut> {
         self.oldest -= 1;
         self.push(self.oldest, sign_out)
     }
 
-    fn push(&mut self, age: Age, sign_out: PendingSignOut) -> bool {
+    fn push(&mut self, age: Age, sign_out: PendingSignOut) -> Option<PendingSignOut> {
         if !self.sessions.insert(sign_out.session.clone()) {
-            return false;
+            return None;
         }
         self.change(sign_out.user, |user| {
             user.ages.insert(age);
         });
         self.by_age.insert(age, sign_out);
-        let full = self.by_age.len() > self.capacity;
-        if full && let Some((_, Reverse(oldest), _)) = self.sizes.last().copied() {
-            self.remove(oldest, 0);
+        if self.by_age.len() <= self.capacity {
+            return None;
         }
-        full
+        let (_, Reverse(oldest), _) = self.sizes.last().copied()?;
+        self.remove(oldest, 0)
     }
 
     /// The newest session of the user whose turn it is.
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn the_newest_sign_out_of_many_users_is_first() {
         let mut queue = Queue::new(100);
-        (1..=3).for_each(|user| assert!(!queue.push_newest(sign_out(user, 0))));
+        (1..=3).for_each(|user| assert_eq!(queue.push_newest(sign_out(user, 0)), None));
         assert_eq!(drained(&mut queue), ["3_0", "2_0", "1_0"]);
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn one_users_thousand_sessions_delay_nobody_by_more_than_one_call() {
         let mut queue = Queue::new(2_000);
         queue.push_newest(sign_out(2, 0));
-        (0..1_000).for_each(|n| assert!(!queue.push_newest(sign_out(1, n))));
+        (0..1_000).for_each(|n| assert_eq!(queue.push_newest(sign_out(1, n)), None));
         queue.push_newest(sign_out(3, 0));
         assert_eq!(drained(&mut queue)[..4], ["3_0", "1_999", "2_0", "1_998"]);
     }
@@ -168,7 +168,7 @@ mod tests {
         let mut queue = Queue::new(4);
         queue.push_newest(sign_out(2, 0));
         let dropped: Vec<_> = (0..4).map(|n| queue.push_newest(sign_out(1, n))).collect();
-        assert_eq!(dropped, [false, false, false, true]);
+        assert_eq!(dropped, [None, None, None, Some(sign_out(1, 0))]);
         let left: Vec<_> = queue.iter().map(|left| left.session.as_str().to_owned()).collect();
         assert_eq!(left, ["sess_2_0", "sess_1_1", "sess_1_2", "sess_1_3"]);
         assert!(!queue.contains(&SessionId::new("sess_1_0")));
@@ -177,8 +177,8 @@ mod tests {
     #[test]
     fn a_session_waits_once_and_leaves_nothing_behind() {
         let mut queue = Queue::new(2);
-        (0..5).for_each(|_| assert!(!queue.push_newest(sign_out(1, 0))));
-        assert!(!queue.push_oldest(sign_out(2, 0)));
+        (0..5).for_each(|_| assert_eq!(queue.push_newest(sign_out(1, 0)), None));
+        assert_eq!(queue.push_oldest(sign_out(2, 0)), None);
         assert_eq!(queue.pop_oldest(), Some(sign_out(2, 0)));
         assert_eq!(drained(&mut queue), ["1_0"]);
         assert!(queue.is_empty() && queue.users.is_empty() && queue.sessions.is_empty());
