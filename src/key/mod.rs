@@ -60,7 +60,7 @@ impl PublishableKey {
             return Err(KeyError::PublishableForm);
         };
         let encoded: String = encoded.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        if encoded.contains('=') && encoded.len() % 4 != 0 {
+        if encoded.contains('=') && !encoded.len().is_multiple_of(4) {
             return Err(KeyError::PublishableForm);
         }
         let decoded = LENIENT.decode(encoded).map_err(|_| KeyError::PublishableForm)?;

@@ -99,7 +99,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         key_sets(row).iter().any(|set| entries(set) && unusable(set))
     }),
     rule("modulus-of-another-size", REFUSED, |_, row| {
-        let keys = key_sets(row).into_iter().flat_map(|set| set["keys"].as_array().cloned());
+        let keys = key_sets(row).into_iter().filter_map(|set| set["keys"].as_array().cloned());
         keys.flatten().any(|key| {
             let modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap_or_default());
             key["kty"] == "RSA" && modulus.map_or(true, |n| !(256..=1024).contains(&n.len()))
@@ -107,7 +107,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     }),
     rule("withdrawn-key", &[Aspect::Outcome, Aspect::Reason, Aspect::Calls], |group, row| {
         let steps = row["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let sets = steps.iter().filter_map(|step| step_keys(step));
+        let sets = steps.iter().filter_map(step_keys);
         let sets: Vec<Vec<Value>> = sets.collect();
         let withdrawn = |pair: &[Vec<Value>]| pair[0].iter().any(|kid| !pair[1].contains(kid));
         group == "jwks_loading" && sets.windows(2).any(withdrawn)
