@@ -23,7 +23,8 @@ impl std::fmt::Debug for Handshake {
 }
 
 /// Checks a handshake token: form, `typ`, `alg`, category, key and signature. It has no time, no
-/// issuer and no subject of its own.
+/// issuer and no subject of its own: a token with a subject or a session is a session token, which no
+/// claim of its own makes a handshake.
 ///
 /// The category counts: a JWT template's claims are the application's to write, and a template with
 /// a claim `handshake` must not be able to set cookies.
@@ -44,6 +45,9 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
         NoSigner::Forged => InvalidToken::Signature,
     })?;
     let payload: Payload = object(&jws.payload)?;
+    if !payload.sub.is_null() || !payload.sid.is_null() {
+        return Err(InvalidToken::Kind);
+    }
     let lines = payload.handshake.as_array().map(Vec::as_slice).unwrap_or_default();
     let directives = lines.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     Ok(Handshake { directives })
@@ -53,6 +57,10 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
 struct Payload {
     #[serde(default)]
     handshake: Value,
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    sid: Value,
 }
 
 #[cfg(test)]
@@ -68,6 +76,7 @@ mod tests {
     ) -> Result<Handshake, InvalidToken> {
         let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
         let token = clerk.token(&clerk.sign_in("user_1")).claim("handshake", json!(["a=b"]));
+        let token = token.without_claim("sub").without_claim("sid");
         verify(&change(token).sign(), &keys)
     }
 
@@ -88,6 +97,19 @@ mod tests {
         ];
         for change in changes {
             assert!(verified(&clerk, change).expect("signed").directives.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_session_token_is_no_handshake() {
+        let clerk = SimClerk::in_memory();
+        let changes: [fn(TokenBuilder<'_>) -> TokenBuilder<'_>; 3] = [
+            |token| token.claim("sub", "user_1"),
+            |token| token.claim("sid", "sess_1").without_claim("handshake"),
+            |token| token.claim("sub", 7),
+        ];
+        for change in changes {
+            assert_eq!(verified(&clerk, change), Err(InvalidToken::Kind));
         }
     }
 

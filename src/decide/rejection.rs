@@ -76,6 +76,8 @@ pub enum Unavailable {
     SecretKeyRefused,
     /// There is no secret key to ask Clerk's Backend API with.
     NoSecretKey,
+    /// A browser loads the page ahead of a visit, and the page would be a redirect.
+    Prefetch,
 }
 
 impl Rejection {
@@ -133,6 +135,7 @@ impl Rejection {
             Self::Unavailable(Unavailable::BackendApi) => "backend-api",
             Self::Unavailable(Unavailable::SecretKeyRefused) => "secret-key-invalid",
             Self::Unavailable(Unavailable::NoSecretKey) => "secret-key-missing",
+            Self::Unavailable(Unavailable::Prefetch) => "prefetch",
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",

@@ -17,10 +17,10 @@ use crate::decide::{
     Asking, Caller, Credential, Decision, GraceDenial, Reader, Rejection, Unavailable, decide,
 };
 use crate::engine::{Examined, Shared, Signal};
-use crate::origin::is_same_origin;
+use crate::origin::{Asked, original};
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
-use crate::respond::{Answers, Shape, detour, original, reader};
+use crate::respond::{Answers, Shape, detour, reader};
 use crate::token::{Located, Timing};
 
 /// Everything that decides about a request; one `Arc` for each policy.
@@ -98,7 +98,7 @@ impl Gate {
         }
         judged.cookies.extend(self.ticket(request, &token, believed, &judged, now));
         if judged.is_fresh() {
-            judged.cookies.extend(self.answers.arrived(request.method(), request.headers()));
+            judged.cookies.extend(self.answers.arrived(request));
         }
         judged.terms = self.terms(request, believed, &judged, scene);
         if judged.terms.is_some() {
@@ -202,20 +202,15 @@ impl Gate {
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
-            same_origin: !timely && is_same_origin(request.uri(), headers),
+            same_origin: !timely && self.answers.origins.is_same_origin(Asked::of(request)),
             preflight: *method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             public: self.is_public(request),
-            may_sign_in: !timely && self.may_sign_in(request),
+            may_sign_in: !timely && self.answers.may_sign_in(request),
             visit: scene.visit,
             settled: scene.heard.settled,
         }
-    }
-
-    fn may_sign_in<B>(&self, request: &Request<B>) -> bool {
-        let asked = original(request.uri(), request.extensions());
-        self.answers.may_sign_in(asked.path(), request.headers())
     }
 
     /// Public paths are those of the whole application, so they are compared with the path before

@@ -1,18 +1,19 @@
 //! Tickets, as far as they are a matter of requests: who gets one, and when one counts.
 
-use http::header::HOST;
 use http::{HeaderValue, Request};
 
 use super::service::{Gate, Judged};
 use crate::clock::Moment;
 use crate::engine::Examined;
+use crate::origin::Asked;
 use crate::token::{Located, Timing};
 
 impl Gate {
     /// An expired token may come with a ticket.
     pub(super) fn redeem<B>(&self, request: &Request<B>, examined: &Examined, now: Moment) {
         if let Examined::Verified(known, Timing::Expired { .. }) = examined {
-            self.shared.redeem(request.headers(), known, host(request), now);
+            let host = self.answers.origins.host(Asked::of(request));
+            self.shared.redeem(request.headers(), known, &host, now);
         }
     }
 
@@ -31,15 +32,10 @@ impl Gate {
             (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
                 if judged.is_fresh() =>
             {
-                tickets.renew(request.headers(), known, host(request), now)
+                let host = self.answers.origins.host(Asked::of(request));
+                tickets.renew(request.headers(), known, &host, now)
             }
             _ => None,
         }
     }
-}
-
-/// The host that the request names; HTTP/2 names it in the address.
-fn host<B>(request: &Request<B>) -> &str {
-    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default()
 }

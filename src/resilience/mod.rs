@@ -114,7 +114,9 @@ impl ClerkResilience {
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
         let routes = health_route::routes(shared, &self.showing);
-        routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
+        routes
+            .merge(sign_out::routes(shared, &self.gate.answers.origins))
+            .merge(webhook::routes(shared))
     }
 
     /// `POST /auth/webhooks` as a plain tower service; `None` without a
@@ -176,7 +178,8 @@ impl ClerkResilience {
     /// `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
-        SignOutService::new(Arc::clone(&self.gate.shared))
+        let origins = Arc::clone(&self.gate.answers.origins);
+        SignOutService::new(Arc::clone(&self.gate.shared), origins)
     }
 
     /// The health endpoint as a plain tower service.
