@@ -20,6 +20,11 @@ impl Digest {
 pub(super) struct Namer(Key);
 
 impl Namer {
+    #[cfg(test)]
+    pub(super) fn new(key: &[u8]) -> Self {
+        Self(Key::new(HMAC_SHA256, key))
+    }
+
     /// One whose names mean nothing outside this process.
     pub(super) fn random() -> Self {
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new());

@@ -101,9 +101,8 @@ impl Gate {
             }
             _ => Return::None,
         };
-        let mut trip = Trip { page: context.page(), back, host, count: 0 };
-        trip.count = self.visits.returns.read(headers, &trip.page);
-        let failed = trip.count + u8::from(trip.is_bound());
+        let trip = Trip { page: context.page(), back, host };
+        let failed = self.visits.returns.read(headers, &trip.page) + u8::from(trip.is_bound());
         context.redirects = f64::from(failed);
         context.nonce &= backend_is_well(scene) && self.visits.nonces.have_room(scene.now);
         if !trip.is_believed(&plain) {
@@ -252,7 +251,9 @@ impl Gate {
             State::Handshake { .. } if worth && is_prefetch(request.headers()) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Prefetch)).into()
             }
-            State::Handshake { .. } if worth && matches!(trip.back, Return::Unbound { .. }) => {
+            State::Handshake { .. }
+                if worth && matches!(trip.back, Return::Unbound { again: None, .. }) =>
+            {
                 if plain.is_open() {
                     return plain;
                 }
@@ -260,7 +261,7 @@ impl Gate {
             }
             State::Handshake { .. } if worth && !self.visits.hosts.allows(trip.host) => plain,
             State::Handshake { location, reason } if worth && is_well(scene) => {
-                self.depart(context, reason, location, request.headers(), scene)
+                self.depart(context, (reason, location), request.headers(), scene, trip)
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -282,14 +283,19 @@ impl Gate {
     fn depart(
         &self,
         context: &Context<'_>,
-        reason: &Reason,
-        location: &Url,
+        (reason, location): (&Reason, &Url),
         headers: &HeaderMap,
         scene: Scene<'_>,
+        trip: &Trip,
     ) -> Judged {
+        let hops = match trip.back {
+            Return::Unbound { again, .. } => again.unwrap_or_default(),
+            _ => 0,
+        };
         let session = scene.verified.and_then(|(_, token)| token.session().session_id.as_ref());
         let session = session.map(SessionId::as_str);
-        let Some(departure) = self.visits.trips.depart(headers, session, scene.now.wall) else {
+        let Some(departure) = self.visits.trips.depart(headers, session, hops, scene.now.wall)
+        else {
             return Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into();
         };
         self.shared.core.counters.sent_to_clerk();
@@ -339,8 +345,6 @@ struct Trip {
     page: Url,
     back: Return,
     host: RedirectHost,
-    /// How often the browser came back to this page without success before.
-    count: u8,
 }
 
 impl Trip {
@@ -353,7 +357,7 @@ impl Trip {
     fn is_believed(&self, plain: &Judged) -> bool {
         match self.back {
             Return::Bound(_) => true,
-            Return::Unbound { shown } => shown && !plain.is_fresh(),
+            Return::Unbound { shown, .. } => shown && !plain.is_fresh(),
             Return::None => false,
         }
     }

@@ -41,5 +41,6 @@ mod sign_out;
 mod sites;
 mod support;
 mod tickets;
+mod visits;
 mod webhooks;
 mod wire;

@@ -42,8 +42,10 @@ const USES: u32 = 10;
 const AT_ONCE: usize = 12;
 /// A request that waits is judged twice; a state serves for so many seconds after its first use.
 const SERVES: i64 = 10;
-const RANDOM_BYTES: usize = 16;
-/// The random bytes and the time, in letters.
+const RANDOM_BYTES: usize = 15;
+/// A browser that keeps some cookies and loses these is sent so often.
+const HOPS: u8 = 3;
+/// The random bytes, the hops and the time, in letters.
 const BODY_LETTERS: usize = 32;
 /// So many letters of a state name its cookie.
 const NAME_LETTERS: usize = 16;
@@ -66,12 +68,13 @@ pub(crate) enum Return {
     None,
     /// It does.
     Bound(Bound),
-    /// It comes back, but nothing ties the state to this browser: the browser keeps no cookies, or
-    /// another instance made the cookie and shares no key with this one. If `shown`, the page may be
-    /// shown this once; no cookie is set, and the browser is not sent again.
+    /// It comes back, but nothing ties the state to this browser: the browser keeps no cookies, somebody
+    /// else's link led here, or another instance made the cookie and shares no key with this one.
     Unbound {
-        /// The page may be shown.
+        /// The page may be shown this once, with no cookie set.
         shown: bool,
+        /// The browser may be sent again, as so many were before; `None` if it may not.
+        again: Option<u8>,
     },
 }
 
@@ -102,6 +105,13 @@ pub(crate) struct Trips {
     returned: Cache<Returned>,
 }
 
+/// When a state was made, and how often its browser was sent before without a cookie to show for it.
+#[derive(Clone, Copy)]
+struct Made {
+    at: i64,
+    hops: u8,
+}
+
 /// How often the cookies of one state or session were brought.
 #[derive(Debug)]
 struct Used {
@@ -128,16 +138,19 @@ impl Trips {
         }
     }
 
-    /// Begins a handshake for a browser, which showed this session.
+    /// Begins a handshake for a browser, which showed this session and was sent so often without a
+    /// cookie that shows it.
     pub(crate) fn depart(
         &self,
         headers: &HeaderMap,
         session: Option<&str>,
+        hops: u8,
         now: Timestamp,
     ) -> Option<Departure> {
-        let mut bytes = [0; RANDOM_BYTES + 8];
+        let mut bytes = [0; RANDOM_BYTES + 9];
         self.random.fill(&mut bytes[..RANDOM_BYTES]).ok()?;
-        bytes[RANDOM_BYTES..].copy_from_slice(&now.as_secs().to_be_bytes());
+        bytes[RANDOM_BYTES] = hops;
+        bytes[RANDOM_BYTES + 1..].copy_from_slice(&now.as_secs().to_be_bytes());
         let body = URL_SAFE_NO_PAD.encode(bytes);
         let state = format!("{body}{}", self.signer.name("state", &body));
         let held = match session {
@@ -155,22 +168,21 @@ impl Trips {
     /// the request waits.
     pub(crate) fn back(&self, state: Option<&str>, headers: &HeaderMap, now: Timestamp) -> Return {
         let Some(state) = state else { return Return::None };
-        let ours = self.made_at(state).is_some_and(|made| is_timely(made, now));
+        let made = self.made(state);
+        let hops = made.filter(|made| is_timely(made.at, now)).map(|made| made.hops);
         let name = self.name(state).unwrap_or_default();
         let held = cookie(headers, &name).and_then(|held| std::str::from_utf8(held).ok());
+        let again = hops.map(|hops| hops + 1).filter(|hops| *hops < HOPS);
         match held {
-            None => {
-                let cookieless = !headers.contains_key(COOKIE);
-                if ours || cookieless {
-                    Return::Unbound { shown: ours && cookieless }
-                } else {
-                    Return::None
-                }
+            None if !headers.contains_key(COOKIE) => {
+                Return::Unbound { shown: hops.is_some(), again: None }
             }
+            None if hops.is_some() => Return::Unbound { shown: false, again },
+            None => Return::None,
             Some(held) => match self.bound(state, held, name) {
-                Some(bound) if ours && self.serves(state, now) => Return::Bound(bound),
+                Some(bound) if hops.is_some() && self.serves(state, now) => Return::Bound(bound),
                 Some(_) => Return::None,
-                None => Return::Unbound { shown: self.made_at(state).is_none() },
+                None => Return::Unbound { shown: made.is_none(), again },
             },
         }
     }
@@ -202,15 +214,15 @@ impl Trips {
         })
     }
 
-    /// When this application made the state; `None` if it did not.
-    fn made_at(&self, state: &str) -> Option<i64> {
+    /// What a state of this application says; `None` for any other text.
+    fn made(&self, state: &str) -> Option<Made> {
         let (body, mark) = state.split_at_checked(BODY_LETTERS)?;
         if !self.signer.is_named("state", body, mark) {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(body).ok()?;
-        let (_, time) = bytes.split_at_checked(RANDOM_BYTES)?;
-        Some(i64::from_be_bytes(time.try_into().ok()?))
+        let (hops, time) = bytes.get(RANDOM_BYTES..)?.split_first()?;
+        Some(Made { at: i64::from_be_bytes(time.try_into().ok()?), hops: *hops })
     }
 
     /// A state serves once: for the requests of a few seconds, which are one visit.
@@ -290,7 +302,7 @@ mod tests {
 
     /// A browser that was sent: the state, and the cookies that it keeps.
     fn sent(trips: &Trips, session: Option<&str>) -> (String, HeaderMap) {
-        let departure = trips.depart(&HeaderMap::new(), session, NOW).expect("a departure");
+        let departure = trips.depart(&HeaderMap::new(), session, 0, NOW).expect("a departure");
         let line = departure.cookies[0].to_str().expect("text").split(';').next();
         (departure.state, kept(line.expect("a pair")))
     }
@@ -317,7 +329,7 @@ mod tests {
             assert_eq!(same.standing(&back, NOW), expected);
             let other = trips("sk_test_two");
             let back = other.back(Some(&state), &headers, NOW);
-            assert_eq!(back, Return::Unbound { shown: true });
+            assert_eq!(back, Return::Unbound { shown: true, again: None });
             assert_eq!(other.standing(&back, NOW), Standing::Stranger);
         }
     }
@@ -329,14 +341,15 @@ mod tests {
         let (two, _) = sent(&trips, None);
         assert!(is_bound(&trips.back(Some(&one), &cookie_of_one, NOW)));
         let foreign = trips.back(Some(&two), &cookie_of_one, NOW);
-        assert_eq!(foreign, Return::Unbound { shown: false });
+        let again = |hops| Return::Unbound { shown: false, again: hops };
+        assert_eq!(foreign, again(Some(1)));
         assert_eq!(trips.back(None, &cookie_of_one, NOW), Return::None);
         assert_eq!(trips.back(Some("made-up"), &cookie_of_one, NOW), Return::None);
         // The cookie of one state under the name of another.
         let value =
             cookie_of_one[COOKIE].to_str().expect("text").split_once('=').expect("a pair").1;
         let planted = kept(&format!("{}={value}", trips.name(&two).expect("a name")));
-        assert_eq!(trips.back(Some(&two), &planted, NOW), Return::Unbound { shown: false });
+        assert_eq!(trips.back(Some(&two), &planted, NOW), again(Some(1)));
     }
 
     #[test]
@@ -344,9 +357,22 @@ mod tests {
         let trips = trips("sk_test_one");
         let (state, _) = sent(&trips, None);
         let none = HeaderMap::new();
-        assert_eq!(trips.back(Some(&state), &none, NOW), Return::Unbound { shown: true });
-        assert_eq!(trips.back(Some(&state), &none, after(300)), Return::Unbound { shown: false });
-        assert_eq!(trips.back(Some("made-up"), &none, NOW), Return::Unbound { shown: false });
+        let unbound = |shown| Return::Unbound { shown, again: None };
+        assert_eq!(trips.back(Some(&state), &none, NOW), unbound(true));
+        assert_eq!(trips.back(Some(&state), &none, after(300)), unbound(false));
+        assert_eq!(trips.back(Some("made-up"), &none, NOW), unbound(false));
+    }
+
+    #[test]
+    fn a_browser_that_loses_these_cookies_is_sent_three_times() {
+        let (trips, others) = (trips("sk_test_one"), kept("theme=dark"));
+        let mut hops = 0;
+        for next in [Some(1), Some(2), None] {
+            let state = trips.depart(&others, None, hops, NOW).expect("a departure").state;
+            let back = trips.back(Some(&state), &others, NOW);
+            assert_eq!(back, Return::Unbound { shown: false, again: next });
+            hops = next.unwrap_or_default();
+        }
     }
 
     #[test]
@@ -412,7 +438,7 @@ mod tests {
         for (held, removed) in [(0, 0), (11, 0), (12, 1), (40, 29)] {
             let pairs: Vec<_> = (0..held).map(|n| format!("{}=x", name(n))).collect();
             let pairs = format!("theme=dark; {}", pairs.join("; "));
-            let departure = trips.depart(&kept(&pairs), None, NOW).expect("a departure");
+            let departure = trips.depart(&kept(&pairs), None, 0, NOW).expect("a departure");
             let gone = departure
                 .cookies
                 .iter()
