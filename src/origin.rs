@@ -101,7 +101,7 @@ impl Origins {
     /// The host and port of the application, for marks that are bound to it.
     pub(crate) fn host(&self, asked: Asked<'_>) -> String {
         let address = self.address(asked);
-        address.as_ref().map(|url| authority(url)).unwrap_or_default()
+        address.as_ref().map(authority).unwrap_or_default()
     }
 
     /// Whether a page of an own origin made the browser send this request: by `Sec-Fetch-Site`, which

@@ -374,7 +374,6 @@ impl HostWarnings {
     /// Whether a browser may be sent to Clerk from this host.
     fn allows(&self, host: RedirectHost) -> bool {
         match host {
-            RedirectHost::Configured => {}
             RedirectHost::HostAlone if !self.alone.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(
                     event = "clerk.origins.missing",
@@ -387,7 +386,7 @@ impl HostWarnings {
                     "a request names a host that is no configured origin; its browser is not sent to Clerk. Add the host's origin to CLERK_AUTHORIZED_PARTIES or Builder::public_origins, or let the proxy pass `Host` on"
                 );
             }
-            RedirectHost::HostAlone | RedirectHost::Unknown => {}
+            _ => {}
         }
         host != RedirectHost::Unknown
     }

@@ -246,14 +246,12 @@ fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> Feeds {
 /// The keys of what browsers keep follow from what all instances of an application share, if anything.
 fn cookie_signer(choices: &Builder) -> CookieSigner {
     let issuer = choices.config.publishable_key.issuer();
-    match &choices.config.secret_key {
-        Some(secret) => CookieSigner::of_secret(secret, &issuer),
-        None => {
-            let purpose = [b"clerk-resilience cookies 1", issuer.as_bytes()].join(&0);
-            let keys = choices.tickets.as_ref().map(|keys| keys.derived(&purpose));
-            CookieSigner::of_keys(&keys.unwrap_or_default())
-        }
+    if let Some(secret) = &choices.config.secret_key {
+        return CookieSigner::of_secret(secret, &issuer);
     }
+    let purpose = [b"clerk-resilience cookies 1", issuer.as_bytes()].join(&0);
+    let keys = choices.tickets.as_ref().map(|keys| keys.derived(&purpose));
+    CookieSigner::of_keys(&keys.unwrap_or_default())
 }
 
 fn visits(choices: &Builder, signer: &Arc<CookieSigner>) -> Visits {

@@ -31,6 +31,7 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 /// Choices for a [`ClerkResilience`]. Everything has a default; [`build`](Self::build) checks what
 /// was chosen.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[must_use = "nothing happens until .build() or .pair()"]
 pub struct Builder {
     pub(super) config: ClerkConfig,
