@@ -150,9 +150,9 @@ async fn a_session_token_is_no_handshake() {
 #[tokio::test(start_paused = true)]
 async fn another_instance_without_a_common_key_shows_the_page_and_sets_no_session() {
     for shared in [false, true] {
-        let tickets = |builder: Builder| match shared {
-            true => builder.tickets(TicketKeys::parse(KEYS).expect("a key")),
-            false => builder,
+        let tickets = |builder: Builder| {
+            let keys = TicketKeys::parse(KEYS).expect("a key");
+            if shared { builder.tickets(keys) } else { builder }
         };
         let one = without_secret(tickets).await;
         let two = ready(instance(&one.sim, &one.clock, tickets)).await;
@@ -170,9 +170,10 @@ async fn another_instance_without_a_common_key_shows_the_page_and_sets_no_sessio
 #[tokio::test(start_paused = true)]
 async fn eight_restored_tabs_are_all_sent_to_clerk_and_come_back() {
     for secret in [false, true] {
-        let world = match secret {
-            false => without_secret(|builder| builder).await,
-            true => crate::handshake::world(InstanceKind::Production, |builder| builder).await,
+        let world = if secret {
+            crate::handshake::world(InstanceKind::Production, |builder| builder).await
+        } else {
+            without_secret(|builder| builder).await
         };
         let (session, token) = expired(&world).await;
         let mut browser = Browser::signed_in(&world, &token, &uat(&session));
