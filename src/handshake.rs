@@ -23,7 +23,8 @@ impl std::fmt::Debug for Handshake {
 }
 
 /// Checks a handshake token: form, `typ`, `alg`, category, key and signature. It has no time, no
-/// issuer and no subject of its own.
+/// issuer and no subject of its own: a token with a subject or a session is a session token, which no
+/// claim of its own makes a handshake.
 ///
 /// The category counts: a JWT template's claims are the application's to write, and a template with
 /// a claim `handshake` must not be able to set cookies.
@@ -41,6 +42,9 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
     check_session_category(&header).map_err(|_| InvalidToken::Malformed)?;
     keys.signer(header.kid(), jws.signed, &jws.signature)?;
     let payload: Payload = object(&jws.payload)?;
+    if !payload.sub.is_null() || !payload.sid.is_null() {
+        return Err(InvalidToken::Kind);
+    }
     let lines = payload.handshake.as_array().map(Vec::as_slice).unwrap_or_default();
     let directives = lines.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     Ok(Handshake { directives })
@@ -50,6 +54,10 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
 struct Payload {
     #[serde(default)]
     handshake: Value,
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    sid: Value,
 }
 
 #[cfg(test)]
@@ -65,6 +73,7 @@ mod tests {
     ) -> Result<Handshake, InvalidToken> {
         let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
         let token = clerk.token(&clerk.sign_in("user_1")).claim("handshake", json!(["a=b"]));
+        let token = token.without_claim("sub").without_claim("sid");
         verify(&change(token).sign(), &keys)
     }
 
@@ -85,6 +94,22 @@ mod tests {
         ];
         for change in changes {
             assert!(verified(&clerk, change).expect("signed").directives.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_session_token_is_no_handshake() {
+        let clerk = SimClerk::in_memory();
+        let keys = KeySet::parse(clerk.jwks().to_string().as_bytes()).expect("its own keys");
+        let session = clerk.sign_in("user_1");
+        let token = || clerk.token(&session).claim("handshake", json!(["a=b"]));
+        for disguised in [
+            token(),
+            token().without_claim("sid"),
+            token().without_claim("sub"),
+            token().without_claim("handshake"),
+        ] {
+            assert_eq!(verify(&disguised.sign(), &keys), Err(InvalidToken::Kind));
         }
     }
 

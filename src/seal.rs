@@ -5,7 +5,11 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time;
 use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
+use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::key::SecretKey;
 
@@ -60,6 +64,67 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seal([redacted])")
     }
+}
+
+/// Signs what browsers keep for this application.
+///
+/// The first key signs, all verify. The keys follow from the secret key; without one, from the ticket
+/// keys; without either, the key is random, and no other process can verify what this one signed.
+#[derive(Clone, Debug)]
+pub(crate) struct CookieSigner(Vec<Seal>);
+
+impl Default for CookieSigner {
+    /// A key that no other process has.
+    fn default() -> Self {
+        let key = Key::generate(HMAC_SHA256, &SystemRandom::new());
+        Self(vec![Seal(key.expect("the system has random numbers"))])
+    }
+}
+
+impl CookieSigner {
+    /// The signer of every instance that shares the secret key.
+    pub(crate) fn of_secret(secret: &SecretKey, issuer: &str) -> Self {
+        Self(vec![Seal::new(secret, issuer)])
+    }
+
+    /// The signer of every instance that shares these keys. Without a key it is random.
+    pub(crate) fn of_keys(keys: &[[u8; 32]]) -> Self {
+        let seals: Vec<_> = keys.iter().map(|key| Seal(Key::new(HMAC_SHA256, key))).collect();
+        if seals.is_empty() { Self::default() } else { Self(seals) }
+    }
+
+    /// The signature of a text for one use.
+    pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.first().mark(purpose, text.as_bytes()))
+    }
+
+    pub(crate) fn is_good(&self, purpose: &str, text: &str, signature: &str) -> bool {
+        let Ok(mark) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        self.0.iter().any(|seal| seal.is_good(purpose, text.as_bytes(), &mark))
+    }
+
+    /// Whether this is the short name of a thing.
+    pub(crate) fn is_named(&self, purpose: &str, thing: &str, name: &str) -> bool {
+        let same = |seal: &Seal| {
+            let own = short(&seal.mark(purpose, thing.as_bytes()));
+            constant_time::verify_slices_are_equal(own.as_bytes(), name.as_bytes()).is_ok()
+        };
+        self.0.iter().any(same)
+    }
+
+    /// A short name for a thing, which says nothing about it.
+    pub(crate) fn name(&self, purpose: &str, thing: &str) -> String {
+        short(&self.first().mark(purpose, thing.as_bytes()))
+    }
+
+    fn first(&self) -> &Seal {
+        self.0.first().expect("a signer has a key")
+    }
+}
+
+/// The first 96 bits of a mark.
+fn short(mark: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(&mark[..12])
 }
 
 /// The purpose with its length in front, so that no two uses make the same message.

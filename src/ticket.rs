@@ -65,6 +65,12 @@ impl TicketKeys {
         keys.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Keys for another use, one for each of these.
+    pub(crate) fn derived(&self, purpose: &[u8]) -> Vec<[u8; 32]> {
+        let derive = |key: &Key| hmac::sign(key, purpose).as_ref().try_into().expect("32 bytes");
+        self.0.iter().map(derive).collect()
+    }
+
     /// How many.
     pub(crate) fn count(&self) -> usize {
         self.0.len()

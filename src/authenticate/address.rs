@@ -7,6 +7,8 @@ use url::Url;
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Whether a satellite has asked its primary application.
 pub(super) const SYNCED: &str = "__clerk_synced";
+/// What the layer writes into the address to come back to, so that it knows its own handshakes.
+pub(super) const STATE: &str = "__clerk_resilience_state";
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The address with the origin that the browser sees: the first value of `X-Forwarded-Proto` and of
@@ -41,9 +43,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
 }
 
-/// The address without what a handshake left in it.
+/// The address without what a handshake left in it, and without the layer's own mark.
 pub(crate) fn clean_address(address: &Url) -> Url {
-    without(address, &super::resolve::MARKS)
+    without(&without(address, &super::resolve::MARKS), &[STATE])
 }
 
 /// The address of a satellite's page that is to ask its primary application once more.

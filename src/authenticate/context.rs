@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use super::Answer;
-use super::address::{SYNCED, clean_address, param, public_address};
+use super::address::{STATE, SYNCED, clean_address, param, public_address, without};
 use super::reason::Reason;
 use super::redirect::handshake;
 use super::site::Site;
@@ -60,7 +60,15 @@ impl<'a> Context<'a> {
     /// Reads a request.
     #[must_use]
     pub fn new(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
-        let address = public_address(head.address, head.headers);
+        Self::read(site, head, public_address(head.address, head.headers), now)
+    }
+
+    /// Reads a request whose address is already the one that the browser sees.
+    pub(crate) fn at(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
+        Self::read(site, head, head.address.clone(), now)
+    }
+
+    fn read(site: &'a Site, head: Head<'a>, address: Url, now: Timestamp) -> Self {
         let jar = CookieJar::read(head.headers, site.names());
         let suffixed = jar.prefers_own(&site.issuing_host(), site.kind(), now);
         let chosen = if suffixed { &jar.own } else { &jar.plain };
@@ -139,7 +147,7 @@ impl<'a> Context<'a> {
         if !self.site.is_satellite() || (signed_in && !marked) {
             return clean;
         }
-        let mut settled = super::address::without(&clean, &[SYNCED]);
+        let mut settled = without(&clean, &[SYNCED]);
         settled.query_pairs_mut().append_pair(SYNCED, "true");
         settled
     }
@@ -160,6 +168,24 @@ impl<'a> Context<'a> {
         self.address = self.clean_address();
         self.handshake_token = None;
         self.handshake_nonce = None;
+    }
+
+    /// Looks at the request as if it brought no result of a handshake, and keeps everything else.
+    pub(crate) fn ignore_handshake(&mut self) {
+        let marks = ["__clerk_handshake", "__clerk_handshake_nonce", STATE];
+        self.address = without(&self.address, &marks);
+        self.handshake_token = None;
+        self.handshake_nonce = None;
+    }
+
+    /// The state in the address that the layer wrote when it sent a browser to Clerk.
+    pub(crate) fn state(&self) -> Option<String> {
+        param(&self.address, STATE)
+    }
+
+    /// The page, whatever a handshake or a satellite's question left in its address.
+    pub(crate) fn page(&self) -> Url {
+        without(&self.clean_address(), &[SYNCED])
     }
 
     /// Whether a redirect to Clerk would be followed by a browser that shows the result.

@@ -54,7 +54,7 @@ pub use context::{Carrier, Context, Head};
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;
 pub use reason::{KeyFailure, Reason, RefreshDenial};
-pub(crate) use redirect::FORGET_COUNT;
+pub(crate) use redirect::with_state;
 pub use refresh::RefreshCall;
 pub use site::{Proxy, Site, SiteError};
 

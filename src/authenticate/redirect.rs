@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE};
 use url::Url;
 
-use super::address::without;
+use super::address::{STATE, without};
 use super::context::Context;
 use super::reason::Reason;
 use super::{Answer, State};
@@ -15,16 +15,13 @@ const API_VERSION: &str = "2026-05-12";
 pub(crate) const COUNT_COOKIE: &str = "__clerk_redirect_count";
 /// A browser that was sent to Clerk this often and still has no session is not sent again.
 pub(crate) const MAX_REDIRECTS: f64 = 3.0;
-/// The count, taken back.
-pub(crate) const FORGET_COUNT: HeaderValue =
-    HeaderValue::from_static("__clerk_redirect_count=; Path=/; SameSite=Lax; HttpOnly; Max-Age=0");
 /// How long the count is kept. Clerk's SDK keeps it for 2 s, so that it is lost when the hops are
-/// slow; this holds however slow they are, and is taken back by the first success.
+/// slow. The layer sets no such cookie; it counts returns instead.
 const COUNT_SECONDS: u32 = 300;
 
 /// Sends the browser to Clerk, when it is one that would follow; else signed out for that reason.
 pub(super) fn handshake(context: &Context<'_>, reason: Reason) -> Answer {
-    let location = frontend_redirect(context, &reason);
+    let location = frontend_redirect(context, &reason, None);
     redirect(context, reason, location)
 }
 
@@ -53,15 +50,31 @@ fn counted(before: f64) -> HeaderValue {
     HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static("__clerk_redirect_count=3"))
 }
 
+/// The same redirect to a handshake, with a state in the address to come back to; `None` for a redirect
+/// to another place.
+pub(crate) fn with_state(
+    context: &Context<'_>,
+    reason: &Reason,
+    location: &Url,
+    state: &str,
+) -> Option<Url> {
+    let handshake = frontend_redirect(context, reason, None)?;
+    if handshake == *location { frontend_redirect(context, reason, Some(state)) } else { None }
+}
+
 /// The address of the handshake. It holds a token, so that it is `https` whatever a proxy says, on
 /// all but this very machine.
-fn frontend_redirect(context: &Context<'_>, reason: &Reason) -> Option<Url> {
+fn frontend_redirect(context: &Context<'_>, reason: &Reason, state: Option<&str>) -> Option<Url> {
     let api = context.frontend_api();
     let host = api.strip_prefix("https://").or(api.strip_prefix("http://")).unwrap_or(&api);
     let scheme = if context.site.is_local_proxy() { "http" } else { "https" };
     let base = format!("{scheme}://{}/v1/client/handshake", host.trim_end_matches('/'));
     let mut url = Url::parse(&base).ok()?;
-    let back = without(&context.address, &["__clerk_db_jwt", "__dev_session"]);
+    let mut back = without(&context.address, &["__clerk_db_jwt", "__dev_session"]);
+    if let Some(state) = state {
+        back = without(&back, &[STATE]);
+        back.query_pairs_mut().append_pair(STATE, state);
+    }
     let mut query = url.query_pairs_mut();
     query
         .append_pair("redirect_url", back.as_str())

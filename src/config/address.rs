@@ -36,16 +36,13 @@ pub(super) fn check_address(name: &str, url: &Url) -> Result<(), ConfigError> {
 }
 
 /// An `azp` is an origin: a scheme, a host, perhaps a port, and nothing after that.
-pub(super) fn check_party(party: &str) -> Result<(), ConfigError> {
+pub(super) fn check_party(name: &str, party: &str) -> Result<(), ConfigError> {
     let origin = Url::parse(party).map(|url| url.origin().ascii_serialization());
     match origin {
         Ok(origin) if origin == party || origin == "null" => Ok(()),
-        Ok(origin) => Err(invalid(
-            "the authorized party",
-            &format!("{party:?} is not an origin; write {origin:?}"),
-        )),
+        Ok(origin) => Err(invalid(name, &format!("{party:?} is not an origin; write {origin:?}"))),
         Err(_) => Err(invalid(
-            "the authorized party",
+            name,
             &format!("{party:?} is not an origin such as \"https://app.example.com\""),
         )),
     }

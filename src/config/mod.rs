@@ -18,7 +18,7 @@ use self::address::{check_address, check_domain, check_party};
 use self::error::invalid;
 use crate::authenticate::{Proxy, Site};
 use crate::jwks::{KeySet, PemError};
-use crate::key::{PublishableKey, SecretKey};
+use crate::key::{InstanceKind, PublishableKey, SecretKey};
 use crate::policy::GracePolicy;
 use crate::probe::Targets;
 use crate::ticket::TicketKeys;
@@ -71,6 +71,7 @@ pub struct ClerkConfig {
     pub(crate) canaries: Vec<Url>,
     /// `None` accepts any.
     authorized_parties: Option<Vec<String>>,
+    public_origins: Vec<String>,
     pub(crate) sign_in_url: Option<String>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) grace: GracePolicy,
@@ -94,6 +95,7 @@ impl ClerkConfig {
             status_page: Some(parse(DEFAULT_STATUS)),
             canaries: Vec::new(),
             authorized_parties: None,
+            public_origins: Vec::new(),
             sign_in_url: None,
             state_dir: None,
             grace: GracePolicy::disabled(),
@@ -194,6 +196,16 @@ impl ClerkConfig {
         self.authorized_parties.as_deref().unwrap_or_default()
     }
 
+    /// The origins at which browsers see this application, as `https://app.example.com`. Clerk sends a
+    /// browser back only to one of these, of the authorized parties, or of the site's own domain.
+    /// Default: none; if there is no authorized party either, Clerk sends a browser back to the host that
+    /// `Host` names.
+    #[must_use]
+    pub fn public_origins<I: IntoIterator<Item: Into<String>>>(mut self, origins: I) -> Self {
+        self.public_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Where to send people who are not signed in: an address, or a path of the application. The page
     /// that they asked for goes along as `redirect_url`, unless the address names one itself.
     #[must_use]
@@ -243,6 +255,18 @@ impl ClerkConfig {
         self.secret_key.as_ref().is_some_and(|secret| secret.kind() != self.publishable_key.kind())
     }
 
+    /// The origins of this application, as far as they are configured.
+    pub(crate) fn own_origins(&self) -> Vec<Url> {
+        let named = self.public_origins.iter().chain(self.parties()).cloned();
+        let production = self.publishable_key.kind() == InstanceKind::Production;
+        let schemes: &[&str] = if production { &["https"] } else { &["https", "http"] };
+        let domain = self.site.own_domain();
+        let domains = domain
+            .iter()
+            .flat_map(|domain| schemes.iter().map(move |scheme| format!("{scheme}://{domain}")));
+        named.chain(domains).filter_map(|origin| Url::parse(&origin).ok()).collect()
+    }
+
     /// What only shows when everything is put together.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.authorized_parties.as_ref().is_some_and(Vec::is_empty) {
@@ -251,7 +275,12 @@ impl ClerkConfig {
                 &"the list is empty; name this application's origins, or do not give a list",
             ));
         }
-        self.parties().iter().try_for_each(|party| check_party(party))?;
+        for party in self.parties() {
+            check_party("the authorized party", party)?;
+        }
+        for origin in &self.public_origins {
+            check_party("the public origin", origin)?;
+        }
         let addresses = [
             ("the Frontend API's address", self.frontend_api.as_ref()),
             ("the proxy's address", self.site.proxy_address()),

@@ -79,6 +79,8 @@ pub enum Unavailable {
     /// Clerk read the token's claims (`oiat`) before a revocation, or longer ago than the route
     /// allows, and signed them later. Only newer claims can show what holds now.
     StaleClaims,
+    /// A browser loads the page ahead of a visit, and the page would be a redirect.
+    Prefetch,
 }
 
 impl Rejection {
@@ -137,6 +139,7 @@ impl Rejection {
             Self::Unavailable(Unavailable::SecretKeyRefused) => "secret-key-invalid",
             Self::Unavailable(Unavailable::NoSecretKey) => "secret-key-missing",
             Self::Unavailable(Unavailable::StaleClaims) => "stale-claims",
+            Self::Unavailable(Unavailable::Prefetch) => "prefetch",
             Self::FreshRequired => "fresh-required",
             Self::Stuck(Snag::Clock) => "handshake-loop-clock",
             Self::Stuck(Snag::Keys) => "handshake-loop-keys",

@@ -49,7 +49,7 @@ pub use typed::{
 };
 
 pub(crate) use alerts::{Alerts, TransitionHook};
-pub(crate) use backend::{Access, Payload, Refreshed, Standing, TRIP_COOKIE, Told};
+pub(crate) use backend::{Access, Departure, Payload, Refreshed, Return, Standing, Told, Trips};
 pub(crate) use driver::Work;
 pub(crate) use feed_watch::FeedWatch;
 pub(crate) use fleet::Fleet;

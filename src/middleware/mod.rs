@@ -46,4 +46,4 @@ pub use service::Authenticate;
 pub(crate) use nonces::Nonces;
 pub(crate) use preflight::{Cors, Preflights};
 pub(crate) use service::Gate;
-pub(crate) use visit::Visits;
+pub(crate) use visit::{HostWarnings, Visits};

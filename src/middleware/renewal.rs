@@ -11,7 +11,7 @@
 //! 503, not 401. A page may still go to Clerk's handshake.
 
 use http::header::SET_COOKIE;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -22,18 +22,18 @@ use crate::authenticate::{
     Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
 };
 use crate::decide::{Rejection, Unavailable};
-use crate::engine::Examined;
+use crate::engine::{Examined, Return};
 use crate::health::{Status, Surface, Verdict};
+use crate::origin::{Asked, Origins};
 use crate::token::{InvalidToken, Located, Timing};
 
 /// Header fields that Clerk is shown with the request to renew: where it came from, and from what
 /// kind of browser. Cookies and credentials are not among them.
-const SHOWN: [&str; 9] = [
-    "accept-language",
+const SHOWN: [&str; 3] = ["accept-language", "host", "user-agent"];
+/// Further fields, which a proxy sets. Clerk is shown them only if this peer's word counts.
+const SHOWN_OF_PROXIES: [&str; 6] = [
     "cf-connecting-ip",
     "forwarded",
-    "host",
-    "user-agent",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
@@ -66,15 +66,15 @@ impl Gate {
         scene: Scene<'_>,
     ) -> Context<'a> {
         let head = Head { method: request.method(), address, headers: request.headers() };
-        Context::new(&self.visits.site, head, scene.now.wall).with_token(scene.token)
+        Context::at(&self.visits.site, head, scene.now.wall).with_token(scene.token)
     }
 
     /// Renews the session of a request that does not show a page.
     pub(super) fn renew<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
-        let Some(address) = self.address(request) else { return plain };
+        let Some(address) = self.answers.origins.address(Asked::of(request)) else { return plain };
         let mut context = self.context(request, &address, scene);
         context.forget_return();
-        let answer = self.answer(&context, request.headers(), scene);
+        let answer = self.answer(&context, request, scene, &Return::None);
         if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
             return judged;
         }
@@ -153,12 +153,14 @@ pub(super) fn is_renewed(answer: &Answer) -> bool {
 }
 
 /// Each field with the list of its values.
-pub(super) fn shown(headers: &HeaderMap) -> Value {
+pub(super) fn shown<B>(request: &Request<B>, origins: &Origins) -> Value {
     let values = |name: &str| -> Vec<Value> {
-        let values = headers.get_all(name).iter();
+        let values = request.headers().get_all(name).iter();
         values.filter_map(|value| value.to_str().ok()).map(Value::from).collect()
     };
-    let fields = SHOWN.into_iter().map(|name| (name.to_owned(), values(name)));
+    let proxied = origins.trusts(request.extensions());
+    let of_proxies = SHOWN_OF_PROXIES.into_iter().filter(|_| proxied);
+    let fields = SHOWN.into_iter().chain(of_proxies).map(|name| (name.to_owned(), values(name)));
     let shown = fields.filter(|(_, values)| !values.is_empty());
     Value::Object(shown.map(|(name, values)| (name, Value::from(values))).collect::<Map<_, _>>())
 }

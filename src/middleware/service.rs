@@ -18,10 +18,10 @@ use super::wait::{Heard, Wait};
 use crate::clock::Moment;
 use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
 use crate::engine::{Examined, Shared};
-use crate::origin::is_same_origin;
+use crate::origin::{Asked, original};
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
-use crate::respond::{Answers, original, reader};
+use crate::respond::{Answers, reader};
 use crate::token::{InvalidToken, Located, Timing, TokenKind};
 
 /// Everything that decides about a request; one `Arc` for each policy.
@@ -119,7 +119,7 @@ impl Gate {
         }
         judged.cookies.extend(self.ticket(request, &token, believed, &judged, now));
         if judged.is_fresh() {
-            judged.cookies.extend(self.answers.arrived(request.method(), request.headers()));
+            judged.cookies.extend(self.answers.arrived(request));
         }
         judged.terms = self.terms(request, believed, &judged, scene);
         judged.effects.reused_answer = is_reused(&token, &examined, heard);
@@ -228,18 +228,13 @@ impl Gate {
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
-            same_origin: !timely && is_same_origin(request.uri(), headers),
+            same_origin: !timely && self.answers.origins.is_same_origin(Asked::of(request)),
             preflight: is_preflight(request),
             public: self.is_public(request),
-            may_sign_in: !timely && self.may_sign_in(request),
+            may_sign_in: !timely && self.answers.may_sign_in(request),
             visit: scene.visit,
             settled: scene.heard.settled,
         }
-    }
-
-    fn may_sign_in<B>(&self, request: &Request<B>) -> bool {
-        let asked = original(request.uri(), request.extensions());
-        self.answers.may_sign_in(asked.path(), request.headers())
     }
 
     /// Public paths are those of the whole application, so they are compared with the path before

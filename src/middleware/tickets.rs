@@ -1,12 +1,12 @@
 //! Tickets, as far as they are a matter of requests: who gets one, and when one counts.
 
-use http::header::HOST;
 use http::{HeaderValue, Request};
 
 use super::service::{Gate, Judged};
 use crate::clock::Moment;
 use crate::decide::Sighting;
 use crate::engine::Examined;
+use crate::origin::Asked;
 use crate::token::{Located, Timing};
 
 impl Gate {
@@ -18,7 +18,8 @@ impl Gate {
         now: Moment,
     ) -> Option<Sighting> {
         let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
-        self.shared.ticket(request.headers(), known, host(request), now)
+        let host = self.answers.origins.host(Asked::of(request));
+        self.shared.ticket(request.headers(), known, &host, now)
     }
 
     /// The ticket for a browser whose session is good right now; a program keeps no cookies.
@@ -36,15 +37,10 @@ impl Gate {
             (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
                 if judged.is_fresh() =>
             {
-                tickets.renew(request.headers(), known, host(request), now)
+                let host = self.answers.origins.host(Asked::of(request));
+                tickets.renew(request.headers(), known, &host, now)
             }
             _ => None,
         }
     }
-}
-
-/// The host that the request names; HTTP/2 names it in the address.
-fn host<B>(request: &Request<B>) -> &str {
-    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    request.uri().authority().map(http::uri::Authority::as_str).or(named).unwrap_or_default()
 }

@@ -8,11 +8,17 @@
 //! A nonce is asked for only while the Backend API is well, and no more often than it can be exchanged:
 //! after an outage thousands come back in a minute, and the Backend API may come back last.
 //!
-//! Whoever comes back is redirected once more, to the address without Clerk's marks, if the cookie
-//! that counts the redirects came back too. A browser that keeps no cookies is answered in place, so
-//! that it is never sent in circles, and told so if it is not signed in; and no cookies are set for one that was not sent, or a link with
-//! a handshake of the sender's own would leave the reader in the sender's session.
+//! A result is believed only in the browser for which the handshake was begun: the address carries a
+//! state, and a signed cookie binds it to the browser (`engine::backend::trip`). That browser is
+//! redirected once more, to the address without Clerk's marks. Every other result is ignored, and the
+//! request is judged as if it brought none: Clerk is asked again if need be. A browser without cookies,
+//! and one that another instance without a common key has sent, is answered in place, with no cookie set,
+//! so that it is never sent in circles.
+//!
+//! Returns without success are counted for each page, in a signed cookie; the third ends on a page that
+//! names the cause. What a browser loads ahead of a visit is never redirected and never counted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
@@ -26,18 +32,18 @@ use super::service::{Gate, Judged, Passage};
 use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
 use crate::authenticate::{
-    Answer, Answers, Arrival, Carrier, Context, Evidence, FORGET_COUNT, KeyFailure, Need, Reason,
-    Site, State,
+    Answer, Answers, Arrival, Context, Evidence, KeyFailure, Need, Reason, Site, State, with_state,
 };
 use crate::clock::Moment;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
-use crate::engine::{Payload, Standing, TRIP_COOKIE};
+use crate::engine::{Departure, Payload, Return, Trips};
 use crate::health::{Surface, Verdict};
 use crate::id::SessionId;
+use crate::origin::{Asked, RedirectHost};
 use crate::policy::ClientUat;
-use crate::respond::{asked, reader};
+use crate::respond::{PageCounts, is_prefetch, reader};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Located, TokenKind, cookie};
+use crate::token::{InvalidToken, Located, TokenKind};
 use crate::verify::Verified;
 
 /// A Backend API that failed within this time is not relied on.
@@ -52,6 +58,10 @@ pub(crate) struct Visits {
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
     pub(crate) nonces: Nonces,
+    pub(crate) trips: Trips,
+    /// How often a browser came back to a page without success.
+    pub(crate) returns: PageCounts,
+    pub(crate) hosts: HostWarnings,
 }
 
 /// What is at hand while a page is judged.
@@ -82,28 +92,52 @@ impl Gate {
 
     /// Judges a page, after the judgement of its credential.
     pub(super) fn visit<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
-        let Some(address) = self.address(request) else { return plain };
+        let headers = request.headers();
+        let Some((address, host)) = self.answers.origins.for_redirect(Asked::of(request)) else {
+            return plain;
+        };
         let mut context = self.context(request, &address, scene);
-        let returned = context.returns();
+        let back = match context.state() {
+            state if !is_prefetch(headers) => {
+                self.visits.trips.back(state.as_deref(), headers, scene.now.wall)
+            }
+            _ => Return::None,
+        };
+        let trip = Trip { page: context.page(), back, host };
+        let failed = self.visits.returns.read(headers, &trip.page) + u8::from(trip.is_bound());
+        context.redirects = f64::from(failed);
         context.nonce &= backend_is_well(scene) && self.visits.nonces.have_room(scene.now);
-        let stale = scene.heard.payload == Some(Payload::Gone);
-        if stale || (returned == Some(Carrier::Cookie) && plain.is_fresh()) {
+        if !trip.is_believed(&plain) {
+            context.ignore_handshake();
+        } else if scene.heard.payload == Some(Payload::Gone) {
             context.forget_return();
         }
-        let answer = self.answer(&context, request.headers(), scene);
-        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
+        let judged = self.judge_visit(request, &context, plain, scene, &trip);
+        self.end_trip(judged, &trip, failed)
+    }
+
+    fn judge_visit<B>(
+        &self,
+        request: &Request<B>,
+        context: &Context<'_>,
+        plain: Judged,
+        scene: Scene<'_>,
+        trip: &Trip,
+    ) -> Judged {
+        let answer = self.answer(context, request, scene, &trip.back);
+        if let Some(judged) = unverifiable(context, &answer, &plain, scene) {
             return judged;
         }
         match answer {
             Ok(answer) if answer.arrival == Arrival::Resolved => {
-                self.arrived(request, &context, &answer, scene)
+                self.arrived(request, context, &answer, scene, trip)
             }
             Ok(answer) if self.demands(request) && wants_newer_claims(&plain, &answer) => {
-                self.stay_or_go(&context, &context.for_newer_claims(), plain, scene)
+                self.stay_or_go(request, context, &context.for_newer_claims(), plain, scene, trip)
             }
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
-                self.stay_or_go(&context, &answer, plain, scene)
+                self.stay_or_go(request, context, &answer, plain, scene, trip)
             }
             Ok(answer) => plain.unless_untold(&answer),
             Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
@@ -114,11 +148,30 @@ impl Gate {
         }
     }
 
-    pub(super) fn answer(
+    /// A handshake ends with its return, and the count of the page follows: a page that is shown with a
+    /// fresh session was a success.
+    fn end_trip(&self, mut judged: Judged, trip: &Trip, failed: u8) -> Judged {
+        if matches!(judged.passage, Passage::Wait(_)) {
+            return judged;
+        }
+        let counted = if judged.is_fresh() || judged.is_revoked() {
+            (failed > 0).then(|| self.visits.returns.remove(&trip.page))
+        } else {
+            trip.is_bound().then(|| self.visits.returns.store(&trip.page, failed))
+        };
+        judged.cookies.extend(counted.flatten());
+        if let Return::Bound(bound) = &trip.back {
+            judged.cookies.extend(self.visits.trips.end(bound));
+        }
+        judged
+    }
+
+    pub(super) fn answer<B>(
         &self,
         context: &Context<'_>,
-        headers: &HeaderMap,
+        request: &Request<B>,
         scene: Scene<'_>,
+        back: &Return,
     ) -> Result<Answer, Waiting> {
         let keys = &scene.known.keys;
         let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
@@ -141,24 +194,21 @@ impl Gate {
         let mut answer = context.authenticate(&evidence, &answers);
         if let Err(Need::Refresh(call)) = answer {
             match permitted(&call, scene) {
-                Ok(()) => return Err(Waiting::For(Wait::Renewal(Box::new(call), shown(headers)))),
+                Ok(()) => {
+                    let shown = shown(request, &self.answers.origins);
+                    return Err(Waiting::For(Wait::Renewal(Box::new(call), shown)));
+                }
                 Err(denial) => answers.refreshed = Some(Err(denial)),
             }
             answer = context.authenticate(&evidence, &answers);
         }
         answer.map_err(|need| match need {
             Need::Payload(nonce) if can_ask(scene) => {
-                Waiting::For(Wait::Payload(nonce, self.standing(headers, scene)))
+                let standing = self.visits.trips.standing(back, scene.now.wall);
+                Waiting::For(Wait::Payload(nonce, standing))
             }
             _ => Waiting::InVain,
         })
-    }
-
-    /// What is known of a browser that brings a nonce.
-    fn standing(&self, headers: &HeaderMap, scene: Scene<'_>) -> Standing {
-        let mark = cookie(headers, TRIP_COOKIE);
-        let backend = self.shared.backend.as_ref();
-        backend.map_or(Standing::Stranger, |api| api.trips.standing(mark, scene.now.wall))
     }
 
     fn demands<B>(&self, request: &Request<B>) -> bool {
@@ -173,16 +223,13 @@ impl Gate {
         context: &Context<'_>,
         answer: &Answer,
         scene: Scene<'_>,
+        trip: &Trip,
     ) -> Judged {
-        let sent = context.redirects > 0.0;
-        let by_address = context.returns() == Some(Carrier::Address);
-        // Whoever was not sent may have followed somebody else's link into somebody else's session.
-        let keep = sent || !by_address;
-        let cookies = if keep { set_cookies(&answer.headers) } else { Vec::new() };
+        // A browser for which nothing was begun may have followed a link into somebody else's session.
+        let cookies = if trip.is_bound() { set_cookies(&answer.headers) } else { Vec::new() };
         let signed_in = matches!(answer.state, State::SignedIn { .. });
-        let clean = context.settled_address(signed_in);
-        if sent && clean != context.address {
-            return Judged { cookies, ..detour(&clean) };
+        if trip.is_bound() {
+            return Judged { cookies, ..detour(&context.settled_address(signed_in)) };
         }
         let token = match &answer.state {
             State::SignedIn { token, .. } => Some(token.as_str()),
@@ -192,54 +239,81 @@ impl Gate {
         let mut judged = self.weigh(request, &examined, scene);
         let stranger =
             matches!(judged.passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
-        if stranger && by_address && !request.headers().contains_key(COOKIE) {
+        if stranger && !request.headers().contains_key(COOKIE) {
             // It was given cookies when it was sent. Without any, signing in would not help it.
             judged.passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
         }
-        Judged { cookies, ..judged }
+        judged
     }
 
-    fn stay_or_go(
+    fn stay_or_go<B>(
         &self,
+        request: &Request<B>,
         context: &Context<'_>,
         answer: &Answer,
         plain: Judged,
         scene: Scene<'_>,
+        trip: &Trip,
     ) -> Judged {
         let reason = answer.state.reason();
         let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
         match &answer.state {
-            State::Handshake { location, .. } if worth && is_well(scene) => {
-                let mut cookies = set_cookies(&answer.headers);
-                cookies.extend(self.mark(scene));
-                let effects = Effects { departure: Some(context.nonce), ..Effects::default() };
-                Judged { cookies, effects, ..detour(location) }
+            State::Handshake { .. } if worth && is_prefetch(request.headers()) => {
+                Passage::Closed(Rejection::Unavailable(Unavailable::Prefetch)).into()
+            }
+            State::Handshake { .. }
+                if worth && matches!(trip.back, Return::Unbound { again: None, .. }) =>
+            {
+                if plain.is_open() {
+                    return plain;
+                }
+                Passage::Closed(Rejection::Stuck(Snag::Cookies)).into()
+            }
+            State::Handshake { .. } if worth && !self.visits.hosts.allows(trip.host) => plain,
+            State::Handshake { location, reason } if worth && is_well(scene) => {
+                self.depart(context, (reason, location), request.headers(), scene, trip)
             }
             State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             // Nobody is sent on from here, and the next sign-in must not find the count used up.
-            _ if plain.is_revoked() && context.redirects > 0.0 => {
-                Judged { cookies: vec![FORGET_COUNT], ..plain }
-            }
+            _ if plain.is_revoked() => plain,
             _ if worth && answer.exhausted && is_uneasy(scene) => {
                 Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             _ if worth && answer.exhausted => {
                 Passage::Closed(Rejection::Stuck(snag(answer))).into()
             }
-            _ if plain.is_fresh() && context.redirects > 0.0 => {
-                Judged { cookies: vec![FORGET_COUNT], ..plain }
-            }
             _ => plain,
         }
     }
 
-    /// The mark by which a browser is known when it comes back with a nonce.
-    fn mark(&self, scene: Scene<'_>) -> Option<HeaderValue> {
+    /// Sends a browser to Clerk. The state ties the result to this browser; a redirect that is no
+    /// handshake brings back no result, and needs none.
+    fn depart(
+        &self,
+        context: &Context<'_>,
+        (reason, location): (&Reason, &Url),
+        headers: &HeaderMap,
+        scene: Scene<'_>,
+        trip: &Trip,
+    ) -> Judged {
+        let hops = match trip.back {
+            Return::Unbound { again, .. } => again.unwrap_or_default(),
+            _ => 0,
+        };
         let session = scene.verified.and_then(|(_, token)| token.session().session_id.as_ref());
-        let backend = self.shared.backend.as_ref()?;
-        backend.trips.mark(session.map(SessionId::as_str), scene.now.wall)
+        let session = session.map(SessionId::as_str);
+        let Some(departure) = self.visits.trips.depart(headers, session, hops, scene.now.wall)
+        else {
+            return Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into();
+        };
+        let Departure { state, cookies } = departure;
+        let effects = Effects { departure: Some(context.nonce), ..Effects::default() };
+        match with_state(context, reason, location, &state) {
+            Some(location) => Judged { cookies, effects, ..detour(&location) },
+            None => Judged { effects, ..detour(location) },
+        }
     }
 
     /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
@@ -271,11 +345,58 @@ impl Gate {
             _ => false,
         }
     }
+}
 
-    /// The address that was asked for, before routers took their part of it.
-    pub(super) fn address<B>(&self, request: &Request<B>) -> Option<Url> {
-        let scheme = self.answers.scheme;
-        asked(request.uri(), request.headers(), request.extensions(), scheme)
+/// A request for a page, as far as it may be one leg of a trip to Clerk.
+struct Trip {
+    /// The page, without marks.
+    page: Url,
+    back: Return,
+    host: RedirectHost,
+}
+
+impl Trip {
+    fn is_bound(&self) -> bool {
+        matches!(self.back, Return::Bound(_))
+    }
+
+    /// Whether a result of a handshake counts. A fresh session is not replaced by a result that was not
+    /// asked for in this browser.
+    fn is_believed(&self, plain: &Judged) -> bool {
+        match self.back {
+            Return::Bound(_) => true,
+            Return::Unbound { shown, .. } => shown && !plain.is_fresh(),
+            Return::None => false,
+        }
+    }
+}
+
+/// Says once each how the hosts of redirects to Clerk are chosen, and that a host is unknown.
+#[derive(Debug, Default)]
+pub(crate) struct HostWarnings {
+    alone: AtomicBool,
+    unknown: AtomicBool,
+}
+
+impl HostWarnings {
+    /// Whether a browser may be sent to Clerk from this host.
+    fn allows(&self, host: RedirectHost) -> bool {
+        match host {
+            RedirectHost::HostAlone if !self.alone.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(
+                    event = "clerk.origins.missing",
+                    "no origin of this application is configured: Clerk sends browsers back to the host that `Host` names; set CLERK_AUTHORIZED_PARTIES or Builder::public_origins to the application's origins"
+                );
+            }
+            RedirectHost::Unknown if !self.unknown.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(
+                    event = "clerk.origins.unknown_host",
+                    "a request names a host that is no configured origin; its browser is not sent to Clerk. Add the host's origin to CLERK_AUTHORIZED_PARTIES or Builder::public_origins, or let the proxy pass `Host` on"
+                );
+            }
+            _ => {}
+        }
+        host != RedirectHost::Unknown
     }
 }
 

@@ -10,17 +10,18 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
     Access, Alerts, Driver, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left, Outbox,
-    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trust, Webhooks, Work, prune,
+    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trips, Trust, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
 use crate::key::InstanceKind;
-use crate::middleware::{Gate, Nonces, Preflights, PublicPaths, Visits};
+use crate::middleware::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
+use crate::origin::Origins;
 use crate::policy::GraceMode;
 use crate::probe::Prober;
-use crate::respond::{Answers, SignIn};
+use crate::respond::{PageCounts, SignIn};
 use crate::revocation::Revocations;
-use crate::seal::Seal;
+use crate::seal::{CookieSigner, Seal};
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 use crate::token::{CookieNames, Expectations};
@@ -46,6 +47,9 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let production = choices.config.publishable_key.kind() == InstanceKind::Production;
     // Nothing else tells this process.
     let scheme = if production { "https" } else { "http" };
+    let own = choices.config.own_origins();
+    let origins = Arc::new(Origins::new(own, choices.trust_forwarded, scheme));
+    let signer = Arc::new(cookie_signer(&choices));
     let (instance, now) = (choices.config.publishable_key.issuer(), clock.now());
     let (dir, mut inherited) = inherit(&choices, &instance, now.wall);
     let chosen = choices.store.take();
@@ -117,7 +121,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     for record in &inherited.outages {
         shared.core.ledger.restore(record.sightings(), now.wall);
     }
-    let visits = visits(&choices);
+    let visits = visits(&choices, &signer);
     let heard = webhooks.is_some() && choices.grace.mode() != GraceMode::Disabled;
     let work = Work {
         core: Arc::clone(&shared.core),
@@ -131,7 +135,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     };
     let gate = Gate {
         shared: Arc::new(shared),
-        answers: Arc::new(Answers { sign_in, scheme, ..choices.answers }),
+        answers: Arc::new(choices.answers.at(sign_in, origins, signer)),
         route: choices.route,
         public,
         visits: Arc::new(visits),
@@ -255,13 +259,29 @@ fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> Feeds {
     feeds
 }
 
-fn visits(choices: &Builder) -> Visits {
+/// The keys of what browsers keep follow from what all instances of an application share, if anything.
+fn cookie_signer(choices: &Builder) -> CookieSigner {
+    let issuer = choices.config.publishable_key.issuer();
+    if let Some(secret) = &choices.config.secret_key {
+        return CookieSigner::of_secret(secret, &issuer);
+    }
+    let purpose = [b"clerk-resilience cookies 1", issuer.as_bytes()].join(&0);
+    let keys = choices.tickets.as_ref().map(|keys| keys.derived(&purpose));
+    CookieSigner::of_keys(&keys.unwrap_or_default())
+}
+
+fn visits(choices: &Builder, signer: &Arc<CookieSigner>) -> Visits {
     let config = &choices.config;
+    let production = config.publishable_key.kind() == InstanceKind::Production;
+    let signer = Arc::clone(signer);
     Visits {
         site: config.browsers_site().nonces(config.secret_key.is_some()),
         handshakes: choices.handshakes,
         client_uat: choices.client_uat,
         nonces: Nonces::default(),
+        trips: Trips::new(Arc::clone(&signer), production),
+        returns: PageCounts { signer, prefix: "__clerk_resilience_returns" },
+        hosts: HostWarnings::default(),
     }
 }
 

@@ -35,6 +35,7 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 /// Choices for a [`ClerkResilience`]. Everything has a default; [`build`](Self::build) checks what
 /// was chosen.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[must_use = "nothing happens until .build() or .pair()"]
 pub struct Builder {
     pub(super) config: ClerkConfig,
@@ -52,6 +53,7 @@ pub struct Builder {
     pub(super) probe_deadline: Duration,
     pub(super) showing: Showing,
     pub(super) handshakes: bool,
+    pub(super) trust_forwarded: bool,
     pub(super) client_uat: ClientUat,
     pub(super) deny_list: DenyList,
     pub(super) tickets: Option<TicketKeys>,
@@ -85,6 +87,7 @@ impl Builder {
             probe_deadline: PROBE_DEADLINE,
             showing: Showing::default(),
             handshakes: true,
+            trust_forwarded: false,
             client_uat: ClientUat::default(),
             deny_list: DenyList::Own,
             recorder: None,
@@ -122,6 +125,22 @@ impl Builder {
     /// The origins that tokens may be issued to; see [`ClerkConfig::authorized_parties`].
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
         self.config = self.config.authorized_parties(parties);
+        self
+    }
+
+    /// The origins at which browsers see this application; see [`ClerkConfig::public_origins`].
+    pub fn public_origins<I: IntoIterator<Item: Into<String>>>(mut self, origins: I) -> Self {
+        self.config = self.config.public_origins(origins);
+        self
+    }
+
+    /// Lets `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded` count whatever the peer is. Switch
+    /// this on only if every request comes through a proxy that overwrites these fields. Default: they
+    /// count if the request's extensions hold the peer's address, as `ConnectInfo<SocketAddr>` or
+    /// `SocketAddr`, and the peer is loopback, private or link-local. `axum::serve` records the peer with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. See `docs/design.md`, *Proxies*.
+    pub fn trust_forwarded(mut self, trust: bool) -> Self {
+        self.trust_forwarded = trust;
         self
     }
 

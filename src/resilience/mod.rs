@@ -117,7 +117,9 @@ impl ClerkResilience {
         let shared = &self.gate.shared;
         shared.warn_of_local_sign_out();
         let routes = health_route::routes(shared, &self.showing);
-        routes.merge(sign_out::routes(shared)).merge(webhook::routes(shared))
+        routes
+            .merge(sign_out::routes(shared, &self.gate.answers.origins))
+            .merge(webhook::routes(shared))
     }
 
     /// `POST /auth/webhooks` as a plain tower service; `None` without a
@@ -180,7 +182,8 @@ impl ClerkResilience {
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
         self.gate.shared.warn_of_local_sign_out();
-        SignOutService::new(Arc::clone(&self.gate.shared))
+        let origins = Arc::clone(&self.gate.answers.origins);
+        SignOutService::new(Arc::clone(&self.gate.shared), origins)
     }
 
     /// The health endpoint as a plain tower service.

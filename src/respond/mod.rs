@@ -4,6 +4,7 @@
 //! cannot be told is a 503 with `Retry-After` and without a challenge, so that no client takes it
 //! for a sign-out.
 
+mod counts;
 mod page;
 mod problem;
 mod sign_in;
@@ -19,40 +20,57 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use url::Url;
 
 pub(crate) use page::escape;
+pub(crate) use counts::{LIMIT, PageCounts};
 pub use page::{Page, PageText};
-pub(crate) use sign_in::{SignIn, asked, original};
+pub(crate) use sign_in::SignIn;
 
-use crate::decide::{Reader, Rejection};
+use crate::authenticate::clean_address;
+use crate::decide::{Reader, Rejection, Unavailable};
+use crate::origin::{Asked, Origins, original};
+use crate::seal::CookieSigner;
 
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
 const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Fields by which browsers mark what they load ahead of a visit.
+static PURPOSES: [HeaderName; 3] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-moz"),
+];
 
 /// How rejections look. Part of the configuration; the words and the page can be replaced.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answers {
     pub(crate) text: PageText,
     pub(crate) renderer: Option<Renderer>,
     pub(crate) sign_in: Option<SignIn>,
     /// A response in grace says so.
     pub(crate) names_grace: bool,
-    /// Of the application's addresses, where a request does not say.
-    pub(crate) scheme: &'static str,
+    /// Where requests were sent.
+    pub(crate) origins: Arc<Origins>,
+    /// How often a visitor was sent from a page to sign in.
+    sent: PageCounts,
 }
 
-/// Counts how often a visitor was sent to sign in. It lives long enough to hold however slow the
-/// hops are.
-const LOOP_COOKIE: &str = "__clerk_resilience_sent";
-const LOOP_SECONDS: u32 = 300;
-/// A visitor who comes back without a session this often is told so instead.
-const LOOP_LIMIT: u8 = 3;
-const FORGET_SENT: HeaderValue =
-    HeaderValue::from_static("__clerk_resilience_sent=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            text: PageText::default(),
+            renderer: None,
+            sign_in: None,
+            names_grace: false,
+            origins: Arc::default(),
+            sent: PageCounts { signer: Arc::default(), prefix: "__clerk_resilience_sent" },
+        }
+    }
+}
 
 /// The application's own page.
 #[derive(Clone)]
@@ -70,15 +88,29 @@ pub(crate) struct Shape {
     pub(crate) reader: Reader,
     pub(crate) head: bool,
     pub(crate) htmx: bool,
-    /// How often this visitor was sent to sign in lately.
-    pub(crate) sent: u8,
+    /// A browser loads it ahead of a visit that may never come.
+    prefetch: bool,
+    /// How often this visitor is sent to sign in from this page, with this time.
+    sent: u8,
     /// The page to come back to after a sign-in.
     page: Option<Url>,
 }
 
-fn times_sent(headers: &HeaderMap) -> u8 {
-    let count = crate::token::cookie(headers, LOOP_COOKIE);
-    count.and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0)
+/// Whether a browser loads this ahead of a visit (`Sec-Purpose`, and its elder siblings `Purpose` and
+/// `X-Moz`). Such a request is never redirected and never counted.
+pub(crate) fn is_prefetch(headers: &HeaderMap) -> bool {
+    let is = |part: &str| {
+        ["prefetch", "prerender"].iter().any(|name| part.trim().eq_ignore_ascii_case(name))
+    };
+    PURPOSES.iter().any(|name| {
+        let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.any(|value| value.split([';', ',']).any(is))
+    })
+}
+
+/// A person opened the page by themselves, as when a browser restores its tabs; no page led here.
+fn is_opened_by_hand(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "none")
 }
 
 /// A document is what a browser navigates to. Where the browser does not say, `Accept` decides.
@@ -97,38 +129,56 @@ pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
 }
 
 impl Answers {
+    /// The same, for an application with these parts.
+    pub(crate) fn at(
+        mut self,
+        sign_in: Option<SignIn>,
+        origins: Arc<Origins>,
+        signer: Arc<CookieSigner>,
+    ) -> Self {
+        self.sign_in = sign_in;
+        self.origins = origins;
+        self.sent.signer = signer;
+        self
+    }
+
     /// What of a request shapes the answer to it.
     pub(crate) fn shape<B>(&self, request: &Request<B>) -> Shape {
-        let (method, uri) = (request.method(), request.uri());
-        self.shape_of(method, uri, request.headers(), request.extensions())
+        self.shape_of(request.method(), request.headers(), Asked::of(request))
     }
 
     /// The same, of a request without its body.
     pub(crate) fn shape_of_parts(&self, parts: &Parts) -> Shape {
-        self.shape_of(&parts.method, &parts.uri, &parts.headers, &parts.extensions)
+        let asked = Asked::new(&parts.uri, &parts.headers, &parts.extensions);
+        self.shape_of(&parts.method, &parts.headers, asked)
     }
 
-    fn shape_of(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Shape {
+    fn shape_of(&self, method: &Method, headers: &HeaderMap, asked: Asked<'_>) -> Shape {
         let reader = reader(method, headers);
         let comes_back = self.sign_in.is_some() && reader == Reader::Document;
-        let asked = || asked(uri, headers, extensions, self.scheme);
+        let page = comes_back.then(|| self.page_of(asked)).flatten();
+        let before = page.as_ref().map_or(0, |page| self.sent.read(headers, page));
         Shape {
             reader,
             head: method == Method::HEAD,
             htmx: headers.contains_key(HX_REQUEST),
-            sent: times_sent(headers),
-            page: comes_back.then(asked).flatten().map(|url| sign_in::page(&url, headers)),
+            prefetch: is_prefetch(headers),
+            sent: before + u8::from(!is_opened_by_hand(headers)),
+            page,
         }
+    }
+
+    /// The page that a browser asked for, as the browser sees it and without Clerk's marks.
+    fn page_of(&self, asked: Asked<'_>) -> Option<Url> {
+        self.origins.address(asked).map(|address| clean_address(&address))
     }
 
     /// The response for a rejection.
     pub(crate) fn reject(&self, rejection: Rejection, shape: &Shape) -> Response {
+        let rejection = match rejection {
+            Rejection::SignIn if shape.prefetch => Rejection::Unavailable(Unavailable::Prefetch),
+            rejection => rejection,
+        };
         let wait = rejection.retry_after().map(|(from, to)| fastrand::u32(from..=to));
         let mut response = match rejection {
             Rejection::SignIn => self.redirect(shape),
@@ -147,25 +197,35 @@ impl Answers {
         response
     }
 
-    /// Whether somebody who asks for this path may be sent to sign in.
-    pub(crate) fn may_sign_in(&self, path: &str, headers: &HeaderMap) -> bool {
+    /// Whether a visitor of this page may be sent to sign in.
+    pub(crate) fn may_sign_in<B>(&self, request: &Request<B>) -> bool {
         let Some(sign_in) = &self.sign_in else { return false };
-        !sign_in.is_at(path) && times_sent(headers) < LOOP_LIMIT
+        let path = original(request.uri(), request.extensions()).path();
+        !sign_in.is_at(path) && self.times_sent(request).is_none_or(|(_, sent)| sent < LIMIT)
     }
 
-    /// Whoever sees a page with a session did not come back in vain: the count begins anew.
-    pub(crate) fn arrived(&self, method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
-        let counts = self.sign_in.is_some() && reader(method, headers) == Reader::Document;
-        (counts && times_sent(headers) > 0).then_some(FORGET_SENT)
+    /// The cookie that removes the count of a page that is shown with a session.
+    pub(crate) fn arrived<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
+        let counts = self.sign_in.is_some()
+            && reader(request.method(), request.headers()) == Reader::Document;
+        let (page, sent) = counts.then(|| self.times_sent(request)).flatten()?;
+        (sent > 0).then(|| self.sent.remove(&page)).flatten()
+    }
+
+    /// The page of a request, and how often its visitor was sent to sign in.
+    fn times_sent<B>(&self, request: &Request<B>) -> Option<(Url, u8)> {
+        if !self.sent.are_kept(request.headers()) {
+            return None;
+        }
+        let page = self.page_of(Asked::of(request))?;
+        let sent = self.sent.read(request.headers(), &page);
+        Some((page, sent))
     }
 
     fn redirect(&self, shape: &Shape) -> Response {
         let mut response = Response::new(Body::empty());
-        let count = shape.sent.saturating_add(1);
-        let cookie = format!(
-            "{LOOP_COOKIE}={count}; Path=/; Max-Age={LOOP_SECONDS}; HttpOnly; SameSite=Lax"
-        );
-        if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        let counted = shape.page.as_ref().filter(|_| shape.sent > 0);
+        if let Some(cookie) = counted.and_then(|page| self.sent.store(page, shape.sent)) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         let location = self.way_to_sign_in(shape).and_then(|way| HeaderValue::try_from(&*way).ok());

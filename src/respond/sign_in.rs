@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use axum::extract::OriginalUri;
-use http::header::HOST;
-use http::{Extensions, HeaderMap, HeaderValue, Uri};
+use http::HeaderValue;
 use url::{Url, form_urlencoded};
 
-use crate::authenticate::{clean_address, public_address, synced_anew};
+use crate::authenticate::synced_anew;
 
 /// What Clerk's sign-in pages take the way back from.
 const BACK: &str = "redirect_url";
@@ -63,34 +61,4 @@ impl SignIn {
         let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
         self.satellite && self.url.as_ref().is_some_and(|url| place(url) != place(page))
     }
-}
-
-/// The page that a browser asked for, as the browser sees it and without Clerk's marks.
-///
-/// Host and scheme are what the proxies in front say, as for handshakes. A page of another site cannot
-/// make a browser send those fields, and the answer is kept by no cache, so that nobody but the visitor
-/// is led by them.
-pub(super) fn page(address: &Url, headers: &HeaderMap) -> Url {
-    clean_address(&public_address(address, headers))
-}
-
-/// The address that was asked for, before routers took their part of it; `scheme` where the request does
-/// not say.
-pub(crate) fn asked(
-    uri: &Uri,
-    headers: &HeaderMap,
-    extensions: &Extensions,
-    scheme: &str,
-) -> Option<Url> {
-    let uri = original(uri, extensions);
-    let scheme = uri.scheme_str().unwrap_or(scheme);
-    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = uri.authority().map(http::uri::Authority::as_str).or(named)?;
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    Url::parse(&format!("{scheme}://{host}{path}")).ok()
-}
-
-/// What was asked for, before routers took their part of it.
-pub(crate) fn original<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
-    extensions.get::<OriginalUri>().map_or(uri, |original| &original.0)
 }

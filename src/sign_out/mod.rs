@@ -15,11 +15,11 @@ use axum::Router;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::any_service;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
-use crate::origin::is_same_origin;
+use crate::origin::{Asked, Origins};
 use crate::token::Located;
 
 /// Takes the session's cookies out of the browser; part of the response to whoever signed out.
@@ -76,14 +76,16 @@ impl IntoResponse for SignedOut {
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
+    origins: Arc<Origins>,
 }
 
 impl SignOutService {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(shared: Arc<Shared>, origins: Arc<Origins>) -> Self {
+        Self { shared, origins }
     }
 
-    fn answer(&self, method: &Method, address: &Uri, headers: &HeaderMap) -> Response {
+    fn answer<B>(&self, request: &Request<B>) -> Response {
+        let (method, headers) = (request.method(), request.headers());
         if method != Method::POST {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response();
         }
@@ -91,7 +93,8 @@ impl SignOutService {
         let token = self.shared.locate(headers, now);
         // Browsers send cookies by themselves, and `Authorization: Basic`; no site can make them
         // send a bearer token.
-        if !matches!(token, Located::Header(_)) && !is_same_origin(address, headers) {
+        if !matches!(token, Located::Header(_)) && !self.origins.is_same_origin(Asked::of(request))
+        {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();
         }
@@ -140,11 +143,12 @@ impl<B> Service<Request<B>> for SignOutService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri(), request.headers())))
+        ready(Ok(self.answer(&request)))
     }
 }
 
 /// `/auth/sign-out`.
-pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
-    Router::new().route("/auth/sign-out", any_service(SignOutService::new(Arc::clone(shared))))
+pub(crate) fn routes(shared: &Arc<Shared>, origins: &Arc<Origins>) -> Router {
+    let service = SignOutService::new(Arc::clone(shared), Arc::clone(origins));
+    Router::new().route("/auth/sign-out", any_service(service))
 }

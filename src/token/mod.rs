@@ -35,7 +35,7 @@ pub use session::{Actor, ClaimsVersion, Session, SessionStatus};
 pub use unknown_key::UnknownKey;
 
 pub(crate) use claims::Claims;
-pub(crate) use cookie::cookie;
+pub(crate) use cookie::{cookie, pairs};
 pub(crate) use expectations::{
     CATEGORY_MACHINE, check_category, check_claims, check_header, check_session_category, timing,
 };

@@ -47,5 +47,6 @@ mod sim_layer;
 mod sites;
 mod support;
 mod tickets;
+mod visits;
 mod webhooks;
 mod wire;

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::browser::Browser;
 use crate::handshake;
-use crate::support::{Answer, NAVIGATION, World, anonymous, config, expired};
+use crate::support::{Answer, World, anonymous, config, expired};
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -126,12 +126,10 @@ async fn a_handshake_of_another_session_makes_no_ticket_for_the_expired_one() {
     let mut browser = Browser::new(&world);
     browser.set(&format!("__client_uat={}; Path=/", handshake::uat(&own)));
     let back = handshake::returning(&mut browser).await;
-    let cookies = format!("__session={old}; __client_uat={}", handshake::uat(&ended));
-    let mut fields = NAVIGATION.to_vec();
-    fields.extend([("host", "app.example.com"), ("x-forwarded-proto", "https")]);
-    fields.push(("cookie", &cookies));
-    let answer = world.send(anonymous("GET", &back, &fields)).await;
-    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "user_2 fresh"));
+    browser.set(&format!("__session={old}; Path=/"));
+    browser.set(&format!("__client_uat={}; Path=/", handshake::uat(&ended)));
+    let answer = world.send(browser.page(&back)).await;
+    assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
     assert_eq!(set(&answer), None);
 }
 

@@ -22,7 +22,7 @@ use url::Url;
 pub(crate) use machine::Told;
 pub(crate) use nonce::Payload;
 pub(crate) use refresh::Refreshed;
-pub(crate) use trip::{Standing, TRIP_COOKIE};
+pub(crate) use trip::{Departure, Return, Standing, Trips};
 pub(super) use user::Described;
 
 use super::bucket::Bucket;
@@ -52,7 +52,6 @@ pub(crate) struct BackendApi {
     refreshes: refresh::Refreshes,
     machines: machine::Machines,
     users: user::Users,
-    pub(crate) trips: trip::Trips,
 }
 
 /// Where the Backend API is, and what to ask it with.
@@ -73,7 +72,6 @@ impl BackendApi {
             refreshes: refresh::Refreshes::new(),
             machines: machine::Machines::new(),
             users: user::Users::new(),
-            trips: trip::Trips::new(&access.secret),
             wire: Arc::new(Wire { access, counters, complaints: Bucket::new(COMPLAINTS) }),
         }
     }
