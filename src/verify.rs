@@ -84,7 +84,9 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
     }
     check_header(&header, expect)?;
     let key = keys.signer(header.kid(), jws.signed, &jws.signature).map_err(|none| match none {
-        NoSigner::UnknownKey | NoSigner::Unnamed => unknown(&header, &claims, expect),
+        NoSigner::UnknownKey => unknown(&header, &claims, expect),
+        NoSigner::Unnamed => UnknownKey::of(&header, &claims, expect)
+            .map_or(InvalidToken::Signature.into(), |it| Unverified::UnknownKey(it.after_a_try())),
         NoSigner::UnfitKey | NoSigner::Forged => InvalidToken::from(none).into(),
     })?;
     let times = check_claims(&claims, expect)?;

@@ -70,10 +70,20 @@ impl Evidence<'_> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     Token(InvalidToken),
+    /// Its key is not known; the reason is the one that Clerk's SDK gives.
+    UnknownKey(InvalidToken),
     Keys(KeyFailure),
 }
 
 impl Refusal {
+    /// The reason why a handshake was not believed.
+    pub(super) fn of_handshake(self) -> Reason {
+        match self {
+            Self::UnknownKey(_) => Reason::Token(InvalidToken::UnknownKey),
+            other => other.into(),
+        }
+    }
+
     /// The refusal of a token whose time alone is wrong, which a fresh token would cure.
     pub(super) fn is_of_time(self) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
@@ -84,7 +94,7 @@ impl Refusal {
 impl From<Refusal> for Reason {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Token(reason) => Self::Token(reason),
+            Refusal::Token(reason) | Refusal::UnknownKey(reason) => Self::Token(reason),
             Refusal::Keys(failure) => Self::Keys(failure),
         }
     }
@@ -106,7 +116,7 @@ impl From<Unverified> for Refusal {
     fn from(unverified: Unverified) -> Self {
         match unverified {
             Unverified::Invalid(reason) => Self::Token(reason),
-            Unverified::UnknownKey(_) => Self::Token(InvalidToken::UnknownKey),
+            Unverified::UnknownKey(unknown) => Self::UnknownKey(unknown.reason()),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::evidence::{Evidence, Refusal};
 use super::reason::RefreshDenial;
 use super::resolve::{cookies, session_token};
 use super::{Answer, Answers, Need, State};
-use crate::token::{InvalidToken, Peek};
+use crate::token::Peek;
 
 /// The call `POST /v1/sessions/{session_id}/refresh`, with `format` `cookie` and the header fields
 /// of the request besides what is here.
@@ -53,7 +53,7 @@ pub(super) fn refresh(
             let state = State::SignedIn { token: token.to_owned(), verified: Box::new(verified) };
             Ok(Answer { headers: cookies(lines), ..state.into() })
         }
-        Err(Refusal::Token(InvalidToken::UnknownKey)) => Err(RefreshDenial::UnknownKey),
+        Err(Refusal::UnknownKey(_)) => Err(RefreshDenial::UnknownKey),
         Err(_) => Err(RefreshDenial::InvalidToken),
     })
 }

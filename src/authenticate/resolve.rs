@@ -37,13 +37,13 @@ pub(super) fn resolve(
                 let reason = Reason::Token(reason);
                 return Ok(Return::Settled(Box::new(State::SignedOut { reason }.into())));
             }
-            Err(refusal) => return Ok(Return::Failed(refusal.into())),
+            Err(refusal) => return Ok(Return::Failed(refusal.of_handshake())),
         },
         (None, None) => return Ok(Return::None),
     };
     Ok(match settle(context, evidence, &lines) {
         Ok(answer) => Return::Settled(Box::new(answer)),
-        Err(refusal) => Return::Failed(refusal.into()),
+        Err(refusal) => Return::Failed(refusal.of_handshake()),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::InvalidToken;
 use super::claims::Claims;
 use super::expectations::{Expectations, Timing, check_claims, check_header, timing};
 use super::jws::Header;
@@ -18,6 +19,8 @@ pub struct UnknownKey {
     pub issued_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
     expires_at: Timestamp,
+    /// A key without a name was tried, and did not make the signature.
+    tried: bool,
 }
 
 impl UnknownKey {
@@ -36,7 +39,19 @@ impl UnknownKey {
             issued_at: times.issued_at,
             not_before: times.not_before,
             expires_at: times.expires_at,
+            tried: false,
         })
+    }
+
+    /// The same, after a key without a name was tried.
+    pub(crate) fn after_a_try(self) -> Self {
+        Self { tried: true, ..self }
+    }
+
+    /// What the token is refused for where nothing more can become known, as Clerk's SDK names it.
+    #[must_use]
+    pub fn reason(&self) -> InvalidToken {
+        if self.tried { InvalidToken::Signature } else { InvalidToken::UnknownKey }
     }
 
     /// How the times that the token claims compare with the present.
