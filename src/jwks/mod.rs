@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use error::JwksError;
 pub use pem::PemError;
-use verifier::Made;
+use verifier::Signer;
 pub use verifier::VerifyingKey;
 
 #[cfg(feature = "sim")]
@@ -116,18 +116,16 @@ impl KeySet {
         message: &str,
         signature: &Vec<u8>,
     ) -> Result<&Arc<VerifyingKey>, NoSigner> {
-        let mut otherwise =
-            if self.is_unfit(kid) { NoSigner::UnfitKey } else { NoSigner::UnknownKey };
+        let unfit = self.is_unfit(kid);
+        let mut otherwise = if unfit { NoSigner::UnfitKey } else { NoSigner::UnknownKey };
         for key in self.candidates(kid) {
             match key.check(message.as_bytes(), signature) {
-                Made::ByThisKey => return Ok(key),
-                Made::ByThisKeyDistrusted => return Err(NoSigner::Forged),
-                Made::ByAnother if kid.is_some() && key.id().is_none() => {
-                    if otherwise == NoSigner::UnknownKey {
-                        otherwise = NoSigner::Unnamed;
-                    }
+                Signer::This => return Ok(key),
+                Signer::Distrusted => return Err(NoSigner::Forged),
+                Signer::Another if kid.is_some() && key.id().is_none() && !unfit => {
+                    otherwise = NoSigner::Unnamed;
                 }
-                Made::ByAnother => otherwise = NoSigner::Forged,
+                Signer::Another => otherwise = NoSigner::Forged,
             }
         }
         Err(otherwise)

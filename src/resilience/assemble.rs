@@ -10,7 +10,8 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
     Access, Alerts, Driver, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left, Outbox,
-    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trips, Trust, Webhooks, Work, prune,
+    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trips, Trust, Webhooks, Work,
+    prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};

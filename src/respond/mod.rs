@@ -23,8 +23,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use url::Url;
 
-pub(crate) use page::escape;
 pub(crate) use counts::{LIMIT, PageCounts};
+pub(crate) use page::escape;
 pub use page::{Page, PageText};
 pub(crate) use sign_in::SignIn;
 
