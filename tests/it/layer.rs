@@ -331,7 +331,7 @@ async fn walled() -> (World, Router) {
 async fn everything_that_is_not_named_public_is_protected() {
     let (world, app) = walled().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
-    for path in ["/", "/about", "/posts/1", "/about?next=/admin", "/posts/..%2Fadmin"] {
+    for path in ["/", "/about", "/posts/1", "/about?next=/admin"] {
         let answer = World::ask(&app, anonymous("GET", path, &[])).await;
         assert_eq!((answer.status.as_u16(), &*answer.body), (200, "open"), "{path}");
     }
@@ -343,6 +343,7 @@ async fn everything_that_is_not_named_public_is_protected() {
         ("/files/about", 200),
         ("/files//about", 200),
         ("/files/../about", 200),
+        ("/posts/..%2Fadmin", 200),
         ("/nothing", 404),
         ("/about/", 404),
         ("//about", 404),

@@ -76,7 +76,10 @@ async fn whoever_insists_on_azp_is_told_why_visitors_cannot_come_back() {
 async fn an_empty_list_or_entry_is_an_error_at_start() {
     let start = |choose: fn(Builder) -> Builder| {
         let sim = SimClerk::in_memory();
-        let built = choose(ClerkResilience::builder(config(&sim)).upstream(sim.upstream())).pair();
+        let built = choose(
+            ClerkResilience::builder(config(&sim)).upstream(sim.upstream()).clock(sim.clock()),
+        )
+        .pair();
         built.map(drop).map_err(|error| error.to_string())
     };
     let none: fn(Builder) -> Builder = |builder| builder.authorized_parties([""; 0]);

@@ -224,13 +224,12 @@ fn samples() -> Vec<(String, Value, Value)> {
 async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
     let index = parsed("webhook-samples/index.json");
     let secret = WebhookSecret::parse(index["secret"].as_str().expect("text")).expect("a secret");
-    let sim = SimClerk::in_memory();
     for (file, body, row) in samples() {
         let sent: i64 =
             row["headers"]["svix-timestamp"].as_str().expect("text").parse().expect("n");
         let clock = SimClock::starting_at(Timestamp::from_secs(sent));
-        let world =
-            World::beside(clock, sim.clone(), |builder| builder.webhook_secret(secret.clone()));
+        let sim = SimClerk::builder().clock(clock.clone()).build();
+        let world = World::beside(clock, sim, |builder| builder.webhook_secret(secret.clone()));
         let answer =
             world.send(post(&row["headers"], data(&format!("webhook-samples/{file}")))).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{file}");
@@ -268,7 +267,7 @@ async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
 
 #[tokio::test(start_paused = true)]
 async fn memberships_come_change_and_go_as_the_samples_say() {
-    let world = Samples::world(&SimClerk::in_memory());
+    let world = Samples::world();
     world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
     let roles = async || -> Vec<(String, Vec<String>, Option<String>)> {
         let known = known(&world.0, BEN).await.expect("told").expect("known");
@@ -292,7 +291,7 @@ async fn memberships_come_change_and_go_as_the_samples_say() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_belongs_to_an_organisation_that_is_deleted() {
-    let world = Samples::world(&SimClerk::in_memory());
+    let world = Samples::world();
     world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
     let places = async || known(&world.0, BEN).await.expect("told").expect("known").memberships;
     world.told("1", &[data("webhook-samples/organizationMembership.created.json")]).await;
@@ -305,10 +304,11 @@ async fn nobody_belongs_to_an_organisation_that_is_deleted() {
 struct Samples(World);
 
 impl Samples {
-    fn world(sim: &SimClerk) -> Self {
+    fn world() -> Self {
         let clock = SimClock::starting_at(Timestamp::from_secs(1_791_000_100));
+        let sim = SimClerk::builder().clock(clock.clone()).build();
         let secret = WebhookSecret::parse(SECRET).expect("a secret");
-        Self(World::beside(clock, sim.clone(), |builder| builder.webhook_secret(secret)))
+        Self(World::beside(clock, sim, |builder| builder.webhook_secret(secret)))
     }
 
     async fn told(&self, delivery: &str, bodies: &[String]) {
@@ -321,7 +321,7 @@ impl Samples {
 
 #[tokio::test(start_paused = true)]
 async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_the_end() {
-    let (files, sim) = (samples(), SimClerk::in_memory());
+    let files = samples();
     for seed in 0..12 {
         let dice = &mut fastrand::Rng::with_seed(seed);
         let deleted = seed % 2 == 1;
@@ -330,7 +330,7 @@ async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_th
             .filter(|(file, ..)| deleted || !file.starts_with("user.deleted"))
             .map(|(file, ..)| data(&format!("webhook-samples/{file}")))
             .collect();
-        let world = Samples::world(&sim);
+        let world = Samples::world();
         bodies.push(updated(BEN, "Ben", Timestamp::from_secs(1_791_000_000)));
         for round in 0..2 {
             dice.shuffle(&mut bodies);
@@ -351,7 +351,7 @@ async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_th
 
 #[tokio::test(start_paused = true)]
 async fn who_is_in_memory_hears_events_in_any_order_like_the_store() {
-    let world = Samples::world(&SimClerk::in_memory());
+    let world = Samples::world();
     world.told("first", &[updated(ADA, "Ada", Timestamp::from_secs(1_790_000_000))]).await;
     assert_eq!(name(&world.0, ADA).await, called("Ada", Source::Store));
     world.told("new", &[data("webhook-samples/user.updated.json")]).await;

@@ -55,7 +55,8 @@ fn gives_a_session(answer: &Answer) -> bool {
     lines(answer).iter().any(|line| line.starts_with("__session=ey"))
 }
 
-fn way_back(answer: &Answer) -> Url {
+/// The address at which Clerk is to send the browser back.
+pub(crate) fn way_back(answer: &Answer) -> Url {
     let location = Url::parse(answer.header("location")).expect("an address");
     let back = location.query_pairs().find(|(name, _)| name == "redirect_url");
     Url::parse(&back.expect("a way back").1).expect("an address")
