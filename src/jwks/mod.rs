@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use error::JwksError;
 pub use pem::PemError;
-use verifier::Made;
+use verifier::Signer;
 pub use verifier::VerifyingKey;
 
 #[cfg(feature = "sim")]
@@ -97,12 +97,12 @@ impl KeySet {
         let mut otherwise = NoSigner::UnknownKey;
         for key in self.candidates(kid) {
             match key.check(message.as_bytes(), signature) {
-                Made::ByThisKey => return Ok(key),
-                Made::ByThisKeyDistrusted => return Err(NoSigner::Forged),
-                Made::ByAnother if kid.is_some() && key.id().is_none() => {
+                Signer::This => return Ok(key),
+                Signer::Distrusted => return Err(NoSigner::Forged),
+                Signer::Another if kid.is_some() && key.id().is_none() => {
                     otherwise = NoSigner::Unnamed;
                 }
-                Made::ByAnother => otherwise = NoSigner::Forged,
+                Signer::Another => otherwise = NoSigner::Forged,
             }
         }
         Err(otherwise)

@@ -25,11 +25,11 @@ const MODULUS_BYTES: RangeInclusive<usize> = 256..=1024;
 
 /// Who made a signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Made {
-    ByThisKey,
-    /// By this key, which verifies nothing any more.
-    ByThisKeyDistrusted,
-    ByAnother,
+pub(super) enum Signer {
+    This,
+    /// This key, which verifies nothing any more.
+    Distrusted,
+    Another,
 }
 
 /// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
@@ -116,11 +116,11 @@ impl VerifyingKey {
     }
 
     /// Who made the signature over the message.
-    pub(super) fn check(&self, message: &[u8], signature: &Vec<u8>) -> Made {
+    pub(super) fn check(&self, message: &[u8], signature: &Vec<u8>) -> Signer {
         match (self.verifier.verify(message, signature), self.trusted) {
-            (Ok(()), true) => Made::ByThisKey,
-            (Ok(()), false) => Made::ByThisKeyDistrusted,
-            (Err(_), _) => Made::ByAnother,
+            (Ok(()), true) => Signer::This,
+            (Ok(()), false) => Signer::Distrusted,
+            (Err(_), _) => Signer::Another,
         }
     }
 

@@ -103,13 +103,11 @@ impl Preflights {
 
     /// The answer to a preflight, or the future of it.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Result<Response, Answering> {
-        match &self.cors {
-            Some(Cors(answer)) => Err(answer(head_of(request))),
-            None => {
-                self.warn();
-                Ok(no_grants())
-            }
+        if let Some(Cors(answer)) = &self.cors {
+            return Err(answer(head_of(request)));
         }
+        self.warn();
+        Ok(no_grants())
     }
 
     fn warn(&self) {

@@ -310,11 +310,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let judged = self.gate.rule(&request, &Heard::default());
-        let wait = match judged.passage {
-            Passage::Wait(wait) => wait,
-            _ => {
-                return self.gate.respond(judged, request, |request| self.inner.call(request));
-            }
+        let Passage::Wait(wait) = judged.passage else {
+            return self.gate.respond(judged, request, |request| self.inner.call(request));
         };
         // The clone is not ready; the service that is goes with the request.
         // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services

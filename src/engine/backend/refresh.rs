@@ -99,9 +99,12 @@ impl BackendApi {
         let about = self.names.name("renewal", &parts);
         let session = self.refreshes.session(self.names.name("session", &[session_id]));
         let browser = self.browser(session_id, refresh_token);
-        let may_begin = || match self.refreshes.is_proven(browser) {
-            true => self.refreshes.proven.take(),
-            false => session.unproven.take() && self.refreshes.unproven.take(),
+        let Refreshes { proven, unproven, .. } = &self.refreshes;
+        let may_begin = || {
+            if self.refreshes.is_proven(browser) {
+                return proven.take();
+            }
+            session.unproven.take() && unproven.take()
         };
         let wire = Arc::clone(&self.wire);
         let ask = || async move { ask(&wire, call, fields).await };
