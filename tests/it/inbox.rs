@@ -11,7 +11,7 @@ use clerk_resilience::sim::{SimClerk, SimClock};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
 use clerk_resilience::store::{Accepted, Entry, MemoryStore, Outcome, Rest, Store as _};
-use clerk_resilience::{Builder, Event, Verdict};
+use clerk_resilience::{Event, Verdict};
 use http::StatusCode;
 
 use crate::support::{World, anonymous, start_of_time};
@@ -89,7 +89,7 @@ async fn a_store_whose_file_is_lost_gives_no_grace_for_a_day() {
             std::fs::write(&file, "no database at all".repeat(99)).expect("written");
         }
         let store = SqliteStore::open_or_memory(&file).expect("a store");
-        let world = with(|builder: Builder| builder.store(store)).await;
+        let world = with(|builder| builder.store(store)).await;
         let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
         let shown = if damaged { "warn" } else { "pass" };
         assert_eq!(document["checks"]["store:own"][0]["status"], shown);

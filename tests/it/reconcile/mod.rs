@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
+use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::upstream::{Call, Calling, Upstream};
 use clerk_resilience::webhook_signature::WebhookSecret;
@@ -244,6 +244,7 @@ async fn everything_is_read_when_somebody_wishes_after_an_outage_and_once_a_day(
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
 async fn a_walk_goes_on_after_a_restart_where_it_was() {
+    use clerk_resilience::sim::SimOrganization;
     use clerk_resilience::store::SqliteStore;
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("store.sqlite");
