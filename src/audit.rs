@@ -7,9 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use clerk_verify::clock::Timestamp;
 use http::Method;
 
-use crate::clock::Timestamp;
 use crate::decide::{Grace, GraceDenial};
 use crate::health::Verdict;
 

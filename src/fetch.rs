@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use url::{Host, Url};
 
-use crate::upstream::{Call, Calling, Fault, Reply, Upstream};
+use clerk_verify::transport::{Call, Calling, Fault, Reply, Upstream};
 
 /// Calls Clerk over HTTP, with TLS certificates checked against the platform's trust store.
 ///

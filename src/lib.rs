@@ -1,29 +1,26 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub use clerk_verify::{
+    authenticate, clock, handshake, id, jwks, key, machine, token, transport, verify,
+    webhook_signature,
+};
+
 /// The examples of `docs/guide.md`, compiled and run with the other examples.
 #[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;
 
-mod access;
 pub mod audit;
-pub mod authenticate;
-pub mod clock;
 mod config;
 pub mod decide;
 pub mod doctor;
 mod engine;
 mod extract;
 pub mod fetch;
-pub mod handshake;
 pub mod health;
 mod health_route;
-pub mod id;
 mod json;
-pub mod jwks;
-pub mod key;
-pub mod machine;
 mod middleware;
 mod origin;
 mod outcome;
@@ -44,14 +41,9 @@ pub mod snapshot;
 pub mod status_page;
 pub mod store;
 pub mod ticket;
-pub mod token;
-pub mod upstream;
-pub mod verify;
 mod webhook;
 pub mod webhook_event;
-pub mod webhook_signature;
 
-pub use crate::access::{Access, Factor, Reverification};
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{
@@ -74,5 +66,6 @@ pub use crate::respond::{Page, PageText};
 pub use crate::sign_out::{SignOutService, SignedOut};
 #[cfg(feature = "sim")]
 pub use crate::sim_layer::SimClerkExt;
-pub use crate::token::{AzpPolicy, Organization, Session};
 pub use crate::webhook::WebhookService;
+pub use clerk_verify::access::{Access, Factor, Reverification};
+pub use clerk_verify::token::{AzpPolicy, Organization, Session};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use clerk_verify::token::InvalidToken;
+
 use crate::decide::{Auth, Caller, Rejection};
 use crate::engine::Shared;
 use crate::respond::Answers;
-use crate::token::InvalidToken;
 
 /// The outcome of a request that passed.
 #[derive(Clone, Debug)]

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::document::Undescribed;
-use crate::clock::Timestamp;
-use crate::id::{OrgId, UserId};
 
 /// A user, as Clerk described them last.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 /// Users on a page.
 pub(crate) const USERS: u64 = 100;

@@ -11,7 +11,7 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::key::SecretKey;
+use clerk_verify::key::SecretKey;
 
 /// What the MAC is for, and the version of the form.
 const LABEL: &[u8] = b"clerk-resilience fleet 1";

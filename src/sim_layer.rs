@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
+use clerk_verify::clock::{Clock as _, Timestamp};
+use clerk_verify::id::UserId;
+use clerk_verify::webhook_signature::WebhookSecret;
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
 use tower::Service as _;
 
-use crate::clock::{Clock as _, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
-use crate::id::UserId;
 use crate::resilience::{Builder, ClerkResilience};
 use crate::sim::{SimClerk, SimOrganization, SimSession};
-use crate::webhook_signature::WebhookSecret;
 
 const WEBHOOK_PATH: &str = "/auth/webhooks";
 const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLWNsZXJrLXdlYmhvb2tz";

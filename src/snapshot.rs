@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Moment, Timestamp};
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::jwks::KeySet;
+
 use crate::health::{CLOCK_TOLERANCE, Report, Verdict};
-use crate::jwks::KeySet;
 use crate::revocation::{Denied, Revocations};
 use crate::status_page::StatusReport;
 

@@ -11,8 +11,8 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use crate::clock::Timestamp;
-use crate::token::Session;
+use clerk_verify::clock::Timestamp;
+use clerk_verify::token::Session;
 
 /// The cookie. The prefix makes browsers refuse one that was set without TLS, by another host or for
 /// a part of the site.
@@ -129,11 +129,12 @@ pub struct TicketKeyError {
 mod tests {
     use serde_json::json;
 
+    use clerk_verify::jwks::KeySet;
+    use clerk_verify::token::Expectations;
+    use clerk_verify::verify::verify;
+
     use super::*;
-    use crate::jwks::KeySet;
     use crate::sim::{SimClerk, TokenBuilder};
-    use crate::token::Expectations;
-    use crate::verify::verify;
 
     const OLD: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     const NEW: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";

@@ -15,6 +15,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any_service, post};
 use bytes::Bytes;
+use clerk_verify::webhook_signature::Claim;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as HttpBody;
@@ -22,7 +23,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tower::{BoxError, Service};
 
 use crate::engine::{Delivered, Shared, Webhooks};
-use crate::webhook_signature::Claim;
 
 /// No webhook of Clerk's is anywhere near as large.
 const MAX_BYTES: usize = 1024 * 1024;

@@ -6,11 +6,11 @@ mod effects;
 use std::fmt;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
 use serde_json::{Value, json};
 
 pub use self::effects::{EventRules, Incomplete};
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::json;
 use crate::profile::Membership;
 
@@ -18,7 +18,7 @@ use crate::profile::Membership;
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// An event, out of the body of a webhook whose
-/// [signature](crate::webhook_signature::WebhookVerifier::verify) is good.
+/// [signature](clerk_verify::webhook_signature::WebhookVerifier::verify) is good.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WebhookEvent {

@@ -13,7 +13,7 @@ use clerk_resilience::handshake;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::{PublishableKey, SecretKey};
 use clerk_resilience::token::{CookieNames, Expectations, Timing, locate};
-use clerk_resilience::upstream::{Call, Upstream};
+use clerk_resilience::transport::{Call, Upstream};
 use clerk_resilience::verify::verify;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::upstream::{Call, Upstream};
+use clerk_resilience::transport::{Call, Upstream};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use url::Url;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 
 /// Counts the questions to Clerk itself; its status page and canaries are not Clerk.
 #[derive(Clone, Debug)]

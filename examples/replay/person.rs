@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::upstream::{Call, Reply};
+use clerk_resilience::transport::{Call, Reply};
 use http::header::ORIGIN;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;

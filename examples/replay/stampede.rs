@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::upstream::Upstream;
+use clerk_resilience::transport::Upstream;
 use serde::Serialize;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use clerk_resilience::upstream::{Call, Upstream};
+use clerk_resilience::transport::{Call, Upstream};
 use http::header::{COOKIE, LOCATION};
 use tower::ServiceExt as _;
 use url::Url;

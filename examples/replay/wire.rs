@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use clerk_resilience::upstream::{Call, Calling, Reply, Upstream};
+use clerk_resilience::transport::{Call, Calling, Reply, Upstream};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use url::Url;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::upstream::Upstream;
+use clerk_resilience::transport::Upstream;
 use tokio::time::Instant;
 use url::Url;
 

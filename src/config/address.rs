@@ -1,9 +1,9 @@
 //! Addresses, origins and domains, and which of them will do.
 
+use clerk_verify::authenticate::Proxy;
 use url::Url;
 
 use super::error::{ConfigError, invalid};
-use crate::authenticate::Proxy;
 use crate::fetch::is_loopback;
 
 pub(super) fn with_scheme(text: &str) -> String {

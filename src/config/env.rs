@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use clerk_verify::authenticate::{Site, SiteError};
+use clerk_verify::key::{PublishableKey, SecretKey};
+use clerk_verify::webhook_signature::WebhookSecret;
 use url::Url;
 
 use super::ClerkConfig;
 use super::address::{address, check_domain, proxy, with_scheme};
 use super::error::{ConfigError, invalid};
-use crate::authenticate::{Site, SiteError};
-use crate::key::{PublishableKey, SecretKey};
-use crate::webhook_signature::WebhookSecret;
 
 /// How front-end tools spell the variables that browsers may know.
 const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_"];

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration.
 
-use crate::key::KeyError;
+use clerk_verify::key::KeyError;
+
 use crate::middleware::PublicPathError;
 use crate::policy::PolicyError;
 use crate::store::StoreError;

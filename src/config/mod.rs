@@ -10,19 +10,19 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clerk_verify::authenticate::{Proxy, Site};
+use clerk_verify::jwks::{KeySet, PemError};
+use clerk_verify::key::{InstanceKind, PublishableKey, SecretKey};
+use clerk_verify::webhook_signature::WebhookSecret;
 use url::Url;
 
 pub use error::ConfigError;
 
 use self::address::{check_address, check_domain, check_party};
 use self::error::invalid;
-use crate::authenticate::{Proxy, Site};
-use crate::jwks::{KeySet, PemError};
-use crate::key::{InstanceKind, PublishableKey, SecretKey};
 use crate::policy::GracePolicy;
 use crate::probe::Targets;
 use crate::ticket::TicketKeys;
-use crate::webhook_signature::WebhookSecret;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";

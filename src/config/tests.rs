@@ -1,7 +1,8 @@
 //! What the variables become.
 
+use clerk_verify::authenticate::OrganizationSync;
+
 use super::*;
-use crate::authenticate::OrganizationSync;
 
 const KEY: (&str, &str) = ("CLERK_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuY2xlcmsuZGV2JA");
 

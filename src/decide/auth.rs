@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::access::Access;
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{SessionId, UserId};
+use clerk_verify::token::{Organization, Session};
+use clerk_verify::verify::Verified;
+
 use super::rejection::{Rejection, Unavailable};
-use crate::access::Access;
-use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
-use crate::token::{Organization, Session};
-use crate::verify::Verified;
 
 /// Who sends a request: a session that was verified, perhaps in grace.
 ///

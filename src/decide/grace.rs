@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::token::{Session, SessionStatus};
+
 use super::auth::{Grace, GraceReason};
 use super::revoked::bearer;
 use super::{Asking, Rules};
-use crate::clock::{Moment, Timestamp};
 use crate::health::Verdict;
 use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
 use crate::snapshot::Snapshot;
-use crate::token::{Session, SessionStatus};
 
 /// What the ledger has of a session: that this application saw it fully valid, and when last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::machine::MachineToken;
+use clerk_verify::token::{InvalidToken, TokenKind};
 use serde_json::{Map, Value};
 
 use super::auth::Auth;
 use super::{Judgement, Obstacle, Rejection, Unavailable, machine_revocation};
-use crate::clock::Timestamp;
 use crate::health::{Status, Surface};
-use crate::machine::MachineToken;
-use crate::token::{InvalidToken, TokenKind};
 
 /// A machine, or another application, that sends a request: an API key, a machine-to-machine token
 /// or an OAuth access token that holds.

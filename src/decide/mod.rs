@@ -17,12 +17,13 @@ pub use rejection::{Rejection, Snag, Unavailable};
 pub(crate) use revoked::has_ended;
 use revoked::{machine_revocation, revocation};
 
-use crate::clock::Moment;
+use clerk_verify::clock::Moment;
+use clerk_verify::token::{InvalidToken, SessionStatus, Timing, TokenKind, UnknownKey};
+use clerk_verify::verify::Verified;
+
 use crate::health::{Status, Surface, Verdict};
 use crate::policy::{GraceMode, RoutePolicy};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, SessionStatus, Timing, TokenKind, UnknownKey};
-use crate::verify::Verified;
 
 /// `iat` counts whole seconds by Clerk's clock, and a key set may come from a cache: only keys that
 /// were confirmed so long after a token was made are certainly newer.

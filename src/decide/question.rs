@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::machine::MachineToken;
+use clerk_verify::token::{InvalidToken, Timing, TokenKind, UnknownKey};
+use clerk_verify::verify::Verified;
+
 use super::{Sighting, Unavailable, Usage};
-use crate::machine::MachineToken;
 use crate::policy::GracePolicy;
-use crate::token::{InvalidToken, Timing, TokenKind, UnknownKey};
-use crate::verify::Verified;
 
 /// What a request offers as proof of who sends it.
 #[derive(Clone, Debug)]

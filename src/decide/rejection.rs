@@ -1,10 +1,10 @@
 //! Why a request does not pass.
 
+use clerk_verify::access::Reverification;
+use clerk_verify::token::InvalidToken;
 use http::StatusCode;
 
 use super::grace::GraceDenial;
-use crate::access::Reverification;
-use crate::token::InvalidToken;
 
 /// Why a request does not pass: a status, a stable code, and a sentence for the public.
 ///

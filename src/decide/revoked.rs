@@ -1,12 +1,13 @@
 //! Whether what a token stands for was taken back. Routes and open connections ask the same question.
 
+use clerk_verify::id::KeyId;
+use clerk_verify::machine::MachineToken;
+use clerk_verify::token::{InvalidToken, Session};
+use clerk_verify::verify::Verified;
+
 use super::{Caller, Rejection, Unavailable};
-use crate::id::KeyId;
-use crate::machine::MachineToken;
 use crate::revocation::{Bearer, Denied};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Session};
-use crate::verify::Verified;
 
 /// True when what this caller began must end: it is revoked, or its key is gone. Its times do not
 /// matter.

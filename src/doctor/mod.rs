@@ -13,10 +13,11 @@ use std::sync::Arc;
 pub use finding::{Diagnosis, Finding, Severity};
 pub use routes::{Intent, examine_routes};
 
-use crate::clock::{Clock, SystemClock};
+use clerk_verify::clock::{Clock, SystemClock};
+use clerk_verify::transport::Upstream;
+
 use crate::config::ClerkConfig;
 use crate::fetch::HttpUpstream;
-use crate::upstream::Upstream;
 
 /// Reads the variables, and examines what they name.
 ///

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use clerk_verify::clock::Clock;
+use clerk_verify::jwks::KeySet;
+use clerk_verify::transport::{Fault, Upstream};
+
 use super::finding::Finding;
-use crate::clock::Clock;
 use crate::config::ClerkConfig;
 use crate::health::{Evidence, Outcome, OwnFault, Trouble};
-use crate::jwks::KeySet;
 use crate::probe::{Brought, Finding as Found, Probe, Prober, Targets};
-use crate::upstream::{Fault, Upstream};
 
 /// A host may wait longer than a layer that has requests behind it.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use clerk_verify::transport::{Call, Reply, Upstream};
 use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
 
 use super::finding::Finding;
-use crate::upstream::{Call, Reply, Upstream};
 
 /// An application may be slow to answer, and its pages large.
 const DEADLINE: Duration = Duration::from_secs(10);

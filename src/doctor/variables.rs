@@ -1,8 +1,9 @@
 //! The variables, all of them, not only up to the first that is malformed.
 
+use clerk_verify::key::PublishableKey;
+
 use super::finding::Finding;
 use crate::config::{ClerkConfig, ConfigError};
-use crate::key::PublishableKey;
 
 const KEY: &str = "CLERK_PUBLISHABLE_KEY";
 

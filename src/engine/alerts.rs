@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::clock::Timestamp;
 use crate::health::Verdict;
 use crate::store::Store;
 

@@ -63,7 +63,7 @@ pub struct Counts {
     /// Browsers sent to Clerk for a fresh session.
     pub handshakes: u64,
     /// Tokens that were verified and name no application they were made for. Each counts once, at its
-    /// first request; [`AzpPolicy::Required`](crate::token::AzpPolicy::Required) would refuse them.
+    /// first request; [`AzpPolicy::Required`](clerk_verify::token::AzpPolicy::Required) would refuse them.
     pub without_azp: u64,
     /// Questions asked of Clerk and its status page.
     pub upstream_calls: u64,

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::jwks::KeySet;
 use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -20,9 +22,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, State};
-use crate::clock::{Moment, Timestamp};
 use crate::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
-use crate::jwks::KeySet;
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
 use crate::snapshot::{Keys, Snapshot};
 use crate::status_page::StatusReport;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
+
 use crate::health::Outages;
 
 /// Many applications hear of nothing for minutes; hardly one for so long.

@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::webhook_signature::WebhookVerifier;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
-use crate::clock::Timestamp;
 use crate::revocation::Denial;
 use crate::snapshot::{Delivery, Feeds};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
 use crate::webhook_event::{EventRules, WebhookEvent};
-use crate::webhook_signature::WebhookVerifier;
 
 /// A store that does not answer within this time has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::token::Session;
+
 use super::cache::Cache;
-use crate::clock::Timestamp;
 use crate::decide::Sighting;
 use crate::health::CLOCK_TOLERANCE;
 use crate::policy::MAX_GRACE;
 use crate::store::SightingRecord;
-use crate::token::Session;
 
 /// A session's name in the ledger: half of SHA-256 over its user and its id, so that the file shows
 /// nobody who was there.

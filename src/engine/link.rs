@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+
 use super::shared::Core;
-use crate::clock::Moment;
 use crate::snapshot::{Feeds, StoreHealth};
 use crate::store::{self, Pending, Store, StoreError};
 

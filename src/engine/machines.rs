@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use clerk_verify::clock::Moment;
+use clerk_verify::machine::{self, MachineError};
+use clerk_verify::token::{InvalidToken, Timing, TokenKind};
+
 use super::backend::Told;
 use super::shared::{Examined, Shared};
-use crate::clock::Moment;
 use crate::decide::Unavailable;
-use crate::machine::{self, MachineError};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Timing, TokenKind};
 
 impl Shared {
     /// Checks a machine's token, of a kind that is accepted. `told` is what Clerk told when it was

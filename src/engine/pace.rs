@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use clerk_verify::clock::Timestamp;
+
 use super::cache::Cache;
 use super::ledger::SessionDigest;
-use crate::clock::Timestamp;
 use crate::decide::Usage;
 
 /// A session that never passed.

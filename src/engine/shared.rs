@@ -5,6 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use clerk_verify::authenticate::Site;
+use clerk_verify::clock::{Clock, Moment, Timestamp};
+use clerk_verify::key::PublishableKey;
+use clerk_verify::machine::MachineToken;
+use clerk_verify::token::{
+    CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind, UnknownKey,
+    locate_with, refresh_token,
+};
+use clerk_verify::verify::{Unverified, Verified, verify};
 use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
@@ -21,21 +30,12 @@ use super::reconcile::Reconciler;
 use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
-use crate::authenticate::Site;
-use crate::clock::{Clock, Moment, Timestamp};
 use crate::decide::{Credential, Rules, Sighting, Unavailable};
 use crate::health::{Peers, Surface, Verdict, Word};
-use crate::key::PublishableKey;
-use crate::machine::MachineToken;
 use crate::revocation::{Denial, Revocations};
 use crate::snapshot::{Feeds, Snapshot};
 use crate::store::PendingSignOut;
 use crate::ticket::{COOKIE as TICKET, TicketKeys};
-use crate::token::{
-    CookieJar, CookieNames, Expectations, InvalidToken, Located, Session, Timing, TokenKind,
-    UnknownKey, locate_with,
-};
-use crate::verify::{Unverified, Verified, verify};
 
 /// A denial outlives every session token and its grace, and most sessions.
 const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -383,9 +383,9 @@ impl Shared {
     /// Notes that a browser showed a live token of a session beside its refresh cookie.
     pub(crate) fn prove_browser(&self, headers: &http::HeaderMap, known: &Known) {
         let Some(backend) = &self.backend else { return };
-        let cookies = CookieJar::read(headers, &self.names);
+        let refresh = refresh_token(headers, &self.names);
         let session = known.verified.session().session_id.as_ref();
-        if let (Some(session), Some(refresh)) = (session, cookies.own.refresh.text()) {
+        if let (Some(session), Some(refresh)) = (session, refresh) {
             backend.prove_browser(session.as_str(), &refresh);
         }
     }

@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::id::SessionId;
+use clerk_verify::jwks::KeySet;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::ledger::Writer;
 use super::shared::Core;
 use super::sign_outs::PendingSignOuts;
-use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Outages, Verdict};
-use crate::id::SessionId;
-use crate::jwks::KeySet;
 use crate::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, PendingSignOut, StateDir, StateDirError};
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+use clerk_verify::token::cookie;
 use http::{HeaderMap, HeaderValue};
 
 use super::shared::Shared;
 use super::verified::Known;
-use crate::clock::Moment;
 use crate::decide::Sighting;
 use crate::ticket::{Bound, COOKIE, Ticket, TicketKeys};
-use crate::token::cookie;
 
 /// A ticket is made anew when it is so old; grace looks back further than that.
 const RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);

@@ -2,11 +2,11 @@
 
 use std::error::Error;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, SessionId, UserId};
 use serde_json::Value;
 
 use super::inbox::Event;
-use crate::clock::Timestamp;
-use crate::id::{OrgId, SessionId, UserId};
 use crate::profile::{Membership, Profile, Undescribed};
 
 /// What a hook can take instead of an [`Event`]; see [`Builder::on`](crate::Builder::on). An application can

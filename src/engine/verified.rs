@@ -5,10 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clerk_verify::jwks::KeySet;
+use clerk_verify::verify::Verified;
+
 use super::cache::Cache;
 use super::ledger::SessionDigest;
-use crate::jwks::KeySet;
-use crate::verify::Verified;
 
 /// The signature is the most various part of a token, so its end picks the slot.
 const DIGESTED: usize = 32;
@@ -89,8 +90,8 @@ impl VerifiedTokens {
 mod tests {
     use super::*;
     use crate::sim::SimClerk;
-    use crate::token::Expectations;
-    use crate::verify::verify;
+    use clerk_verify::token::Expectations;
+    use clerk_verify::verify::verify;
 
     #[test]
     fn a_token_is_known_byte_for_byte_and_only_while_its_key_is_in_the_set() {

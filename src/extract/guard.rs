@@ -50,10 +50,10 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use axum::extract::FromRequestParts;
+use clerk_verify::access::{Access, Reverification};
 use http::request::Parts;
 
 use super::{AuthRejection, required};
-use crate::access::{Access, Reverification};
 use crate::decide::{Auth, Rejection};
 
 /// Something that a session must have. Tuples of demands are demands; a demand of the

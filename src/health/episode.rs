@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 /// Outages with less than this of health between them are one episode.
 const EPISODE_GAP: Duration = Duration::from_secs(15 * 60);

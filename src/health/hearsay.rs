@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
 use http::StatusCode;
 
 use super::{Surface, Tracker};
-use crate::clock::Moment;
 
 /// Failures closer together than this count as one: a burst says no more than a call.
 const APART: Duration = Duration::from_secs(2);

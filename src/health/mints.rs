@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 /// Tokens live this long at the least, and browsers renew them about this often.
 const RENEWAL: Duration = Duration::from_secs(40);

@@ -28,7 +28,7 @@ pub use surface::{Status, Surface};
 pub use tracker::Tracker;
 pub use verdict::{Drain, Signals, Standing, Verdict};
 
-use crate::clock::{Moment, Timestamp};
+use clerk_verify::clock::{Moment, Timestamp};
 
 /// The two clocks may differ by this much before the time is not trusted.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);

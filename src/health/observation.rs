@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::transport::{Fault, Reply};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use url::Url;
 
 use super::Surface;
-use crate::clock::{Moment, Timestamp};
-use crate::upstream::{Fault, Reply};
 
 /// A good answer that took longer than this makes a surface `Degraded`.
 pub(super) const SLOW: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 const VERSION: u32 = 1;
 /// A view counts for so long after it was told, the difference of two hosts' clocks included.

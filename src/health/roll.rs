@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+
 use super::peers::{Heard, Peers};
-use crate::clock::Timestamp;
 
 /// A member that fell silent counts for so long. Members that end for good make quorums rarer meanwhile, and
 /// nothing else.

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+
 use super::observation::{Evidence, Observation, Outcome, OwnFault, SLOW, Trouble};
 use super::surface::Status;
-use crate::clock::{Moment, Timestamp};
 
 /// So many failures in a row make a surface `Down`.
 const FALL: u32 = 2;
@@ -234,7 +235,7 @@ impl Tracker {
 mod tests {
     use super::*;
     use crate::health::Surface;
-    use crate::upstream::Fault;
+    use clerk_verify::transport::Fault;
 
     fn seen(outcome: Outcome, latency_millis: u64) -> Observation {
         Observation {

@@ -38,8 +38,9 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+
 use super::Life;
-use crate::clock::Moment;
 
 const SUSPECT_AFTER: u32 = 2;
 const CLEARED_AFTER: u32 = 2;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::clock::{Moment, Timestamp};
 use crate::engine::Shared;
 use crate::health::{Status, Surface, Tracker, Verdict};
 use crate::policy::GraceMode;

@@ -13,13 +13,13 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use clerk_verify::clock::Moment;
 use http::{HeaderMap, Request};
 
 use super::future::NOTHING_HEARD;
 use super::service::{Gate, Judged, Passage};
 use super::visit::is_fresh;
 use crate::audit::{GraceEvent, GraceRuling};
-use crate::clock::Moment;
 use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{Known, Shared, Signal};
 use crate::outcome::Outcome;

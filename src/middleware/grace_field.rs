@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
+use clerk_verify::clock::Timestamp;
 use http::{HeaderName, HeaderValue};
 
-use crate::clock::Timestamp;
 use crate::decide::Grace;
 
 pub(super) const GRACE: HeaderName = HeaderName::from_static("clerk-grace");

@@ -1,11 +1,12 @@
 //! Which kind of token a request has, and whether it may come here.
 
+use clerk_verify::clock::Moment;
+use clerk_verify::token::{InvalidToken, Located, TokenKind};
+
 use super::service::Gate;
 use super::wait::Heard;
-use crate::clock::Moment;
 use crate::engine::Examined;
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Located, TokenKind};
 
 impl Gate {
     /// Checks the token of a request, if it is of a kind that may come here. Machines have no cookies.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::clock::Moment;
+use clerk_verify::clock::Moment;
 
 /// Half of what the exchange takes, so that browsers which come back together still find room.
 const PER_SECOND: u64 = 10;

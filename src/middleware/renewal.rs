@@ -10,6 +10,10 @@
 //! A session that could be renewed, while the Backend API does not say whether it is, cannot be told:
 //! 503, not 401. A page may still go to Clerk's handshake.
 
+use clerk_verify::authenticate::{
+    Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
+};
+use clerk_verify::token::{InvalidToken, Located, Timing};
 use http::header::SET_COOKIE;
 use http::{Method, Request};
 use serde_json::{Map, Value};
@@ -18,14 +22,10 @@ use url::Url;
 use super::service::{Gate, Judged, Passage};
 use super::unknown_key::unverifiable;
 use super::visit::{Scene, Waiting, set_cookies};
-use crate::authenticate::{
-    Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
-};
 use crate::decide::{Rejection, Unavailable};
 use crate::engine::{Examined, Return};
 use crate::health::{Status, Surface, Verdict};
 use crate::origin::{Asked, Origins};
-use crate::token::{InvalidToken, Located, Timing};
 
 /// Header fields that Clerk is shown with the request to renew: where it came from, and from what
 /// kind of browser. Cookies and credentials are not among them.

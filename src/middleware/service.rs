@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::response::{IntoResponse, Response};
+use clerk_verify::clock::Moment;
+use clerk_verify::token::{InvalidToken, Located, Timing, TokenKind};
 use http::header::{ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
@@ -15,14 +17,12 @@ use super::preflight::{Preflights, is_preflight};
 use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
-use crate::clock::Moment;
 use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
 use crate::engine::{Examined, Shared};
 use crate::origin::{Asked, original};
 use crate::outcome::Outcome;
 use crate::policy::{ClientUat, RoutePolicy};
 use crate::respond::{Answers, reader};
-use crate::token::{InvalidToken, Located, Timing, TokenKind};
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]

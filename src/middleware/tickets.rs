@@ -1,13 +1,13 @@
 //! Tickets, as far as they are a matter of requests: who gets one, and when one counts.
 
+use clerk_verify::clock::Moment;
+use clerk_verify::token::{Located, Timing};
 use http::{HeaderValue, Request};
 
 use super::service::{Gate, Judged};
-use crate::clock::Moment;
 use crate::decide::Sighting;
 use crate::engine::Examined;
 use crate::origin::Asked;
-use crate::token::{Located, Timing};
 
 impl Gate {
     /// What a ticket says that came with an expired token.

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use clerk_verify::authenticate::{Answer, Arrival, Carrier, Context, Reason, RefreshDenial};
+use clerk_verify::token::InvalidToken;
+
 use super::service::{Judged, Passage};
 use super::visit::{Scene, Waiting};
 use super::wait::Wait;
-use crate::authenticate::{Answer, Arrival, Carrier, Context, Reason, RefreshDenial};
 use crate::decide::{Rejection, Unavailable};
-use crate::token::InvalidToken;
 
 /// Keys that were refreshed because a request waited for them are no older than this.
 const JUST_NOW: Duration = Duration::from_secs(1);

@@ -21,6 +21,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clerk_verify::authenticate::{
+    Answer, Answers, Arrival, Context, Evidence, KeyFailure, Need, Reason, Site, State, with_state,
+};
+use clerk_verify::clock::Moment;
+use clerk_verify::id::SessionId;
+use clerk_verify::token::{InvalidToken, Located, TokenKind};
+use clerk_verify::verify::Verified;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
@@ -31,20 +38,13 @@ use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Gate, Judged, Passage};
 use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
-use crate::authenticate::{
-    Answer, Answers, Arrival, Context, Evidence, KeyFailure, Need, Reason, Site, State, with_state,
-};
-use crate::clock::Moment;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
 use crate::engine::{Departure, Payload, Return, Trips};
 use crate::health::{Surface, Verdict};
-use crate::id::SessionId;
 use crate::origin::{Asked, RedirectHost};
 use crate::policy::ClientUat;
 use crate::respond::{PageCounts, is_prefetch, reader};
 use crate::snapshot::Snapshot;
-use crate::token::{InvalidToken, Located, TokenKind};
-use crate::verify::Verified;
 
 /// A Backend API that failed within this time is not relied on.
 const AFTERMATH: Duration = Duration::from_secs(60);

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use clerk_verify::authenticate::{RefreshCall, RefreshDenial};
+
 use super::service::Gate;
-use crate::authenticate::{RefreshCall, RefreshDenial};
 use crate::decide::Unavailable;
 use crate::engine::{Payload, Refreshed, Shared, Standing, Told};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::span::{Span, SpanError};
 
 /// The longest grace that any configuration can give, counted from a token's `exp`.
-pub const MAX_GRACE: Duration = crate::token::EXPIRED_FOR_GOOD;
+pub const MAX_GRACE: Duration = clerk_verify::token::EXPIRED_FOR_GOOD;
 /// The longest bridge: it is an allowance for clocks, not a grace.
 const MAX_BRIDGE: Duration = Duration::from_secs(60);
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub use grace::{GraceMode, GracePolicy, MAX_GRACE, PolicyError, SessionEvidence};
 pub use span::{Span, SpanError};
 
-use crate::access::{Access, Reverification};
-use crate::token::{TokenKind, TokenKinds};
+use clerk_verify::access::{Access, Reverification};
+use clerk_verify::token::{TokenKind, TokenKinds};
 
 /// What one route, or a router of them, demands of a request.
 ///

@@ -1,8 +1,9 @@
 //! The Backend API, by its cheapest question.
 
+use clerk_verify::id::SessionId;
+use clerk_verify::transport::Call;
+
 use super::Targets;
-use crate::id::SessionId;
-use crate::upstream::Call;
 
 /// `GET /v1/users/count`: small, uncached, and it needs a valid secret key.
 pub(super) fn count(targets: &Targets) -> Call {

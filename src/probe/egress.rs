@@ -1,7 +1,8 @@
 //! Whether anything outside answers: when Clerk is silent, this tells whether we are cut off.
 
+use clerk_verify::transport::{Call, Fault};
+
 use super::{Brought, Finding, Prober};
-use crate::upstream::{Call, Fault};
 
 /// Any answer of any canary will do, an error status too. A false certificate will not.
 pub(super) async fn ask(prober: &Prober) -> Finding {

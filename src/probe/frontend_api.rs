@@ -1,7 +1,8 @@
 //! The Frontend API, on two paths that reach Clerk's origin.
 
+use clerk_verify::transport::Call;
+
 use super::Targets;
-use crate::upstream::Call;
 
 /// Asks for a token of a session that does not exist. The path is the very one that mints tokens, so
 /// no cache and no healthy neighbour can answer in its place; Clerk says no in its own words, at

@@ -1,9 +1,10 @@
 //! The verification keys: from the Frontend API, and from the Backend API when that fails.
 
+use clerk_verify::jwks::{JwksError, KeySet};
+use clerk_verify::transport::{Call, Reply};
+
 use super::{Brought, Finding, Probe, Prober, backend_api, join};
 use crate::health::Observation;
-use crate::jwks::{JwksError, KeySet};
-use crate::upstream::{Call, Reply};
 
 pub(super) async fn ask(prober: &Prober) -> Finding {
     let (observation, result) = prober.observe(Probe::Jwks, first_source(prober)).await;

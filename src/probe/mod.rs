@@ -11,18 +11,18 @@ mod status_page;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Clock;
+use clerk_verify::id::SessionId;
+use clerk_verify::jwks::KeySet;
+use clerk_verify::key::SecretKey;
+use clerk_verify::transport::{Call, Fault, Reply, Upstream};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::clock::Clock;
 use crate::health::{Observation, Outcome, Surface};
-use crate::id::SessionId;
-use crate::jwks::KeySet;
-use crate::key::SecretKey;
 use crate::status_page::StatusReport;
-use crate::upstream::{Call, Fault, Reply, Upstream};
 
 /// A probe that overran its deadline by this much was not waiting for Clerk but for a processor.
 const STARVED_BY: Duration = Duration::from_secs(2);

@@ -1,12 +1,12 @@
 //! Clerk's status page, with the validator of the document that is already known.
 
+use clerk_verify::transport::{Call, Reply};
 use http::HeaderValue;
 use http::header::{ETAG, IF_NONE_MATCH};
 
 use super::{Brought, Finding, Probe, Prober};
 use crate::health::Observation;
 use crate::status_page::StatusReport;
-use crate::upstream::{Call, Reply};
 
 pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
     let probe = Probe::StatusPage;

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, UserId};
 use serde_json::Value;
 
 use super::{Membership, Profile};
-use crate::clock::Timestamp;
-use crate::id::{OrgId, UserId};
 use crate::json;
 
 /// By so much Clerk's clock may be ahead of ours.

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::{Clock, Moment, SystemClock, Timestamp};
+use clerk_verify::key::InstanceKind;
+use clerk_verify::token::{CookieNames, Expectations};
+use clerk_verify::transport::Upstream;
+use clerk_verify::webhook_signature::WebhookVerifier;
+
 use super::ClerkResilience;
 use super::builder::Builder;
-use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::engine::{
@@ -15,7 +20,6 @@ use crate::engine::{
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
-use crate::key::InstanceKind;
 use crate::middleware::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
 use crate::origin::Origins;
 use crate::policy::GraceMode;
@@ -25,9 +29,6 @@ use crate::revocation::Revocations;
 use crate::seal::{CookieSigner, Seal};
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
-use crate::token::{CookieNames, Expectations};
-use crate::upstream::Upstream;
-use crate::webhook_signature::WebhookVerifier;
 
 /// Whoever shares a store hears of the sessions of all.
 const FLEET_LEDGER: usize = 128 * 1024;
@@ -182,15 +183,14 @@ fn check_clocks(upstream: &dyn Upstream, clock: &dyn Clock) -> Result<(), Config
 }
 
 fn expectations(choices: &Builder) -> Expectations {
-    Expectations {
-        session_tokens_only: true,
-        issuers: choices.config.issuers(),
-        authorized_parties: choices.config.parties().to_vec(),
-        azp: choices.azp,
-        audiences: choices.audiences.clone(),
-        leeway: choices.leeway,
-        ..Expectations::any()
-    }
+    let mut expect = Expectations::any();
+    expect.session_tokens_only = true;
+    expect.issuers = choices.config.issuers();
+    expect.authorized_parties = choices.config.parties().to_vec();
+    expect.azp = choices.azp;
+    expect.audiences = choices.audiences.clone();
+    expect.leeway = choices.leeway;
+    expect
 }
 
 /// The way to the Backend API, when there is a secret key to ask it with.
@@ -309,7 +309,7 @@ fn sign_in_address(text: &str, config: &ClerkConfig) -> Result<SignIn, ConfigErr
 
 fn take_up(
     inherited: &Inherited,
-    pinned: &crate::jwks::KeySet,
+    pinned: &clerk_verify::jwks::KeySet,
     now: Moment,
 ) -> (Keys, Health, Revocations) {
     let saved = inherited.keys.as_ref();

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
+use clerk_verify::authenticate::Site;
+use clerk_verify::clock::Clock;
+use clerk_verify::token::AzpPolicy;
+use clerk_verify::transport::Upstream;
+use clerk_verify::webhook_signature::WebhookSecret;
 use http::Request;
 use tower::{BoxError, Layer, Service};
 use url::Url;
 
 use super::{ClerkResilience, assemble};
 use crate::audit::{GraceEvent, Recorder};
-use crate::authenticate::Site;
-use crate::clock::Clock;
 use crate::config::{ClerkConfig, ConfigError};
 use crate::engine::{Driver, Event, FromEvent, Hook, Transition, TransitionHook};
 use crate::health_route::{Readers, Showing};
@@ -24,10 +27,7 @@ use crate::respond::{Answers, Page, PageText, Renderer};
 use crate::snapshot::DenyList;
 use crate::store::Store;
 use crate::ticket::TicketKeys;
-use crate::token::AzpPolicy;
-use crate::upstream::Upstream;
 use crate::webhook_event::EventRules;
-use crate::webhook_signature::WebhookSecret;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
 const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
@@ -256,7 +256,7 @@ impl Builder {
         self
     }
 
-    /// Another source of time. Default: [`SystemClock`](crate::clock::SystemClock).
+    /// Another source of time. Default: [`SystemClock`](clerk_verify::clock::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self

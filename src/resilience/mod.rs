@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use clerk_verify::id::{KeyId, OrgId, SessionId, UserId};
 use tokio::sync::watch;
 use tower::Layer;
 
@@ -17,7 +18,6 @@ use crate::decide::Auth;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
 use crate::health_route::{self, HealthService, Question, Showing};
-use crate::id::{KeyId, OrgId, SessionId, UserId};
 use crate::middleware::{Authenticate, Gate, PublicPaths};
 use crate::policy::RoutePolicy;
 use crate::revocation::Denial;

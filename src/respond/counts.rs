@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use clerk_verify::token::{cookie, pairs};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::seal::CookieSigner;
-use crate::token::{cookie, pairs};
 
 /// After this many a visitor is redirected no more.
 pub(crate) const LIMIT: u8 = 3;

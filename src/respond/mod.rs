@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use clerk_verify::authenticate::clean_address;
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
@@ -28,7 +29,6 @@ pub(crate) use page::escape;
 pub use page::{Page, PageText};
 pub(crate) use sign_in::SignIn;
 
-use crate::authenticate::clean_address;
 use crate::decide::{Reader, Rejection, Unavailable};
 use crate::origin::{Asked, Origins, original};
 use crate::seal::CookieSigner;

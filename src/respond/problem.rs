@@ -2,12 +2,12 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use clerk_verify::access::Reverification;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access::Reverification;
 use crate::decide::Rejection;
 
 #[derive(Serialize)]

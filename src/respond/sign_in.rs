@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::HeaderValue;
 use url::{Url, form_urlencoded};
 
-use crate::authenticate::synced_anew;
+use clerk_verify::authenticate::synced_anew;
 
 /// What Clerk's sign-in pages take the way back from.
 const BACK: &str = "redirect_url";

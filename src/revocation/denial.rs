@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
+
 use super::kind::Kind;
-use crate::clock::Timestamp;
-use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 
 /// One denial. Of two about the same thing the later one counts, so that it does not matter in which
 /// order they come, or how often.

@@ -9,7 +9,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 const ROWS: usize = 256;
 /// With [`ROWS`], eight records for each bucket when there are a million.

@@ -5,12 +5,13 @@ mod denial;
 mod kind;
 mod marks;
 
+use clerk_verify::clock::{ClaimsTime, Timestamp};
+use clerk_verify::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
+
 pub use self::denial::Denial;
 use self::denial::pair;
 pub(crate) use self::kind::Kind;
 use self::marks::Marks;
-use crate::clock::{ClaimsTime, Timestamp};
-use crate::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 
 /// What of a token can be revoked.
 #[derive(Clone, Copy, Debug)]

@@ -14,13 +14,13 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::any_service;
+use clerk_verify::token::Located;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
 use crate::origin::{Asked, Origins};
-use crate::token::Located;
 
 /// Takes the session's cookies out of the browser; part of the response to whoever signed out.
 ///

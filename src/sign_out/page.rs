@@ -6,13 +6,13 @@
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clerk_verify::authenticate::Site;
 use http::StatusCode;
 use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use url::Url;
 
-use crate::authenticate::Site;
 use crate::respond::escape;
 
 /// Below the Frontend API. Clerk serves the newest release of this major version there.
@@ -98,8 +98,8 @@ main{max-width:34rem}h1{margin:0 0 1rem;font-size:1.5rem}a{color:LinkText}";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticate::Proxy;
-    use crate::key::{InstanceKind, PublishableKey};
+    use clerk_verify::authenticate::Proxy;
+    use clerk_verify::key::{InstanceKind, PublishableKey};
 
     fn site() -> Site {
         let key = PublishableKey::for_host("clerk.example.com", InstanceKind::Production);

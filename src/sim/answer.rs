@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 use super::fault::SimBody;
 use super::state::random_text;

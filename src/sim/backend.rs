@@ -1,5 +1,6 @@
 //! The Backend API: what a server asks Clerk, with the secret key.
 
+use clerk_verify::token::TokenKind;
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -12,7 +13,6 @@ use super::mint;
 use super::refresh;
 use super::state::State;
 use super::user;
-use crate::token::TokenKind;
 
 pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     if !authorized(state, ask) {

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::clock::Clock;
-use crate::key::{InstanceKind, PublishableKey, SecretKey};
+use clerk_verify::clock::Clock;
+use clerk_verify::key::{InstanceKind, PublishableKey, SecretKey};
 
 use super::SimClerk;
 use super::clock::SimClock;

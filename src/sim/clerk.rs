@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use url::Url;
 
-use crate::clock::Clock;
-use crate::id::{KeyId, UserId};
-use crate::key::{PublishableKey, SecretKey};
-use crate::upstream::Upstream;
+use clerk_verify::clock::Clock;
+use clerk_verify::id::{KeyId, UserId};
+use clerk_verify::key::{PublishableKey, SecretKey};
+use clerk_verify::transport::Upstream;
 
 use super::builder::SimBuilder;
 use super::machine::SimMachine;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::{Clock, ClockId, Moment, SystemClock, Timestamp};
+use clerk_verify::clock::{Clock, ClockId, Moment, SystemClock, Timestamp};
 
 /// A [`Clock`] whose wall and monotonic time both follow [`tokio::time::Instant`] from a chosen
 /// beginning; the wall clock can also be made to [jump](Self::jump).

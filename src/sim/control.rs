@@ -1,6 +1,6 @@
 //! What one breaks, and what one can see of it.
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 use super::SimClerk;
 use super::fault::SimFault;

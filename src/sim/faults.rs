@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::clock::Moment;
+use clerk_verify::clock::Moment;
 
 use super::fault::SimFault;
 use super::surface::{Host, SimSurface};

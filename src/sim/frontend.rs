@@ -92,7 +92,7 @@ fn environment(state: &State) -> Value {
             "object": "display_config",
             "application_name": "Simulated",
             "instance_environment_type": match state.publishable_key().kind() {
-                crate::key::InstanceKind::Development => "development",
+                clerk_verify::key::InstanceKind::Development => "development",
                 _ => "production",
             },
         },

@@ -8,7 +8,7 @@ use http::header::CACHE_CONTROL;
 use serde_json::json;
 use url::Url;
 
-use crate::key::{InstanceKind, PublishableKey};
+use clerk_verify::key::{InstanceKind, PublishableKey};
 
 use super::answer::Answer;
 use super::ask::Ask;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::clock::Timestamp;
-use crate::token::TokenKind;
+use clerk_verify::clock::Timestamp;
+use clerk_verify::token::TokenKind;
 
 use super::answer::Answer;
 use super::ask::Ask;

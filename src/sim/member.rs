@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
-use crate::id::{OrgId, UserId};
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, UserId};
 
 use super::answer::Answer;
 use super::ask::Ask;

@@ -6,8 +6,8 @@ use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::clock::Clock;
-use crate::upstream::{Call, Calling, Fault, Reply, Upstream};
+use clerk_verify::clock::Clock;
+use clerk_verify::transport::{Call, Calling, Fault, Reply, Upstream};
 
 use super::answer::Answer;
 use super::ask::Ask;

@@ -4,8 +4,8 @@ use http::StatusCode;
 use http::header::ORIGIN;
 use serde_json::json;
 
-use crate::clock::Timestamp;
-use crate::id::{SessionId, UserId};
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{SessionId, UserId};
 
 use super::answer::{Answer, text};
 use super::ask::Ask;

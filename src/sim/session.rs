@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::Timestamp;
-use crate::id::{OrgId, SessionId, UserId};
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, SessionId, UserId};
 
 use super::state::random_text;
 

@@ -4,8 +4,8 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{Method, StatusCode};
 use url::Url;
 
-use crate::id::UserId;
-use crate::key::InstanceKind;
+use clerk_verify::id::UserId;
+use clerk_verify::key::InstanceKind;
 
 use super::answer::Answer;
 use super::ask::Ask;

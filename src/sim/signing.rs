@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::id::KeyId;
+use clerk_verify::id::KeyId;
 
 /// Key pairs that no simulator holds any more.
 static SPARE: Mutex<Vec<KeyPair>> = Mutex::new(Vec::new());
@@ -110,7 +110,8 @@ impl fmt::Debug for SigningKey {
 
 /// `n` and `e`, big-endian without leading zeros, out of a DER `RSAPublicKey`.
 fn modulus_and_exponent(der: &[u8]) -> (&[u8], &[u8]) {
-    crate::jwks::modulus_and_exponent(der).expect("an RSAPublicKey is a sequence of two integers")
+    clerk_verify::jwks::modulus_and_exponent(der)
+        .expect("an RSAPublicKey is a sequence of two integers")
 }
 
 #[cfg(test)]

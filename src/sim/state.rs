@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::clock::{Clock, Moment, Timestamp};
-use crate::id::KeyId;
-use crate::key::{PublishableKey, SecretKey};
+use clerk_verify::clock::{Clock, Moment, Timestamp};
+use clerk_verify::id::KeyId;
+use clerk_verify::key::{PublishableKey, SecretKey};
 
 use super::clock::shifted;
 use super::fault::SimFault;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
 
 use super::permissions::pack;
 use super::session::{SimOrganization, SimSession};

@@ -9,10 +9,11 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
+
 use super::fleet::{Fleet, Mark};
 use super::sighting::{Sighted, Sightings};
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 

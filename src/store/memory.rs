@@ -10,6 +10,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
+
 use self::gathering::Gathering;
 use self::seen::Seen;
 use super::fleet::{Fleet, Mark};
@@ -18,8 +21,6 @@ use super::inbox::{
     StoreError, Task,
 };
 use super::sighting::{Sighted, Sightings};
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::policy::MAX_GRACE;
 use crate::profile::{Change, Person};
 use crate::revocation::{Denial, Revocations};

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+use clerk_verify::clock::{Moment, Timestamp};
+use clerk_verify::id::SessionId;
+use clerk_verify::jwks::KeySet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::state_dir::{StateDir, StateDirError};
-use crate::clock::{Moment, Timestamp};
 use crate::health::{Health, Interval, Outages};
-use crate::id::SessionId;
-use crate::jwks::KeySet;
 use crate::revocation::{Kind, Revocations};
 
 const VERSION: u32 = 1;

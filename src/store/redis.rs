@@ -34,6 +34,8 @@ use std::fmt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -44,8 +46,6 @@ use self::replicas::{Promises, Replicas};
 use super::fleet::{Fleet, Mark};
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 

@@ -1,7 +1,8 @@
 //! Whom instances have seen: evidence for grace, which outlives the process and reaches the others.
 
+use clerk_verify::clock::Timestamp;
+
 use super::fleet::Mark;
-use crate::clock::Timestamp;
 
 /// So many sessions are remembered; of more, the oldest sightings are forgotten.
 pub(crate) const SESSIONS: usize = 250_000;

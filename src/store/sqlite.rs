@@ -18,6 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
 use rusqlite::Connection;
 
 use self::file::DataFile;
@@ -25,8 +27,6 @@ use self::queue::{Queue, Weight};
 use super::fleet::Mark;
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::revocation::Denial;
 

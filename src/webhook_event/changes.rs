@@ -1,9 +1,9 @@
 //! What an event tells of users.
 
+use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
 use super::WebhookEvent;
-use crate::clock::Timestamp;
 use crate::profile::{Change, Membership, Profile, Undescribed};
 
 impl WebhookEvent {
@@ -67,10 +67,10 @@ impl WebhookEvent {
 mod tests {
     use std::time::Duration;
 
+    use clerk_verify::id::{OrgId, UserId};
     use serde_json::json;
 
     use super::*;
-    use crate::id::{OrgId, UserId};
     use crate::profile::Person;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);

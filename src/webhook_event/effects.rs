@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::{OrgId, SessionId, UserId};
 use serde_json::Value;
 
 use super::{TOLERANCE, WebhookEvent};
-use crate::clock::Timestamp;
-use crate::id::{OrgId, SessionId, UserId};
 use crate::json;
 use crate::revocation::Denial;
 

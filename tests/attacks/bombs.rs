@@ -12,7 +12,7 @@ use bytes::Bytes;
 use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::health::{Observation, Outcome, Surface};
-use clerk_resilience::upstream::{Call, Upstream as _};
+use clerk_resilience::transport::{Call, Upstream as _};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;

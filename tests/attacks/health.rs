@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
 

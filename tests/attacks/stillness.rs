@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use clerk_resilience::upstream::{Call, Calling, Fault, Upstream};
+use clerk_resilience::transport::{Call, Calling, Fault, Upstream};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
 

@@ -3,7 +3,7 @@
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::machine::{self, MachineError, MachineToken, Question};
 use clerk_resilience::token::{InvalidToken, TokenKind, TokenKinds, is_jwt_shaped};
-use clerk_resilience::upstream::Reply;
+use clerk_resilience::transport::Reply;
 use serde_json::{Map, Value, json};
 use url::Url;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::token::{Expectations, InvalidToken, Session, Timing};
-use clerk_resilience::upstream::Reply;
+use clerk_resilience::transport::Reply;
 use clerk_resilience::verify::{Unverified, verify};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;

@@ -8,7 +8,7 @@ use clerk_resilience::jwks::{JwksError, KeySet};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::machine::{MachineError, MachineToken, Question};
 use clerk_resilience::token::{TokenKind, TokenKinds};
-use clerk_resilience::upstream::Reply;
+use clerk_resilience::transport::Reply;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use clerk_resilience::upstream::{Call, Upstream as _};
+use clerk_resilience::transport::{Call, Upstream as _};
 use http::{HeaderMap, Request, StatusCode};
 use url::Url;
 

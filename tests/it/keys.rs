@@ -6,7 +6,7 @@ use clerk_resilience::jwks::KeySet;
 use clerk_resilience::machine::{self, MachineError};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::token::{Expectations, InvalidToken};
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::verify::{Unverified, verify};
 use clerk_resilience::{ClerkResilience, GracePolicy, handshake};
 use http::StatusCode;

@@ -16,7 +16,7 @@ use clerk_resilience::store::{
     Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
     StoreError, Task,
 };
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{
     Builder, Event, FromEvent, KnownUser, ProfileUntold, RoutePolicy, Source, UserChanged,

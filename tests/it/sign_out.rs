@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::post;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
-use clerk_resilience::upstream::{Call, Calling, Reply, Upstream};
+use clerk_resilience::transport::{Call, Calling, Reply, Upstream};
 use clerk_resilience::{Auth, ClerkConfig, GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
 

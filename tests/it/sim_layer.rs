@@ -8,7 +8,7 @@ use clerk_resilience::clock::{Clock, ClockId, Moment, SystemClock};
 use clerk_resilience::sim::{
     SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, SimSession, SimSurface,
 };
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::{
     Auth, Builder, ClerkResilience, ConfigError, GraceMode, GracePolicy, SimClerkExt, Verdict,
 };

@@ -8,7 +8,7 @@ use axum::routing::get;
 use clerk_resilience::authenticate::{OrganizationSync, Proxy, Site};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
 use url::Url;

@@ -10,7 +10,7 @@ use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::health::{Evidence, Observation, Outcome, Surface};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
-use clerk_resilience::upstream::{Call, Fault, Reply, Upstream as _};
+use clerk_resilience::transport::{Call, Fault, Reply, Upstream as _};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -9,7 +9,7 @@ use clerk_resilience::clock::{Clock, Moment};
 use clerk_resilience::sim::{
     SimBoard, SimClerk, SimClock, SimComponentState, SimFault, SimSurface,
 };
-use clerk_resilience::upstream::{Call, Calling, Fault, Reply, Upstream};
+use clerk_resilience::transport::{Call, Calling, Fault, Reply, Upstream};
 use fastrand::Rng;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;

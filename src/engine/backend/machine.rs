@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::machine::{MachineError, MachineToken, Question};
+use clerk_verify::transport::Call;
+
 use super::super::bucket::Bucket;
 use super::super::digest::Digest;
 use super::super::flights::{Flights, Keep};
 use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Wire};
 use crate::decide::Unavailable;
-use crate::machine::{MachineError, MachineToken, Question};
-use crate::upstream::Call;
 
 /// A key that is revoked at Clerk is honoured here for so long at most, half as long as a session
 /// token lives; and this is how long known machines go on when the Backend API fails.

@@ -19,6 +19,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use clerk_verify::key::SecretKey;
+use clerk_verify::transport::{Call, Reply, Upstream};
 pub(crate) use machine::Told;
 pub(crate) use nonce::Payload;
 pub(crate) use refresh::Refreshed;
@@ -28,8 +30,6 @@ pub(super) use user::Described;
 use super::bucket::Bucket;
 use super::counters::Counters;
 use super::digest::Namer;
-use crate::key::SecretKey;
-use crate::upstream::{Call, Reply, Upstream};
 
 /// The field that says which version of the Backend API is spoken, and the version.
 pub(super) const API_VERSION: (HeaderName, HeaderValue) =

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use clerk_verify::transport::Call;
 use http::StatusCode;
 
 use super::super::bucket::Bucket;
 use super::super::flights::{Flights, Keep};
 use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Standing, Wire};
-use crate::upstream::Call;
 
 /// A longer nonce is none.
 const MAX_NONCE: usize = 512;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use clerk_verify::authenticate::{RefreshCall, RefreshDenial};
+use clerk_verify::transport::{Call, Reply};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
@@ -12,8 +14,6 @@ use super::super::cache::Cache;
 use super::super::digest::Digest;
 use super::super::flights::{Flights, Keep};
 use super::{AT_ONCE, BackendApi, KNOWN, Wire};
-use crate::authenticate::{RefreshCall, RefreshDenial};
-use crate::upstream::{Call, Reply};
 
 /// `Set-Cookie` lines, or why there are none.
 pub(crate) type Refreshed = Result<Vec<String>, RefreshDenial>;

@@ -19,14 +19,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clerk_verify::clock::Timestamp;
+use clerk_verify::token::{cookie, pairs};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::super::cache::Cache;
 use super::super::digest::{Digest, Namer};
-use crate::clock::Timestamp;
 use crate::seal::CookieSigner;
-use crate::token::{cookie, pairs};
 
 /// What the names of the cookies begin with, in production and in development. The prefix `__Host-`
 /// makes browsers refuse one that a sibling domain sets.
@@ -289,7 +289,7 @@ fn bound_text(state: &str, held: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::SecretKey;
+    use clerk_verify::key::SecretKey;
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
 

@@ -4,6 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::id::UserId;
+use clerk_verify::transport::{Call, Reply};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::{Value, json};
@@ -12,9 +14,7 @@ use tokio::time::Instant;
 use super::super::bucket::Bucket;
 use super::super::profiles::ProfileUntold;
 use super::{BackendApi, STRANGERS};
-use crate::id::UserId;
 use crate::profile::{Membership, Profile};
-use crate::upstream::{Call, Reply};
 
 /// As many of a user's organisations as Clerk tells at once.
 const PLACES: usize = 500;

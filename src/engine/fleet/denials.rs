@@ -8,9 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+
 use super::aside;
 use super::seen::Seen;
-use crate::clock::Moment;
 use crate::engine::link::Link;
 use crate::engine::shared::Core;
 use crate::revocation::{Denial, Revocations};

@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
+
 use crate::revocation::{Denial, Revocations};
 
 /// Fingerprints, under a key of this process. That one of a million is taken for another does not happen.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+
 use super::Link;
-use crate::clock::Moment;
 use crate::engine::shared::Core;
 use crate::health::{Heard, Peers, Roll, Surface, View};
 use crate::seal::Seal;

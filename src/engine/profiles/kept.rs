@@ -4,12 +4,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::id::UserId;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::engine::inbox::PATIENCE;
 use crate::engine::shared::Core;
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::store::{Pending, Store, StoreError};
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
+
 use super::memory::Turn;
 use super::{KnownUser, ProfileUntold, Source, Told};
-use crate::clock::Timestamp;
 use crate::engine::backend::Described;
 use crate::engine::instance::Owner;
 use crate::engine::shared::Shared;
 use crate::health::{Status, Surface, Verdict};
-use crate::id::UserId;
 use crate::profile::{Change, Membership, Person};
 use crate::webhook_event::{EventRules, WebhookEvent};
 

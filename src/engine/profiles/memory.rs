@@ -9,10 +9,10 @@ use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::id::UserId;
 use tokio::time::Instant;
 
 use crate::engine::cache::Cache;
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 
 /// Users share counters, of which there are so many.
@@ -121,8 +121,8 @@ fn counter(digest: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::profile::Profile;
+    use clerk_verify::clock::Timestamp;
 
     fn named(id: &UserId, name: &str, at: i64) -> Change {
         let mut profile = Profile::new(id.clone(), Timestamp::from_secs(at));

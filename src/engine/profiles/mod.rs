@@ -11,6 +11,8 @@ mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::ClaimsTime;
+use clerk_verify::id::UserId;
 use serde::Serialize;
 
 use self::kept::Kept;
@@ -19,8 +21,6 @@ use super::bucket::Bucket;
 use super::digest::{Digest, Namer};
 use super::flights::{Flights, Keep};
 use super::shared::Shared;
-use crate::clock::ClaimsTime;
-use crate::id::UserId;
 use crate::profile::{Change, Membership, Person, Profile};
 use crate::revocation::Bearer;
 use crate::store::Store;

@@ -3,14 +3,14 @@
 //! No list of Clerk's tells who is gone, and a list that moves while it is read may pass over somebody. So
 //! whoever is missing in one is asked for by name, and only that answer counts.
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
 use serde_json::Value;
 
 use super::page::{Page, described, placed};
 use super::questions::is_plain;
 use super::trouble::{Trouble, within};
 use super::walker::Walker;
-use crate::clock::Timestamp;
-use crate::id::UserId;
 use crate::profile::{Membership, Person, is_new};
 use crate::reconcile::{Course, USERS};
 use crate::store::Mark;

@@ -11,6 +11,8 @@ mod walker;
 
 use std::sync::Arc;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::key::InstanceKind;
 use tokio::sync::{Notify, watch};
 
 use self::walker::Walker;
@@ -18,8 +20,6 @@ use super::backend::Access;
 use super::instance::Instance;
 use super::profiles::People;
 use super::shared::Core;
-use crate::clock::Timestamp;
-use crate::key::InstanceKind;
 use crate::store::Store;
 use crate::webhook_event::EventRules;
 

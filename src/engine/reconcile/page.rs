@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
 use super::trouble::{Trouble, within};
 use super::walker::Walker;
-use crate::clock::Timestamp;
 use crate::engine::instance::Owner;
 use crate::json;
 use crate::reconcile::{Course, MEMBERS, USERS};

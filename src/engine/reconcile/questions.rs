@@ -16,19 +16,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::id::UserId;
+use clerk_verify::key::InstanceKind;
+use clerk_verify::transport::{Call, Reply};
 use http::StatusCode;
 use http::header::{DATE, RETRY_AFTER};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
-use crate::clock::Timestamp;
 use crate::engine::backend::{API_VERSION, Access};
 use crate::engine::counters::Counters;
-use crate::id::UserId;
-use crate::key::InstanceKind;
 use crate::reconcile::{MEMBERS, USERS};
-use crate::upstream::{Call, Reply};
 
 /// Between two questions: at most four a second of the hundred that Clerk grants a production instance, and
 /// one of the ten that it grants a development instance.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use clerk_verify::transport::Fault;
 use http::StatusCode;
 
 use crate::store::{Pending, StoreError};
-use crate::upstream::Fault;
 
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use tokio::sync::watch;
 
 use super::page::Page;
 use super::questions::Questions;
 use super::trouble::{Trouble, within};
 use super::{Progress, Reading, Reconciler};
-use crate::clock::Timestamp;
 use crate::engine::shared::Core;
 use crate::health::Verdict;
 use crate::reconcile::{Course, Reach, Step};

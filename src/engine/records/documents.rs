@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+
 use super::Trust;
 use super::keys::LastKeys;
 use super::outages::Calendar;
-use crate::clock::{Moment, Timestamp};
 use crate::engine::link::Link;
 
 /// Whether there is something new is looked at this often.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::jwks::KeySet;
+
 use super::documents::Document;
-use crate::clock::Timestamp;
 use crate::engine::link::Link;
-use crate::jwks::KeySet;
 use crate::store::KeysRecord;
 
 /// For their confirmation.

@@ -14,6 +14,9 @@ mod trust;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::jwks::KeySet;
+
 use self::documents::{Document, Documents};
 use self::keys::LastKeys;
 use self::outages::Calendar;
@@ -21,8 +24,6 @@ use self::sightings::Register;
 pub(crate) use self::trust::Trust;
 use super::link::Link;
 use super::shared::Core;
-use crate::clock::Timestamp;
-use crate::jwks::KeySet;
 use crate::store::{OutageRecord, Sightings, Store, StoreError};
 
 /// What an earlier process, or another instance, left.

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+
 use super::documents::Document;
-use crate::clock::Timestamp;
 use crate::engine::link::Link;
 use crate::health::Outages;
 use crate::revocation::Revocations;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::{Moment, Timestamp};
+
 use super::Trust;
-use crate::clock::{Moment, Timestamp};
 use crate::decide::Sighting;
 use crate::engine::ledger::{Ledger, SessionDigest, Writer};
 use crate::engine::link::Link;

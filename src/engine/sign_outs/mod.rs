@@ -10,14 +10,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerk_verify::clock::Moment;
+use clerk_verify::id::SessionId;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use self::queue::Queue;
-use crate::clock::Moment;
 use crate::health::{Health, Status, Surface, Verdict};
-use crate::id::SessionId;
 use crate::probe::{Ended, Prober};
 use crate::store::PendingSignOut;
 

@@ -7,7 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::id::SessionId;
+use clerk_verify::id::SessionId;
+
 use crate::store::{PendingSignOut, UserDigest};
 
 /// The position of a sign-out: a smaller one is older.

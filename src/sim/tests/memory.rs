@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use clerk_verify::transport::{Call, Fault, Reply, Upstream as _};
 use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::sim::{SimBody, SimClerk, SimFault, SimSurface};
-use crate::upstream::{Call, Fault, Reply, Upstream as _};
 
 use super::json;
 

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::upstream::Reply;
+use clerk_verify::transport::Reply;
 
 /// Header and payload of a token, its signature not looked at.
 fn decode(jwt: &str) -> (Value, Value) {

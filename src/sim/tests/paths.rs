@@ -1,13 +1,13 @@
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
+use clerk_verify::key::{InstanceKind, PublishableKey};
+use clerk_verify::transport::{Call, Reply, Upstream as _};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use url::Url;
 
-use crate::clock::Timestamp;
-use crate::key::{InstanceKind, PublishableKey};
 use crate::sim::{SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, SimSurface};
-use crate::upstream::{Call, Reply, Upstream as _};
 
 use super::{decode, json, verify};
 

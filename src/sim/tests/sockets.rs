@@ -1,11 +1,11 @@
 use std::io;
 use std::time::Duration;
 
+use clerk_verify::key::{InstanceKind, PublishableKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::key::{InstanceKind, PublishableKey};
 use crate::sim::{SimClerk, SimFault, SimSurface};
 
 const SOON: Duration = Duration::from_millis(100);

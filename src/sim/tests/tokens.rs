@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
 use crate::sim::{SimClerk, SimOrganization};
 
 use super::{decode, verify};

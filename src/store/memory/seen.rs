@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::clock::Timestamp;
+use clerk_verify::clock::Timestamp;
+
 use crate::store::fleet::Mark;
 use crate::store::sighting::{SESSIONS, Sighted, Sightings};
 

@@ -1,10 +1,11 @@
 //! Denials as text, and how they are kept.
 
+use clerk_verify::clock::Timestamp;
+
 use super::Inner;
 use super::keys::Keys;
 use super::pages::{self, Place};
 use super::script::{self, Call};
-use crate::clock::Timestamp;
 use crate::revocation::{Denial, Kind};
 use crate::store::inbox::StoreError;
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use redis::{Value, cmd};
 
 use super::pages::{self, Place};
 use super::{Inner, RedisStore, denials, script};
-use crate::clock::Timestamp;
 use crate::revocation::Denial;
 use crate::store::fleet::{Feed, Fleet, Mark, Part};
 use crate::store::inbox::{Pending, StoreError};

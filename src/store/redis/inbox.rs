@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use clerk_verify::clock::Timestamp;
 use redis::cmd;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Inner;
 use super::{denials, people, script};
-use crate::clock::Timestamp;
 use crate::store::inbox::{
     Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, StoreError, Task,
 };

@@ -3,11 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use clerk_verify::clock::Timestamp;
 
 use super::keys::Keys;
 use super::link::Link;
 use super::script;
-use crate::clock::Timestamp;
 use crate::revocation::{Denial, Kind};
 use crate::store::fleet::Mark;
 use crate::store::inbox::StoreError;

@@ -1,11 +1,11 @@
 //! What is known of users, a JSON document each. A document is replaced only while it is still the one
 //! that its successor was made from.
 
+use clerk_verify::id::UserId;
 use redis::cmd;
 
 use super::Inner;
 use super::script::{self, Call};
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::store::fleet::Mark;
 use crate::store::inbox::{Roll, StoreError};

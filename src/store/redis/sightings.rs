@@ -3,11 +3,11 @@
 
 use std::sync::LazyLock;
 
+use clerk_verify::clock::Timestamp;
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 
 use super::Inner;
 use super::link::Link;
-use crate::clock::Timestamp;
 use crate::policy::MAX_GRACE;
 use crate::store::fleet::Mark;
 use crate::store::inbox::StoreError;

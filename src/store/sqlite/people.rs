@@ -1,8 +1,8 @@
 //! What is known of users, a JSON document each.
 
+use clerk_verify::id::UserId;
 use rusqlite::{Error, OptionalExtension as _, Result, Row, Transaction, params};
 
-use crate::id::UserId;
 use crate::profile::{Change, Person};
 use crate::store::fleet::Mark;
 use crate::store::inbox::Roll;

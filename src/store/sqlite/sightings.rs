@@ -1,9 +1,9 @@
 //! Whom this application has seen.
 
+use clerk_verify::clock::Timestamp;
 use rusqlite::{Result, Row, Transaction, params};
 
 use super::statements::{AT_ONCE, time};
-use crate::clock::Timestamp;
 use crate::policy::MAX_GRACE;
 use crate::store::fleet::Mark;
 use crate::store::sighting::{SESSIONS, Sighted, Sightings};

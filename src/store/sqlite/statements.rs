@@ -1,9 +1,9 @@
 //! What is done to the file. Each function runs in a transaction of its own.
 
+use clerk_verify::clock::Timestamp;
 use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
 use super::{people, sightings};
-use crate::clock::Timestamp;
 use crate::revocation::{Denial, Kind};
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
-use clerk_resilience::upstream::{Call, Calling, Upstream};
+use clerk_resilience::transport::{Call, Calling, Upstream};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Progress, Verdict};
 use http::StatusCode;

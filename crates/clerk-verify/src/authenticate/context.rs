@@ -1,0 +1,234 @@
+//! Everything about a request that matters, read once.
+
+use std::borrow::Cow;
+
+use http::header::{ACCEPT, HeaderName, REFERER};
+use http::{HeaderMap, Method};
+use url::Url;
+
+use super::Answer;
+use super::address::{STATE, SYNCED, clean_address, param, public_address, without};
+use super::reason::Reason;
+use super::redirect::handshake;
+use super::site::Site;
+use crate::clock::Timestamp;
+use crate::token::{CookieJar, Located, bearer, leading_number};
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// The head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The absolute address, as this process sees it.
+    pub address: &'a Url,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// A request as authentication sees it.
+#[derive(Clone)]
+pub struct Context<'a> {
+    pub(super) site: &'a Site,
+    pub(super) get: bool,
+    /// The address as the browser sees it.
+    pub address: Url,
+    /// The token in the `Authorization` field. It beats every cookie.
+    pub header_token: Option<String>,
+    /// The token in the session cookie that counts.
+    pub cookie_token: Option<String>,
+    /// When the client last changed, in Unix seconds; zero when nobody is signed in.
+    pub client_uat: f64,
+    /// The token of a development browser, from the address or a cookie.
+    pub dev_browser: Option<String>,
+    /// How often this browser was sent to Clerk lately.
+    pub redirects: f64,
+    /// Whether the cookies with this instance's suffix count.
+    pub suffixed: bool,
+    /// A handshake nonce is in the address or in the cookies.
+    pub nonce: bool,
+    pub(super) refresh_token: Option<String>,
+    pub(super) handshake_token: Option<String>,
+    pub(super) handshake_nonce: Option<String>,
+    pub(super) referrer: Option<&'a str>,
+    fetch_dest: Option<&'a str>,
+    accept: Option<&'a str>,
+}
+
+impl<'a> Context<'a> {
+    /// Reads a request.
+    #[must_use]
+    pub fn new(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
+        Self::read(site, head, public_address(head.address, head.headers), now)
+    }
+
+    /// Reads a request whose address is already the one that the browser sees.
+    pub fn at(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
+        Self::read(site, head, head.address.clone(), now)
+    }
+
+    fn read(site: &'a Site, head: Head<'a>, address: Url, now: Timestamp) -> Self {
+        let jar = CookieJar::read(head.headers, site.names());
+        let suffixed = jar.prefers_own(&site.issuing_host(), site.kind(), now);
+        let chosen = if suffixed { &jar.own } else { &jar.plain };
+        let field = |name: HeaderName| {
+            head.headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
+        };
+        let number = |value: Option<Cow<'_, str>>, read: fn(&str) -> f64| {
+            value.map_or(0.0, |value| read(&value))
+        };
+        let owned = |value: Option<Cow<'_, str>>| value.map(Cow::into_owned);
+        let either = |name: &str, cookie: Option<Cow<'_, str>>| {
+            param(&address, name).or_else(|| owned(cookie))
+        };
+        Self {
+            site,
+            get: *head.method == Method::GET,
+            header_token: owned(bearer(head.headers)),
+            cookie_token: owned(chosen.session.text()),
+            client_uat: number(chosen.client_uat.text(), leading_number),
+            dev_browser: either("__clerk_db_jwt", chosen.dev_browser.text()),
+            redirects: number(jar.plain.redirects.text(), count),
+            refresh_token: owned(jar.own.refresh.text()),
+            handshake_token: either("__clerk_handshake", jar.plain.handshake.text()),
+            handshake_nonce: either("__clerk_handshake_nonce", jar.plain.handshake_nonce.text()),
+            referrer: field(REFERER),
+            fetch_dest: field(SEC_FETCH_DEST),
+            accept: field(ACCEPT),
+            suffixed,
+            nonce: site.needs_secret_key(),
+            address,
+        }
+    }
+
+    /// The same request with this token, or none: for callers that found the token themselves.
+    #[must_use]
+    pub fn with_token(mut self, token: &Located<'_>) -> Self {
+        let text = token.token().map(str::to_owned);
+        let in_header = matches!(token, Located::Header(_));
+        (self.header_token, self.cookie_token) =
+            if in_header { (text, None) } else { (None, text) };
+        self
+    }
+
+    /// The token that is offered, in the field or in a cookie.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.header_token.as_deref().or(self.cookie_token.as_deref())
+    }
+
+    /// The Frontend API of this request: an address when there is a proxy, else a host.
+    #[must_use]
+    pub fn frontend_api(&self) -> String {
+        self.site.frontend_api(&self.address)
+    }
+
+    /// A top-level navigation that only reads.
+    pub(super) fn is_page_visit(&self) -> bool {
+        self.get && self.is_document()
+    }
+
+    pub(super) fn is_document(&self) -> bool {
+        self.fetch_dest == Some("document")
+    }
+
+    /// The address without what a handshake left in it.
+    #[must_use]
+    pub fn clean_address(&self) -> Url {
+        clean_address(&self.address)
+    }
+
+    /// Where to go on after a handshake. An address of a satellite then says that it asked, unless
+    /// its session says so, or it would ask again.
+    #[must_use]
+    pub fn settled_address(&self, signed_in: bool) -> Url {
+        let clean = self.clean_address();
+        let marked = param(&clean, SYNCED).is_some();
+        if !self.site.is_satellite() || (signed_in && !marked) {
+            return clean;
+        }
+        let mut settled = without(&clean, &[SYNCED]);
+        settled.query_pairs_mut().append_pair(SYNCED, "true");
+        settled
+    }
+
+    /// The request comes back from a handshake: by its address, or by a cookie.
+    #[must_use]
+    pub fn returns(&self) -> Option<Carrier> {
+        let marked = |name: &str| param(&self.address, name).is_some();
+        if marked("__clerk_handshake") || marked("__clerk_handshake_nonce") {
+            return Some(Carrier::Address);
+        }
+        let cookie = self.handshake_token.is_some() || self.handshake_nonce.is_some();
+        cookie.then_some(Carrier::Cookie)
+    }
+
+    /// Looks at the request as if it did not come back from a handshake.
+    pub fn forget_return(&mut self) {
+        self.address = self.clean_address();
+        self.handshake_token = None;
+        self.handshake_nonce = None;
+    }
+
+    /// Looks at the request as if it brought no result of a handshake, and keeps everything else.
+    pub fn ignore_handshake(&mut self) {
+        let marks = ["__clerk_handshake", "__clerk_handshake_nonce", STATE];
+        self.address = without(&self.address, &marks);
+        self.handshake_token = None;
+        self.handshake_nonce = None;
+    }
+
+    /// The state in the address that the layer wrote when it sent a browser to Clerk.
+    pub fn state(&self) -> Option<String> {
+        param(&self.address, STATE)
+    }
+
+    /// The page, whatever a handshake or a satellite's question left in its address.
+    pub fn page(&self) -> Url {
+        without(&self.clean_address(), &[SYNCED])
+    }
+
+    /// Whether a redirect to Clerk would be followed by a browser that shows the result.
+    pub(super) fn is_navigation(&self) -> bool {
+        let html = || self.accept.is_some_and(|accept| accept.starts_with("text/html"));
+        self.get
+            && match self.fetch_dest {
+                Some(dest) => matches!(dest, "document" | "iframe"),
+                None => html(),
+            }
+    }
+
+    /// A detour to Clerk by a session that is good, for newer claims.
+    pub fn for_newer_claims(&self) -> Answer {
+        handshake(self, Reason::StaleClaims)
+    }
+
+    /// The page before this one is of another origin.
+    #[must_use]
+    pub fn is_cross_origin_referrer(&self) -> bool {
+        let referrer = self.referrer.and_then(|text| Url::parse(text).ok());
+        referrer.is_some_and(|url| super::referrer::is_cross_origin(&url, &self.address))
+    }
+
+    /// The page before this one is Clerk's own.
+    #[must_use]
+    pub fn is_known_clerk_referrer(&self) -> bool {
+        let referrer = self.referrer.and_then(|text| Url::parse(text).ok());
+        referrer.is_some_and(|url| super::referrer::is_clerk(&url, &self.address, self.site))
+    }
+}
+
+/// How the result of a handshake is carried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// In the address.
+    Address,
+    /// In a cookie.
+    Cookie,
+}
+
+/// A count, zero when it is none.
+fn count(value: &str) -> f64 {
+    value.trim().parse::<f64>().ok().filter(|count| count.is_finite()).unwrap_or(0.0)
+}
