@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sim")]
+pub use clerk_sim as sim;
 pub use clerk_verify::{
     authenticate, clock, handshake, id, jwks, key, machine, token, transport, verify,
     webhook_signature,
@@ -33,8 +35,6 @@ mod respond;
 pub mod revocation;
 mod seal;
 mod sign_out;
-#[cfg(feature = "sim")]
-pub mod sim;
 #[cfg(feature = "sim")]
 mod sim_layer;
 pub mod snapshot;

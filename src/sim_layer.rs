@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
+use clerk_sim::{SimClerk, SimOrganization, SimSession};
 use clerk_verify::clock::{Clock as _, Timestamp};
 use clerk_verify::id::UserId;
 use clerk_verify::webhook_signature::WebhookSecret;
@@ -18,7 +19,6 @@ use tower::Service as _;
 
 use crate::config::{ClerkConfig, ConfigError};
 use crate::resilience::{Builder, ClerkResilience};
-use crate::sim::{SimClerk, SimOrganization, SimSession};
 
 const WEBHOOK_PATH: &str = "/auth/webhooks";
 const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLWNsZXJrLXdlYmhvb2tz";
@@ -32,7 +32,7 @@ const NAVIGATION: [(&str, &str); 4] = [
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::sim::SimClerk {}
+    impl Sealed for clerk_sim::SimClerk {}
 }
 
 /// Builds the layer beside a [`SimClerk`], and the requests that a test sends to it.
@@ -72,8 +72,8 @@ mod sealed {
 /// The egress canary is the host of the status page. Faults on [`SimSurface::CLERK`] are an outage of
 /// Clerk; silence on [`SimSurface::ALL`] means that the application's own network is cut.
 ///
-/// [`SimSurface::CLERK`]: crate::sim::SimSurface::CLERK
-/// [`SimSurface::ALL`]: crate::sim::SimSurface::ALL
+/// [`SimSurface::CLERK`]: clerk_sim::SimSurface::CLERK
+/// [`SimSurface::ALL`]: clerk_sim::SimSurface::ALL
 pub trait SimClerkExt: sealed::Sealed {
     /// The configuration of an application of this instance: publishable and secret key, addresses,
     /// status page, egress canary, and the [signing secret](Self::webhook_secret) of webhooks. It

@@ -129,12 +129,12 @@ pub struct TicketKeyError {
 mod tests {
     use serde_json::json;
 
+    use clerk_sim::{SimClerk, TokenBuilder};
     use clerk_verify::jwks::KeySet;
     use clerk_verify::token::Expectations;
     use clerk_verify::verify::verify;
 
     use super::*;
-    use crate::sim::{SimClerk, TokenBuilder};
 
     const OLD: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     const NEW: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";

@@ -89,7 +89,7 @@ impl VerifiedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::SimClerk;
+    use clerk_sim::SimClerk;
     use clerk_verify::token::Expectations;
     use clerk_verify::verify::verify;
 

@@ -65,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use clerk_resilience::sim::{SimClerk, TokenBuilder};
+    use clerk_sim::{SimClerk, TokenBuilder};
 
     fn verified(
         clerk: &SimClerk,

@@ -84,7 +84,7 @@ mod tests {
     use crate::jwks::KeySet;
     use crate::machine::MachineToken;
     use crate::token::Expectations;
-    use clerk_resilience::sim::SimClerk;
+    use clerk_sim::SimClerk;
 
     fn reason(token: Option<&str>, accepts: &Accepts) -> Option<Reason> {
         match accepts.take(token) {

@@ -177,7 +177,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use clerk_resilience::sim::{SimClerk, TokenBuilder};
+    use clerk_sim::{SimClerk, TokenBuilder};
 
     fn verified(
         change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>,

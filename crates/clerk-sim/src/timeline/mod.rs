@@ -3,7 +3,7 @@
 //! A timeline is JSON with `scenarios`, each with a `name` and `phases`:
 //!
 //! ```
-//! use clerk_resilience::sim::{SimFault, SimSurface, timeline};
+//! use clerk_sim::{SimFault, SimSurface, timeline};
 //!
 //! let scenarios = timeline::parse(r#"{"scenarios": [{"name": "short", "phases": [
 //!     {"offset_s": 0, "duration_s": 60, "component": "fapi", "behaviour": {"status": 500}},

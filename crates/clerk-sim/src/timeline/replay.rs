@@ -21,7 +21,7 @@ impl SimClerk {
     /// means is overwritten at every change. The future keeps the instance alive.
     ///
     /// ```
-    /// # use clerk_resilience::sim::{SimClerk, timeline};
+    /// # use clerk_sim::{SimClerk, timeline};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), timeline::TimelineError> {
     /// let scenarios = timeline::parse(r#"{"scenarios": [{"name": "short", "phases": [
     ///     {"offset_s": 0, "duration_s": 60, "component": "all", "behaviour": {"status": 503}}

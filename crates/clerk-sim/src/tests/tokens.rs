@@ -3,7 +3,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::sim::{SimClerk, SimOrganization};
+use crate::{SimClerk, SimOrganization};
 
 use super::{decode, verify};
 

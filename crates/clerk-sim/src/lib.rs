@@ -5,7 +5,7 @@
 //! time works, and over loopback sockets after [`SimClerk::start`].
 //!
 //! ```
-//! use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+//! use clerk_sim::{SimClerk, SimFault, SimSurface};
 //!
 //! let clerk = SimClerk::in_memory();
 //! let session = clerk.sign_in("user_ada");
@@ -34,6 +34,7 @@
 //! can be given one with [`SimClerk::set_browser_session`]. A real browser signs in on the page and
 //! comes back through the handshake when the instance is for development; the cookies that an
 //! instance for production shares with its application's domain are not simulated.
+#![forbid(unsafe_code)]
 
 mod answer;
 mod ask;

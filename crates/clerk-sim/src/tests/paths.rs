@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use url::Url;
 
-use crate::sim::{SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, SimSurface};
+use crate::{SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, SimSurface};
 
 use super::{decode, json, verify};
 

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sim::{SimBoard, SimBody, SimClerk, SimComponentState, SimFault, SimSurface};
+use crate::{SimBoard, SimBody, SimClerk, SimComponentState, SimFault, SimSurface};
 
 type Shares = Vec<(f64, SimFault)>;
 
 fn recorded() -> Vec<Scenario> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/outage-timelines.json");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/outage-timelines.json");
     parse(&std::fs::read_to_string(file).expect("the file is there")).expect("it parses")
 }
 
@@ -234,7 +234,7 @@ fn a_phase_of_unknown_length_lasts_as_long_as_the_scenario_or_for_ever() {
 
 #[test]
 fn a_damaged_timeline_is_read_or_turned_down_but_never_a_panic() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/outage-timelines.json");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/outage-timelines.json");
     let whole = std::fs::read(file).expect("the file is there");
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..300 {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::sim::{SimClerk, SimFault, SimSurface};
+use crate::{SimClerk, SimFault, SimSurface};
 
 const SOON: Duration = Duration::from_millis(100);
 

@@ -6,7 +6,7 @@ use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::sim::{SimBody, SimClerk, SimFault, SimSurface};
+use crate::{SimBody, SimClerk, SimFault, SimSurface};
 
 use super::json;
 
