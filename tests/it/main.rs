@@ -6,8 +6,6 @@ mod audit;
 mod bounds;
 mod browser;
 mod claims_age;
-#[cfg(feature = "cli")]
-mod command;
 mod conditions;
 mod contract;
 mod cookies;
@@ -37,10 +35,6 @@ mod reconcile;
 mod refresh;
 mod restart;
 mod scene;
-#[cfg(all(feature = "cli", feature = "redis"))]
-#[path = "../fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
 mod sign_in;
 mod sign_out;
 mod sim_layer;
