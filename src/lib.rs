@@ -18,30 +18,23 @@ mod config;
 pub mod decide;
 pub mod doctor;
 mod engine;
-mod extract;
 pub mod fetch;
 pub mod health;
-mod health_route;
+mod http;
 mod json;
-mod middleware;
-mod origin;
-mod outcome;
 pub mod policy;
 mod probe;
 pub mod profile;
 mod reconcile;
 mod resilience;
-mod respond;
 pub mod revocation;
 mod seal;
-mod sign_out;
 #[cfg(feature = "sim")]
 mod sim_layer;
 pub mod snapshot;
 pub mod status_page;
 pub mod store;
 pub mod ticket;
-mod webhook;
 pub mod webhook_event;
 
 pub use crate::config::{ClerkConfig, ConfigError};
@@ -50,22 +43,22 @@ pub use crate::engine::{
     Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
     Profiles, Progress, SessionOver, Source, Transition, UserChanged, UserDeleted,
 };
-pub use crate::extract::guard::{
+pub use crate::health::{CallOutcome, Surface, Verdict};
+pub use crate::http::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,
 };
-pub use crate::extract::{AuthRejection, FreshAuth, UserProfile};
-pub use crate::health::{CallOutcome, Surface, Verdict};
-pub use crate::health_route::HealthService;
-pub use crate::middleware::{
+pub use crate::http::extract::{AuthRejection, FreshAuth, UserProfile};
+pub use crate::http::layer::{
     Authenticate, EmptyService, Lease, PublicPathError, PublicPaths, ResponseFuture,
 };
+pub use crate::http::response::{Page, PageText};
+pub use crate::http::routes::health::HealthService;
+pub use crate::http::routes::sign_out::{SignOutService, SignedOut};
+pub use crate::http::routes::webhooks::WebhookService;
 pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
-pub use crate::respond::{Page, PageText};
-pub use crate::sign_out::{SignOutService, SignedOut};
 #[cfg(feature = "sim")]
 pub use crate::sim_layer::SimClerkExt;
-pub use crate::webhook::WebhookService;
 pub use clerk_verify::access::{Access, Factor, Reverification};
 pub use clerk_verify::token::{AzpPolicy, Organization, Session};

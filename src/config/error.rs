@@ -2,7 +2,7 @@
 
 use clerk_verify::key::KeyError;
 
-use crate::middleware::PublicPathError;
+use crate::http::layer::PublicPathError;
 use crate::policy::PolicyError;
 use crate::store::StoreError;
 

@@ -20,11 +20,11 @@ use crate::engine::{
 };
 use crate::fetch::HttpUpstream;
 use crate::health::{Health, Verdict};
-use crate::middleware::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
-use crate::origin::Origins;
+use crate::http::layer::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
+use crate::http::origin::Origins;
+use crate::http::response::{PageCounts, SignIn};
 use crate::policy::GraceMode;
 use crate::probe::Prober;
-use crate::respond::{PageCounts, SignIn};
 use crate::revocation::Revocations;
 use crate::seal::{CookieSigner, Seal};
 use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};

@@ -17,14 +17,14 @@ use crate::config::ClerkConfig;
 use crate::decide::Auth;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
 use crate::health::{CallOutcome, Surface, Verdict, Word};
-use crate::health_route::{self, HealthService, Question, Showing};
-use crate::middleware::{Authenticate, Gate, PublicPaths};
+use crate::http::layer::{Authenticate, Gate, PublicPaths};
+use crate::http::routes::health::{self, HealthService, Question, Showing};
+use crate::http::routes::sign_out::{self, SignOutService, SignedOut};
+use crate::http::routes::webhooks::{self, WebhookService};
 use crate::policy::RoutePolicy;
 use crate::revocation::Denial;
-use crate::sign_out::{self, SignOutService, SignedOut};
 use crate::snapshot::{DenyList, Feeds, Snapshot};
 use crate::store::{DeadLetter, StoreError};
-use crate::webhook::{self, WebhookService};
 
 /// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
@@ -116,10 +116,10 @@ impl ClerkResilience {
     pub fn routes(&self) -> Router {
         let shared = &self.gate.shared;
         shared.warn_of_local_sign_out();
-        let routes = health_route::routes(shared, &self.showing);
+        let routes = health::routes(shared, &self.showing);
         routes
             .merge(sign_out::routes(shared, &self.gate.answers.origins))
-            .merge(webhook::routes(shared))
+            .merge(webhooks::routes(shared))
     }
 
     /// `POST /auth/webhooks` as a plain tower service; `None` without a

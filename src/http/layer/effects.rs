@@ -22,7 +22,7 @@ use super::visit::is_fresh;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{Known, Shared, Signal};
-use crate::outcome::Outcome;
+use crate::http::outcome::Outcome;
 
 /// What a judgement found that something depends on.
 #[derive(Default)]

@@ -30,7 +30,7 @@ pub use page::{Page, PageText};
 pub(crate) use sign_in::SignIn;
 
 use crate::decide::{Reader, Rejection, Unavailable};
-use crate::origin::{Asked, Origins, original};
+use crate::http::origin::{Asked, Origins, original};
 use crate::seal::CookieSigner;
 
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");

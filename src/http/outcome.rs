@@ -6,7 +6,7 @@ use clerk_verify::token::InvalidToken;
 
 use crate::decide::{Auth, Caller, Rejection};
 use crate::engine::Shared;
-use crate::respond::Answers;
+use crate::http::response::Answers;
 
 /// The outcome of a request that passed.
 #[derive(Clone, Debug)]

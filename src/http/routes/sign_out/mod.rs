@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
-use crate::origin::{Asked, Origins};
+use crate::http::origin::{Asked, Origins};
 
 /// Takes the session's cookies out of the browser; part of the response to whoever signed out.
 ///

@@ -20,9 +20,9 @@ use crate::decide::{
     Asking, Credential, Decision, GraceDenial, Rejection, Unavailable, Usage, decide,
 };
 use crate::engine::{Known, Shared};
-use crate::outcome::Outcome;
+use crate::http::outcome::Outcome;
+use crate::http::response::{Answers, Shape};
 use crate::policy::RoutePolicy;
-use crate::respond::{Answers, Shape};
 
 /// The terms on which a request passed in grace, kept for as long as what it began.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request};
 use super::service::{Gate, Judged};
 use crate::decide::Sighting;
 use crate::engine::Examined;
-use crate::origin::Asked;
+use crate::http::origin::Asked;
 
 impl Gate {
     /// What a ticket says that came with an expired token.

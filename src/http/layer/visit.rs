@@ -41,9 +41,9 @@ use super::wait::{Heard, Wait};
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
 use crate::engine::{Departure, Payload, Return, Trips};
 use crate::health::{Surface, Verdict};
-use crate::origin::{Asked, RedirectHost};
+use crate::http::origin::{Asked, RedirectHost};
+use crate::http::response::{PageCounts, is_prefetch, reader};
 use crate::policy::ClientUat;
-use crate::respond::{PageCounts, is_prefetch, reader};
 use crate::snapshot::Snapshot;
 
 /// A Backend API that failed within this time is not relied on.

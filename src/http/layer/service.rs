@@ -19,10 +19,10 @@ use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
 use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
 use crate::engine::{Examined, Shared};
-use crate::origin::{Asked, original};
-use crate::outcome::Outcome;
+use crate::http::origin::{Asked, original};
+use crate::http::outcome::Outcome;
+use crate::http::response::{Answers, reader};
 use crate::policy::{ClientUat, RoutePolicy};
-use crate::respond::{Answers, reader};
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]

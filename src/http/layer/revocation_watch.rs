@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::leased_body::{LeasedBody, is_stream};
 use crate::decide::{Caller, has_ended};
 use crate::engine::Core;
-use crate::outcome::Outcome;
+use crate::http::outcome::Outcome;
 
 /// How often open connections are compared with the revocations.
 pub(super) const EVERY: Duration = Duration::from_secs(5);

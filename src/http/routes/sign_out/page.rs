@@ -13,7 +13,7 @@ use http::header::{
 };
 use url::Url;
 
-use crate::respond::escape;
+use crate::http::response::escape;
 
 /// Below the Frontend API. Clerk serves the newest release of this major version there.
 const CLERK_JS: &str = "npm/@clerk/clerk-js@5/dist/clerk.browser.js";

@@ -19,8 +19,8 @@ use super::revocation_watch::RevocationWatch;
 use super::service::{Gate, Judged, Passage, admit};
 use super::wait::{Heard, Hearing, Wait};
 use crate::decide::{Auth, Rejection, Unavailable};
-use crate::outcome::Outcome;
-use crate::respond::detour;
+use crate::http::outcome::Outcome;
+use crate::http::response::detour;
 
 /// The answer to a request that waited and would have to wait for the same thing again.
 pub(super) const NOTHING_HEARD: Rejection = Rejection::Unavailable(Unavailable::Uncertain);

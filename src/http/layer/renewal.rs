@@ -25,7 +25,7 @@ use super::visit::{Scene, Waiting, set_cookies};
 use crate::decide::{Rejection, Unavailable};
 use crate::engine::{Examined, Return};
 use crate::health::{Status, Surface, Verdict};
-use crate::origin::{Asked, Origins};
+use crate::http::origin::{Asked, Origins};
 
 /// Header fields that Clerk is shown with the request to renew: where it came from, and from what
 /// kind of browser. Cookies and credentials are not among them.

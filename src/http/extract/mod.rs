@@ -17,8 +17,8 @@ use http::request::Parts;
 use self::guard::Demand as _;
 pub use self::profile::UserProfile;
 use crate::decide::{Auth, Rejection};
-use crate::outcome::Outcome;
-use crate::respond::{Answers, Shape};
+use crate::http::outcome::Outcome;
+use crate::http::response::{Answers, Shape};
 
 /// Why a handler did not get its session; becomes the same response that the layer would give.
 #[derive(Clone, Debug)]
