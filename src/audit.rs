@@ -11,7 +11,7 @@ use clerk_verify::clock::Timestamp;
 use http::Method;
 
 use crate::decide::{Grace, GraceDenial};
-use crate::health::Verdict;
+use crate::state::health::Verdict;
 
 /// The target of the events.
 pub const TARGET: &str = "clerk_resilience::audit";

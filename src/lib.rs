@@ -19,23 +19,14 @@ pub mod decide;
 pub mod doctor;
 mod engine;
 pub mod fetch;
-pub mod health;
 mod http;
-mod json;
 pub mod policy;
 mod probe;
-pub mod profile;
-mod reconcile;
 mod resilience;
-pub mod revocation;
-mod seal;
 #[cfg(feature = "sim")]
 mod sim_layer;
-pub mod snapshot;
-pub mod status_page;
+mod state;
 pub mod store;
-pub mod ticket;
-pub mod webhook_event;
 
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
@@ -43,7 +34,6 @@ pub use crate::engine::{
     Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
     Profiles, Progress, SessionOver, Source, Transition, UserChanged, UserDeleted,
 };
-pub use crate::health::{CallOutcome, Surface, Verdict};
 pub use crate::http::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,
     RequireRole,
@@ -60,5 +50,13 @@ pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePol
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 #[cfg(feature = "sim")]
 pub use crate::sim_layer::SimClerkExt;
+pub use crate::state::health;
+pub use crate::state::health::{CallOutcome, Surface, Verdict};
+pub use crate::state::profile;
+pub use crate::state::revocation;
+pub use crate::state::snapshot;
+pub use crate::state::status_page;
+pub use crate::state::ticket;
+pub use crate::state::webhook_event;
 pub use clerk_verify::access::{Access, Factor, Reverification};
 pub use clerk_verify::token::{AzpPolicy, Organization, Session};

@@ -3,7 +3,7 @@
 use super::env::Vars;
 use super::error::{ConfigError, invalid};
 use crate::policy::{GracePolicy, PolicyError};
-use crate::ticket::TicketKeys;
+use crate::state::ticket::TicketKeys;
 
 const GRACE: &str = "CLERK_RESILIENCE_GRACE";
 const MAX_GRACE: &str = "CLERK_RESILIENCE_MAX_GRACE";

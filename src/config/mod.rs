@@ -22,7 +22,7 @@ use self::address::{check_address, check_domain, check_party};
 use self::error::invalid;
 use crate::policy::GracePolicy;
 use crate::probe::Targets;
-use crate::ticket::TicketKeys;
+use crate::state::ticket::TicketKeys;
 
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";

@@ -8,9 +8,9 @@ use clerk_verify::token::{Session, SessionStatus};
 use super::auth::{Grace, GraceReason};
 use super::revoked::bearer;
 use super::{Asking, Rules};
-use crate::health::Verdict;
 use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
-use crate::snapshot::Snapshot;
+use crate::state::health::Verdict;
+use crate::state::snapshot::Snapshot;
 
 /// What the ledger has of a session: that this application saw it fully valid, and when last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::auth::Auth;
 use super::{Judgement, Obstacle, Rejection, Unavailable, machine_revocation};
-use crate::health::{Status, Surface};
+use crate::state::health::{Status, Surface};
 
 /// A machine, or another application, that sends a request: an API key, a machine-to-machine token
 /// or an OAuth access token that holds.

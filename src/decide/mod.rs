@@ -21,9 +21,9 @@ use clerk_verify::clock::Moment;
 use clerk_verify::token::{InvalidToken, SessionStatus, Timing, TokenKind, UnknownKey};
 use clerk_verify::verify::Verified;
 
-use crate::health::{Status, Surface, Verdict};
 use crate::policy::{GraceMode, RoutePolicy};
-use crate::snapshot::Snapshot;
+use crate::state::health::{Status, Surface, Verdict};
+use crate::state::snapshot::Snapshot;
 
 /// `iat` counts whole seconds by Clerk's clock, and a key set may come from a cache: only keys that
 /// were confirmed so long after a token was made are certainly newer.

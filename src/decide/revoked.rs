@@ -6,8 +6,8 @@ use clerk_verify::token::{InvalidToken, Session};
 use clerk_verify::verify::Verified;
 
 use super::{Caller, Rejection, Unavailable};
-use crate::revocation::{Bearer, Denied};
-use crate::snapshot::Snapshot;
+use crate::state::revocation::{Bearer, Denied};
+use crate::state::snapshot::Snapshot;
 
 /// True when what this caller began must end: it is revoked, or its key is gone. Its times do not
 /// matter.

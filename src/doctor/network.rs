@@ -8,8 +8,8 @@ use clerk_verify::transport::{Fault, Upstream};
 
 use super::finding::Finding;
 use crate::config::ClerkConfig;
-use crate::health::{Evidence, Outcome, OwnFault, Trouble};
 use crate::probe::{Brought, Finding as Found, Probe, Prober, Targets};
+use crate::state::health::{Evidence, Outcome, OwnFault, Trouble};
 
 /// A host may wait longer than a layer that has requests behind it.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

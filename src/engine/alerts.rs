@@ -9,7 +9,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::health::Verdict;
+use crate::state::health::Verdict;
 use crate::store::Store;
 
 /// Of several instances that come to the same verdict within this time, one tells.

@@ -22,10 +22,10 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, State};
-use crate::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
 use crate::probe::{Brought, Ended, Finding, Probe, Prober};
-use crate::snapshot::{Keys, Snapshot};
-use crate::status_page::StatusReport;
+use crate::state::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
+use crate::state::snapshot::{Keys, Snapshot};
+use crate::state::status_page::StatusReport;
 use crate::store::PendingSignOut;
 
 /// The driver looks at the clock at least this often while something goes on.

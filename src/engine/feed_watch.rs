@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 
-use crate::health::Outages;
+use crate::state::health::Outages;
 
 /// Many applications hear of nothing for minutes; hardly one for so long.
 const LONG: Duration = Duration::from_secs(60 * 60);

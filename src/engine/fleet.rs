@@ -13,7 +13,7 @@ use self::denials::Denials;
 use self::views::Views;
 use super::link::Link;
 use super::shared::Core;
-use crate::seal::Seal;
+use crate::state::seal::Seal;
 use crate::store::Store;
 
 /// This member of a fleet.

@@ -16,10 +16,10 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
-use crate::revocation::Denial;
-use crate::snapshot::{Delivery, Feeds};
+use crate::state::revocation::Denial;
+use crate::state::snapshot::{Delivery, Feeds};
+use crate::state::webhook_event::{EventRules, WebhookEvent};
 use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
-use crate::webhook_event::{EventRules, WebhookEvent};
 
 /// A store that does not answer within this time has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);

@@ -9,8 +9,8 @@ use clerk_verify::token::Session;
 
 use super::cache::Cache;
 use crate::decide::Sighting;
-use crate::health::CLOCK_TOLERANCE;
 use crate::policy::MAX_GRACE;
+use crate::state::health::CLOCK_TOLERANCE;
 use crate::store::SightingRecord;
 
 /// A session's name in the ledger: half of SHA-256 over its user and its id, so that the file shows

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerk_verify::clock::Moment;
 
 use super::shared::Core;
-use crate::snapshot::{Feeds, StoreHealth};
+use crate::state::snapshot::{Feeds, StoreHealth};
 use crate::store::{self, Pending, Store, StoreError};
 
 /// Writing is over by then.

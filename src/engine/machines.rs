@@ -9,7 +9,7 @@ use clerk_verify::token::{InvalidToken, Timing, TokenKind};
 use super::backend::Told;
 use super::shared::{Examined, Shared};
 use crate::decide::Unavailable;
-use crate::snapshot::Snapshot;
+use crate::state::snapshot::Snapshot;
 
 impl Shared {
     /// Checks a machine's token, of a kind that is accepted. `told` is what Clerk told when it was

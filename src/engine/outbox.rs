@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::link::Link;
 use super::shared::Core;
-use crate::revocation::Denial;
+use crate::state::revocation::Denial;
 use crate::store::Store;
 
 /// So many wait.

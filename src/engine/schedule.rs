@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::health::{Peers, Tracker, Verdict};
 use crate::probe::Probe;
+use crate::state::health::{Peers, Tracker, Verdict};
 
 /// No two questions of one kind are closer together than this, whoever asks.
 const SPACING: Duration = Duration::from_secs(2);

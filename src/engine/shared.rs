@@ -31,11 +31,11 @@ use super::tickets::Tickets;
 use super::verified::{Known, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::decide::{Credential, Rules, Sighting, Unavailable};
-use crate::health::{Peers, Surface, Verdict, Word};
-use crate::revocation::{Denial, Revocations};
-use crate::snapshot::{Feeds, Snapshot};
+use crate::state::health::{Peers, Surface, Verdict, Word};
+use crate::state::revocation::{Denial, Revocations};
+use crate::state::snapshot::{Feeds, Snapshot};
+use crate::state::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::store::PendingSignOut;
-use crate::ticket::{COOKIE as TICKET, TicketKeys};
 
 /// A denial outlives every session token and its grace, and most sessions.
 const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);

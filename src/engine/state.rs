@@ -13,8 +13,8 @@ use tokio::task::{JoinError, JoinHandle};
 use super::ledger::Writer;
 use super::shared::Core;
 use super::sign_outs::PendingSignOuts;
-use crate::health::{Health, Outages, Verdict};
-use crate::snapshot::Keys;
+use crate::state::health::{Health, Outages, Verdict};
+use crate::state::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, PendingSignOut, StateDir, StateDirError};
 
 /// Keys that did not change are written anew after this time, for their confirmation.

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use super::shared::Shared;
 use super::verified::Known;
 use crate::decide::Sighting;
-use crate::ticket::{Bound, COOKIE, Ticket, TicketKeys};
+use crate::state::ticket::{Bound, COOKIE, Ticket, TicketKeys};
 
 /// A ticket is made anew when it is so old; grace looks back further than that.
 const RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);

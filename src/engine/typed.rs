@@ -7,7 +7,7 @@ use clerk_verify::id::{OrgId, SessionId, UserId};
 use serde_json::Value;
 
 use super::inbox::Event;
-use crate::profile::{Membership, Profile, Undescribed};
+use crate::state::profile::{Membership, Profile, Undescribed};
 
 /// What a hook can take instead of an [`Event`]; see [`Builder::on`](crate::Builder::on). An application can
 /// write its own for the kinds that it cares about.

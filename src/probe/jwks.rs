@@ -4,7 +4,7 @@ use clerk_verify::jwks::{JwksError, KeySet};
 use clerk_verify::transport::{Call, Reply};
 
 use super::{Brought, Finding, Probe, Prober, backend_api, join};
-use crate::health::Observation;
+use crate::state::health::Observation;
 
 pub(super) async fn ask(prober: &Prober) -> Finding {
     let (observation, result) = prober.observe(Probe::Jwks, first_source(prober)).await;

@@ -21,8 +21,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::health::{Observation, Outcome, Surface};
-use crate::status_page::StatusReport;
+use crate::state::health::{Observation, Outcome, Surface};
+use crate::state::status_page::StatusReport;
 
 /// A probe that overran its deadline by this much was not waiting for Clerk but for a processor.
 const STARVED_BY: Duration = Duration::from_secs(2);

@@ -5,8 +5,8 @@ use http::HeaderValue;
 use http::header::{ETAG, IF_NONE_MATCH};
 
 use super::{Brought, Finding, Probe, Prober};
-use crate::health::Observation;
-use crate::status_page::StatusReport;
+use crate::state::health::Observation;
+use crate::state::status_page::StatusReport;
 
 pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
     let probe = Probe::StatusPage;

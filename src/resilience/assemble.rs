@@ -19,15 +19,15 @@ use crate::engine::{
     prune,
 };
 use crate::fetch::HttpUpstream;
-use crate::health::{Health, Verdict};
 use crate::http::layer::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
 use crate::http::origin::Origins;
 use crate::http::response::{PageCounts, SignIn};
 use crate::policy::GraceMode;
 use crate::probe::Prober;
-use crate::revocation::Revocations;
-use crate::seal::{CookieSigner, Seal};
-use crate::snapshot::{DenyList, Feeds, Keys, Snapshot};
+use crate::state::health::{Health, Verdict};
+use crate::state::revocation::Revocations;
+use crate::state::seal::{CookieSigner, Seal};
+use crate::state::snapshot::{DenyList, Feeds, Keys, Snapshot};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 
 /// Whoever shares a store hears of the sessions of all.

@@ -24,10 +24,10 @@ use crate::http::layer::{Cors, EmptyService, PublicPathError, PublicPaths};
 use crate::http::response::{Answers, Page, PageText, Renderer};
 use crate::http::routes::health::{Readers, Showing};
 use crate::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
-use crate::snapshot::DenyList;
+use crate::state::snapshot::DenyList;
+use crate::state::ticket::TicketKeys;
+use crate::state::webhook_event::EventRules;
 use crate::store::Store;
-use crate::ticket::TicketKeys;
-use crate::webhook_event::EventRules;
 
 /// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
 const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);

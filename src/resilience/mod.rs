@@ -16,14 +16,14 @@ pub use builder::Builder;
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
-use crate::health::{CallOutcome, Surface, Verdict, Word};
 use crate::http::layer::{Authenticate, Gate, PublicPaths};
 use crate::http::routes::health::{self, HealthService, Question, Showing};
 use crate::http::routes::sign_out::{self, SignOutService, SignedOut};
 use crate::http::routes::webhooks::{self, WebhookService};
 use crate::policy::RoutePolicy;
-use crate::revocation::Denial;
-use crate::snapshot::{DenyList, Feeds, Snapshot};
+use crate::state::health::{CallOutcome, Surface, Verdict, Word};
+use crate::state::revocation::Denial;
+use crate::state::snapshot::{DenyList, Feeds, Snapshot};
 use crate::store::{DeadLetter, StoreError};
 
 /// Clerk's clock may be ahead of ours by as much as the leeway of tokens.

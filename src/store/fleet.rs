@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::inbox::Pending;
 use super::sighting::Sightings;
-use crate::revocation::Denial;
+use crate::state::revocation::Denial;
 
 /// The part of a store that instances share. It is used by the driver alone, and what it tells can
 /// make an instance stricter at any time, but never on its own word laxer.

@@ -14,8 +14,8 @@ use clerk_verify::id::UserId;
 
 use super::fleet::{Fleet, Mark};
 use super::sighting::{Sighted, Sightings};
-use crate::profile::{Change, Person};
-use crate::revocation::Denial;
+use crate::state::profile::{Change, Person};
+use crate::state::revocation::Denial;
 
 /// An id is known for so long. Clerk tries a delivery again for 28 hours.
 pub(crate) const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -22,8 +22,8 @@ use super::inbox::{
 };
 use super::sighting::{Sighted, Sightings};
 use crate::policy::MAX_GRACE;
-use crate::profile::{Change, Person};
-use crate::revocation::{Denial, Revocations};
+use crate::state::profile::{Change, Person};
+use crate::state::revocation::{Denial, Revocations};
 
 /// So many ids are remembered; of more, the oldest are forgotten.
 const IDS: usize = 100_000;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::state_dir::{StateDir, StateDirError};
-use crate::health::{Health, Interval, Outages};
-use crate::revocation::{Kind, Revocations};
+use crate::state::health::{Health, Interval, Outages};
+use crate::state::revocation::{Kind, Revocations};
 
 const VERSION: u32 = 1;
 
@@ -57,7 +57,7 @@ impl KeysRecord {
     pub(crate) fn keys(&self, now: Timestamp) -> Option<(KeySet, Timestamp)> {
         let confirmed = Timestamp::from_millis(self.confirmed_ms);
         let keys = KeySet::parse(self.jwks.to_string().as_bytes()).ok()?;
-        (confirmed <= now.plus(crate::health::CLOCK_TOLERANCE)).then_some((keys, confirmed))
+        (confirmed <= now.plus(crate::state::health::CLOCK_TOLERANCE)).then_some((keys, confirmed))
     }
 }
 

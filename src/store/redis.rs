@@ -46,8 +46,8 @@ use self::replicas::{Promises, Replicas};
 use super::fleet::{Fleet, Mark};
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
-use crate::profile::{Change, Person};
-use crate::revocation::Denial;
+use crate::state::profile::{Change, Person};
+use crate::state::revocation::Denial;
 
 /// What is read before the first request is read in one go.
 const TOGETHER: Duration = Duration::from_secs(2);

@@ -27,8 +27,8 @@ use self::queue::{Queue, Weight};
 use super::fleet::Mark;
 use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
 use super::sighting::{Sighted, Sightings};
-use crate::profile::{Change, Person};
-use crate::revocation::Denial;
+use crate::state::profile::{Change, Person};
+use crate::state::revocation::Denial;
 
 /// As long as a process of a rolling deploy takes to end.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,9 +10,16 @@ use std::path::Path;
 /// Who may import whom: a module sees the rows above its own row in this table. A module that is not named
 /// belongs to the one that it lies in.
 const FLOORS: [&[&str]; 12] = [
-    &["json", "http/origin"],
-    &["health", "profile", "revocation", "seal", "status_page"],
-    &["policy", "reconcile", "snapshot", "ticket", "webhook_event"],
+    &["state/json", "http/origin"],
+    &["state/health", "state/profile", "state/revocation", "state/seal", "state/status_page"],
+    &[
+        "state",
+        "policy",
+        "state/reconcile",
+        "state/snapshot",
+        "state/ticket",
+        "state/webhook_event",
+    ],
     &["decide"],
     &["audit", "fetch", "probe", "http/response", "store"],
     &["engine"],
@@ -102,11 +109,11 @@ const CIRCLES: &[&[&str]] = &[
     ],
     &["resilience/assemble", "resilience/builder"],
     &[
-        "status_page",
-        "status_page/better_stack",
-        "status_page/incident_io",
-        "status_page/instatus",
-        "status_page/statuspage",
+        "state/status_page",
+        "state/status_page/better_stack",
+        "state/status_page/incident_io",
+        "state/status_page/instatus",
+        "state/status_page/statuspage",
     ],
     &["store/fleet", "store/inbox", "store/sighting"],
     &["store/memory", "store/memory/gathering"],

@@ -26,7 +26,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::super::cache::Cache;
 use super::super::digest::{Digest, Namer};
-use crate::seal::CookieSigner;
+use crate::state::seal::CookieSigner;
 
 /// What the names of the cookies begin with, in production and in development. The prefix `__Host-`
 /// makes browsers refuse one that a sibling domain sets.

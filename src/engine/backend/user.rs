@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::super::bucket::Bucket;
 use super::super::profiles::ProfileUntold;
 use super::{BackendApi, STRANGERS};
-use crate::profile::{Membership, Profile};
+use crate::state::profile::{Membership, Profile};
 
 /// As many of a user's organisations as Clerk tells at once.
 const PLACES: usize = 500;
@@ -95,7 +95,7 @@ impl BackendApi {
         url.set_query(query);
         let call = Call { max_bytes: MAX_BYTES, ..Call::get(url) };
         let reply = self.wire.send(call).await.ok_or(ProfileUntold::Unanswered)?;
-        let told = crate::json::read(&reply.body).unwrap_or_default();
+        let told = crate::state::json::read(&reply.body).unwrap_or_default();
         let code = told["errors"][0]["code"].as_str().unwrap_or_default();
         match (reply.status, code) {
             (StatusCode::OK, _) if !told.is_null() => Ok(Some(told)),

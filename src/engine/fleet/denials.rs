@@ -14,8 +14,8 @@ use super::aside;
 use super::seen::Seen;
 use crate::engine::link::Link;
 use crate::engine::shared::Core;
-use crate::revocation::{Denial, Revocations};
-use crate::snapshot::{DenyList, Feeds};
+use crate::state::revocation::{Denial, Revocations};
+use crate::state::snapshot::{DenyList, Feeds};
 use crate::store::{Feed, Mark, Part, Store, StoreError};
 
 /// Reading a page, or waiting for news, is over by then.

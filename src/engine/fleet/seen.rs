@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use clerk_verify::clock::Timestamp;
 
-use crate::revocation::{Denial, Revocations};
+use crate::state::revocation::{Denial, Revocations};
 
 /// Fingerprints, under a key of this process. That one of a million is taken for another does not happen.
 #[derive(Default)]

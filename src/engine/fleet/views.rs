@@ -7,9 +7,9 @@ use clerk_verify::clock::Moment;
 
 use super::Link;
 use crate::engine::shared::Core;
-use crate::health::{Heard, Peers, Roll, Surface, View};
-use crate::seal::Seal;
-use crate::snapshot::StoreHealth;
+use crate::state::health::{Heard, Peers, Roll, Surface, View};
+use crate::state::seal::Seal;
+use crate::state::snapshot::StoreHealth;
 use crate::store::{Store, StoreError};
 
 /// What the mark is for.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::engine::inbox::PATIENCE;
 use crate::engine::shared::Core;
-use crate::profile::{Change, Person};
+use crate::state::profile::{Change, Person};
 use crate::store::{Pending, Store, StoreError};
 
 /// A store that failed is left alone for so long.

@@ -10,9 +10,9 @@ use super::{KnownUser, ProfileUntold, Source, Told};
 use crate::engine::backend::Described;
 use crate::engine::instance::Owner;
 use crate::engine::shared::Shared;
-use crate::health::{Status, Surface, Verdict};
-use crate::profile::{Change, Membership, Person};
-use crate::webhook_event::{EventRules, WebhookEvent};
+use crate::state::health::{Status, Surface, Verdict};
+use crate::state::profile::{Change, Membership, Person};
+use crate::state::webhook_event::{EventRules, WebhookEvent};
 
 impl Shared {
     pub(super) async fn look(self: Arc<Self>, id: &UserId) -> Told {

@@ -13,7 +13,7 @@ use clerk_verify::id::UserId;
 use tokio::time::Instant;
 
 use crate::engine::cache::Cache;
-use crate::profile::{Change, Person};
+use crate::state::profile::{Change, Person};
 
 /// Users share counters, of which there are so many.
 const COUNTERS: usize = 4096;
@@ -121,7 +121,7 @@ fn counter(digest: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Profile;
+    use crate::state::profile::Profile;
     use clerk_verify::clock::Timestamp;
 
     fn named(id: &UserId, name: &str, at: i64) -> Change {

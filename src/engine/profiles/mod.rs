@@ -21,8 +21,8 @@ use super::bucket::Bucket;
 use super::digest::{Digest, Namer};
 use super::flights::{Flights, Keep};
 use super::shared::Shared;
-use crate::profile::{Change, Membership, Person, Profile};
-use crate::revocation::Bearer;
+use crate::state::profile::{Change, Membership, Person, Profile};
+use crate::state::revocation::Bearer;
 use crate::store::Store;
 
 /// So many looks may be under way at once, and begin in a second.

@@ -11,10 +11,10 @@ use super::page::{Page, described, placed};
 use super::questions::is_plain;
 use super::trouble::{Trouble, within};
 use super::walker::Walker;
-use crate::profile::{Membership, Person, is_new};
-use crate::reconcile::{Course, USERS};
+use crate::state::profile::{Membership, Person, is_new};
+use crate::state::reconcile::{Course, USERS};
+use crate::state::webhook_event::WebhookEvent;
 use crate::store::Mark;
-use crate::webhook_event::WebhookEvent;
 
 /// When none of so many is known to Clerk, the store is not this application's.
 const CROWD: usize = 3;

@@ -20,8 +20,8 @@ use super::backend::Access;
 use super::instance::Instance;
 use super::profiles::People;
 use super::shared::Core;
+use crate::state::webhook_event::EventRules;
 use crate::store::Store;
-use crate::webhook_event::EventRules;
 
 /// How far reading back has come.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

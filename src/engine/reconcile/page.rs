@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::trouble::{Trouble, within};
 use super::walker::Walker;
 use crate::engine::instance::Owner;
-use crate::json;
-use crate::reconcile::{Course, MEMBERS, USERS};
-use crate::revocation::Kind;
-use crate::webhook_event::WebhookEvent;
+use crate::state::json;
+use crate::state::reconcile::{Course, MEMBERS, USERS};
+use crate::state::revocation::Kind;
+use crate::state::webhook_event::WebhookEvent;
 
 /// What was read, for those who watch.
 #[derive(Clone, Copy, Debug, Default)]

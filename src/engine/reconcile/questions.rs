@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use super::trouble::Trouble;
 use crate::engine::backend::{API_VERSION, Access};
 use crate::engine::counters::Counters;
-use crate::reconcile::{MEMBERS, USERS};
+use crate::state::reconcile::{MEMBERS, USERS};
 
 /// Between two questions: at most four a second of the hundred that Clerk grants a production instance, and
 /// one of the ten that it grants a development instance.
@@ -188,7 +188,7 @@ fn says(reply: &Reply, code: &str) -> bool {
 
 fn json(reply: &Reply) -> Result<Value, Trouble> {
     match reply.status {
-        StatusCode::OK => crate::json::read(&reply.body).ok_or(Trouble::Nonsense),
+        StatusCode::OK => crate::state::json::read(&reply.body).ok_or(Trouble::Nonsense),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Trouble::Refused),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             Err(Trouble::Busy(asked_for(reply)))

@@ -11,9 +11,9 @@ use super::questions::Questions;
 use super::trouble::{Trouble, within};
 use super::{Progress, Reading, Reconciler};
 use crate::engine::shared::Core;
-use crate::health::Verdict;
-use crate::reconcile::{Course, Reach, Step};
-use crate::snapshot::Feeds;
+use crate::state::health::Verdict;
+use crate::state::reconcile::{Course, Reach, Step};
+use crate::state::snapshot::Feeds;
 
 /// The course's name in the store.
 const RECORD: &str = "reconciliation";

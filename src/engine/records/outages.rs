@@ -11,8 +11,8 @@ use clerk_verify::clock::Timestamp;
 
 use super::documents::Document;
 use crate::engine::link::Link;
-use crate::health::Outages;
-use crate::revocation::Revocations;
+use crate::state::health::Outages;
+use crate::state::revocation::Revocations;
 use crate::store::{OutageRecord, PendingSignOut};
 
 /// While an outage lasts, how long it has lasted is left this often.
@@ -75,7 +75,7 @@ impl Document for Calendar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Interval;
+    use crate::state::health::Interval;
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_secs(1_790_000_000 + secs)

@@ -13,7 +13,7 @@ use super::Trust;
 use crate::decide::Sighting;
 use crate::engine::ledger::{Ledger, SessionDigest, Writer};
 use crate::engine::link::Link;
-use crate::health::{Surface, Verdict};
+use crate::state::health::{Surface, Verdict};
 use crate::store::{Mark, Sighted, Sightings, StoreError};
 
 /// What the mark is for.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::seal::Seal;
+use crate::state::seal::Seal;
 use crate::store::Store;
 
 /// Why what is found in a store can be believed.

@@ -17,8 +17,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use self::queue::Queue;
-use crate::health::{Health, Status, Surface, Verdict};
 use crate::probe::{Ended, Prober};
+use crate::state::health::{Health, Status, Surface, Verdict};
 use crate::store::PendingSignOut;
 
 /// Between two calls: ten a second. Clerk allows a production instance a hundred.

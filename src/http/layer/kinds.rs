@@ -6,7 +6,7 @@ use clerk_verify::token::{InvalidToken, Located, TokenKind};
 use super::service::Gate;
 use super::wait::Heard;
 use crate::engine::Examined;
-use crate::snapshot::Snapshot;
+use crate::state::snapshot::Snapshot;
 
 impl Gate {
     /// Checks the token of a request, if it is of a kind that may come here. Machines have no cookies.

@@ -24,8 +24,8 @@ use super::unknown_key::unverifiable;
 use super::visit::{Scene, Waiting, set_cookies};
 use crate::decide::{Rejection, Unavailable};
 use crate::engine::{Examined, Return};
-use crate::health::{Status, Surface, Verdict};
 use crate::http::origin::{Asked, Origins};
+use crate::state::health::{Status, Surface, Verdict};
 
 /// Header fields that Clerk is shown with the request to renew: where it came from, and from what
 /// kind of browser. Cookies and credentials are not among them.

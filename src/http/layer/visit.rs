@@ -40,11 +40,11 @@ use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
 use crate::engine::{Departure, Payload, Return, Trips};
-use crate::health::{Surface, Verdict};
 use crate::http::origin::{Asked, RedirectHost};
 use crate::http::response::{PageCounts, is_prefetch, reader};
 use crate::policy::ClientUat;
-use crate::snapshot::Snapshot;
+use crate::state::health::{Surface, Verdict};
+use crate::state::snapshot::Snapshot;
 
 /// A Backend API that failed within this time is not relied on.
 const AFTERMATH: Duration = Duration::from_secs(60);

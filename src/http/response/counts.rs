@@ -10,7 +10,7 @@ use clerk_verify::token::{cookie, pairs};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::seal::CookieSigner;
+use crate::state::seal::CookieSigner;
 
 /// After this many a visitor is redirected no more.
 pub(crate) const LIMIT: u8 = 3;

@@ -31,7 +31,7 @@ pub(crate) use sign_in::SignIn;
 
 use crate::decide::{Reader, Rejection, Unavailable};
 use crate::http::origin::{Asked, Origins, original};
-use crate::seal::CookieSigner;
+use crate::state::seal::CookieSigner;
 
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_RESWAP: HeaderName = HeaderName::from_static("hx-reswap");

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::MemoryStore;
-use crate::revocation::Denial;
+use crate::state::revocation::Denial;
 use crate::store::fleet::{Feed, Fleet, Mark, Part};
 use crate::store::inbox::{Pending, Store as _};
 use crate::store::sighting::Sightings;

@@ -6,7 +6,7 @@ use super::Inner;
 use super::keys::Keys;
 use super::pages::{self, Place};
 use super::script::{self, Call};
-use crate::revocation::{Denial, Kind};
+use crate::state::revocation::{Denial, Kind};
 use crate::store::inbox::StoreError;
 
 /// So many are written at once: the server does nothing else for two or three milliseconds.

@@ -8,7 +8,7 @@ use redis::{Value, cmd};
 
 use super::pages::{self, Place};
 use super::{Inner, RedisStore, denials, script};
-use crate::revocation::Denial;
+use crate::state::revocation::Denial;
 use crate::store::fleet::{Feed, Fleet, Mark, Part};
 use crate::store::inbox::{Pending, StoreError};
 use crate::store::sighting::Sightings;

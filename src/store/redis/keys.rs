@@ -1,6 +1,6 @@
 //! The names of what is kept at the server.
 
-use crate::revocation::Kind;
+use crate::state::revocation::Kind;
 use crate::store::inbox::StoreError;
 
 /// The scripts know these by their places, in this order; behind them come the kinds of denials. With their

@@ -8,7 +8,7 @@ use clerk_verify::clock::Timestamp;
 use super::keys::Keys;
 use super::link::Link;
 use super::script;
-use crate::revocation::{Denial, Kind};
+use crate::state::revocation::{Denial, Kind};
 use crate::store::fleet::Mark;
 use crate::store::inbox::StoreError;
 

@@ -6,7 +6,7 @@ use redis::cmd;
 
 use super::Inner;
 use super::script::{self, Call};
-use crate::profile::{Change, Person};
+use crate::state::profile::{Change, Person};
 use crate::store::fleet::Mark;
 use crate::store::inbox::{Roll, StoreError};
 

@@ -3,7 +3,7 @@
 use clerk_verify::id::UserId;
 use rusqlite::{Error, OptionalExtension as _, Result, Row, Transaction, params};
 
-use crate::profile::{Change, Person};
+use crate::state::profile::{Change, Person};
 use crate::store::fleet::Mark;
 use crate::store::inbox::Roll;
 

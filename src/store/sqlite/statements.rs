@@ -4,7 +4,7 @@ use clerk_verify::clock::Timestamp;
 use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
 use super::{people, sightings};
-use crate::revocation::{Denial, Kind};
+use crate::state::revocation::{Denial, Kind};
 use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
 
 /// So many rows are pruned in one step, so that others wait for a moment only.

@@ -6,9 +6,9 @@ use clerk_verify::clock::{Moment, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::engine::Shared;
-use crate::health::{Status, Surface, Tracker, Verdict};
 use crate::policy::GraceMode;
-use crate::snapshot::{DenyList, Snapshot};
+use crate::state::health::{Status, Surface, Tracker, Verdict};
+use crate::state::snapshot::{DenyList, Snapshot};
 
 /// Clerk's own SDK allows 5 s; beyond that honest tokens are refused.
 const SKEW_LIMIT_MILLIS: i64 = 5_000;

@@ -7,8 +7,8 @@ use clerk_verify::id::{OrgId, SessionId, UserId};
 use serde_json::Value;
 
 use super::{TOLERANCE, WebhookEvent};
-use crate::json;
-use crate::revocation::Denial;
+use crate::state::json;
+use crate::state::revocation::Denial;
 
 /// A session is denied for so long after its end, longer than any grace.
 const AFTERLIFE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -88,7 +88,7 @@ impl Hearsay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::{Observation, Outcome};
+    use crate::state::health::{Observation, Outcome};
 
     fn at(secs: u64) -> Moment {
         Moment::default().plus(Duration::from_secs(secs))

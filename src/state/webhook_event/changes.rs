@@ -4,7 +4,7 @@ use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
 use super::WebhookEvent;
-use crate::profile::{Change, Membership, Profile, Undescribed};
+use crate::state::profile::{Change, Membership, Profile, Undescribed};
 
 impl WebhookEvent {
     /// What it tells of users.
@@ -71,7 +71,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::profile::Person;
+    use crate::state::profile::Person;
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 

@@ -11,8 +11,8 @@ use clerk_verify::id::UserId;
 use serde_json::{Value, json};
 
 pub use self::effects::{EventRules, Incomplete};
-use crate::json;
-use crate::profile::Membership;
+use crate::state::json;
+use crate::state::profile::Membership;
 
 /// By so much Clerk's clock may be ahead of ours.
 const TOLERANCE: Duration = Duration::from_secs(300);

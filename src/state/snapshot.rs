@@ -6,9 +6,9 @@ use std::time::Duration;
 use clerk_verify::clock::{Moment, Timestamp};
 use clerk_verify::jwks::KeySet;
 
-use crate::health::{CLOCK_TOLERANCE, Report, Verdict};
-use crate::revocation::{Denied, Revocations};
-use crate::status_page::StatusReport;
+use crate::state::health::{CLOCK_TOLERANCE, Report, Verdict};
+use crate::state::revocation::{Denied, Revocations};
+use crate::state::status_page::StatusReport;
 
 /// A snapshot that was not renewed for this long comes from a driver that is dead or starved; what
 /// it says of Clerk's health is then no longer believed.
@@ -219,7 +219,7 @@ fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Forced;
+    use crate::state::health::Forced;
 
     fn in_outage(renewed: Moment) -> Snapshot {
         let mut health = Report::default();
@@ -277,7 +277,7 @@ mod tests {
     fn keys_grow_old_unless_they_are_pinned() {
         let limit = Duration::from_secs(10);
         let now = Timestamp::from_secs(100);
-        let pem = include_str!("../tests/data/public-key.pem");
+        let pem = include_str!("../../tests/data/public-key.pem");
         let set = KeySet::from_pem(pem).expect("a public key");
         let keys = |secs, pinned| Keys {
             set: set.clone(),

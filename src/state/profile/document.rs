@@ -10,7 +10,7 @@ use clerk_verify::id::{OrgId, UserId};
 use serde_json::Value;
 
 use super::{Membership, Profile};
-use crate::json;
+use crate::state::json;
 
 /// By so much Clerk's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(300);

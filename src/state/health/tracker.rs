@@ -234,7 +234,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Surface;
+    use crate::state::health::Surface;
     use clerk_verify::transport::Fault;
 
     fn seen(outcome: Outcome, latency_millis: u64) -> Observation {

@@ -3,7 +3,7 @@ use super::*;
 
 macro_rules! sample {
     ($name:literal) => {
-        include_bytes!(concat!("../../tests/data/statuspage-samples/", $name)).as_slice()
+        include_bytes!(concat!("../../../tests/data/statuspage-samples/", $name)).as_slice()
     };
 }
 

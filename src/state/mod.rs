@@ -1,0 +1,12 @@
+//! What is known at one instant: values only, without async, clock, lock or I/O.
+
+pub mod health;
+pub(crate) mod json;
+pub mod profile;
+pub(crate) mod reconcile;
+pub mod revocation;
+pub(crate) mod seal;
+pub mod snapshot;
+pub mod status_page;
+pub mod ticket;
+pub mod webhook_event;
