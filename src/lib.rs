@@ -20,7 +20,6 @@ pub mod doctor;
 mod engine;
 pub mod fetch;
 mod http;
-pub mod policy;
 mod probe;
 mod resilience;
 #[cfg(feature = "sim")]
@@ -29,6 +28,8 @@ mod state;
 pub mod store;
 
 pub use crate::config::{ClerkConfig, ConfigError};
+pub use crate::decide::policy;
+pub use crate::decide::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{
     Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
@@ -46,7 +47,6 @@ pub use crate::http::response::{Page, PageText};
 pub use crate::http::routes::health::HealthService;
 pub use crate::http::routes::sign_out::{SignOutService, SignedOut};
 pub use crate::http::routes::webhooks::WebhookService;
-pub use crate::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 #[cfg(feature = "sim")]
 pub use crate::sim_layer::SimClerkExt;

@@ -2,8 +2,8 @@
 
 use clerk_verify::key::KeyError;
 
+use crate::decide::policy::PolicyError;
 use crate::http::layer::PublicPathError;
-use crate::policy::PolicyError;
 use crate::store::StoreError;
 
 /// What is wrong with the configuration, and what to do. Never contains a key.

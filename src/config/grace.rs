@@ -2,7 +2,7 @@
 
 use super::env::Vars;
 use super::error::{ConfigError, invalid};
-use crate::policy::{GracePolicy, PolicyError};
+use crate::decide::policy::{GracePolicy, PolicyError};
 use crate::state::ticket::TicketKeys;
 
 const GRACE: &str = "CLERK_RESILIENCE_GRACE";

@@ -20,7 +20,7 @@ pub use error::ConfigError;
 
 use self::address::{check_address, check_domain, check_party};
 use self::error::invalid;
-use crate::policy::GracePolicy;
+use crate::decide::policy::GracePolicy;
 use crate::probe::Targets;
 use crate::state::ticket::TicketKeys;
 

@@ -8,7 +8,7 @@ use clerk_verify::token::{Session, SessionStatus};
 use super::auth::{Grace, GraceReason};
 use super::revoked::bearer;
 use super::{Asking, Rules};
-use crate::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
+use crate::decide::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
 use crate::state::health::Verdict;
 use crate::state::snapshot::Snapshot;
 

@@ -3,6 +3,7 @@
 mod auth;
 mod grace;
 mod machine;
+pub mod policy;
 mod question;
 mod rejection;
 mod revoked;
@@ -21,7 +22,7 @@ use clerk_verify::clock::Moment;
 use clerk_verify::token::{InvalidToken, SessionStatus, Timing, TokenKind, UnknownKey};
 use clerk_verify::verify::Verified;
 
-use crate::policy::{GraceMode, RoutePolicy};
+use crate::decide::policy::{GraceMode, RoutePolicy};
 use crate::state::health::{Status, Surface, Verdict};
 use crate::state::snapshot::Snapshot;
 

@@ -8,7 +8,7 @@ use clerk_verify::token::{InvalidToken, Timing, TokenKind, UnknownKey};
 use clerk_verify::verify::Verified;
 
 use super::{Sighting, Unavailable, Usage};
-use crate::policy::GracePolicy;
+use crate::decide::policy::GracePolicy;
 
 /// What a request offers as proof of who sends it.
 #[derive(Clone, Debug)]

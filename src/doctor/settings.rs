@@ -4,7 +4,7 @@ use humantime::format_duration;
 
 use super::finding::Finding;
 use crate::config::ClerkConfig;
-use crate::policy::GraceMode;
+use crate::decide::policy::GraceMode;
 use crate::store::StateDir;
 
 pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {

@@ -9,7 +9,7 @@ use clerk_verify::token::Session;
 
 use super::cache::Cache;
 use crate::decide::Sighting;
-use crate::policy::MAX_GRACE;
+use crate::decide::policy::MAX_GRACE;
 use crate::state::health::CLOCK_TOLERANCE;
 use crate::store::SightingRecord;
 

@@ -13,6 +13,7 @@ use super::ClerkResilience;
 use super::builder::Builder;
 use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
+use crate::decide::policy::GraceMode;
 use crate::engine::{
     Access, Alerts, Driver, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left, Outbox,
     PendingSignOuts, People, Reading, Reconciler, Shared, State, Trips, Trust, Webhooks, Work,
@@ -22,7 +23,6 @@ use crate::fetch::HttpUpstream;
 use crate::http::layer::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
 use crate::http::origin::Origins;
 use crate::http::response::{PageCounts, SignIn};
-use crate::policy::GraceMode;
 use crate::probe::Prober;
 use crate::state::health::{Health, Verdict};
 use crate::state::revocation::Revocations;

@@ -15,12 +15,12 @@ pub use builder::Builder;
 
 use crate::config::ClerkConfig;
 use crate::decide::Auth;
+use crate::decide::policy::RoutePolicy;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
 use crate::http::layer::{Authenticate, Gate, PublicPaths};
 use crate::http::routes::health::{self, HealthService, Question, Showing};
 use crate::http::routes::sign_out::{self, SignOutService, SignedOut};
 use crate::http::routes::webhooks::{self, WebhookService};
-use crate::policy::RoutePolicy;
 use crate::state::health::{CallOutcome, Surface, Verdict, Word};
 use crate::state::revocation::Denial;
 use crate::state::snapshot::{DenyList, Feeds, Snapshot};

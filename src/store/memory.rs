@@ -21,7 +21,7 @@ use super::inbox::{
     StoreError, Task,
 };
 use super::sighting::{Sighted, Sightings};
-use crate::policy::MAX_GRACE;
+use crate::decide::policy::MAX_GRACE;
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::{Denial, Revocations};
 

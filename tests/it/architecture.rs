@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 12] = [
     &["state/health", "state/profile", "state/revocation", "state/seal", "state/status_page"],
     &[
         "state",
-        "policy",
+        "decide/policy",
         "state/reconcile",
         "state/snapshot",
         "state/ticket",

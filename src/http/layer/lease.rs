@@ -16,13 +16,13 @@ use super::grace_field::GRACE;
 use super::leased_body::{LeasedBody, is_stream};
 use super::revocation_watch::{EVERY, RevocationWatch};
 use super::service::Gate;
+use crate::decide::policy::RoutePolicy;
 use crate::decide::{
     Asking, Credential, Decision, GraceDenial, Rejection, Unavailable, Usage, decide,
 };
 use crate::engine::{Known, Shared};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, Shape};
-use crate::policy::RoutePolicy;
 
 /// The terms on which a request passed in grace, kept for as long as what it began.
 #[derive(Clone, Debug)]

@@ -17,12 +17,12 @@ use super::preflight::{Preflights, is_preflight};
 use super::public::PublicPaths;
 use super::visit::{Scene, Visits, is_fresh};
 use super::wait::{Heard, Wait};
+use crate::decide::policy::{ClientUat, RoutePolicy};
 use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
 use crate::engine::{Examined, Shared};
 use crate::http::origin::{Asked, original};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, reader};
-use crate::policy::{ClientUat, RoutePolicy};
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]

@@ -38,11 +38,11 @@ use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Gate, Judged, Passage};
 use super::unknown_key::unverifiable;
 use super::wait::{Heard, Wait};
+use crate::decide::policy::ClientUat;
 use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
 use crate::engine::{Departure, Payload, Return, Trips};
 use crate::http::origin::{Asked, RedirectHost};
 use crate::http::response::{PageCounts, is_prefetch, reader};
-use crate::policy::ClientUat;
 use crate::state::health::{Surface, Verdict};
 use crate::state::snapshot::Snapshot;
 

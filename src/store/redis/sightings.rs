@@ -8,7 +8,7 @@ use redis::{Cmd, Script, ScriptInvocation, cmd};
 
 use super::Inner;
 use super::link::Link;
-use crate::policy::MAX_GRACE;
+use crate::decide::policy::MAX_GRACE;
 use crate::store::fleet::Mark;
 use crate::store::inbox::StoreError;
 use crate::store::sighting::{SESSIONS, Sighted, Sightings};

@@ -4,7 +4,7 @@ use clerk_verify::clock::Timestamp;
 use rusqlite::{Result, Row, Transaction, params};
 
 use super::statements::{AT_ONCE, time};
-use crate::policy::MAX_GRACE;
+use crate::decide::policy::MAX_GRACE;
 use crate::store::fleet::Mark;
 use crate::store::sighting::{SESSIONS, Sighted, Sightings};
 

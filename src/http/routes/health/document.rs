@@ -5,8 +5,8 @@ use std::time::Duration;
 use clerk_verify::clock::{Moment, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::decide::policy::GraceMode;
 use crate::engine::Shared;
-use crate::policy::GraceMode;
 use crate::state::health::{Status, Surface, Tracker, Verdict};
 use crate::state::snapshot::{DenyList, Snapshot};
 
