@@ -406,7 +406,7 @@ fn join(module: &str, leaf: &str) -> String {
 
 /// Every `.rs` file below a folder, as its path from there and its text; programs and the files of
 /// tests are not part of the house.
-fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
+pub(crate) fn sources(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).expect("a folder of the sources") {
         let path = entry.expect("an entry of the sources").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
