@@ -46,7 +46,7 @@ async fn measure() {
     })
     .await;
     row(&server, "its list is complete", async {
-        while !matches!(clerk.status().feeds.deny_list, DenyList::Fed { complete: Some(_) }) {
+        while !matches!(clerk.status().feeds.deny_list, DenyList::External { complete: Some(_) }) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

@@ -11,9 +11,9 @@ use std::time::Duration;
 use axum::body::Body;
 use clerk_resilience::clock::{ClaimsTime, Clock as _, SystemClock, Timestamp};
 use clerk_resilience::id::{SessionId, UserId};
-use clerk_resilience::revocation::{Bearer, Denial, Revocations};
+use clerk_resilience::revocation::{Denial, Revocations, TokenIdentity};
 use clerk_resilience::sim::SimClerk;
-use clerk_resilience::store::{Entry, MemoryStore, Rest, Store as _};
+use clerk_resilience::store::{FollowUp, InboxEvent, MemoryStore, Store as _};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{ClerkConfig, ClerkResilience};
 use http::{Request, StatusCode};
@@ -91,7 +91,7 @@ fn look_up(set: &Revocations) {
 fn denied(set: &Revocations, id: &SessionId) -> bool {
     thread_local!(static USER: UserId = UserId::new("user_1"));
     USER.with(|user| {
-        let bearer = Bearer {
+        let bearer = TokenIdentity {
             session: Some(id),
             token: None,
             user,
@@ -139,14 +139,14 @@ async fn publish() {
 async fn application() -> (ClerkResilience, clerk_resilience::Driver) {
     let store = MemoryStore::new();
     for from in (0..COUNT).step_by(10_000) {
-        let entry = Entry {
+        let entry = InboxEvent {
             id: format!("msg_{from}"),
             kind: "session.revoked".to_owned(),
             happened: Timestamp::default(),
             received: SystemClock::new().now().wall,
             denials: denials(from, from + 10_000),
             changes: Vec::new(),
-            rest: Rest::Nothing,
+            rest: FollowUp::Nothing,
         };
         store.accept(entry).await.expect("kept");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use url::{Host, Url};
 
-use clerk_verify::transport::{Call, Calling, Fault, Reply, Upstream};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 
 /// Calls Clerk over HTTP, with TLS certificates checked against the platform's trust store.
 ///
@@ -52,17 +52,19 @@ impl HttpUpstream {
     }
 }
 
-impl Upstream for HttpUpstream {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for HttpUpstream {
+    fn call(&self, call: ApiRequest) -> Calling {
         let client = self.client(&call.url).clone();
         Box::pin(async move {
             let deadline = call.deadline;
-            tokio::time::timeout(deadline, carry(client, call)).await.unwrap_or(Err(Fault::Timeout))
+            tokio::time::timeout(deadline, carry(client, call))
+                .await
+                .unwrap_or(Err(TransportError::Timeout))
         })
     }
 }
 
-async fn carry(client: reqwest::Client, call: Call) -> Result<Reply, Fault> {
+async fn carry(client: reqwest::Client, call: ApiRequest) -> Result<ApiResponse, TransportError> {
     let started = tokio::time::Instant::now();
     let mut request = client.request(call.method, call.url).headers(call.headers);
     if !call.body.is_empty() {
@@ -72,11 +74,11 @@ async fn carry(client: reqwest::Client, call: Call) -> Result<Reply, Fault> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
         if body.len() + chunk.len() > call.max_bytes {
-            return Err(Fault::TooLarge);
+            return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply {
+    Ok(ApiResponse {
         status: response.status(),
         headers: std::mem::take(response.headers_mut()),
         body: body.freeze(),
@@ -85,12 +87,12 @@ async fn carry(client: reqwest::Client, call: Call) -> Result<Reply, Fault> {
 }
 
 /// Walks from the outermost error to its cause.
-fn fault(error: &reqwest::Error) -> Fault {
+fn fault(error: &reqwest::Error) -> TransportError {
     if error.is_timeout() {
-        return Fault::Timeout;
+        return TransportError::Timeout;
     }
     if error.is_builder() {
-        return Fault::Unsendable;
+        return TransportError::Unsendable;
     }
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(this) = cause {
@@ -99,7 +101,7 @@ fn fault(error: &reqwest::Error) -> Fault {
         }
         cause = inside(this);
     }
-    if error.is_connect() { Fault::Reset } else { Fault::Protocol }
+    if error.is_connect() { TransportError::Reset } else { TransportError::Protocol }
 }
 
 /// What an error wraps. The source of an `io::Error` is the source of the error in it, so following
@@ -111,31 +113,33 @@ fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     }
 }
 
-fn known_fault(error: &(dyn Error + 'static)) -> Option<Fault> {
+fn known_fault(error: &(dyn Error + 'static)) -> Option<TransportError> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls_fault(tls));
     }
     if let Some(io) = error.downcast_ref::<io::Error>() {
         return match io.kind() {
-            io::ErrorKind::ConnectionRefused => Some(Fault::Refused),
+            io::ErrorKind::ConnectionRefused => Some(TransportError::Refused),
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable => Some(Fault::Reset),
-            io::ErrorKind::TimedOut => Some(Fault::Timeout),
+            | io::ErrorKind::NetworkUnreachable => Some(TransportError::Reset),
+            io::ErrorKind::TimedOut => Some(TransportError::Timeout),
             _ => None,
         };
     }
     // The resolver's error type is private to the HTTP client; its text is all there is.
-    error.to_string().contains("dns error").then_some(Fault::Dns)
+    error.to_string().contains("dns error").then_some(TransportError::Dns)
 }
 
 /// Only a certificate that does not convince proves a stranger. Bytes that are not TLS do not.
-fn tls_fault(error: &rustls::Error) -> Fault {
+fn tls_fault(error: &rustls::Error) -> TransportError {
     match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => Fault::Tls,
-        _ => Fault::Protocol,
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            TransportError::Tls
+        }
+        _ => TransportError::Protocol,
     }
 }
 
@@ -180,7 +184,7 @@ mod tests {
             HttpUpstream::with(|builder| builder.resolve_to_addrs(name, addresses)).expect("TLS")
         };
         let url = Url::parse(&format!("http://{name}:{}/", at.port())).expect("an address");
-        let call = || Call::get(url.clone()).deadline(Duration::from_secs(5));
+        let call = || ApiRequest::get(url.clone()).deadline(Duration::from_secs(5));
         assert!(client(&[broken]).call(call()).await.is_err(), "nobody is there");
         let reply = client(&[broken, at]).call(call()).await.expect("an answer");
         assert_eq!(&reply.body[..], b"{}");

@@ -32,8 +32,8 @@ pub use crate::decide::policy;
 pub use crate::decide::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
 pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
 pub use crate::engine::{
-    Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileUntold,
-    Profiles, Progress, SessionOver, Source, Transition, UserChanged, UserDeleted,
+    Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileError,
+    Profiles, Progress, SessionEnded, Source, Transition, UserChanged, UserDeleted,
 };
 pub use crate::http::extract::guard::{
     self, Require, RequireFeature, RequirePermission, RequirePlan, RequireReverification,

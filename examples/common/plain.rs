@@ -13,7 +13,7 @@ use clerk_resilience::handshake;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::key::{PublishableKey, SecretKey};
 use clerk_resilience::token::{CookieNames, Expectations, Timing, locate};
-use clerk_resilience::transport::{Call, Upstream};
+use clerk_resilience::transport::{ApiRequest, Transport};
 use clerk_resilience::verify::verify;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 5;
 /// What it needs to know.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) upstream: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) address: Address,
     pub(crate) publishable: PublishableKey,
@@ -108,7 +108,7 @@ impl Plain {
 
     async fn fetch(&self) -> Option<KeySet> {
         let url = self.address.backend_api.join("v1/jwks").ok()?;
-        let call = Call::get(url).bearer(self.secret.expose()).deadline(PATIENCE);
+        let call = ApiRequest::get(url).bearer(self.secret.expose()).deadline(PATIENCE);
         let reply = self.upstream.call(call).await.ok()?;
         if reply.status.is_success() { KeySet::parse(&reply.body).ok() } else { None }
     }

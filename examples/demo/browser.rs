@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::transport::{Call, Upstream};
+use clerk_resilience::transport::{ApiRequest, Transport};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use url::Url;
@@ -42,7 +42,7 @@ impl Kind {
 pub(crate) struct Browser {
     pub(crate) session: SimSession,
     token: Mutex<String>,
-    upstream: Arc<dyn Upstream>,
+    upstream: Arc<dyn Transport>,
     tokens: Url,
 }
 
@@ -52,7 +52,7 @@ impl Browser {
         session: SimSession,
         token: String,
         address: &Address,
-        upstream: Arc<dyn Upstream>,
+        upstream: Arc<dyn Transport>,
     ) -> Self {
         let tokens = address.at(&format!("v1/client/sessions/{}/tokens", session.id));
         Self { session, token: Mutex::new(token), upstream, tokens }
@@ -81,7 +81,7 @@ impl Browser {
 
     /// Asks for a new token, once.
     pub(crate) async fn renew(&self) -> Option<()> {
-        let call = Call::get(self.tokens.clone()).post().deadline(Duration::from_secs(30));
+        let call = ApiRequest::get(self.tokens.clone()).post().deadline(Duration::from_secs(30));
         let reply = self.upstream.call(call).await.ok()?;
         let body: Value = serde_json::from_slice(&reply.body).ok()?;
         let jwt = body["jwt"].as_str().filter(|_| reply.status.is_success())?;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 
 /// Counts the questions to Clerk itself; its status page and canaries are not Clerk.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
-    inner: Arc<dyn Upstream>,
+    inner: Arc<dyn Transport>,
     asked: Arc<AtomicU64>,
 }
 
 impl Counted {
-    pub(crate) fn new(inner: Arc<dyn Upstream>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Transport>) -> Self {
         Self { inner, asked: Arc::default() }
     }
 
@@ -22,8 +22,8 @@ impl Counted {
     }
 }
 
-impl Upstream for Counted {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for Counted {
+    fn call(&self, call: ApiRequest) -> Calling {
         let path = call.url.path();
         if path.starts_with("/v1/") || path.starts_with("/.well-known/") {
             self.asked.fetch_add(1, Ordering::Relaxed);

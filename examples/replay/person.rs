@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::transport::{Call, Reply};
+use clerk_resilience::transport::{ApiRequest, ApiResponse};
 use http::header::ORIGIN;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
@@ -89,13 +89,13 @@ impl Person {
         Some(())
     }
 
-    async fn ask_for_token(&self, world: &World, old: Option<&str>) -> Option<Reply> {
+    async fn ask_for_token(&self, world: &World, old: Option<&str>) -> Option<ApiResponse> {
         let mut url = world.tokens_of(&self.session);
         if let Some(old) = old {
             url.query_pairs_mut().append_pair("expired_token", old);
         }
         let origin = HeaderValue::from_static(visit::ORIGIN);
-        let call = Call::get(url).post().header(ORIGIN, origin).deadline(PATIENCE);
+        let call = ApiRequest::get(url).post().header(ORIGIN, origin).deadline(PATIENCE);
         world.clerk.call(call).await.ok()
     }
 

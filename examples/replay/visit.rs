@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use clerk_resilience::transport::{Call, Upstream};
+use clerk_resilience::transport::{ApiRequest, Transport};
 use http::header::{COOKIE, LOCATION};
 use tower::ServiceExt as _;
 use url::Url;
@@ -72,7 +72,7 @@ pub(crate) async fn ask_with_bearer(app: Router, token: &str) -> Seen {
 }
 
 /// Opens the page, wherever that leads.
-pub(crate) async fn open(app: Router, jar: &mut Jar, clerk: &dyn Upstream) -> Seen {
+pub(crate) async fn open(app: Router, jar: &mut Jar, clerk: &dyn Transport) -> Seen {
     let mut seen = Seen::at_once(Outcome::Silence);
     let mut path = PAGE.to_owned();
     for _ in 0..HOPS {
@@ -99,8 +99,8 @@ pub(crate) async fn open(app: Router, jar: &mut Jar, clerk: &dyn Upstream) -> Se
 }
 
 /// Where Clerk sends a browser back to, if it does.
-async fn back_from(clerk: &dyn Upstream, handshake: Url) -> Option<Url> {
-    let call = Call::get(handshake).deadline(CLERKS_PATIENCE);
+async fn back_from(clerk: &dyn Transport, handshake: Url) -> Option<Url> {
+    let call = ApiRequest::get(handshake).deadline(CLERKS_PATIENCE);
     let reply = clerk.call(call).await.ok()?;
     let location = reply.header(&LOCATION).filter(|_| reply.status.is_redirection())?;
     Url::parse(location).ok().filter(|back| back.origin().ascii_serialization() == ORIGIN)

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use clerk_resilience::transport::{Call, Calling, Reply, Upstream};
+use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use url::Url;
@@ -15,7 +15,7 @@ const EXCHANGE: &str = "/v1/clients/handshake_payload";
 /// Counts one application's questions to Clerk; its status page and canaries are not Clerk.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    inner: Arc<dyn Upstream>,
+    inner: Arc<dyn Transport>,
     began: Instant,
     log: Arc<Mutex<Log>>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Log {
 }
 
 impl Wire {
-    pub(crate) fn new(inner: impl Upstream) -> Self {
+    pub(crate) fn new(inner: impl Transport) -> Self {
         Self { inner: Arc::new(inner), began: Instant::now(), log: Arc::default() }
     }
 
@@ -94,8 +94,8 @@ impl Log {
     }
 }
 
-impl Upstream for Wire {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for Wire {
+    fn call(&self, call: ApiRequest) -> Calling {
         if call.url.as_str() == CANARY {
             return Box::pin(async { Ok(fine()) });
         }
@@ -112,12 +112,12 @@ impl Upstream for Wire {
     }
 }
 
-fn is_answer(reply: &Reply) -> bool {
+fn is_answer(reply: &ApiResponse) -> bool {
     !reply.status.is_server_error() && reply.status != StatusCode::TOO_MANY_REQUESTS
 }
 
-fn fine() -> Reply {
-    Reply {
+fn fine() -> ApiResponse {
+    ApiResponse {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         body: Bytes::new(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::transport::Upstream;
+use clerk_resilience::transport::Transport;
 use tokio::time::Instant;
 use url::Url;
 
@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) stage: Stage,
     pub(crate) weather: Weather,
     /// Clerk, as browsers reach it.
-    pub(crate) clerk: Arc<dyn Upstream>,
+    pub(crate) clerk: Arc<dyn Transport>,
     began: Instant,
     address: Address,
     tally: Mutex<Tally>,

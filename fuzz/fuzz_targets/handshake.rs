@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use clerk_resilience::authenticate::{
-    Accepts, Answers, Evidence, Head, Site, State, authenticate,
+    Accepts, BackendResponses, Evidence, Head, Site, AuthStatus, authenticate,
 };
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::KeySet;
@@ -36,7 +36,7 @@ fuzz_target!(|input: (&str, &str, &str)| {
     let evidence = Evidence { keys: Ok(keys), expect: &expect, now, verified: None };
     let head = Head { method: &Method::GET, address: &address, headers: &headers };
     let accepts = Accepts::default();
-    if let Ok(answer) = authenticate(&site, head, &accepts, &evidence, &Answers::default()) {
-        assert!(!matches!(answer.state, State::SignedIn { .. }));
+    if let Ok(answer) = authenticate(&site, head, &accepts, &evidence, &BackendResponses::default()) {
+        assert!(!matches!(answer.state, AuthStatus::SignedIn { .. }));
     }
 });

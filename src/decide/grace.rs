@@ -7,7 +7,7 @@ use clerk_verify::token::{Session, SessionStatus};
 
 use super::auth::{Grace, GraceReason};
 use super::revoked::bearer;
-use super::{Asking, Rules};
+use super::{RequestFacts, Rules};
 use crate::decide::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence};
 use crate::state::health::Verdict;
 use crate::state::snapshot::Snapshot;
@@ -135,7 +135,7 @@ pub(super) struct Case<'a> {
     pub(super) session: &'a Session,
     pub(super) sighting: Option<Sighting>,
     pub(super) usage: Usage,
-    pub(super) asking: Asking,
+    pub(super) asking: RequestFacts,
     pub(super) route: &'a RoutePolicy,
     pub(super) rules: &'a Rules,
     pub(super) known: &'a Snapshot,

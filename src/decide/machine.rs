@@ -8,7 +8,7 @@ use clerk_verify::token::{InvalidToken, TokenKind};
 use serde_json::{Map, Value};
 
 use super::auth::Auth;
-use super::{Judgement, Obstacle, Rejection, Unavailable, machine_revocation};
+use super::{Judge, Obstacle, Rejection, Unavailable, machine_revocation};
 use crate::state::health::{Status, Surface};
 
 /// A machine, or another application, that sends a request: an API key, a machine-to-machine token
@@ -144,7 +144,7 @@ impl Caller {
     }
 }
 
-impl Judgement<'_> {
+impl Judge<'_> {
     /// No grace: a machine can be told to come back. What Clerk told of the token's time was true when
     /// it was told.
     pub(super) fn with_machine(

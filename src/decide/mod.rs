@@ -13,8 +13,8 @@ use std::time::Duration;
 pub use auth::{Auth, Grace, GraceReason};
 pub use grace::{GraceDenial, Sighting, Usage};
 pub use machine::{Caller, Machine};
-pub use question::{Asking, Credential, Reader, Rules};
-pub use rejection::{Rejection, Snag, Unavailable};
+pub use question::{ClientKind, Credential, RequestFacts, Rules};
+pub use rejection::{LoopCause, Rejection, Unavailable};
 pub(crate) use revoked::has_ended;
 use revoked::{machine_revocation, revocation};
 
@@ -39,7 +39,7 @@ const RENEWAL_LAG: Duration = Duration::from_secs(90);
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Decision {
+pub enum CredentialDecision {
     /// Let it pass with its session.
     Pass(Auth),
     /// Let it pass as the machine that it comes from.
@@ -94,30 +94,30 @@ pub enum Decision {
 #[must_use]
 pub fn decide(
     credential: &Credential<'_>,
-    asking: Asking,
+    asking: RequestFacts,
     route: &RoutePolicy,
     rules: &Rules,
     known: &Snapshot,
     now: Moment,
-) -> Decision {
+) -> CredentialDecision {
     let open = route.optional || asking.public;
     if asking.preflight {
-        let anonymous = Decision::PassAnonymous(Rejection::Missing);
-        return if open { anonymous } else { Decision::AnswerPreflight };
+        let anonymous = CredentialDecision::PassAnonymous(Rejection::Missing);
+        return if open { anonymous } else { CredentialDecision::AnswerPreflight };
     }
-    let judgement = Judgement { asking, route, rules, known, now, verdict: known.verdict(now) };
+    let judgement = Judge { asking, route, rules, known, now, verdict: known.verdict(now) };
     match judgement.of(credential) {
-        Ok(Caller::User(auth)) => Decision::Pass(auth),
-        Ok(Caller::Machine(machine)) => Decision::PassMachine(machine),
+        Ok(Caller::User(auth)) => CredentialDecision::Pass(auth),
+        Ok(Caller::Machine(machine)) => CredentialDecision::PassMachine(machine),
         Err(Obstacle::Rejection(rejection))
             if asking.public || (route.optional && !insists(rejection)) =>
         {
-            Decision::PassAnonymous(rejection)
+            CredentialDecision::PassAnonymous(rejection)
         }
-        Err(Obstacle::Rejection(rejection)) => Decision::Reject(rejection),
-        Err(Obstacle::OldKeys) if open => Decision::PassAnonymous(judgement.no_key()),
-        Err(Obstacle::OldKeys) => Decision::AwaitKeys,
-        Err(Obstacle::Untold) => Decision::AskClerk,
+        Err(Obstacle::Rejection(rejection)) => CredentialDecision::Reject(rejection),
+        Err(Obstacle::OldKeys) if open => CredentialDecision::PassAnonymous(judgement.no_key()),
+        Err(Obstacle::OldKeys) => CredentialDecision::AwaitKeys,
+        Err(Obstacle::Untold) => CredentialDecision::AskClerk,
     }
 }
 
@@ -142,8 +142,8 @@ impl From<Rejection> for Obstacle {
     }
 }
 
-struct Judgement<'a> {
-    asking: Asking,
+struct Judge<'a> {
+    asking: RequestFacts,
     route: &'a RoutePolicy,
     rules: &'a Rules,
     known: &'a Snapshot,
@@ -151,7 +151,7 @@ struct Judgement<'a> {
     verdict: Verdict,
 }
 
-impl Judgement<'_> {
+impl Judge<'_> {
     fn of(&self, credential: &Credential<'_>) -> Result<Caller, Obstacle> {
         match credential {
             Credential::Absent
@@ -189,7 +189,7 @@ impl Judgement<'_> {
         if !self.route.kinds.accepts(TokenKind::Session) {
             return Rejection::Missing;
         }
-        let redirect = self.asking.reader == Reader::Document && self.asking.may_sign_in;
+        let redirect = self.asking.reader == ClientKind::Document && self.asking.may_sign_in;
         let minting = self.known.health.surface(Surface::SessionMint).status() != Status::Down;
         match self.verdict {
             Verdict::Outage => Rejection::Unavailable(Unavailable::Outage),

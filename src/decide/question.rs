@@ -57,9 +57,9 @@ pub enum Credential<'a> {
 /// The facts of a request that matter to the judgement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Asking {
+pub struct RequestFacts {
     /// Who reads the answer.
-    pub reader: Reader,
+    pub reader: ClientKind,
     /// `GET`, `HEAD` or `OPTIONS`, and no upgrade: a WebSocket is no mere reading.
     pub safe: bool,
     /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
@@ -79,7 +79,7 @@ pub struct Asking {
 
 /// Who reads the answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reader {
+pub enum ClientKind {
     /// A program.
     Api,
     /// A person, in a browser, by navigating to a page.

@@ -34,7 +34,7 @@ pub enum Rejection {
     /// The handler wants a session that was renewed, and Clerk cannot renew it now.
     FreshRequired,
     /// The visitor came back from Clerk again and again without a session.
-    Stuck(Snag),
+    HandshakeLoop(LoopCause),
     /// The handler wants to know who the user is, and that cannot be told now.
     ProfileUnavailable,
     /// The route is not behind the layer: a fault of the application.
@@ -44,7 +44,7 @@ pub enum Rejection {
 /// What keeps a browser from coming back from Clerk with a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Snag {
+pub enum LoopCause {
     /// Fresh tokens are out of their time here.
     Clock,
     /// What Clerk sends was not signed for this instance.
@@ -93,7 +93,7 @@ impl Rejection {
             | Self::Revoked
             | Self::NoMember
             | Self::Pending
-            | Self::Stuck(_) => StatusCode::UNAUTHORIZED,
+            | Self::HandshakeLoop(_) => StatusCode::UNAUTHORIZED,
             Self::SignIn => StatusCode::TEMPORARY_REDIRECT,
             Self::Forbidden | Self::Reverify(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) | Self::FreshRequired | Self::ProfileUnavailable => {
@@ -109,7 +109,7 @@ impl Rejection {
         match self {
             Self::Missing | Self::SignIn => "authentication_required",
             Self::Invalid(_) | Self::Revoked | Self::NoMember | Self::Pending => "invalid_token",
-            Self::Stuck(_) => "sign_in_loop",
+            Self::HandshakeLoop(_) => "sign_in_loop",
             Self::Forbidden => "insufficient_permission",
             Self::Reverify(_) => "reverification_required",
             Self::Unavailable(_) => "authentication_unavailable",
@@ -141,10 +141,10 @@ impl Rejection {
             Self::Unavailable(Unavailable::StaleClaims) => "stale-claims",
             Self::Unavailable(Unavailable::Prefetch) => "prefetch",
             Self::FreshRequired => "fresh-required",
-            Self::Stuck(Snag::Clock) => "handshake-loop-clock",
-            Self::Stuck(Snag::Keys) => "handshake-loop-keys",
-            Self::Stuck(Snag::Party) => "handshake-loop-party",
-            Self::Stuck(Snag::Cookies) => "handshake-loop-cookies",
+            Self::HandshakeLoop(LoopCause::Clock) => "handshake-loop-clock",
+            Self::HandshakeLoop(LoopCause::Keys) => "handshake-loop-keys",
+            Self::HandshakeLoop(LoopCause::Party) => "handshake-loop-party",
+            Self::HandshakeLoop(LoopCause::Cookies) => "handshake-loop-cookies",
             Self::ProfileUnavailable => "profile-unavailable",
             Self::LayerMissing => "layer-missing",
         }
@@ -173,16 +173,16 @@ impl Rejection {
             Self::ProfileUnavailable => {
                 "Who you are cannot be looked up at the moment. You are not signed out; try again shortly."
             }
-            Self::Stuck(Snag::Clock) => {
+            Self::HandshakeLoop(LoopCause::Clock) => {
                 "The clock of this server does not agree with that of the sign-in service, so every new session looks expired or not yet valid. Whoever runs this site has to set the clock right."
             }
-            Self::Stuck(Snag::Keys) => {
+            Self::HandshakeLoop(LoopCause::Keys) => {
                 "This server is configured with keys of another instance than the one that signs visitors in. Whoever runs this site has to set that right."
             }
-            Self::Stuck(Snag::Party) => {
+            Self::HandshakeLoop(LoopCause::Party) => {
                 "Signing in did not work, several times in a row: the sign-in service does not say that the session is for this server, and the server is configured to insist on it (authorized parties)."
             }
-            Self::Stuck(Snag::Cookies) => {
+            Self::HandshakeLoop(LoopCause::Cookies) => {
                 "The cookies that keep you signed in do not reach this server. Allow cookies for this site in your browser, then try again. If they are allowed, the site may be set up for another domain, and whoever runs it has to set that right."
             }
             Self::LayerMissing => {

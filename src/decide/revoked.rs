@@ -6,7 +6,7 @@ use clerk_verify::token::{InvalidToken, Session};
 use clerk_verify::verify::Verified;
 
 use super::{Caller, Rejection, Unavailable};
-use crate::state::revocation::{Bearer, Denied};
+use crate::state::revocation::{Denied, TokenIdentity};
 use crate::state::snapshot::Snapshot;
 
 /// True when what this caller began must end: it is revoked, or its key is gone. Its times do not
@@ -56,9 +56,9 @@ pub(super) fn machine_revocation(token: &MachineToken, known: &Snapshot) -> Opti
 }
 
 /// What of a session can be revoked.
-pub(super) fn bearer(session: &Session) -> Bearer<'_> {
+pub(super) fn bearer(session: &Session) -> TokenIdentity<'_> {
     let organization = session.organization.as_ref();
-    Bearer {
+    TokenIdentity {
         session: session.session_id.as_ref(),
         token: session.token_id.as_ref(),
         user: &session.user_id,

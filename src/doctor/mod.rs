@@ -14,7 +14,7 @@ pub use finding::{Diagnosis, Finding, Severity};
 pub use routes::{Intent, examine_routes};
 
 use clerk_verify::clock::{Clock, SystemClock};
-use clerk_verify::transport::Upstream;
+use clerk_verify::transport::Transport;
 
 use crate::config::ClerkConfig;
 use crate::fetch::HttpUpstream;
@@ -42,7 +42,7 @@ pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
 /// Examines a configuration over a wire of one's own.
 pub async fn examine(
     config: &ClerkConfig,
-    upstream: Arc<dyn Upstream>,
+    upstream: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let mut findings = settings::examine(config);

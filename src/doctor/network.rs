@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use clerk_verify::clock::Clock;
 use clerk_verify::jwks::KeySet;
-use clerk_verify::transport::{Fault, Upstream};
+use clerk_verify::transport::{Transport, TransportError};
 
 use super::finding::Finding;
 use crate::config::ClerkConfig;
-use crate::probe::{Brought, Finding as Found, Probe, Prober, Targets};
-use crate::state::health::{Evidence, Outcome, OwnFault, Trouble};
+use crate::probe::{Probe, ProbePayload, ProbeResult as Found, Prober, Targets};
+use crate::state::health::{Evidence, FailureKind, LocalFault, Outcome};
 
 /// A host may wait longer than a layer that has requests behind it.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -20,7 +20,7 @@ const SKEW_WARNING_MILLIS: i64 = 2_000;
 
 pub(super) async fn examine(
     config: &ClerkConfig,
-    upstream: Arc<dyn Upstream>,
+    upstream: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let targets = config.targets(DEADLINE);
@@ -36,7 +36,7 @@ pub(super) async fn examine(
     findings.extend(found.iter().filter_map(|(probe, found)| surface(*probe, found)));
     findings.extend(clock_skew(&found));
     let published = found.iter().find_map(|(_, found)| match &found.brought {
-        Brought::Keys(keys) => Some(keys),
+        ProbePayload::Keys(keys) => Some(keys),
         _ => None,
     });
     findings.extend(keys(config, published, backend_keys.as_ref()));
@@ -57,12 +57,12 @@ fn surface(probe: Probe, found: &Found) -> Option<Finding> {
         Outcome::Good => {
             Finding::fine(code, format!("{name}: answers in {} ms.", seen.latency.as_millis()))
         }
-        Outcome::OwnFault(OwnFault::SecretKey) => Finding::error(
+        Outcome::LocalFault(LocalFault::SecretKey) => Finding::error(
             "secret-key-refused",
             format!("{name}: Clerk refuses CLERK_SECRET_KEY."),
             "Copy the secret key again from the API keys page of the Clerk dashboard; it may have been rotated.",
         ),
-        Outcome::OwnFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
+        Outcome::LocalFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
         Outcome::Failed(Evidence::Hostile, trouble) => Finding::error(
             "stranger",
             format!("{name}: somebody else than Clerk answers ({trouble})."),
@@ -79,7 +79,7 @@ fn surface(probe: Probe, found: &Found) -> Option<Finding> {
 
 /// Told apart by who else is silent, and how.
 fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
-    let troubles: Vec<Trouble> = found
+    let troubles: Vec<FailureKind> = found
         .iter()
         .filter(|(probe, _)| matches!(probe, Probe::SessionMint | Probe::BackendApi | Probe::Jwks))
         .filter_map(|(_, found)| match found.observation.as_ref()?.outcome {
@@ -87,12 +87,12 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
             _ => None,
         })
         .collect();
-    let silent = |trouble: &Trouble| matches!(trouble, Trouble::Fault(_));
+    let silent = |trouble: &FailureKind| matches!(trouble, FailureKind::Fault(_));
     if troubles.is_empty() {
         return None;
     }
     let canary = found.iter().find_map(|(_, found)| match found.brought {
-        Brought::Egress(alive) => Some(alive),
+        ProbePayload::Egress(alive) => Some(alive),
         _ => None,
     });
     let proxied = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]
@@ -126,11 +126,13 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
             "Neither Clerk nor the canaries answer: this host is cut off.",
             "Look at its network, DNS, firewall and proxy.",
         ),
-        None if troubles.iter().all(|t| *t == Trouble::Fault(Fault::Dns)) => Finding::error(
-            "dns",
-            "No host name of Clerk's resolves here.",
-            "Look at this host's DNS; if other names resolve, the trouble is Clerk's.",
-        ),
+        None if troubles.iter().all(|t| *t == FailureKind::Fault(TransportError::Dns)) => {
+            Finding::error(
+                "dns",
+                "No host name of Clerk's resolves here.",
+                "Look at this host's DNS; if other names resolve, the trouble is Clerk's.",
+            )
+        }
         None if proxied => Finding::warning(
             "proxy",
             "Clerk does not answer, and HTTPS_PROXY is set.",

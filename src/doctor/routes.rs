@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clerk_verify::transport::{Call, Reply, Upstream};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Transport};
 use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
@@ -31,7 +31,7 @@ pub enum Intent {
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],
-    upstream: &dyn Upstream,
+    upstream: &dyn Transport,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (intent, path) in routes {
@@ -43,8 +43,8 @@ pub async fn examine_routes(
     findings
 }
 
-async fn ask(intent: Intent, path: &str, url: Url, upstream: &dyn Upstream) -> Finding {
-    let mut call = Call::get(url).deadline(DEADLINE);
+async fn ask(intent: Intent, path: &str, url: Url, upstream: &dyn Transport) -> Finding {
+    let mut call = ApiRequest::get(url).deadline(DEADLINE);
     call.max_bytes = MAX_BYTES;
     match upstream.call(call).await {
         Ok(reply) => judge(intent, path, &reply),
@@ -55,7 +55,7 @@ async fn ask(intent: Intent, path: &str, url: Url, upstream: &dyn Upstream) -> F
     }
 }
 
-fn judge(intent: Intent, path: &str, reply: &Reply) -> Finding {
+fn judge(intent: Intent, path: &str, reply: &ApiResponse) -> Finding {
     let status = reply.status;
     let demand = match status {
         StatusCode::UNAUTHORIZED => "demands a session".to_owned(),
@@ -94,7 +94,7 @@ fn judge(intent: Intent, path: &str, reply: &Reply) -> Finding {
 }
 
 /// Without the query, which may hold a token.
-fn target(reply: &Reply) -> String {
+fn target(reply: &ApiResponse) -> String {
     let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let place = location.and_then(|text| text.split(['?', '#']).next());
     place.unwrap_or("nowhere").to_owned()

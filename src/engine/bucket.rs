@@ -9,7 +9,7 @@ const ROUNDING: f64 = 1e-6;
 
 /// So much may begin in a second, and as much again at once after a pause.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct RateLimiter {
     per_second: f64,
     spent: Mutex<Spent>,
 }
@@ -20,7 +20,7 @@ struct Spent {
     last: Option<Instant>,
 }
 
-impl Bucket {
+impl RateLimiter {
     pub(super) fn new(per_second: f64) -> Self {
         Self { per_second, spent: Mutex::default() }
     }
@@ -44,13 +44,13 @@ mod tests {
 
     use super::*;
 
-    fn taken(bucket: &Bucket, tries: u32) -> u32 {
+    fn taken(bucket: &RateLimiter, tries: u32) -> u32 {
         (0..tries).map(|_| u32::from(bucket.take())).sum()
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_begins_than_the_rate_after_one_burst() {
-        let bucket = Bucket::new(20.0);
+        let bucket = RateLimiter::new(20.0);
         assert_eq!(taken(&bucket, 100), 20);
         tokio::time::advance(Duration::from_millis(500)).await;
         assert_eq!(taken(&bucket, 100), 10);
@@ -60,7 +60,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_below_one_a_second_lets_one_begin_at_a_time() {
-        let bucket = Bucket::new(1.0 / 60.0);
+        let bucket = RateLimiter::new(1.0 / 60.0);
         assert_eq!(taken(&bucket, 10), 1);
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(taken(&bucket, 10), 0);

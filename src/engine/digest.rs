@@ -17,9 +17,9 @@ impl Digest {
 
 /// Gives names. Equal things get equal names from the same namer.
 #[derive(Clone, Debug)]
-pub(super) struct Namer(Key);
+pub(super) struct KeyedHasher(Key);
 
-impl Namer {
+impl KeyedHasher {
     #[cfg(test)]
     pub(super) fn new(key: &[u8]) -> Self {
         Self(Key::new(HMAC_SHA256, key))
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn things_of_different_sorts_or_parts_have_different_names() {
-        let namer = Namer::random();
+        let namer = KeyedHasher::random();
         let name = namer.name("a", &["b", "c"]);
         assert_eq!(name, namer.name("a", &["b", "c"]));
         for other in [
@@ -60,7 +60,7 @@ mod tests {
             namer.name("ab", &["c"]),
             namer.name("a", &["b", "c", ""]),
             namer.name("a", &["c", "b"]),
-            Namer::random().name("a", &["b", "c"]),
+            KeyedHasher::random().name("a", &["b", "c"]),
         ] {
             assert_ne!(name, other);
         }

@@ -16,14 +16,16 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::alerts::Transition;
-use super::feed_watch::FeedWatch;
-use super::keeper::Keeper;
+use super::feed_watch::WebhookSilenceMonitor;
+use super::keeper::Persister;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
-use super::state::{Seen, State};
-use crate::probe::{Brought, Ended, Finding, Probe, Prober};
-use crate::state::health::{Evidence, Health, Observation, Outcome, Peers, Surface, Verdict, Word};
+use super::state::{Seen, StateFiles};
+use crate::probe::{Ended, Probe, ProbePayload, ProbeResult, Prober};
+use crate::state::health::{
+    Evidence, Health, Observation, Outcome, Peers, ReportKind, Surface, Verdict,
+};
 use crate::state::snapshot::{Keys, Snapshot};
 use crate::state::status_page::StatusReport;
 use crate::store::PendingSignOut;
@@ -51,7 +53,7 @@ impl Driver {
     }
 
     /// The same, and beside it somebody who keeps what is to outlive it, to the end.
-    pub(crate) fn kept_by(self, mut keeper: Keeper) -> Self {
+    pub(crate) fn kept_by(self, mut keeper: Persister) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
                 () = self.0 => {}
@@ -95,10 +97,10 @@ pub(crate) struct Work {
     /// Keys from the configuration; they are in every set.
     pub(crate) pinned: KeySet,
     pub(crate) keys: Keys,
-    pub(crate) state: State,
+    pub(crate) state: StateFiles,
     pub(crate) sign_outs: PendingSignOuts,
     /// When there are webhooks that grace could listen to.
-    pub(crate) feed: Option<FeedWatch>,
+    pub(crate) feed: Option<WebhookSilenceMonitor>,
 }
 
 impl Work {
@@ -137,11 +139,11 @@ struct Task {
     health: Health,
     pinned: KeySet,
     keys: Keys,
-    state: State,
+    state: StateFiles,
     sign_outs: PendingSignOuts,
-    feed: Option<FeedWatch>,
+    feed: Option<WebhookSilenceMonitor>,
     schedule: Schedule,
-    probes: JoinSet<Finding>,
+    probes: JoinSet<ProbeResult>,
     running: HashMap<Id, Probe>,
     peers: watch::Receiver<Peers>,
     suspicious: u32,
@@ -265,7 +267,7 @@ impl Task {
             Signal::Minted { user, issued_at } => self.health.note_mint(*user, *issued_at),
             Signal::ProbeSoon => self.schedule.hasten(Probe::SessionMint, Instant::now()),
             Signal::RefreshKeys => self.refresh_keys(now),
-            Signal::Said(surface, word) => self.hear_of(*surface, *word, now),
+            Signal::CallReported(surface, word) => self.hear_of(*surface, *word, now),
             Signal::Force(verdict, ttl) => {
                 self.health.force(*verdict, *ttl, now);
                 self.changed = true;
@@ -275,10 +277,10 @@ impl Task {
     }
 
     /// What the application says of its own calls makes us ask, but seldom: it may say so all day.
-    fn hear_of(&mut self, surface: Surface, word: Word, now: Moment) {
+    fn hear_of(&mut self, surface: Surface, word: ReportKind, now: Moment) {
         self.health.hear_of(surface, word, now);
         let quiet = self.alarmed.is_none_or(|last| now.since(last) >= ALARMS_APART);
-        if word != Word::Good && surface != Surface::StatusPage && quiet {
+        if word != ReportKind::Good && surface != Surface::StatusPage && quiet {
             self.alarmed = Some(now);
             self.schedule.hasten(Probe::SessionMint, Instant::now());
         }
@@ -308,7 +310,7 @@ impl Task {
         }
     }
 
-    fn conclude(&mut self, done: Result<(Id, Finding), JoinError>) {
+    fn conclude(&mut self, done: Result<(Id, ProbeResult), JoinError>) {
         let id = match &done {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -329,18 +331,18 @@ impl Task {
         self.changed = true;
     }
 
-    fn absorb(&mut self, finding: Finding) {
+    fn absorb(&mut self, finding: ProbeResult) {
         if let Some(observation) = &finding.observation {
             tracing::debug!(event = "clerk.probe", surface = %observation.surface, outcome = ?observation.outcome, latency = ?observation.latency);
             warn_of_stranger(observation, self.health.tracker(observation.surface).last_hostile());
             self.health.observe(observation);
         }
         match finding.brought {
-            Brought::Nothing => {}
-            Brought::Egress(alive) => self.health.hear_canaries(alive),
-            Brought::Keys(keys) => self.adopt(&keys),
-            Brought::SecondKeys(keys) => self.adopt_second(&keys),
-            Brought::Page { report, tag } => {
+            ProbePayload::Nothing => {}
+            ProbePayload::Egress(alive) => self.health.hear_canaries(alive),
+            ProbePayload::Keys(keys) => self.adopt(&keys),
+            ProbePayload::SecondKeys(keys) => self.adopt_second(&keys),
+            ProbePayload::Page { report, tag } => {
                 self.health.read_page(report.corroborates_outage());
                 self.page = Some(Arc::new(*report));
                 self.page_tag = tag;

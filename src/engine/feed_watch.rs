@@ -11,14 +11,14 @@ use crate::state::health::Outages;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug)]
-pub(crate) struct FeedWatch {
+pub(crate) struct WebhookSilenceMonitor {
     /// Before that nobody could have heard anything here.
     since: Timestamp,
     /// The episode that was warned of.
     warned: Option<Timestamp>,
 }
 
-impl FeedWatch {
+impl WebhookSilenceMonitor {
     pub(crate) fn since(now: Timestamp) -> Self {
         Self { since: now, warned: None }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use self::denials::Denials;
 use self::views::Views;
-use super::link::Link;
+use super::link::StoreClient;
 use super::shared::Core;
 use crate::state::seal::Seal;
 use crate::store::Store;

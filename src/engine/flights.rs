@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::bucket::Bucket;
+use super::bucket::RateLimiter;
 use super::cache::Cache;
 use super::digest::Digest;
 
 /// Questions of one sort, and their answers.
-pub(super) struct Flights<A>(Arc<Inner<A>>);
+pub(super) struct SingleFlight<A>(Arc<Inner<A>>);
 
 struct Inner<A> {
     under_way: Mutex<HashMap<Digest, watch::Receiver<Option<A>>>>,
@@ -50,7 +50,7 @@ impl Keep {
     }
 }
 
-impl<A: Clone + Send + Sync + 'static> Flights<A> {
+impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
     pub(super) fn new(at_once: usize, capacity: usize) -> Self {
         Self(Arc::new(Inner {
             under_way: Mutex::default(),
@@ -76,7 +76,7 @@ impl<A: Clone + Send + Sync + 'static> Flights<A> {
     pub(super) async fn ask<F>(
         &self,
         about: Digest,
-        bucket: &Bucket,
+        bucket: &RateLimiter,
         keep: fn(&A) -> Keep,
         question: impl FnOnce() -> F,
     ) -> Option<A>
@@ -175,9 +175,9 @@ impl<A> Drop for Landing<A> {
     }
 }
 
-impl<A> fmt::Debug for Flights<A> {
+impl<A> fmt::Debug for SingleFlight<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").field("at_once", &self.0.at_once).finish_non_exhaustive()
+        f.debug_struct("SingleFlight").field("at_once", &self.0.at_once).finish_non_exhaustive()
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_goes_on_when_whoever_asked_it_goes_away() {
         let (flights, bucket, asked) =
-            (Flights::new(8, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+            (SingleFlight::new(8, 8), RateLimiter::new(100.0), Arc::new(AtomicU32::new(0)));
         for _ in 0..10 {
             let ask = flights.ask(about("one"), &bucket, NEVER, || counted(asked.clone()));
             let gone = tokio::time::timeout(Duration::from_millis(50), ask).await;
@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_question_that_panics_is_answered_with_nothing_and_leaves_nothing_behind() {
-        let (flights, bucket) = (Flights::<u32>::new(8, 8), Bucket::new(100.0));
+        let (flights, bucket) = (SingleFlight::<u32>::new(8, 8), RateLimiter::new(100.0));
         let answer = flights.ask(about("one"), &bucket, NEVER, || async { panic!("as asked") });
         assert_eq!(answer.await, None);
         let answer = flights.ask(about("one"), &bucket, NEVER, || async { 7 }).await;
@@ -227,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_are_under_way_at_once_than_may_be() {
         let (flights, bucket, asked) =
-            (Flights::new(2, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+            (SingleFlight::new(2, 8), RateLimiter::new(100.0), Arc::new(AtomicU32::new(0)));
         let ask =
             |thing: &str| flights.ask(about(thing), &bucket, NEVER, || counted(asked.clone()));
         let (one, two, three) = tokio::join!(ask("one"), ask("two"), ask("three"));
@@ -237,7 +237,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_good_for_its_time_and_remembered_for_longer() {
         let (flights, bucket, asked) =
-            (Flights::new(8, 8), Bucket::new(100.0), Arc::new(AtomicU32::new(0)));
+            (SingleFlight::new(8, 8), RateLimiter::new(100.0), Arc::new(AtomicU32::new(0)));
         let keep: fn(&u32) -> Keep =
             |_| Keep { good: Duration::from_secs(5), remembered: Duration::from_secs(50) };
         let ask = || flights.ask(about("one"), &bucket, keep, || counted(asked.clone()));

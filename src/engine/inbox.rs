@@ -17,9 +17,11 @@ use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
 use crate::state::revocation::Denial;
-use crate::state::snapshot::{Delivery, Feeds};
+use crate::state::snapshot::{Delivery, SyncStatus};
 use crate::state::webhook_event::{EventRules, WebhookEvent};
-use crate::store::{Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Store, StoreError, Task};
+use crate::store::{
+    Accepted, DeadLetter, FollowUp, InboxEvent, Outcome, Pending, Store, StoreError, Task,
+};
 
 /// A store that does not answer within this time has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -140,15 +142,15 @@ impl Webhooks {
         Ok(revived)
     }
 
-    fn entry(&self, id: &str, body: &[u8], received: Timestamp) -> Entry {
-        let nonsense = |why: String, kind, happened| Entry {
+    fn entry(&self, id: &str, body: &[u8], received: Timestamp) -> InboxEvent {
+        let nonsense = |why: String, kind, happened| InboxEvent {
             id: id.to_owned(),
             kind,
             happened,
             received,
             denials: Vec::new(),
             changes: Vec::new(),
-            rest: Rest::Nonsense(why),
+            rest: FollowUp::Malformed(why),
         };
         // The parser's own words may quote the body.
         let Ok(event) = WebhookEvent::parse(body) else {
@@ -164,20 +166,20 @@ impl Webhooks {
             Ok(changes) => {
                 let rest = self.rest(&event);
                 let (id, kind) = (id.to_owned(), event.kind);
-                Entry { id, kind, happened, received, denials, changes, rest }
+                InboxEvent { id, kind, happened, received, denials, changes, rest }
             }
-            Err(why) => Entry { denials, ..nonsense(why.to_string(), event.kind, happened) },
+            Err(why) => InboxEvent { denials, ..nonsense(why.to_string(), event.kind, happened) },
         }
     }
 
     /// The data is kept for those kinds alone that a hook names.
-    fn rest(&self, event: &WebhookEvent) -> Rest {
+    fn rest(&self, event: &WebhookEvent) -> FollowUp {
         if self.hooks_for(&event.kind).next().is_none() {
-            return Rest::Nothing;
+            return FollowUp::Nothing;
         }
         let mut data = event.data.clone();
         strip(&mut data);
-        Rest::Hooks(data.to_string())
+        FollowUp::Hooks(data.to_string())
     }
 
     fn hooks_for<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Hook> {
@@ -320,13 +322,13 @@ impl Shared {
         let received = self.now().wall;
         let entry = webhooks.entry(id, body, received);
         let delivery = Delivery { at: received, lag: received.since(entry.happened) };
-        self.feed(|feeds| Feeds { webhook: Some(received), ..feeds });
-        let nonsense = matches!(entry.rest, Rest::Nonsense(_));
+        self.feed(|feeds| SyncStatus { webhook: Some(received), ..feeds });
+        let nonsense = matches!(entry.rest, FollowUp::Malformed(_));
         let silent = entry.denials.is_empty() && entry.changes.is_empty();
-        let unused = entry.rest == Rest::Nothing && silent;
+        let unused = entry.rest == FollowUp::Nothing && silent;
         webhooks.publish(&entry.denials, self);
         let denials = entry.denials.clone();
-        let task = matches!(entry.rest, Rest::Hooks(_));
+        let task = matches!(entry.rest, FollowUp::Hooks(_));
         let changes = entry.changes.clone();
         self.people.hear(&changes);
         let accepted = within(webhooks.store.accept(entry)).await;
@@ -336,12 +338,12 @@ impl Shared {
         }
         webhooks.remark(&accepted);
         // What comes again, or was sent again by hand, is no sign of how late Clerk is.
-        if !matches!(accepted, Ok(Accepted::Known)) && delivery.lag <= RETRIES {
-            self.feed(|feeds| Feeds { delivery: Some(delivery), ..feeds });
+        if !matches!(accepted, Ok(Accepted::Duplicate)) && delivery.lag <= RETRIES {
+            self.feed(|feeds| SyncStatus { delivery: Some(delivery), ..feeds });
         }
         let counters = &self.core.counters;
         match &accepted {
-            Ok(Accepted::Known) => counters.webhook_repeated(),
+            Ok(Accepted::Duplicate) => counters.webhook_repeated(),
             Ok(Accepted::New) if nonsense => counters.webhook_made_no_sense(),
             Ok(Accepted::New) if unused => counters.webhook_unused(),
             Ok(Accepted::New) => counters.webhook_accepted(),
@@ -363,7 +365,7 @@ impl Shared {
     /// A webhook of Clerk's was verified just now.
     pub(crate) fn heard_webhook(&self) {
         let now = self.now().wall;
-        self.feed(|feeds| Feeds { webhook: Some(now), ..feeds });
+        self.feed(|feeds| SyncStatus { webhook: Some(now), ..feeds });
     }
 }
 
@@ -377,7 +379,7 @@ fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {
     }
     let doublings = attempts.saturating_sub(1).min(16);
     let wait = (RETRY_FIRST * 2_u32.pow(doublings)).min(RETRY_LAST);
-    Outcome::Again { at: now.plus(wait), why }
+    Outcome::Retry { at: now.plus(wait), why }
 }
 
 /// Takes `private_metadata` out, wherever it is: hooks that need it ask Clerk.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outbox::{Letters, Post};
+use super::outbox::{DenialReceiver, DenialWriter};
 use super::records::{Records, Trust};
 use super::shared::Core;
 use crate::store::{Sightings, Store};
@@ -14,25 +14,25 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Keeps what is to outlive this process.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    post: Post,
+pub(crate) struct Persister {
+    post: DenialWriter,
     /// When there is a way to believe them.
     records: Option<Records>,
 }
 
-impl Keeper {
+impl Persister {
     /// None when nothing in the store outlives this process, and nobody shares it.
     pub(crate) fn new(
         store: &Arc<dyn Store>,
         core: &Arc<Core>,
-        letters: Letters,
+        letters: DenialReceiver,
         trust: Option<Trust>,
         instance: String,
         left: Sightings,
     ) -> Option<Self> {
         let lasting = store.outlives() || store.fleet().is_some();
         let records = trust.map(|trust| Records::new(store, core, trust, instance, left));
-        lasting.then(|| Self { post: Post::new(letters, store, core), records })
+        lasting.then(|| Self { post: DenialWriter::new(letters, store, core), records })
     }
 
     /// Works for good.

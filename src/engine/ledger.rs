@@ -62,7 +62,7 @@ struct Entry {
 /// A table of sightings. When it is full, the session seen longest ago goes; that makes grace
 /// stricter, never looser.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SeenSessions {
     cache: Cache<Entry>,
     /// Who has not heard of the last change yet.
     news_for: AtomicU8,
@@ -78,7 +78,7 @@ pub(super) enum Writer {
 
 const ALL_WRITERS: u8 = Writer::File as u8 | Writer::Store as u8;
 
-impl Ledger {
+impl SeenSessions {
     pub(crate) fn new(capacity: usize) -> Self {
         Self { cache: Cache::new(capacity), news_for: AtomicU8::new(0) }
     }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_older_sighting_never_replaces_a_newer_one() {
-        let ledger = Ledger::new(64);
+        let ledger = SeenSessions::new(64);
         ledger.merge(digest(1), seen(100));
         ledger.merge(digest(1), seen(50));
         assert_eq!(ledger.find(digest(1)), Some(seen(100)));
@@ -204,17 +204,17 @@ mod tests {
 
     #[test]
     fn what_was_noted_survives_being_written_and_read() {
-        let ledger = Ledger::new(64);
+        let ledger = SeenSessions::new(64);
         ledger.merge(digest(0xab), seen(100));
         let records = ledger.records(Timestamp::from_secs(200));
-        let next = Ledger::new(64);
+        let next = SeenSessions::new(64);
         next.restore(&records, Timestamp::from_secs(200));
         assert_eq!(next.find(digest(0xab)), Some(seen(100)));
     }
 
     #[test]
     fn sightings_from_the_future_or_of_yesterday_are_not_taken_up() {
-        let ledger = Ledger::new(64);
+        let ledger = SeenSessions::new(64);
         let bad = [
             SightingRecord("ab".repeat(16), 10_000, 0),
             SightingRecord("zz".repeat(16), 1_000, 0),
@@ -229,7 +229,7 @@ mod tests {
     /// One writer brings ever newer claims, the other ever later sightings.
     #[test]
     fn of_two_writers_at_once_neither_loses_what_is_newest() {
-        let (ledger, last) = (Ledger::new(64), 20_000);
+        let (ledger, last) = (SeenSessions::new(64), 20_000);
         let seen = |last_valid: i64, claims_as_of: i64| Sighting {
             last_valid: Timestamp::from_secs(last_valid),
             claims_as_of: Timestamp::from_secs(claims_as_of),

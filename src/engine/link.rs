@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerk_verify::clock::Moment;
 
 use super::shared::Core;
-use crate::state::snapshot::{Feeds, StoreHealth};
+use crate::state::snapshot::{StoreHealth, SyncStatus};
 use crate::store::{self, Pending, Store, StoreError};
 
 /// Writing is over by then.
@@ -14,12 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The store as those beside the driver use it.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct StoreClient {
     pub(super) store: Arc<dyn Store>,
     pub(super) core: Arc<Core>,
 }
 
-impl Link {
+impl StoreClient {
     pub(super) fn new(store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
         Self { store: Arc::clone(store), core: Arc::clone(core) }
     }
@@ -36,7 +36,7 @@ impl Link {
         written
     }
 
-    pub(super) fn fleet(&self) -> Result<&dyn store::Fleet, StoreError> {
+    pub(super) fn fleet(&self) -> Result<&dyn store::SharedStore, StoreError> {
         self.store.fleet().ok_or_else(|| StoreError::Failed("nobody shares it".to_owned()))
     }
 
@@ -89,6 +89,6 @@ impl Link {
     }
 
     pub(super) fn publish(&self, change: impl Fn(StoreHealth) -> StoreHealth) {
-        self.core.feed(|feeds| Feeds { store: change(feeds.store), ..feeds });
+        self.core.feed(|feeds| SyncStatus { store: change(feeds.store), ..feeds });
     }
 }

@@ -6,7 +6,7 @@ use clerk_verify::clock::Moment;
 use clerk_verify::machine::{self, MachineError};
 use clerk_verify::token::{InvalidToken, Timing, TokenKind};
 
-use super::backend::Told;
+use super::backend::MachineLookup;
 use super::shared::{Examined, Shared};
 use crate::decide::Unavailable;
 use crate::state::snapshot::Snapshot;
@@ -17,7 +17,7 @@ impl Shared {
     pub(crate) fn examine_machine(
         &self,
         token: &str,
-        told: Option<&Told>,
+        told: Option<&MachineLookup>,
         known: &Snapshot,
         now: Moment,
     ) -> Examined {
@@ -27,14 +27,21 @@ impl Shared {
         }
     }
 
-    fn examine_opaque(&self, token: &str, kind: TokenKind, told: Option<&Told>) -> Examined {
+    fn examine_opaque(
+        &self,
+        token: &str,
+        kind: TokenKind,
+        told: Option<&MachineLookup>,
+    ) -> Examined {
         let Some(backend) = &self.backend else {
             return Examined::Opaque { kind, untold: Some(Unavailable::NoSecretKey) };
         };
         match told.cloned().or_else(|| backend.told(token)) {
-            Some(Told::Known(token)) => Examined::Machine { token, signed: false },
-            Some(Told::NotAToken) => Examined::Invalid(InvalidToken::Malformed),
-            Some(Told::Untold(reason)) => Examined::Opaque { kind, untold: Some(reason) },
+            Some(MachineLookup::Known(token)) => Examined::Machine { token, signed: false },
+            Some(MachineLookup::NotAToken) => Examined::Invalid(InvalidToken::Malformed),
+            Some(MachineLookup::Unavailable(reason)) => {
+                Examined::Opaque { kind, untold: Some(reason) }
+            }
             None => Examined::Opaque { kind, untold: None },
         }
     }

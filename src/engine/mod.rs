@@ -42,26 +42,28 @@ pub use alerts::Transition;
 pub use counters::Counts;
 pub use driver::Driver;
 pub use inbox::Event;
-pub use profiles::{KnownUser, ProfileUntold, Profiles, Source};
+pub use profiles::{KnownUser, ProfileError, Profiles, Source};
 pub use reconcile::Progress;
 pub use typed::{
-    FromEvent, MembershipChanged, MembershipEnded, SessionOver, UserChanged, UserDeleted,
+    FromEvent, MembershipChanged, MembershipEnded, SessionEnded, UserChanged, UserDeleted,
 };
 
 pub(crate) use alerts::{Alerts, TransitionHook};
-pub(crate) use backend::{Access, Departure, Payload, Refreshed, Return, Standing, Told, Trips};
+pub(crate) use backend::{
+    Access, Departure, HandshakeTrips, MachineLookup, NonceTrust, Payload, Refreshed, Return,
+};
 pub(crate) use driver::Work;
-pub(crate) use feed_watch::FeedWatch;
+pub(crate) use feed_watch::WebhookSilenceMonitor;
 pub(crate) use fleet::Fleet;
 pub(crate) use inbox::{Delivered, Hook, Webhooks, prune};
 pub(crate) use instance::Instance;
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::Persister;
 pub(crate) use ledger::SessionDigest;
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::DenialQueue;
 pub(crate) use profiles::People;
-pub(crate) use reconcile::{Reading, Reconciler};
-pub(crate) use records::{Left, Trust};
-pub(crate) use shared::{Core, Examined, Fixed, Shared, Signal};
+pub(crate) use reconcile::{Reconciler, ReconcilerConfig};
+pub(crate) use records::{StoredState, Trust};
+pub(crate) use shared::{Core, Examined, Shared, SharedParts, Signal};
 pub(crate) use sign_outs::PendingSignOuts;
-pub(crate) use state::{Inherited, State};
-pub(crate) use verified::Known;
+pub(crate) use state::{RestoredState, StateFiles};
+pub(crate) use verified::CachedToken;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::link::Link;
+use super::link::StoreClient;
 use super::shared::Core;
 use crate::state::revocation::Denial;
 use crate::store::Store;
@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Where denials are put.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub(crate) struct DenialQueue {
     letters: mpsc::Sender<Denial>,
     /// The store may lack some.
     pub(super) lacking: Notify,
@@ -29,10 +29,10 @@ pub(crate) struct Outbox {
 }
 
 /// Where they are taken from.
-pub(crate) type Letters = mpsc::Receiver<Denial>;
+pub(crate) type DenialReceiver = mpsc::Receiver<Denial>;
 
-impl Outbox {
-    pub(crate) fn new() -> (Self, Letters) {
+impl DenialQueue {
+    pub(crate) fn new() -> (Self, DenialReceiver) {
         let (letters, taken) = mpsc::channel(ROOM);
         let overflowed = AtomicBool::new(false);
         (Self { letters, lacking: Notify::new(), overflowed }, taken)
@@ -50,16 +50,16 @@ impl Outbox {
 
 /// Takes denials to a store until that has them.
 #[derive(Debug)]
-pub(super) struct Post {
-    letters: Letters,
+pub(super) struct DenialWriter {
+    letters: DenialReceiver,
     /// On the way. What is broken off stays here.
     bag: Vec<Denial>,
-    link: Link,
+    link: StoreClient,
 }
 
-impl Post {
-    pub(super) fn new(letters: Letters, store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
-        Self { letters, bag: Vec::new(), link: Link::new(store, core) }
+impl DenialWriter {
+    pub(super) fn new(letters: DenialReceiver, store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
+        Self { letters, bag: Vec::new(), link: StoreClient::new(store, core) }
     }
 
     /// For good.

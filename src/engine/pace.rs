@@ -61,9 +61,9 @@ fn minute(now: Timestamp) -> u64 {
 
 /// The table. When it is full, the session unused longest gives way and is counted anew.
 #[derive(Debug)]
-pub(crate) struct Pace(Cache<Entry>);
+pub(crate) struct GraceUsage(Cache<Entry>);
 
-impl Pace {
+impl GraceUsage {
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_the_minute_and_by_the_session() {
-        let pace = Pace::new(64);
+        let pace = GraceUsage::new(64);
         let count = |secs| pace.count(session(), at(secs));
         assert_eq!([count(60), count(119), count(120), count(60)], [1, 2, 1, 1]);
         assert_eq!(pace.count(SessionDigest::named("user_1", "sess_2"), at(60)), 1);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn reading_the_usage_counts_nothing() {
-        let pace = Pace::new(64);
+        let pace = GraceUsage::new(64);
         assert_eq!(pace.usage(session(), at(60)), Usage::default());
         pace.passed(session(), at(62));
         pace.passed(session(), at(61));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_request_is_taken_back_within_its_minute() {
-        let pace = Pace::new(64);
+        let pace = GraceUsage::new(64);
         let in_minute = |secs| pace.usage(session(), at(secs)).in_minute;
         pace.take_back(session(), at(60));
         pace.passed(session(), at(60));
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn requests_at_once_are_all_counted() {
         for _ in 0..200 {
-            let (pace, start) = (Pace::new(64), std::sync::Barrier::new(4));
+            let (pace, start) = (GraceUsage::new(64), std::sync::Barrier::new(4));
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {

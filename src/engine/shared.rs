@@ -22,18 +22,18 @@ use super::backend::{Access, BackendApi};
 use super::counters::Counters;
 use super::inbox::Webhooks;
 use super::instance::Instance;
-use super::ledger::{Ledger, SessionDigest};
-use super::outbox::Outbox;
-use super::pace::Pace;
+use super::ledger::{SeenSessions, SessionDigest};
+use super::outbox::DenialQueue;
+use super::pace::GraceUsage;
 use super::profiles::People;
 use super::reconcile::Reconciler;
 use super::tickets::Tickets;
-use super::verified::{Known, VerifiedTokens};
+use super::verified::{CachedToken, VerifiedTokens};
 use crate::audit::Recorder;
 use crate::decide::{Credential, Rules, Sighting, Unavailable};
-use crate::state::health::{Peers, Surface, Verdict, Word};
+use crate::state::health::{Peers, ReportKind, Surface, Verdict};
 use crate::state::revocation::{Denial, Revocations};
-use crate::state::snapshot::{Feeds, Snapshot};
+use crate::state::snapshot::{Snapshot, SyncStatus};
 use crate::state::ticket::{COOKIE as TICKET, TicketKeys};
 use crate::store::PendingSignOut;
 
@@ -57,10 +57,10 @@ const RESERVED: usize = 512;
 pub(crate) struct Core {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) tokens: VerifiedTokens,
-    pub(crate) ledger: Ledger,
-    pub(crate) pace: Pace,
+    pub(crate) ledger: SeenSessions,
+    pub(crate) pace: GraceUsage,
     /// How many refusals of each session went to the audit log in this minute.
-    audited: Pace,
+    audited: GraceUsage,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Counts the key refreshes that are over, however they ended.
@@ -68,7 +68,7 @@ pub(crate) struct Core {
     /// Sends the verdict at each change.
     pub(crate) verdicts: watch::Sender<Verdict>,
     /// What is denied here, for those who share the store.
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: DenialQueue,
     /// The sessions that are still to be ended at Clerk.
     pub(crate) ending: watch::Sender<Arc<[PendingSignOut]>>,
     /// What the other instances see, for the driver.
@@ -79,7 +79,7 @@ pub(crate) struct Core {
     refresh_wished: AtomicBool,
     write_wished: AtomicBool,
     /// What was said of each surface and not heard yet.
-    said: [[AtomicBool; Word::KINDS]; Surface::ALL.len()],
+    said: [[AtomicBool; ReportKind::KINDS]; Surface::ALL.len()],
 }
 
 impl Core {
@@ -94,7 +94,9 @@ impl Core {
             Signal::ProbeSoon => Some(&self.probe_wished),
             Signal::RefreshKeys => Some(&self.refresh_wished),
             Signal::Revoked => Some(&self.write_wished),
-            Signal::Said(surface, word) => Some(&self.said[*surface as usize][*word as usize]),
+            Signal::CallReported(surface, word) => {
+                Some(&self.said[*surface as usize][*word as usize])
+            }
             _ => None,
         }
     }
@@ -117,7 +119,7 @@ impl Core {
     }
 
     /// Notes at once how well others' denials are known.
-    pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
+    pub(crate) fn feed(&self, change: impl Fn(SyncStatus) -> SyncStatus) {
         self.update(|known| Snapshot { feeds: change(known.feeds), ..known.clone() });
     }
 
@@ -166,7 +168,7 @@ pub(crate) enum Signal {
     /// A token within its time came that was not seen before.
     Minted { user: u64, issued_at: Timestamp },
     /// A call of the application's own to Clerk ended.
-    Said(Surface, Word),
+    CallReported(Surface, ReportKind),
     /// An operator speaks; `None` takes it back.
     Force(Option<Verdict>, Duration),
     /// Something was revoked: write it down.
@@ -213,7 +215,7 @@ pub(crate) struct Shared {
 
 /// What is fixed when the layer is built.
 #[derive(Debug)]
-pub(crate) struct Fixed {
+pub(crate) struct SharedParts {
     pub(crate) key: PublishableKey,
     pub(crate) names: CookieNames,
     pub(crate) rules: Rules,
@@ -231,21 +233,21 @@ pub(crate) struct Fixed {
     pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) site: Site,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: DenialQueue,
     pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
 }
 
 impl Shared {
-    pub(crate) fn new(fixed: Fixed) -> (Self, Incoming) {
+    pub(crate) fn new(fixed: SharedParts) -> (Self, Incoming) {
         let (signals, heard) = mpsc::channel(SIGNALS);
         let (sign_outs, pending) = mpsc::unbounded_channel();
         let core = Core {
             snapshot: ArcSwap::from_pointee(fixed.initial.without_distrusted_keys()),
             tokens: VerifiedTokens::new(fixed.token_capacity),
-            ledger: Ledger::new(fixed.ledger_capacity),
-            pace: Pace::new(fixed.pace_capacity),
-            audited: Pace::new(AUDITED_SESSIONS),
+            ledger: SeenSessions::new(fixed.ledger_capacity),
+            pace: GraceUsage::new(fixed.pace_capacity),
+            audited: GraceUsage::new(AUDITED_SESSIONS),
             counters: Arc::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
@@ -323,17 +325,22 @@ impl Shared {
         }
     }
 
-    fn verify(&self, digest: u64, token: &str, known: &Snapshot) -> Result<Arc<Known>, Unverified> {
+    fn verify(
+        &self,
+        digest: u64,
+        token: &str,
+        known: &Snapshot,
+    ) -> Result<Arc<CachedToken>, Unverified> {
         let verified = verify(token, &known.keys.set, &self.expectations)?;
         if verified.session().authorized_party.as_deref().is_none_or(str::is_empty) {
             self.core.counters.saw_no_azp();
         }
-        Ok(self.core.tokens.insert(digest, &Arc::new(Known::new(token, verified))))
+        Ok(self.core.tokens.insert(digest, &Arc::new(CachedToken::new(token, verified))))
     }
 
     /// Notes a session that was accepted with a token within its time; once for each token. True the
     /// first time.
-    pub(crate) fn witness(&self, known: &Known, now: Moment) -> bool {
+    pub(crate) fn witness(&self, known: &CachedToken, now: Moment) -> bool {
         use std::hash::BuildHasher as _;
         if !known.witness() {
             return false;
@@ -381,7 +388,7 @@ impl Shared {
     }
 
     /// Notes that a browser showed a live token of a session beside its refresh cookie.
-    pub(crate) fn prove_browser(&self, headers: &http::HeaderMap, known: &Known) {
+    pub(crate) fn prove_browser(&self, headers: &http::HeaderMap, known: &CachedToken) {
         let Some(backend) = &self.backend else { return };
         let refresh = refresh_token(headers, &self.names);
         let session = known.verified.session().session_id.as_ref();
@@ -474,7 +481,7 @@ impl Shared {
     /// Tells the driver something; never waits.
     pub(crate) fn tell(&self, signal: Signal) {
         // These come in crowds; they leave room for what must not be lost.
-        let plenty = matches!(signal, Signal::Minted { .. } | Signal::Said(..));
+        let plenty = matches!(signal, Signal::Minted { .. } | Signal::CallReported(..));
         if plenty && self.signals.capacity() < RESERVED {
             return self.core.counters.signal_dropped();
         }
@@ -497,7 +504,7 @@ impl Shared {
     }
 
     /// Notes at once how well others' denials are known.
-    pub(crate) fn feed(&self, change: impl Fn(Feeds) -> Feeds) {
+    pub(crate) fn feed(&self, change: impl Fn(SyncStatus) -> SyncStatus) {
         self.core.feed(change);
     }
 
@@ -531,7 +538,7 @@ pub(crate) enum Examined {
     Absent,
     Invalid(InvalidToken),
     UnknownKey(UnknownKey, Timing),
-    Verified(Arc<Known>, Timing),
+    Verified(Arc<CachedToken>, Timing),
     /// A machine's token that is known to hold, or not; by its signature, or by what Clerk told.
     Machine {
         token: Arc<MachineToken>,

@@ -31,7 +31,7 @@ type Written = Result<Vec<PendingSignOut>, StateDirError>;
 
 /// The state directory's side of the driver.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct StateFiles {
     dir: Option<StateDir>,
     instance: String,
     writing: Option<JoinHandle<Written>>,
@@ -113,7 +113,7 @@ impl DueOutages {
     }
 }
 
-impl State {
+impl StateFiles {
     pub(crate) fn new(dir: Option<StateDir>, instance: String) -> Self {
         Self {
             dir,
@@ -247,7 +247,7 @@ fn outcome(done: Result<Written, JoinError>) -> Written {
 
 /// What an earlier process left behind, as far as it can be believed.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited {
+pub(crate) struct RestoredState {
     pub(crate) keys: Option<(KeySet, Timestamp)>,
     /// From wherever there were any.
     pub(crate) outages: Vec<OutageRecord>,
@@ -255,7 +255,7 @@ pub(crate) struct Inherited {
     pub(crate) failures: Vec<StateDirError>,
 }
 
-impl Inherited {
+impl RestoredState {
     pub(crate) fn refused(error: StateDirError) -> Self {
         Self { failures: vec![error], ..Self::default() }
     }

@@ -7,9 +7,9 @@ use clerk_verify::token::cookie;
 use http::{HeaderMap, HeaderValue};
 
 use super::shared::Shared;
-use super::verified::Known;
+use super::verified::CachedToken;
 use crate::decide::Sighting;
-use crate::state::ticket::{Bound, COOKIE, Ticket, TicketKeys};
+use crate::state::ticket::{COOKIE, Ticket, TicketBinding, TicketKeys};
 
 /// A ticket is made anew when it is so old; grace looks back further than that.
 const RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -24,11 +24,11 @@ pub(crate) struct Tickets {
 }
 
 impl Tickets {
-    fn bound<'a>(&'a self, known: &'a Known, host: &'a str) -> Bound<'a> {
-        Bound { issuer: &self.issuer, session: known.verified.session(), host }
+    fn bound<'a>(&'a self, known: &'a CachedToken, host: &'a str) -> TicketBinding<'a> {
+        TicketBinding { issuer: &self.issuer, session: known.verified.session(), host }
     }
 
-    fn carried(&self, headers: &HeaderMap, known: &Known, host: &str) -> Option<Ticket> {
+    fn carried(&self, headers: &HeaderMap, known: &CachedToken, host: &str) -> Option<Ticket> {
         let text = std::str::from_utf8(cookie(headers, COOKIE)?).ok()?;
         self.keys.open(text, self.bound(known, host))
     }
@@ -37,7 +37,7 @@ impl Tickets {
     pub(crate) fn renew(
         &self,
         headers: &HeaderMap,
-        known: &Known,
+        known: &CachedToken,
         host: &str,
         now: Moment,
     ) -> Option<HeaderValue> {
@@ -59,7 +59,7 @@ impl Shared {
     pub(crate) fn ticket(
         &self,
         headers: &HeaderMap,
-        known: &Known,
+        known: &CachedToken,
         host: &str,
         now: Moment,
     ) -> Option<Sighting> {
@@ -69,7 +69,12 @@ impl Shared {
     }
 
     /// Notes that a session passed in grace, and the ticket that showed it.
-    pub(crate) fn passed_in_grace(&self, known: &Known, ticket: Option<Sighting>, now: Moment) {
+    pub(crate) fn passed_in_grace(
+        &self,
+        known: &CachedToken,
+        ticket: Option<Sighting>,
+        now: Moment,
+    ) {
         let Some(digest) = known.session else { return };
         if let Some(ticket) = ticket {
             self.core.ledger.merge(digest, ticket);

@@ -7,7 +7,7 @@ use clerk_verify::id::{OrgId, SessionId, UserId};
 use serde_json::Value;
 
 use super::inbox::Event;
-use crate::state::profile::{Membership, Profile, Undescribed};
+use crate::state::profile::{Membership, Profile, ProfileParseError};
 
 /// What a hook can take instead of an [`Event`]; see [`Builder::on`](crate::Builder::on). An application can
 /// write its own for the kinds that it cares about.
@@ -67,7 +67,7 @@ pub struct UserDeleted {
 /// A session is over: `session.ended`, `session.removed`, `session.revoked`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct SessionOver {
+pub struct SessionEnded {
     /// The message's id: the same when a hook hears of the event again.
     pub message: String,
     /// The session.
@@ -127,7 +127,7 @@ impl FromEvent for UserDeleted {
     }
 }
 
-impl FromEvent for SessionOver {
+impl FromEvent for SessionEnded {
     const KINDS: &'static [&'static str] = &["session.ended", "session.removed", "session.revoked"];
 
     fn from_event(event: &Event) -> Read<Self> {
@@ -158,6 +158,6 @@ impl FromEvent for MembershipEnded {
     }
 }
 
-fn text<'a>(data: &'a Value, name: &'static str) -> Result<&'a str, Undescribed> {
-    data[name].as_str().ok_or(Undescribed(name))
+fn text<'a>(data: &'a Value, name: &'static str) -> Result<&'a str, ProfileParseError> {
+    data[name].as_str().ok_or(ProfileParseError(name))
 }

@@ -18,12 +18,12 @@ const DIGESTED: usize = 32;
 /// byte and the key that verified it is still in the set.
 #[derive(Debug)]
 pub(crate) struct VerifiedTokens {
-    cache: Cache<Known>,
+    cache: Cache<CachedToken>,
     hasher: RandomState,
 }
 
 /// A token that was verified, and what was worked out then.
-pub(crate) struct Known {
+pub(crate) struct CachedToken {
     token: Box<str>,
     pub(crate) verified: Verified,
     /// The ledger's name for the session, if it has one.
@@ -31,13 +31,13 @@ pub(crate) struct Known {
     witnessed: AtomicBool,
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for CachedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("verified", &self.verified).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("verified", &self.verified).finish_non_exhaustive()
     }
 }
 
-impl Known {
+impl CachedToken {
     pub(crate) fn new(token: &str, verified: Verified) -> Self {
         let session = SessionDigest::of(verified.session());
         Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
@@ -59,15 +59,15 @@ impl VerifiedTokens {
         Self { cache: Cache::new(capacity), hasher: RandomState::new() }
     }
 
-    pub(crate) fn find(&self, digest: u64, token: &str, keys: &KeySet) -> Option<Arc<Known>> {
-        let same = |held: &Known| *held.token == *token && keys.holds(held.verified.key());
+    pub(crate) fn find(&self, digest: u64, token: &str, keys: &KeySet) -> Option<Arc<CachedToken>> {
+        let same = |held: &CachedToken| *held.token == *token && keys.holds(held.verified.key());
         self.cache.find(digest, same)
     }
 
     /// Keeps a token. Of two requests that verify one token at once, both get the same entry.
-    pub(crate) fn insert(&self, digest: u64, known: &Arc<Known>) -> Arc<Known> {
+    pub(crate) fn insert(&self, digest: u64, known: &Arc<CachedToken>) -> Arc<CachedToken> {
         let worth = known.verified.session().expires_at.as_millis();
-        let same = |held: &Known| held.token == known.token;
+        let same = |held: &CachedToken| held.token == known.token;
         self.cache.update(digest, same, |held| {
             let equal = held.filter(|held| Arc::ptr_eq(held.verified.key(), known.verified.key()));
             (Arc::clone(equal.unwrap_or(known)), worth)
@@ -101,7 +101,7 @@ mod tests {
         let (token, held) = (sim.mint(&sim.sign_in("user_1")), keys(&sim));
         let verified = verify(&token, &held, &Expectations::any()).expect("a good token");
         let tokens = VerifiedTokens::new(16);
-        tokens.insert(tokens.digest(&token), &Arc::new(Known::new(&token, verified)));
+        tokens.insert(tokens.digest(&token), &Arc::new(CachedToken::new(&token, verified)));
         let find = |token: &str, keys: &KeySet| tokens.find(tokens.digest(token), token, keys);
         assert!(find(&token, &held).is_some());
 

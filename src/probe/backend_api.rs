@@ -1,32 +1,32 @@
 //! The Backend API, by its cheapest question.
 
 use clerk_verify::id::SessionId;
-use clerk_verify::transport::Call;
+use clerk_verify::transport::ApiRequest;
 
 use super::Targets;
 
 /// `GET /v1/users/count`: small, uncached, and it needs a valid secret key.
-pub(super) fn count(targets: &Targets) -> Call {
-    let call = Call::get(super::join(&targets.backend_api, "v1/users/count"));
+pub(super) fn count(targets: &Targets) -> ApiRequest {
+    let call = ApiRequest::get(super::join(&targets.backend_api, "v1/users/count"));
     with_secret(call.deadline(targets.deadline), targets)
 }
 
 /// `GET /v1/jwks`: the second source of the verification keys.
-pub(super) fn jwks(targets: &Targets) -> Call {
-    let call = Call::get(super::join(&targets.backend_api, "v1/jwks"));
+pub(super) fn jwks(targets: &Targets) -> ApiRequest {
+    let call = ApiRequest::get(super::join(&targets.backend_api, "v1/jwks"));
     with_secret(call.deadline(targets.deadline), targets)
 }
 
 /// `POST /v1/sessions/{id}/revoke`; `None` for an id that could not be one.
-pub(super) fn end_session(targets: &Targets, id: &SessionId) -> Option<Call> {
+pub(super) fn end_session(targets: &Targets, id: &SessionId) -> Option<ApiRequest> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let path = format!("v1/sessions/{id}/revoke");
-    let call = Call::get(super::join(&targets.backend_api, &path)).post();
+    let call = ApiRequest::get(super::join(&targets.backend_api, &path)).post();
     let known = !id.as_str().is_empty() && id.as_str().bytes().all(plain);
     known.then(|| with_secret(call.deadline(targets.deadline), targets))
 }
 
-fn with_secret(call: Call, targets: &Targets) -> Call {
+fn with_secret(call: ApiRequest, targets: &Targets) -> ApiRequest {
     match &targets.secret_key {
         Some(key) => call.bearer(key.expose()),
         None => call,

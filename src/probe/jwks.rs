@@ -1,20 +1,20 @@
 //! The verification keys: from the Frontend API, and from the Backend API when that fails.
 
 use clerk_verify::jwks::{JwksError, KeySet};
-use clerk_verify::transport::{Call, Reply};
+use clerk_verify::transport::{ApiRequest, ApiResponse};
 
-use super::{Brought, Finding, Probe, Prober, backend_api, join};
+use super::{Probe, ProbePayload, ProbeResult, Prober, backend_api, join};
 use crate::state::health::Observation;
 
-pub(super) async fn ask(prober: &Prober) -> Finding {
+pub(super) async fn ask(prober: &Prober) -> ProbeResult {
     let (observation, result) = prober.observe(Probe::Jwks, first_source(prober)).await;
     if let Some(keys) = result.ok().as_ref().and_then(keys_in) {
-        return Finding { observation, brought: Brought::Keys(keys) };
+        return ProbeResult { observation, brought: ProbePayload::Keys(keys) };
     }
     let second = second_source(prober).await;
-    Finding {
+    ProbeResult {
         observation: observation.map(Observation::unusable),
-        brought: second.map_or(Brought::Nothing, Brought::SecondKeys),
+        brought: second.map_or(ProbePayload::Nothing, ProbePayload::SecondKeys),
     }
 }
 
@@ -24,9 +24,9 @@ pub(super) async fn agree(prober: &Prober) -> Option<bool> {
     Some(keys_in(&first.ok()?)?.shares_a_key_with(&second?))
 }
 
-fn first_source(prober: &Prober) -> Call {
+fn first_source(prober: &Prober) -> ApiRequest {
     let url = join(&prober.targets.frontend_api, ".well-known/jwks.json");
-    Call::get(url).deadline(prober.targets.deadline)
+    ApiRequest::get(url).deadline(prober.targets.deadline)
 }
 
 pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {
@@ -35,7 +35,7 @@ pub(super) async fn second_source(prober: &Prober) -> Option<KeySet> {
     keys_in(&reply)
 }
 
-fn keys_in(reply: &Reply) -> Option<KeySet> {
+fn keys_in(reply: &ApiResponse) -> Option<KeySet> {
     match KeySet::from_reply(reply) {
         Ok(keys) => Some(keys),
         Err(JwksError::Status(_)) => None,

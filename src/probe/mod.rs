@@ -15,7 +15,7 @@ use clerk_verify::clock::Clock;
 use clerk_verify::id::SessionId;
 use clerk_verify::jwks::KeySet;
 use clerk_verify::key::SecretKey;
-use clerk_verify::transport::{Call, Fault, Reply, Upstream};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Transport, TransportError};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -86,28 +86,28 @@ impl Targets {
 
 /// What a probe brought.
 #[derive(Debug)]
-pub(crate) struct Finding {
+pub(crate) struct ProbeResult {
     pub(crate) observation: Option<Observation>,
-    pub(crate) brought: Brought,
+    pub(crate) brought: ProbePayload,
 }
 
-impl Finding {
+impl ProbeResult {
     /// The question was answered to some purpose.
     pub(crate) fn succeeded(&self) -> bool {
         let good = |seen: &Observation| seen.outcome == Outcome::Good;
         match &self.brought {
-            Brought::Keys(_)
-            | Brought::SecondKeys(_)
-            | Brought::Page { .. }
-            | Brought::Egress(true) => true,
-            Brought::Egress(false) => false,
-            Brought::Nothing => self.observation.as_ref().is_some_and(good),
+            ProbePayload::Keys(_)
+            | ProbePayload::SecondKeys(_)
+            | ProbePayload::Page { .. }
+            | ProbePayload::Egress(true) => true,
+            ProbePayload::Egress(false) => false,
+            ProbePayload::Nothing => self.observation.as_ref().is_some_and(good),
         }
     }
 }
 
 #[derive(Debug)]
-pub(crate) enum Brought {
+pub(crate) enum ProbePayload {
     Nothing,
     Keys(KeySet),
     /// Keys from the Backend API, which may be another instance's: the secret key decides whose.
@@ -123,14 +123,14 @@ pub(crate) enum Brought {
 /// Everything a probe needs; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Prober {
-    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) upstream: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) targets: Arc<Targets>,
 }
 
 impl Prober {
     /// Asks once. `page_tag` is the validator of the status document that is already known.
-    pub(crate) async fn ask(self, probe: Probe, page_tag: Option<HeaderValue>) -> Finding {
+    pub(crate) async fn ask(self, probe: Probe, page_tag: Option<HeaderValue>) -> ProbeResult {
         match probe {
             Probe::SessionMint => self.plain(probe, frontend_api::mint(&self.targets)).await,
             Probe::Handshake => self.plain(probe, frontend_api::handshake(&self.targets)).await,
@@ -162,24 +162,24 @@ impl Prober {
         }
     }
 
-    async fn plain(&self, probe: Probe, call: Call) -> Finding {
+    async fn plain(&self, probe: Probe, call: ApiRequest) -> ProbeResult {
         let (observation, _) = self.observe(probe, call).await;
-        Finding { observation, brought: Brought::Nothing }
+        ProbeResult { observation, brought: ProbePayload::Nothing }
     }
 
     /// Over by the deadline, whatever the upstream makes of it.
-    async fn call(&self, call: Call) -> Result<Reply, Fault> {
+    async fn call(&self, call: ApiRequest) -> Result<ApiResponse, TransportError> {
         let limit = call.deadline + STARVED_BY;
         let result = tokio::time::timeout(limit, self.upstream.call(call)).await;
-        result.unwrap_or(Err(Fault::Timeout))
+        result.unwrap_or(Err(TransportError::Timeout))
     }
 
     /// Makes a call and judges how it went.
     async fn observe(
         &self,
         probe: Probe,
-        call: Call,
-    ) -> (Option<Observation>, Result<Reply, Fault>) {
+        call: ApiRequest,
+    ) -> (Option<Observation>, Result<ApiResponse, TransportError>) {
         let (started, deadline, url) = (Instant::now(), call.deadline, call.url.clone());
         let limit = deadline + STARVED_BY;
         let result = self.call(call).await;
@@ -213,7 +213,7 @@ fn is_settled(status: StatusCode) -> bool {
 
 /// Clerk itself says that this session may not be ended. What is said of a key is about the
 /// application and may change; what has no error codes does not come from Clerk.
-fn is_forbidden(reply: &Reply) -> bool {
+fn is_forbidden(reply: &ApiResponse) -> bool {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let errors =
         body.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -1,19 +1,19 @@
 //! Clerk's status page, with the validator of the document that is already known.
 
-use clerk_verify::transport::{Call, Reply};
+use clerk_verify::transport::{ApiRequest, ApiResponse};
 use http::HeaderValue;
 use http::header::{ETAG, IF_NONE_MATCH};
 
-use super::{Brought, Finding, Probe, Prober};
+use super::{Probe, ProbePayload, ProbeResult, Prober};
 use crate::state::health::Observation;
 use crate::state::status_page::StatusReport;
 
-pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
+pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> ProbeResult {
     let probe = Probe::StatusPage;
     let Some(url) = prober.targets.status_page.clone() else {
-        return Finding { observation: None, brought: Brought::Nothing };
+        return ProbeResult { observation: None, brought: ProbePayload::Nothing };
     };
-    let mut call = Call::get(url).deadline(prober.targets.deadline);
+    let mut call = ApiRequest::get(url).deadline(prober.targets.deadline);
     call.max_bytes = 512 * 1024;
     if let Some(tag) = tag {
         call = call.header(IF_NONE_MATCH, tag);
@@ -21,18 +21,18 @@ pub(super) async fn ask(prober: &Prober, tag: Option<HeaderValue>) -> Finding {
     let (observation, result) = prober.observe(probe, call).await;
     match result {
         Ok(reply) if reply.status.is_success() => match read(&reply) {
-            Some(brought) => Finding { observation, brought },
-            None => Finding {
+            Some(brought) => ProbeResult { observation, brought },
+            None => ProbeResult {
                 observation: observation.map(Observation::unusable),
-                brought: Brought::Nothing,
+                brought: ProbePayload::Nothing,
             },
         },
-        _ => Finding { observation, brought: Brought::Nothing },
+        _ => ProbeResult { observation, brought: ProbePayload::Nothing },
     }
 }
 
-fn read(reply: &Reply) -> Option<Brought> {
+fn read(reply: &ApiResponse) -> Option<ProbePayload> {
     let report = StatusReport::parse(&reply.body).ok()?;
     let tag = reply.headers.get(ETAG).cloned();
-    Some(Brought::Page { report: Box::new(report), tag })
+    Some(ProbePayload::Page { report: Box::new(report), tag })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerk_verify::clock::{Clock, Moment, SystemClock, Timestamp};
 use clerk_verify::key::InstanceKind;
 use clerk_verify::token::{CookieNames, Expectations};
-use clerk_verify::transport::Upstream;
+use clerk_verify::transport::Transport;
 use clerk_verify::webhook_signature::WebhookVerifier;
 
 use super::ClerkResilience;
@@ -15,19 +15,21 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::decide::policy::GraceMode;
 use crate::engine::{
-    Access, Alerts, Driver, FeedWatch, Fixed, Fleet, Inherited, Instance, Keeper, Left, Outbox,
-    PendingSignOuts, People, Reading, Reconciler, Shared, State, Trips, Trust, Webhooks, Work,
-    prune,
+    Access, Alerts, DenialQueue, Driver, Fleet, HandshakeTrips, Instance, PendingSignOuts, People,
+    Persister, Reconciler, ReconcilerConfig, RestoredState, Shared, SharedParts, StateFiles,
+    StoredState, Trust, WebhookSilenceMonitor, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
-use crate::http::layer::{Gate, HostWarnings, Nonces, Preflights, PublicPaths, Visits};
+use crate::http::layer::{
+    Authenticator, HostWarnings, NonceBudget, Preflights, PublicPaths, Visits,
+};
 use crate::http::origin::Origins;
 use crate::http::response::{PageCounts, SignIn};
 use crate::probe::Prober;
 use crate::state::health::{Health, Verdict};
 use crate::state::revocation::Revocations;
 use crate::state::seal::{CookieSigner, Seal};
-use crate::state::snapshot::{DenyList, Feeds, Keys, Snapshot};
+use crate::state::snapshot::{DenyList, Keys, Snapshot, SyncStatus};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 
 /// Whoever shares a store hears of the sessions of all.
@@ -62,7 +64,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let seal = secret.map(|secret| Seal::new(secret, &instance));
     let trust = store.as_ref().and_then(|store| Trust::new(&**store, seal.clone()));
     let left = store.as_deref().zip(trust.as_ref());
-    let left = left.map(|(store, trust)| Left::read(store, trust, &instance, now.wall));
+    let left = left.map(|(store, trust)| StoredState::read(store, trust, &instance, now.wall));
     let left = left.transpose()?.unwrap_or_default();
     inherited.prefer(left.keys);
     inherited.outages.extend(left.outages);
@@ -71,7 +73,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let mut sign_outs = PendingSignOuts::default();
     sign_outs.take_over(to_end.collect());
     let webhooks = webhooks(&mut choices, store.clone());
-    let (outbox, letters) = Outbox::new();
+    let (outbox, letters) = DenialQueue::new();
     let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
     let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
@@ -91,7 +93,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         let access = access(&choices, &upstream)?;
         Some(reconciler(&choices, access, store, &people, &owner))
     });
-    let (shared, incoming) = Shared::new(Fixed {
+    let (shared, incoming) = Shared::new(SharedParts {
         key: choices.config.browsers_site().issuing_key(),
         names: CookieNames::of(&choices.config.publishable_key),
         rules: Rules { grace: choices.grace.clone(), ..Rules::default() },
@@ -131,11 +133,11 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         health,
         pinned: choices.config.pinned,
         keys,
-        state: State::new(dir, instance.clone()),
+        state: StateFiles::new(dir, instance.clone()),
         sign_outs,
-        feed: heard.then(|| FeedWatch::since(now.wall)),
+        feed: heard.then(|| WebhookSilenceMonitor::since(now.wall)),
     };
-    let gate = Gate {
+    let gate = Authenticator {
         shared: Arc::new(shared),
         answers: Arc::new(choices.answers.at(sign_in, origins, signer)),
         route: choices.route,
@@ -151,7 +153,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     }
     let keeper = kept
         .as_ref()
-        .and_then(|store| Keeper::new(store, &core, letters, trust, instance, left.sightings));
+        .and_then(|store| Persister::new(store, &core, letters, trust, instance, left.sightings));
     if let Some(store) = kept {
         driver = driver.beside(prune(store, Arc::clone(&core)));
     }
@@ -171,7 +173,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
 }
 
 /// A simulated Clerk whose time the layer does not share would make every outage test pass.
-fn check_clocks(upstream: &dyn Upstream, clock: &dyn Clock) -> Result<(), ConfigError> {
+fn check_clocks(upstream: &dyn Transport, clock: &dyn Clock) -> Result<(), ConfigError> {
     match upstream.clock() {
         Some(simulated) if simulated.id() != clock.id() => Err(ConfigError::Contradiction {
             first: "upstream",
@@ -194,7 +196,7 @@ fn expectations(choices: &Builder) -> Expectations {
 }
 
 /// The way to the Backend API, when there is a secret key to ask it with.
-fn access(choices: &Builder, upstream: &Arc<dyn Upstream>) -> Option<Access> {
+fn access(choices: &Builder, upstream: &Arc<dyn Transport>) -> Option<Access> {
     choices.config.secret_key.clone().map(|secret| Access {
         upstream: Arc::clone(upstream),
         address: choices.config.backend_api.clone(),
@@ -228,7 +230,7 @@ fn reconciler(
     people: &Arc<People>,
     instance: &Arc<Instance>,
 ) -> Arc<Reconciler> {
-    Arc::new(Reconciler::new(Reading {
+    Arc::new(Reconciler::new(ReconcilerConfig {
         access,
         kind: choices.config.publishable_key.kind(),
         instance: Arc::clone(instance),
@@ -241,21 +243,21 @@ fn reconciler(
     }))
 }
 
-fn prober(choices: &Builder, upstream: &Arc<dyn Upstream>, clock: Arc<dyn Clock>) -> Prober {
+fn prober(choices: &Builder, upstream: &Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Prober {
     let targets = choices.config.targets(choices.probe_deadline);
     Prober { upstream: Arc::clone(upstream), clock, targets: Arc::new(targets) }
 }
 
 /// Whoever shares a store has to have read it before anything is granted.
-fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> Feeds {
+fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> SyncStatus {
     let shared = store.is_some_and(|store| store.fleet().is_some());
     let lost = store.is_some_and(|store| store.fallen_back().is_some());
     let deny_list = match choices.deny_list {
-        _ if shared => DenyList::Fed { complete: None },
-        DenyList::Own if lost => DenyList::Begun(now),
+        _ if shared => DenyList::External { complete: None },
+        DenyList::Local if lost => DenyList::LostAt(now),
         chosen => chosen,
     };
-    let mut feeds = Feeds { deny_list, ..Feeds::default() };
+    let mut feeds = SyncStatus { deny_list, ..SyncStatus::default() };
     feeds.store.shared = shared;
     feeds
 }
@@ -279,22 +281,22 @@ fn visits(choices: &Builder, signer: &Arc<CookieSigner>) -> Visits {
         site: config.browsers_site().nonces(config.secret_key.is_some()),
         handshakes: choices.handshakes,
         client_uat: choices.client_uat,
-        nonces: Nonces::default(),
-        trips: Trips::new(Arc::clone(&signer), production),
+        nonces: NonceBudget::default(),
+        trips: HandshakeTrips::new(Arc::clone(&signer), production),
         returns: PageCounts { signer, prefix: "__clerk_resilience_returns" },
         hosts: HostWarnings::default(),
     }
 }
 
 /// A directory that cannot be used is no reason not to serve.
-fn inherit(choices: &Builder, instance: &str, now: Timestamp) -> (Option<StateDir>, Inherited) {
+fn inherit(choices: &Builder, instance: &str, now: Timestamp) -> (Option<StateDir>, RestoredState) {
     match choices.config.state_dir.as_ref().map(StateDir::open) {
-        None => (None, Inherited::default()),
+        None => (None, RestoredState::default()),
         Some(Ok(dir)) => {
-            let inherited = Inherited::load(&dir, instance, now);
+            let inherited = RestoredState::load(&dir, instance, now);
             (Some(dir), inherited)
         }
-        Some(Err(error)) => (None, Inherited::refused(error)),
+        Some(Err(error)) => (None, RestoredState::refused(error)),
     }
 }
 
@@ -308,7 +310,7 @@ fn sign_in_address(text: &str, config: &ClerkConfig) -> Result<SignIn, ConfigErr
 }
 
 fn take_up(
-    inherited: &Inherited,
+    inherited: &RestoredState,
     pinned: &clerk_verify::jwks::KeySet,
     now: Moment,
 ) -> (Keys, Health, Revocations) {
@@ -325,7 +327,7 @@ fn take_up(
     (keys, inherited.health(now), denied)
 }
 
-fn report(inherited: &Inherited, shared: &Shared) {
+fn report(inherited: &RestoredState, shared: &Shared) {
     for error in &inherited.failures {
         shared.core.counters.state_failed();
         tracing::warn!(event = "clerk.state.refused", %error, "a saved file is not used");

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use clerk_verify::authenticate::Site;
 use clerk_verify::clock::Clock;
 use clerk_verify::token::AzpPolicy;
-use clerk_verify::transport::Upstream;
+use clerk_verify::transport::Transport;
 use clerk_verify::webhook_signature::WebhookSecret;
 use http::Request;
 use tower::{BoxError, Layer, Service};
@@ -47,7 +47,7 @@ pub struct Builder {
     pub(super) leeway: Duration,
     pub(super) answers: Answers,
     pub(super) clock: Option<Arc<dyn Clock>>,
-    pub(super) upstream: Option<Arc<dyn Upstream>>,
+    pub(super) upstream: Option<Arc<dyn Transport>>,
     pub(super) token_capacity: usize,
     pub(super) ledger_capacity: usize,
     pub(super) probe_deadline: Duration,
@@ -89,7 +89,7 @@ impl Builder {
             handshakes: true,
             trust_forwarded: false,
             client_uat: ClientUat::default(),
-            deny_list: DenyList::Own,
+            deny_list: DenyList::Local,
             recorder: None,
             store: None,
             hooks: Vec::new(),
@@ -266,7 +266,7 @@ impl Builder {
     /// its own. Grace then depends on it: without a complete reading within 60 s there is none; see
     /// [`ClerkResilience::deny_list_complete`].
     pub fn fed_deny_list(mut self) -> Self {
-        self.deny_list = DenyList::Fed { complete: None };
+        self.deny_list = DenyList::External { complete: None };
         self
     }
 
@@ -457,7 +457,7 @@ impl Builder {
     }
 
     /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
-    pub fn upstream(mut self, upstream: impl Upstream) -> Self {
+    pub fn upstream(mut self, upstream: impl Transport) -> Self {
         self.upstream = Some(Arc::new(upstream));
         self
     }
@@ -535,7 +535,7 @@ impl Builder {
 
     fn check_webhooks(&self) -> Result<(), ConfigError> {
         let shared = self.store.as_ref().is_some_and(|store| store.fleet().is_some());
-        if shared && matches!(self.deny_list, DenyList::Fed { .. }) {
+        if shared && matches!(self.deny_list, DenyList::External { .. }) {
             return Err(ConfigError::Contradiction {
                 first: "fed_deny_list",
                 second: "store",

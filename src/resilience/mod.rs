@@ -17,13 +17,13 @@ use crate::config::ClerkConfig;
 use crate::decide::Auth;
 use crate::decide::policy::RoutePolicy;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
-use crate::http::layer::{Authenticate, Gate, PublicPaths};
+use crate::http::layer::{Authenticate, Authenticator, PublicPaths};
 use crate::http::routes::health::{self, HealthService, Question, Showing};
 use crate::http::routes::sign_out::{self, SignOutService, SignedOut};
 use crate::http::routes::webhooks::{self, WebhookService};
-use crate::state::health::{CallOutcome, Surface, Verdict, Word};
+use crate::state::health::{CallOutcome, ReportKind, Surface, Verdict};
 use crate::state::revocation::Denial;
-use crate::state::snapshot::{DenyList, Feeds, Snapshot};
+use crate::state::snapshot::{DenyList, Snapshot, SyncStatus};
 use crate::store::{DeadLetter, StoreError};
 
 /// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
@@ -45,7 +45,7 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
-    gate: Arc<Gate>,
+    gate: Arc<Authenticator>,
     showing: Showing,
 }
 
@@ -99,7 +99,7 @@ impl ClerkResilience {
                 "a route accepts API keys, but CLERK_SECRET_KEY is not set, so that every one of them is answered 503; set it to the secret key from the API keys page of the Clerk dashboard"
             );
         }
-        let gate = Gate {
+        let gate = Authenticator {
             shared: Arc::clone(&self.gate.shared),
             answers: Arc::clone(&self.gate.answers),
             public: PublicPaths::default(),
@@ -259,7 +259,7 @@ impl ClerkResilience {
     ///
     /// Tell only of answers that came from Clerk's host over TLS, and not of what users make fail.
     pub fn report(&self, surface: Surface, outcome: CallOutcome) {
-        self.gate.shared.tell(Signal::Said(surface, Word::of(surface, outcome)));
+        self.gate.shared.tell(Signal::CallReported(surface, ReportKind::of(surface, outcome)));
     }
 
     /// Declares an outage that is not proven, for at most 4 hours. Grace follows its usual bounds.
@@ -283,12 +283,12 @@ impl ClerkResilience {
     /// [fed deny list](Builder::fed_deny_list) forbids grace after 60 s.
     pub fn deny_list_complete(&self, age: Duration) {
         let began = self.gate.shared.now().back(age);
-        self.gate.shared.feed(|feeds| Feeds {
+        self.gate.shared.feed(|feeds| SyncStatus {
             deny_list: match feeds.deny_list {
-                own @ (DenyList::Own | DenyList::Begun(_)) => own,
+                own @ (DenyList::Local | DenyList::LostAt(_)) => own,
                 // Whoever shares a store hears from there, and from nowhere else, what is complete.
                 fed if feeds.store.shared => fed,
-                DenyList::Fed { .. } => DenyList::Fed { complete: Some(began) },
+                DenyList::External { .. } => DenyList::External { complete: Some(began) },
             },
             ..feeds
         });

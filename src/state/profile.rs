@@ -14,7 +14,7 @@ use clerk_verify::id::{OrgId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::document::Undescribed;
+pub use self::document::ProfileParseError;
 
 /// A user, as Clerk described them last.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]

@@ -33,7 +33,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far Clerk was read. It is kept as JSON.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Course {
+pub(crate) struct SyncCursor {
     /// Of which instance of Clerk's, by its issuer.
     #[serde(default)]
     instance: Option<String>,
@@ -43,12 +43,12 @@ pub(crate) struct Course {
     whole: Option<Timestamp>,
     /// The last walk came to its end then.
     ended: Option<Timestamp>,
-    walk: Option<Walk>,
+    walk: Option<SyncRun>,
 }
 
 /// A walk under way.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-struct Walk {
+struct SyncRun {
     begun: Timestamp,
     /// When its last page was read.
     touched: Timestamp,
@@ -70,14 +70,14 @@ pub(crate) enum Step {
 
 /// How much is to be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reach {
+pub(crate) enum SyncScope {
     /// Users who changed; everything, when that was not read for a day.
     Changes,
     /// Everything.
     Whole,
 }
 
-impl Course {
+impl SyncCursor {
     /// All users who changed up to then were read; `None` before they were for the first time.
     pub(crate) fn synced(&self) -> Option<Timestamp> {
         self.synced
@@ -102,7 +102,7 @@ impl Course {
     }
 
     /// Begins a walk, or goes on with the one under way. What was noted by a clock that was ahead is not believed.
-    pub(crate) fn begin(&mut self, reach: Reach, now: Timestamp) {
+    pub(crate) fn begin(&mut self, reach: SyncScope, now: Timestamp) {
         let latest = now.plus(MARGIN);
         self.synced = self.synced.filter(|synced| *synced <= latest);
         self.whole = self.whole.filter(|whole| *whole <= latest);
@@ -113,8 +113,8 @@ impl Course {
             .take()
             .filter(|walk| now.since(walk.begun) <= LIFETIME && now.since(walk.touched) <= PAUSE);
         let step = Step::Users { offset: 0, newest: None };
-        let mut walk = fresh.unwrap_or(Walk { begun: now, touched: now, whole: old, step });
-        walk.whole |= reach == Reach::Whole;
+        let mut walk = fresh.unwrap_or(SyncRun { begun: now, touched: now, whole: old, step });
+        walk.whole |= reach == SyncScope::Whole;
         self.walk = Some(walk);
     }
 
@@ -125,7 +125,7 @@ impl Course {
 
     /// Takes in a page of so many users, as it was at `now`: when each of them changed, as far as they say so.
     pub(crate) fn read_users(&mut self, changed: &[Timestamp], count: u64, now: Timestamp) {
-        let Some(Walk { step: Step::Users { offset, newest }, .. }) = self.walk else { return };
+        let Some(SyncRun { step: Step::Users { offset, newest }, .. }) = self.walk else { return };
         let newest = newest.or(changed.iter().max().copied()).map(|newest| newest.min(now));
         let floor = self.synced.map(|synced| synced.minus(MARGIN));
         let known = floor.is_some_and(|floor| changed.iter().any(|at| *at < floor));
@@ -140,7 +140,7 @@ impl Course {
 
     /// Takes in a page of so many memberships.
     pub(crate) fn read_members(&mut self, count: u64, now: Timestamp) {
-        let Some(Walk { step: Step::Members { offset }, .. }) = self.walk else { return };
+        let Some(SyncRun { step: Step::Members { offset }, .. }) = self.walk else { return };
         let step = if count < MEMBERS {
             Step::Kept { after: None }
         } else {

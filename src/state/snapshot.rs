@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// What webhooks took back, and a store keeps that outlives this process.
     pub kept: Revocations,
     /// How well this application is told what others take back.
-    pub feeds: Feeds,
+    pub feeds: SyncStatus,
     /// When the driver started; from then on the wall clock cannot lie about how late it is.
     pub started: Option<Moment>,
     /// When the wall clock was last to be trusted: Clerk was well, and agreed with it.
@@ -60,7 +60,7 @@ pub struct Keys {
 /// How well this application is told what others take back.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct Feeds {
+pub struct SyncStatus {
     /// Whether all denials are here.
     pub deny_list: DenyList,
     /// When the last webhook of Clerk's came, or the last reconciliation of everything was complete.
@@ -87,7 +87,7 @@ pub struct Delivery {
 pub struct StoreHealth {
     /// Instances of the application share it.
     pub shared: bool,
-    /// Since when it cannot be read. How long ago it was read is in [`DenyList::Fed`].
+    /// Since when it cannot be read. How long ago it was read is in [`DenyList::External`].
     pub unread_since: Option<Moment>,
     /// Since when it does not take what is denied here, so that the others do not hear of it. Of a store of
     /// this process's own, too.
@@ -106,12 +106,12 @@ const LOST: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum DenyList {
     /// Denials are made in this process alone, so that it has them all.
     #[default]
-    Own,
+    Local,
     /// The same, since then; those of before were lost with the store that had them. Whoever was denied got
     /// no token since, and grace is over within a day: then it does not matter any more.
-    Begun(Moment),
+    LostAt(Moment),
     /// Others make them too, and they are read from a store of the application's.
-    Fed {
+    External {
         /// When the last complete reading began.
         complete: Option<Moment>,
     },
@@ -122,9 +122,9 @@ impl DenyList {
     #[must_use]
     pub fn is_complete(&self, now: Moment, within: Duration) -> bool {
         match self {
-            Self::Own => true,
-            Self::Begun(at) => now.since(*at) > LOST,
-            Self::Fed { complete } => complete.is_some_and(|at| now.since(at) <= within),
+            Self::Local => true,
+            Self::LostAt(at) => now.since(*at) > LOST,
+            Self::External { complete } => complete.is_some_and(|at| now.since(at) <= within),
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
     fn what_was_denied_before_a_store_was_lost_matters_for_a_day() {
         let (day, minute) = (Duration::from_secs(24 * 60 * 60), Duration::from_secs(60));
         let start = Moment::default();
-        let lost = DenyList::Begun(start);
+        let lost = DenyList::LostAt(start);
         assert!(!lost.is_complete(start, minute));
         assert!(!lost.is_complete(start.plus(day), minute));
         assert!(lost.is_complete(start.plus(day + Duration::from_millis(1)), minute));

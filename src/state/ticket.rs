@@ -35,7 +35,7 @@ pub struct Ticket {
 
 /// Whom a ticket is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Bound<'a> {
+pub struct TicketBinding<'a> {
     /// The issuer of the instance's tokens.
     pub issuer: &'a str,
     /// The session in whose token's company the ticket comes.
@@ -78,7 +78,7 @@ impl TicketKeys {
 
     /// Makes a ticket.
     #[must_use]
-    pub fn seal(&self, ticket: Ticket, bound: Bound<'_>) -> String {
+    pub fn seal(&self, ticket: Ticket, bound: TicketBinding<'_>) -> String {
         let [first, ..] = self.0.as_slice() else { return String::new() };
         let times = [ticket.last_valid, ticket.claims_as_of].map(|at| at.as_millis().to_be_bytes());
         let tag = hmac::sign(first, &message(&times, bound));
@@ -88,7 +88,7 @@ impl TicketKeys {
     /// Reads a ticket; `None` for one that was not made with these keys, or is bound to something
     /// else.
     #[must_use]
-    pub fn open(&self, text: &str, bound: Bound<'_>) -> Option<Ticket> {
+    pub fn open(&self, text: &str, bound: TicketBinding<'_>) -> Option<Ticket> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (first, rest) = bytes.split_first_chunk::<TIME_BYTES>()?;
         let (second, tag) = rest.split_first_chunk::<TIME_BYTES>()?;
@@ -107,7 +107,7 @@ impl fmt::Debug for TicketKeys {
 }
 
 /// Every part with its length in front, so that no two different lists make the same message.
-fn message(times: &[[u8; TIME_BYTES]; 2], bound: Bound<'_>) -> Vec<u8> {
+fn message(times: &[[u8; TIME_BYTES]; 2], bound: TicketBinding<'_>) -> Vec<u8> {
     let session = bound.session;
     let organization = session.organization.as_ref().map_or("", |active| active.id.as_str());
     let id = session.session_id.as_ref().map_or("", |id| id.as_str());
@@ -151,8 +151,8 @@ mod tests {
         verified.session().as_ref().clone()
     }
 
-    fn bound(session: &Session) -> Bound<'_> {
-        Bound { issuer: "https://clerk.example.com", session, host: "app.example.com" }
+    fn bound(session: &Session) -> TicketBinding<'_> {
+        TicketBinding { issuer: "https://clerk.example.com", session, host: "app.example.com" }
     }
 
     fn ticket() -> Ticket {
@@ -178,9 +178,9 @@ mod tests {
         ] {
             assert_eq!(keys(NEW).open(&sealed, bound(&other)), None);
         }
-        let issuer = Bound { issuer: "https://clerk.example.net", ..bound(&own) };
+        let issuer = TicketBinding { issuer: "https://clerk.example.net", ..bound(&own) };
         assert_eq!(keys(NEW).open(&sealed, issuer), None);
-        let host = Bound { host: "other.example.com", ..bound(&own) };
+        let host = TicketBinding { host: "other.example.com", ..bound(&own) };
         assert_eq!(keys(NEW).open(&sealed, host), None);
     }
 

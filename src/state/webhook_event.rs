@@ -10,7 +10,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 use serde_json::{Value, json};
 
-pub use self::effects::{EventRules, Incomplete};
+pub use self::effects::{EventError, EventRules};
 use crate::state::json;
 use crate::state::profile::Membership;
 

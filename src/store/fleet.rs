@@ -10,12 +10,12 @@ use crate::state::revocation::Denial;
 
 /// The part of a store that instances share. It is used by the driver alone, and what it tells can
 /// make an instance stricter at any time, but never on its own word laxer.
-pub trait Fleet: fmt::Debug + Send + Sync {
+pub trait SharedStore: fmt::Debug + Send + Sync {
     /// The denials since `after`; waits a few seconds for one. Without `after`, or when the feed does not
     /// reach back that far, all that there are, in as many pages as they need: each mark leads to the next
     /// page, and the last one to what came since the first was asked for. A page that could not be read is
     /// asked for again with the same mark.
-    fn follow(&self, after: Option<Mark>) -> Pending<Feed>;
+    fn follow(&self, after: Option<FeedMark>) -> Pending<Feed>;
 
     /// Tells the others something of this member, for `ttl`; in place of what it told before.
     fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()>;
@@ -25,7 +25,7 @@ pub trait Fleet: fmt::Debug + Send + Sync {
 
     /// The sightings since `after`, by whomever; without it, or when what was read before is not there any
     /// more, all that there are. Default: none are told.
-    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+    fn sighted(&self, after: Option<FeedMark>) -> Pending<Sightings> {
         drop(after);
         Box::pin(ready(Ok(Sightings::default())))
     }
@@ -36,7 +36,7 @@ pub trait Fleet: fmt::Debug + Send + Sync {
 
 /// How far something was read; only its store knows what it means.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Mark(pub String);
+pub struct FeedMark(pub String);
 
 /// What was read of a feed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,7 +45,7 @@ pub struct Feed {
     /// meanwhile.
     pub denials: Vec<Denial>,
     /// From here it goes on.
-    pub mark: Mark,
+    pub mark: FeedMark,
     /// What the denials are.
     pub part: Part,
     /// There is more behind the mark already, so that nobody knows all yet.

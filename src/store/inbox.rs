@@ -1,6 +1,6 @@
 //! What webhooks told, kept until it is worked off.
 //!
-//! An event arrives as an [`Entry`] and is *accepted* in one step: its id is noted, so that a second
+//! An event arrives as an [`InboxEvent`] and is *accepted* in one step: its id is noted, so that a second
 //! delivery changes nothing, its denials are kept, and what hooks are to hear of it is put in the
 //! inbox. What is accepted is never lost, as far as the engine goes.
 
@@ -12,8 +12,8 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
-use super::fleet::{Fleet, Mark};
-use super::sighting::{Sighted, Sightings};
+use super::fleet::{FeedMark, SharedStore};
+use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
@@ -54,7 +54,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes an event in, whole or not at all. When this is over well the event outlives what the
     /// engine outlives. An id that is known already changes nothing, unless all that is known of it is that it
     /// made no sense: a later version may understand what Clerk sends again.
-    fn accept(&self, entry: Entry) -> Pending<Accepted>;
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted>;
 
     /// Takes the task that is due longest, for `lease`; it is due again after that, unless it was
     /// [settled](Self::settle). Each claim of a task has a [number](Task::claim) of its own.
@@ -82,12 +82,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn merge(&self, changes: Vec<Change>) -> Pending<()>;
 
     /// Some of those of whom something is known, deleted users among them: the first without `after`, and
-    /// then from where that [`Roll`] ended. Whoever is kept from the first call to the last is told of at least once.
+    /// then from where that [`UserPage`] ended. Whoever is kept from the first call to the last is told of at least once.
     ///
     /// Default: nobody. Then a reconciliation finds neither users who were deleted nor memberships that ended.
-    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         drop(after);
-        Box::pin(ready(Ok(Roll::default())))
+        Box::pin(ready(Ok(UserPage::default())))
     }
 
     /// The small documents that are kept here, by their names. Called once, before the first request; it may
@@ -110,7 +110,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Notes that sessions were seen. Of two sightings of one session the one with the newer claims counts,
     /// and of those the later. What is lost of these costs grace, so they need not be synced. At least
     /// 250,000 sessions are remembered, for a day. Default: none.
-    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         drop(sightings);
         Box::pin(ready(Ok(())))
     }
@@ -131,23 +131,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// What instances that share this store tell each other; `None` when it is one process's own.
-    fn fleet(&self) -> Option<&dyn Fleet> {
+    fn fleet(&self) -> Option<&dyn SharedStore> {
         None
     }
 }
 
 /// Some of those of whom something is known.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Roll {
+pub struct UserPage {
     /// Each with what is known of them. About a hundred; none says nothing about whether there are more.
     pub people: Vec<(UserId, Person)>,
     /// From here it goes on; `None` when these were the last.
-    pub next: Option<Mark>,
+    pub next: Option<FeedMark>,
 }
 
 /// An event as it is accepted.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct InboxEvent {
     /// The message's id: the same for each of its deliveries.
     pub id: String,
     /// What happened, as `session.revoked`.
@@ -161,27 +161,27 @@ pub struct Entry {
     /// What it tells of users.
     pub changes: Vec<Change>,
     /// What is still to be done.
-    pub rest: Rest,
+    pub rest: FollowUp,
 }
 
 /// What is still to be done with an event.
 #[derive(Clone, Eq, PartialEq)]
-pub enum Rest {
+pub enum FollowUp {
     /// Nothing; its id is all that is kept.
     Nothing,
     /// Hooks are to hear of it: its data, as JSON.
     Hooks(String),
     /// It could not be understood, and why not. It is a dead letter from the start.
-    Nonsense(String),
+    Malformed(String),
 }
 
-impl fmt::Debug for Rest {
+impl fmt::Debug for FollowUp {
     /// Without the data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("Nothing"),
             Self::Hooks(_) => f.write_str("Hooks([redacted])"),
-            Self::Nonsense(why) => f.debug_tuple("Nonsense").field(why).finish(),
+            Self::Malformed(why) => f.debug_tuple("Nonsense").field(why).finish(),
         }
     }
 }
@@ -192,7 +192,7 @@ pub enum Accepted {
     /// For the first time.
     New,
     /// Its id is known.
-    Known,
+    Duplicate,
 }
 
 /// An event that hooks are to hear of.
@@ -228,7 +228,7 @@ pub enum Outcome {
     /// It is done; its data is forgotten.
     Done,
     /// It failed and is due again.
-    Again {
+    Retry {
         /// When.
         at: Timestamp,
         /// Why it failed.

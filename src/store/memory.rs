@@ -15,12 +15,12 @@ use clerk_verify::id::UserId;
 
 use self::gathering::Gathering;
 use self::seen::Seen;
-use super::fleet::{Fleet, Mark};
+use super::fleet::{FeedMark, SharedStore};
 use super::inbox::{
-    Accepted, DeadLetter, Entry, MEMORY, Outcome, Pending, Rest, Roll, SHELF, SHOWN, Store,
-    StoreError, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, Pending, SHELF, SHOWN, Store,
+    StoreError, Task, UserPage,
 };
-use super::sighting::{Sighted, Sightings};
+use super::sighting::{Sightings, StoredSighting};
 use crate::decide::policy::MAX_GRACE;
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::{Denial, Revocations};
@@ -133,7 +133,7 @@ impl Store for MemoryStore {
         pending
     }
 
-    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted> {
         let denials = entry.denials.clone();
         let accepted = self.state().accept(entry);
         if let Ok(Accepted::New) = accepted {
@@ -183,7 +183,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         self.at_once(|state| Ok(state.roll(after)))
     }
 
@@ -202,7 +202,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         self.at_once(|state| {
             for sighted in sightings {
                 state.seen.note(sighted);
@@ -215,36 +215,36 @@ impl Store for MemoryStore {
         Ok(self.state().seen.since(None))
     }
 
-    fn fleet(&self) -> Option<&dyn Fleet> {
-        self.gathering.as_ref().map(|_| self as &dyn Fleet)
+    fn fleet(&self) -> Option<&dyn SharedStore> {
+        self.gathering.as_ref().map(|_| self as &dyn SharedStore)
     }
 }
 
 impl State {
-    fn accept(&mut self, entry: Entry) -> Result<Accepted, StoreError> {
+    fn accept(&mut self, entry: InboxEvent) -> Result<Accepted, StoreError> {
         let senseless = |item: &Item| item.stage == Stage::Dead && item.data.is_none();
         match self.open.get(&entry.id) {
             // What made no sense, and does now, is new.
-            Some(item) if senseless(item) && !matches!(entry.rest, Rest::Nonsense(_)) => {
+            Some(item) if senseless(item) && !matches!(entry.rest, FollowUp::Malformed(_)) => {
                 self.open.remove(&entry.id);
             }
-            Some(_) => return Ok(Accepted::Known),
-            None if self.done.contains(&entry.id) => return Ok(Accepted::Known),
+            Some(_) => return Ok(Accepted::Duplicate),
+            None if self.done.contains(&entry.id) => return Ok(Accepted::Duplicate),
             None => {}
         }
-        if entry.rest != Rest::Nothing && self.open.len() >= OPEN && !self.drop_dead() {
+        if entry.rest != FollowUp::Nothing && self.open.len() >= OPEN && !self.drop_dead() {
             return Err(StoreError::Busy);
         }
         self.deny(&entry.denials);
         self.merge(&entry.changes);
-        let Entry { id, kind, happened, received, rest, .. } = entry;
+        let InboxEvent { id, kind, happened, received, rest, .. } = entry;
         let (stage, data, why) = match rest {
-            Rest::Nothing => {
+            FollowUp::Nothing => {
                 self.remember(id, received);
                 return Ok(Accepted::New);
             }
-            Rest::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
-            Rest::Nonsense(why) => (Stage::Dead, None, why),
+            FollowUp::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
+            FollowUp::Malformed(why) => (Stage::Dead, None, why),
         };
         let item = Item { kind, happened, received, data, attempts: 0, claim: 0, stage, why };
         self.open.insert(id, item);
@@ -286,12 +286,12 @@ impl State {
         }
     }
 
-    fn roll(&self, after: Option<Mark>) -> Roll {
+    fn roll(&self, after: Option<FeedMark>) -> UserPage {
         let from = after.map_or(Bound::Unbounded, |mark| Bound::Excluded(UserId::from(mark.0)));
         let rest = self.people.range((from, Bound::Unbounded)).take(ROLL);
         let people: Vec<_> = rest.map(|(id, person)| (id.clone(), person.clone())).collect();
         let last = people.last().filter(|_| people.len() == ROLL);
-        Roll { next: last.map(|(id, _)| Mark(id.as_str().to_owned())), people }
+        UserPage { next: last.map(|(id, _)| FeedMark(id.as_str().to_owned())), people }
     }
 
     fn remember(&mut self, id: String, received: Timestamp) {
@@ -334,7 +334,7 @@ impl State {
                 self.open.remove(id);
                 self.remember(id.to_owned(), received);
             }
-            Outcome::Again { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
+            Outcome::Retry { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
             Outcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
         }
         true

@@ -18,13 +18,13 @@ mod state_dir;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisOptions, RedisStore};
-pub use fleet::{Feed, Fleet, Mark, Part};
+pub use fleet::{Feed, FeedMark, Part, SharedStore};
 pub use inbox::{
-    Accepted, DeadLetter, Entry, Outcome, Pending, Rest, Roll, Store, StoreError, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
 };
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest};
-pub use sighting::{Sighted, Sightings};
+pub use sighting::{Sightings, StoredSighting};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use state_dir::{StateDir, StateDirError, StateLock};

@@ -43,9 +43,11 @@ use self::keys::Keys;
 use self::link::{Follower, Link};
 pub use self::options::RedisOptions;
 use self::replicas::{Promises, Replicas};
-use super::fleet::{Fleet, Mark};
-use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
-use super::sighting::{Sighted, Sightings};
+use super::fleet::{FeedMark, SharedStore};
+use super::inbox::{
+    Accepted, DeadLetter, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
+};
+use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
@@ -184,7 +186,7 @@ impl Store for RedisStore {
         self.run(|store| async move { store.0.deny(&denials).await })
     }
 
-    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted> {
         self.run(|store| async move { store.0.accept(&entry).await })
     }
 
@@ -222,7 +224,7 @@ impl Store for RedisStore {
         self.run(|store| async move { store.0.merge(&changes).await })
     }
 
-    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         self.run(|store| async move { store.0.roll(after).await })
     }
 
@@ -240,7 +242,7 @@ impl Store for RedisStore {
         self.run(|store| async move { store.0.keep(&name, &record).await })
     }
 
-    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         self.run(|store| async move { store.0.witness(&sightings).await })
     }
 
@@ -248,7 +250,7 @@ impl Store for RedisStore {
         self.read(Inner::sightings)
     }
 
-    fn fleet(&self) -> Option<&dyn Fleet> {
+    fn fleet(&self) -> Option<&dyn SharedStore> {
         Some(self)
     }
 }

@@ -2,14 +2,14 @@
 
 use clerk_verify::clock::Timestamp;
 
-use super::fleet::Mark;
+use super::fleet::FeedMark;
 
 /// So many sessions are remembered; of more, the oldest sightings are forgotten.
 pub(crate) const SESSIONS: usize = 250_000;
 
 /// That a session was seen with a token within its time, and who vouches for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Sighted {
+pub struct StoredSighting {
     /// The session's name: a digest, in hexadecimal digits.
     pub session: String,
     /// How old the newest claims among its tokens are.
@@ -20,7 +20,7 @@ pub struct Sighted {
     pub mark: Vec<u8>,
 }
 
-impl Sighted {
+impl StoredSighting {
     /// Of two sightings of one session the higher counts: the one with the newer claims, and of those the
     /// later. So no sighting makes an older token good again.
     pub(crate) fn rank(&self) -> (Timestamp, Timestamp) {
@@ -32,9 +32,9 @@ impl Sighted {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sightings {
     /// One of each session.
-    pub sighted: Vec<Sighted>,
+    pub sighted: Vec<StoredSighting>,
     /// From here it goes on.
-    pub mark: Mark,
+    pub mark: FeedMark,
     /// These are all that there are.
     pub whole: bool,
 }

@@ -24,9 +24,11 @@ use rusqlite::Connection;
 
 use self::file::DataFile;
 use self::queue::{Queue, Weight};
-use super::fleet::Mark;
-use super::inbox::{Accepted, DeadLetter, Entry, Outcome, Pending, Roll, Store, StoreError, Task};
-use super::sighting::{Sighted, Sightings};
+use super::fleet::FeedMark;
+use super::inbox::{
+    Accepted, DeadLetter, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
+};
+use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
@@ -149,7 +151,7 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Promise, move |store| statements::deny(store, &denials))
     }
 
-    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted> {
         self.queue.ask(Weight::Promise, move |store| statements::accept(store, &entry))
     }
 
@@ -188,7 +190,7 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Promise, move |store| people::merge(store, &changes))
     }
 
-    fn people(&self, after: Option<Mark>) -> Pending<Roll> {
+    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         let after = after.map(|mark| mark.0).unwrap_or_default();
         self.queue.ask(Weight::Note, move |store| people::roll(store, &after))
     }
@@ -202,7 +204,7 @@ impl Store for SqliteStore {
         self.queue.read(statements::records)
     }
 
-    fn witness(&self, sighted: Vec<Sighted>) -> Pending<()> {
+    fn witness(&self, sighted: Vec<StoredSighting>) -> Pending<()> {
         self.queue.ask(Weight::Note, move |store| sightings::witness(store, &sighted))
     }
 

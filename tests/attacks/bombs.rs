@@ -12,7 +12,7 @@ use bytes::Bytes;
 use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::health::{Observation, Outcome, Surface};
-use clerk_resilience::transport::{Call, Upstream as _};
+use clerk_resilience::transport::{ApiRequest, Transport as _};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
@@ -47,7 +47,7 @@ async fn a_gzip_bomb_stays_as_small_as_it_came_and_says_nothing_good_of_clerk() 
 
     let url = Url::parse(&format!("http://{address}/")).expect("an address");
     let client = HttpUpstream::new().expect("TLS works here");
-    let result = client.call(Call::get(url.clone()).deadline(Duration::from_secs(60))).await;
+    let result = client.call(ApiRequest::get(url.clone()).deadline(Duration::from_secs(60))).await;
     let reply = result.as_ref().expect("an answer within the cap");
     assert_eq!((reply.status, &reply.body), (StatusCode::OK, &bomb), "not one byte more");
     let asked = asked.lock().expect("whole");

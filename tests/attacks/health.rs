@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::sim::{SimFault, SimSurface};
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
 
@@ -40,8 +40,8 @@ struct Fragile<U> {
     broken: Arc<AtomicBool>,
 }
 
-impl<U: Upstream> Upstream for Fragile<U> {
-    fn call(&self, call: Call) -> Calling {
+impl<U: Transport> Transport for Fragile<U> {
+    fn call(&self, call: ApiRequest) -> Calling {
         assert!(!self.broken.load(Ordering::Relaxed), "as asked");
         self.inner.call(call)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use clerk_resilience::transport::{Call, Calling, Fault, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport, TransportError};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
 
@@ -29,8 +29,8 @@ struct Pieces<U> {
     under_way: Arc<AtomicUsize>,
 }
 
-impl<U: Upstream> Upstream for Pieces<U> {
-    fn call(&self, call: Call) -> Calling {
+impl<U: Transport> Transport for Pieces<U> {
+    fn call(&self, call: ApiRequest) -> Calling {
         let (inner, under_way) = (Arc::clone(&self.inner), Arc::clone(&self.under_way));
         Box::pin(async move {
             let deadline = call.deadline;
@@ -43,7 +43,7 @@ impl<U: Upstream> Upstream for Pieces<U> {
             };
             let answer = tokio::time::timeout(deadline, answer).await;
             under_way.fetch_sub(1, Ordering::Relaxed);
-            answer.unwrap_or(Err(Fault::Timeout))
+            answer.unwrap_or(Err(TransportError::Timeout))
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clerk_resilience::authenticate::{
-    Answer, Context, Evidence, Need, Reason, State, authenticate,
+    AuthStatus, Context, Evidence, NeedsBackend, Reason, RequestState, authenticate,
 };
 use clerk_resilience::machine::MachineToken;
 use clerk_resilience::token::{SessionStatus, TokenKind};
@@ -62,7 +62,7 @@ impl From<Misconfigured> for Stopped {
 }
 
 /// Judges the request, with the answers of the row whenever one is asked for.
-fn run(row: &Value) -> Result<(Answer, Vec<Need>), Stopped> {
+fn run(row: &Value) -> Result<(RequestState, Vec<NeedsBackend>), Stopped> {
     let options = &options(row);
     let accepts = accepts(options);
     let site = site(options, &accepts)?;
@@ -118,13 +118,13 @@ fn overwritten(uat: &Value) -> f64 {
     }
 }
 
-fn compare(row: &Value, answer: &Answer) -> Outcome {
+fn compare(row: &Value, answer: &RequestState) -> Outcome {
     let expected = &row["expected"];
     member("status", &json!(answer.state.name()), &expected["status"])?;
     let reason = answer.state.reason().map(|reason| reason.code().into_owned());
     member("reason", &json!(reason), &expected["reason"])?;
     let location = match &answer.state {
-        State::Handshake { location, .. } => Some(location),
+        AuthStatus::Handshake { location, .. } => Some(location),
         _ => answer.clean.as_ref(),
     };
     member("location", &location.map_or(Value::Null, taken_apart), &expected["location"])?;
@@ -133,13 +133,13 @@ fn compare(row: &Value, answer: &Answer) -> Outcome {
     let kind = answer.state.kind().map(TokenKind::name);
     member("tokenType", &json!(kind), &expected["tokenType"])?;
     let (token, auth) = match &answer.state {
-        State::SignedIn { token, verified } => {
+        AuthStatus::SignedIn { token, verified } => {
             let session = verified.session();
             let active = session.status != SessionStatus::Pending;
             let user = active.then(|| session.user_id.as_str());
             (token, json!({ "isAuthenticated": active, "userId": user }))
         }
-        State::Machine { token, machine } => (token, described(machine)),
+        AuthStatus::Machine { token, machine } => (token, described(machine)),
         _ => return Ok(()),
     };
     if let Some(expected) = expected["token"].as_str() {
@@ -186,9 +186,9 @@ fn same_use(row: &Value, token: &str) -> Outcome {
 
 /// The calls to the Backend API's client by what they say, those about machines by their number:
 /// with a PEM at hand nothing else is asked.
-fn compare_calls(row: &Value, asked: &[Need]) -> Outcome {
+fn compare_calls(row: &Value, asked: &[NeedsBackend]) -> Outcome {
     let (machines, asked): (Vec<_>, Vec<_>) =
-        asked.iter().partition(|need| matches!(need, Need::Machine(_)));
+        asked.iter().partition(|need| matches!(need, NeedsBackend::Machine(_)));
     if row["input"]["jwt_key"].is_string() && row["expected"]["http_calls"].is_u64() {
         member("http_calls", &json!(machines.len()), &row["expected"]["http_calls"])?;
     }
@@ -197,9 +197,9 @@ fn compare_calls(row: &Value, asked: &[Need]) -> Outcome {
     member("api_calls", &json!(found), &json!(expected))
 }
 
-fn call(need: &Need) -> Value {
+fn call(need: &NeedsBackend) -> Value {
     match need {
-        Need::Refresh(call) => json!({
+        NeedsBackend::Refresh(call) => json!({
             "call": "sessions.refreshSession",
             "sid": call.session_id,
             "params": {
@@ -210,7 +210,7 @@ fn call(need: &Need) -> Value {
                 "request_origin": call.request_origin,
             },
         }),
-        Need::Payload(nonce) => {
+        NeedsBackend::Payload(nonce) => {
             json!({ "call": "clients.getHandshakePayload", "params": { "nonce": nonce } })
         }
         _ => Value::Null,

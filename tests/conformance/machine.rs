@@ -3,7 +3,7 @@
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::machine::{self, MachineError, MachineToken, Question};
 use clerk_resilience::token::{InvalidToken, TokenKind, TokenKinds, is_jwt_shaped};
-use clerk_resilience::transport::Reply;
+use clerk_resilience::transport::ApiResponse;
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -87,7 +87,7 @@ fn asked(row: &Value, question: &Question) -> Verdict {
         return Verdict::differs(crate::verdict::Aspect::Content, false, detail);
     }
     let found = match reply(recorded) {
-        Some(Reply { status, body, .. }) => question.answer(status, &body),
+        Some(ApiResponse { status, body, .. }) => question.answer(status, &body),
         None => Err(MachineError::Unanswered),
     };
     let found =

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::token::{Expectations, InvalidToken, Session, Timing};
-use clerk_resilience::transport::Reply;
+use clerk_resilience::transport::ApiResponse;
 use clerk_resilience::verify::{Unverified, verify};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -86,9 +86,9 @@ pub(crate) fn judge(
 }
 
 /// A recorded answer of Clerk; `None` for a failure of the network.
-pub(crate) fn reply(recorded: &Value) -> Option<Reply> {
+pub(crate) fn reply(recorded: &Value) -> Option<ApiResponse> {
     let status = recorded["status"].as_u64().and_then(|status| u16::try_from(status).ok())?;
-    Some(Reply {
+    Some(ApiResponse {
         status: StatusCode::from_u16(status).ok()?,
         headers: HeaderMap::new(),
         body: Bytes::from(recorded["body"].as_str().unwrap_or_default().to_owned()),

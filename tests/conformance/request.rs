@@ -1,14 +1,14 @@
 //! The requests, settings and answers of rows about whole requests, in this library's types.
 
 use clerk_resilience::authenticate::{
-    Accepts, Answers, Head, KeyFailure, Need, OrganizationSync, Proxy, RefreshDenial, Site,
-    SiteError,
+    Accepts, BackendResponses, Head, KeyFailure, NeedsBackend, OrganizationSync, Proxy,
+    RefreshDenial, Site, SiteError,
 };
 use clerk_resilience::jwks::{JwksError, KeySet};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::machine::{MachineError, MachineToken, Question};
 use clerk_resilience::token::{TokenKind, TokenKinds};
-use clerk_resilience::transport::Reply;
+use clerk_resilience::transport::ApiResponse;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
@@ -156,18 +156,22 @@ pub(crate) fn keys(row: &Value) -> Result<KeySet, KeyFailure> {
 }
 
 /// What is known before anything is asked.
-pub(crate) fn answers(row: &Value) -> Answers {
+pub(crate) fn answers(row: &Value) -> BackendResponses {
     let input = &row["input"];
     let stubbed = input.get("api_stub").is_some() || input["options"].get("apiClient").is_some();
-    Answers { backend_api: stubbed, ..Answers::default() }
+    BackendResponses { backend_api: stubbed, ..BackendResponses::default() }
 }
 
 /// Adds the recorded answer to what is needed.
-pub(crate) fn answer(row: &Value, need: &Need, answers: &mut Answers) -> Result<(), Misconfigured> {
+pub(crate) fn answer(
+    row: &Value,
+    need: &NeedsBackend,
+    answers: &mut BackendResponses,
+) -> Result<(), Misconfigured> {
     match need {
-        Need::Refresh(_) => answers.refreshed = Some(refreshed(row)),
-        Need::Payload(_) => answers.payload = Some(payload(row)),
-        Need::Machine(token) => answers.machine = Some(machine(row, token)?),
+        NeedsBackend::Refresh(_) => answers.refreshed = Some(refreshed(row)),
+        NeedsBackend::Payload(_) => answers.payload = Some(payload(row)),
+        NeedsBackend::Machine(token) => answers.machine = Some(machine(row, token)?),
         _ => {}
     }
     Ok(())
@@ -213,7 +217,7 @@ fn machine(row: &Value, token: &str) -> Result<Result<MachineToken, MachineError
         return Ok(Err(MachineError::Unanswered));
     }
     Ok(match reply(recorded) {
-        Some(Reply { status, body, .. }) => question.answer(status, &body),
+        Some(ApiResponse { status, body, .. }) => question.answer(status, &body),
         None => Err(MachineError::Unanswered),
     })
 }

@@ -69,7 +69,7 @@ fn hook(builder: Builder, heard: &Heard) -> Builder {
 fn complete_within(world: &World, span: Duration) -> bool {
     use clerk_resilience::clock::Clock as _;
     let list = world.clerk.status().feeds.deny_list;
-    assert!(matches!(list, DenyList::Fed { .. }));
+    assert!(matches!(list, DenyList::External { .. }));
     list.is_complete(world.clock.now(), span)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use clerk_resilience::transport::{Call, Upstream as _};
+use clerk_resilience::transport::{ApiRequest, Transport as _};
 use http::{HeaderMap, Request, StatusCode};
 use url::Url;
 
@@ -140,7 +140,7 @@ impl<'a> Browser<'a> {
             asked.set_query(address.query());
         }
         self.trail.push(format!("clerk {}", asked.path()));
-        let reply = sim.upstream().call(Call::get(asked)).await;
+        let reply = sim.upstream().call(ApiRequest::get(asked)).await;
         let reply = reply.expect("an answer of Clerk's");
         (reply.status, location(&reply.headers), None)
     }

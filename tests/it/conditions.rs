@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, GraceDenial, Rules, Sighting, Unavailable, Usage, decide,
+    Credential, CredentialDecision, GraceDenial, RequestFacts, Rules, Sighting, Unavailable, Usage,
+    decide,
 };
 use clerk_resilience::health::{Drain, Outages, Verdict};
 use clerk_resilience::snapshot::{DenyList, Snapshot};
@@ -22,7 +23,7 @@ struct Scene {
     known: Snapshot,
     rules: Rules,
     route: RoutePolicy,
-    asking: Asking,
+    asking: RequestFacts,
     sighting: Sighting,
     usage: Usage,
 }
@@ -59,7 +60,7 @@ impl Scene {
         })
     }
 
-    fn decided(&self) -> Decision {
+    fn decided(&self) -> CredentialDecision {
         let credential = Credential::Verified {
             token: &self.token,
             timing: self.token.timing(self.now.wall, Duration::ZERO),
@@ -71,7 +72,7 @@ impl Scene {
 
     #[track_caller]
     fn passes(&self) -> Grace {
-        let Decision::Pass(auth) = self.decided() else { panic!("{:?}", self.decided()) };
+        let CredentialDecision::Pass(auth) = self.decided() else { panic!("{:?}", self.decided()) };
         auth.grace().expect("the token has expired").clone()
     }
 
@@ -171,7 +172,7 @@ fn g6_a_token_with_older_claims_than_those_seen_is_a_replay() {
 fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago_or_as_configured() {
     let fed = |secs| {
         let complete = Some(at(secs));
-        scene(160).but(|scene| scene.known.feeds.deny_list = DenyList::Fed { complete })
+        scene(160).but(|scene| scene.known.feeds.deny_list = DenyList::External { complete })
     };
     fed(100).passes();
     fed(99).denied(GraceDenial::DenyListIncomplete);
@@ -212,7 +213,7 @@ fn g11_and_g16_the_route_says_what_grace_may_do_and_changes_come_from_the_same_o
     let ask = |access, safe, same_origin| {
         scene(80).but(|scene| {
             scene.route = RoutePolicy::required().grace(access);
-            scene.asking = Asking { safe, same_origin, ..API };
+            scene.asking = RequestFacts { safe, same_origin, ..API };
         })
     };
     for same_origin in [false, true] {
@@ -265,7 +266,7 @@ fn g1_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
             let credential = with(token, at(secs), seen());
             let route = RoutePolicy::required();
             let decision = decide(&credential, API, &route, &rules(), &known, at(secs));
-            matches!(decision, Decision::Pass(_))
+            matches!(decision, CredentialDecision::Pass(_))
         };
         tokens.iter().filter(passes).count()
     };
@@ -349,7 +350,7 @@ fn g5_a_bound_of_zero_gives_no_grace_in_the_first_instant_either() {
         decide(&credential, API, &RoutePolicy::required(), &rules, &known, now)
     };
     let policy = GracePolicy::balanced;
-    assert!(matches!(ask(policy()), Decision::Pass(_)));
+    assert!(matches!(ask(policy()), CredentialDecision::Pass(_)));
     for (grace, denial) in [
         (policy().max_grace("0"), GraceDenial::TooLate),
         (policy().episode_budget("0"), GraceDenial::BudgetSpent),
@@ -371,7 +372,7 @@ fn g6_a_token_without_a_session_is_no_evidence_for_itself() {
         let (credential, known) = (with(&token, at(80), None), known(Verdict::Outage, at(80)));
         decide(&credential, API, &RoutePolicy::required(), &rules, &known, at(80))
     };
-    assert!(matches!(ask(&token(&[])), Decision::Pass(_)));
+    assert!(matches!(ask(&token(&[])), CredentialDecision::Pass(_)));
     let never = Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::NeverSeen));
     assert_eq!(rejection(&ask(&nameless)), never);
 }
@@ -386,6 +387,6 @@ fn g2_keys_older_than_a_day_give_no_grace() {
         known.keys.confirmed = Some(confirmed);
         decide(&with(&token, at(80), seen()), API, &route, &rules(), &known, at(80))
     };
-    assert!(matches!(ask(at(80).wall.minus(day)), Decision::Pass(_)));
-    assert!(matches!(ask(at(79).wall.minus(day)), Decision::Reject(_)));
+    assert!(matches!(ask(at(80).wall.minus(day)), CredentialDecision::Pass(_)));
+    assert!(matches!(ask(at(79).wall.minus(day)), CredentialDecision::Reject(_)));
 }

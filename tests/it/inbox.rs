@@ -10,15 +10,15 @@ use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
-use clerk_resilience::store::{Accepted, Entry, MemoryStore, Outcome, Rest, Store as _};
+use clerk_resilience::store::{Accepted, FollowUp, InboxEvent, MemoryStore, Outcome, Store as _};
 use clerk_resilience::{Event, Verdict};
 use http::StatusCode;
 
 use crate::support::{World, anonymous, start_of_time};
 use crate::webhooks::{deliver, with};
 
-fn entry(id: &str, received: Timestamp, rest: Rest) -> Entry {
-    Entry {
+fn entry(id: &str, received: Timestamp, rest: FollowUp) -> InboxEvent {
+    InboxEvent {
         id: id.to_owned(),
         kind: "user.created".to_owned(),
         happened: received,
@@ -29,8 +29,8 @@ fn entry(id: &str, received: Timestamp, rest: Rest) -> Entry {
     }
 }
 
-fn hooks(data: &str) -> Rest {
-    Rest::Hooks(data.to_owned())
+fn hooks(data: &str) -> FollowUp {
+    FollowUp::Hooks(data.to_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,13 +62,13 @@ async fn in_memory_the_oldest_dead_letter_makes_room_and_what_waits_does_not() {
     let (store, at) =
         (MemoryStore::new(), |n: i64| start_of_time().plus(Duration::from_secs(n.unsigned_abs())));
     for n in 0..10_000 {
-        let nonsense = Rest::Nonsense("as asked".to_owned());
+        let nonsense = FollowUp::Malformed("as asked".to_owned());
         store.accept(entry(&format!("dead_{n}"), at(n), nonsense)).await.expect("room");
     }
     let accepted = store.accept(entry("new", at(10_000), hooks("{}"))).await.expect("room is made");
     assert_eq!(accepted, Accepted::New);
     let known = store.accept(entry("dead_0", at(10_001), hooks("{}"))).await.expect("known");
-    assert_eq!(known, Accepted::Known, "it was seen");
+    assert_eq!(known, Accepted::Duplicate, "it was seen");
     for n in 1..10_000 {
         store.accept(entry(&format!("more_{n}"), at(n), hooks("{}"))).await.expect("room");
     }

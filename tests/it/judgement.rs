@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Caller, Credential, Decision, GraceDenial, Rules, Sighting, Unavailable, Usage, decide,
+    Caller, Credential, CredentialDecision, GraceDenial, RequestFacts, Rules, Sighting,
+    Unavailable, Usage, decide,
 };
 use clerk_resilience::health::{
-    Drain, Evidence, Forced, Health, Observation, Outcome, Report, Surface, Trouble, Verdict,
+    Drain, Evidence, FailureKind, Forced, Health, Observation, Outcome, Report, Surface, Verdict,
 };
 use clerk_resilience::id::{OrgId, UserId};
 use clerk_resilience::machine::{MachineToken, Question};
@@ -28,16 +29,16 @@ use crate::support::start_of_time;
 #[test]
 fn row_1_the_layer_answers_a_preflight_in_any_weather() {
     for verdict in ALL {
-        let asking = Asking { preflight: true, ..API };
+        let asking = RequestFacts { preflight: true, ..API };
         let credential = Credential::Invalid(InvalidToken::Signature);
         let decision = ruling(&credential, asking, verdict, at(0));
-        assert!(matches!(decision, Decision::AnswerPreflight), "{verdict:?}");
-        let public = Asking { public: true, ..asking };
+        assert!(matches!(decision, CredentialDecision::AnswerPreflight), "{verdict:?}");
+        let public = RequestFacts { public: true, ..asking };
         let decision = ruling(&credential, public, verdict, at(0));
-        assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
+        assert!(matches!(decision, CredentialDecision::PassAnonymous(_)), "{verdict:?}");
         let (known, optional) = (known(verdict, at(0)), RoutePolicy::optional());
         let decision = decide(&credential, asking, &optional, &rules(), &known, at(0));
-        assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?}");
+        assert!(matches!(decision, CredentialDecision::PassAnonymous(_)), "{verdict:?}");
     }
 }
 
@@ -57,10 +58,16 @@ fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session()
             let known = known(verdict, now);
             let optional = RoutePolicy::optional();
             let decision = decide(&credential, API, &optional, &rules(), &known, now);
-            assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
-            let public = Asking { public: true, ..API };
+            assert!(
+                matches!(decision, CredentialDecision::PassAnonymous(_)),
+                "{verdict:?} {credential:?}"
+            );
+            let public = RequestFacts { public: true, ..API };
             let decision = ruling(&credential, public, verdict, now);
-            assert!(matches!(decision, Decision::PassAnonymous(_)), "{verdict:?} {credential:?}");
+            assert!(
+                matches!(decision, CredentialDecision::PassAnonymous(_)),
+                "{verdict:?} {credential:?}"
+            );
         }
     }
 }
@@ -75,11 +82,14 @@ fn row_2_an_optional_route_that_demands_something_is_open_to_all_but_sessions_th
     };
     let session = with(&token, now, None);
     assert_eq!(rejection(&ask(&session, API)), Rejection::Forbidden);
-    let public = ask(&session, Asking { public: true, ..API });
-    assert!(matches!(public, Decision::PassAnonymous(Rejection::Forbidden)), "{public:?}");
+    let public = ask(&session, RequestFacts { public: true, ..API });
+    assert!(
+        matches!(public, CredentialDecision::PassAnonymous(Rejection::Forbidden)),
+        "{public:?}"
+    );
     for credential in [Credential::Absent, Credential::Invalid(InvalidToken::Signature)] {
         let decision = ask(&credential, API);
-        assert!(matches!(decision, Decision::PassAnonymous(_)), "{decision:?}");
+        assert!(matches!(decision, CredentialDecision::PassAnonymous(_)), "{decision:?}");
     }
 }
 
@@ -229,7 +239,10 @@ fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
                 let route = RoutePolicy::required();
                 decide(&with(&token, now, sighting), API, &route, &rules(), &known, now)
             };
-            assert!(matches!(ask(Verdict::Outage, at(10)), Decision::Pass(_)), "within its time");
+            assert!(
+                matches!(ask(Verdict::Outage, at(10)), CredentialDecision::Pass(_)),
+                "within its time"
+            );
             let (outage, bridge) = (ask(Verdict::Outage, at(80)), ask(Verdict::Suspect, at(80)));
             if denied {
                 let reason = Unavailable::GraceDenied(GraceDenial::Outdated);
@@ -237,8 +250,8 @@ fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
                 let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
                 assert_eq!(rejection(&bridge), uncertain, "{denial:?}");
             } else {
-                assert!(matches!(outage, Decision::Pass(_)), "{denial:?}: {outage:?}");
-                assert!(matches!(bridge, Decision::Pass(_)), "{denial:?}: {bridge:?}");
+                assert!(matches!(outage, CredentialDecision::Pass(_)), "{denial:?}: {outage:?}");
+                assert!(matches!(bridge, CredentialDecision::Pass(_)), "{denial:?}: {bridge:?}");
             }
         }
     }
@@ -288,7 +301,7 @@ fn row_6_a_good_token_passes_in_any_weather() {
     let token = verified(&token(&[]));
     for verdict in ALL {
         let decision = ruling(&with(&token, at(10), None), API, verdict, at(10));
-        let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
+        let CredentialDecision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
         assert!(auth.grace().is_none());
     }
 }
@@ -300,7 +313,7 @@ fn row_6_a_session_is_what_clerk_signed() {
     let token = sim.token(session).issued(start_of_time()).organization(acme).sign();
     let token = verified(&token);
     let decision = ruling(&with(&token, at(10), None), API, Verdict::Healthy, at(10));
-    let Decision::Pass(auth) = decision else { panic!("{decision:?}") };
+    let CredentialDecision::Pass(auth) = decision else { panic!("{decision:?}") };
     assert_eq!((auth.user_id(), auth.session_id()), (&session.user, Some(&session.id)));
     assert_eq!(auth.organization().expect("one").id.as_str(), "org_1");
     assert!(auth.has_role("org:admin") && !auth.has_role("org:member"));
@@ -324,10 +337,10 @@ fn row_6_a_route_demands_all_that_it_names() {
         let route = RoutePolicy::required().role(role).permission("org:posts:read");
         route.feature("teams").plan("pro")
     };
-    assert!(matches!(ask(&all("org:member")), Decision::Pass(_)));
+    assert!(matches!(ask(&all("org:member")), CredentialDecision::Pass(_)));
     assert_eq!(rejection(&ask(&all("org:admin"))), Rejection::Forbidden, "the first is not lost");
     let instead = all("org:admin").access(Access::role("org:member"));
-    assert!(matches!(ask(&instead), Decision::Pass(_)));
+    assert!(matches!(ask(&instead), CredentialDecision::Pass(_)));
 }
 
 #[test]
@@ -341,7 +354,7 @@ fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
     };
     assert_eq!(rejection(&ask(&pending, &RoutePolicy::required())), Rejection::Pending);
     let accepting = RoutePolicy::required().accept_pending();
-    assert!(matches!(ask(&pending, &accepting), Decision::Pass(_)));
+    assert!(matches!(ask(&pending, &accepting), CredentialDecision::Pass(_)));
     for route in [
         RoutePolicy::required().role("org:admin"),
         RoutePolicy::required().permission("org:billing:manage"),
@@ -360,7 +373,7 @@ fn row_6_a_verification_that_no_age_would_meet_is_not_asked_for() {
         decide(&with(&token, at(10), None), API, &route, &rules(), &known, at(10))
     };
     assert_eq!(rejection(&ask(0)), Rejection::Forbidden);
-    assert!(matches!(ask(1), Decision::Pass(_)));
+    assert!(matches!(ask(1), CredentialDecision::Pass(_)));
 }
 
 #[test]
@@ -384,7 +397,7 @@ fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
             assert_eq!(rejection(&decision), expected, "{verdict:?} {secs}");
             continue;
         }
-        let Decision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
+        let CredentialDecision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
         assert!(auth.grace().is_some(), "{verdict:?}");
     }
     let late = ruling(&with(&token, at(3_661), seen()), API, Verdict::Outage, at(3_661));
@@ -393,7 +406,7 @@ fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
 
 /// Health in which this surface failed once, at that moment, and Clerk is well.
 fn shaken(surface: Surface, at: Moment) -> Report {
-    let outcome = Outcome::Failed(Evidence::Authentic, Trouble::Status(503));
+    let outcome = Outcome::Failed(Evidence::Authentic, FailureKind::Status(503));
     let latency = Duration::ZERO;
     let mut health = Health::default();
     health.observe(&Observation { surface, at, latency, outcome, clock_skew_millis: None });
@@ -436,7 +449,8 @@ fn rows_9_and_10_while_grace_drains_only_what_it_forbids_for_now_comes_again() {
     known.health.drain = Some(Drain::between(at(60), at(60)));
     let ask = |sighting, grace| {
         let rules = Rules { grace, ..rules() };
-        let (credential, asking) = (with(&token, now, sighting), Asking { safe: false, ..API });
+        let (credential, asking) =
+            (with(&token, now, sighting), RequestFacts { safe: false, ..API });
         rejection(&decide(&credential, asking, &RoutePolicy::required(), &rules, &known, now))
     };
     let expired = Rejection::Invalid(InvalidToken::Expired);
@@ -469,8 +483,8 @@ fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
     for verdict in ALL {
         let decision = ruling(&credential, API, verdict, at(10));
-        assert!(matches!(decision, Decision::AwaitKeys), "{verdict:?}");
-        let settled = Asking { settled: true, ..API };
+        assert!(matches!(decision, CredentialDecision::AwaitKeys), "{verdict:?}");
+        let settled = RequestFacts { settled: true, ..API };
         let decision = ruling(&credential, settled, verdict, at(10));
         let expected = Rejection::Unavailable(Unavailable::UnknownKey);
         assert_eq!(rejection(&decision), expected, "{verdict:?}");
@@ -485,11 +499,11 @@ fn row_12_keys_confirmed_well_after_the_token_was_made_or_for_it_settle_it() {
     let ask = |confirmed: u64, settled| {
         let mut known = known(Verdict::Healthy, at(12));
         known.keys.confirmed = Some(at(confirmed).wall);
-        decide(&credential, Asking { settled, ..API }, &route, &rules(), &known, at(12))
+        decide(&credential, RequestFacts { settled, ..API }, &route, &rules(), &known, at(12))
     };
     let invalid = Rejection::Invalid(InvalidToken::UnknownKey);
     assert_eq!(rejection(&ask(10, false)), invalid);
-    assert!(matches!(ask(9, false), Decision::AwaitKeys));
+    assert!(matches!(ask(9, false), CredentialDecision::AwaitKeys));
     assert_eq!(rejection(&ask(12, true)), invalid, "refreshed for this very request");
     let unsettled = Rejection::Unavailable(Unavailable::UnknownKey);
     assert_eq!(rejection(&ask(9, true)), unsettled, "the refresh failed");
@@ -519,7 +533,7 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
     };
     let good = with(&token, at(10), None);
     let (fresh, old) = (at(10).wall.minus(week), at(9).wall.minus(week));
-    assert!(matches!(ask(&good, fresh), Decision::Pass(_)));
+    assert!(matches!(ask(&good, fresh), CredentialDecision::Pass(_)));
     let invalid = Rejection::Invalid(InvalidToken::Signature);
     assert_eq!(rejection(&ask(&forged, fresh)), invalid);
     for credential in [&good, &forged] {
@@ -561,7 +575,7 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
         let ask = |asking| rejection(&ruling(&Credential::Absent, asking, verdict, at(10)));
         assert_eq!(ask(API), api, "{verdict:?}");
         assert_eq!(ask(DOCUMENT), document, "{verdict:?}");
-        let stay = Asking { may_sign_in: false, ..DOCUMENT };
+        let stay = RequestFacts { may_sign_in: false, ..DOCUMENT };
         assert_eq!(ask(stay), document_without_page, "{verdict:?}");
     }
 }
@@ -596,7 +610,11 @@ fn for_keys() -> RoutePolicy {
     RoutePolicy::required().accepts([TokenKind::ApiKey])
 }
 
-fn of_machine(token: &Arc<MachineToken>, route: &RoutePolicy, known: &Snapshot) -> Decision {
+fn of_machine(
+    token: &Arc<MachineToken>,
+    route: &RoutePolicy,
+    known: &Snapshot,
+) -> CredentialDecision {
     let credential = Credential::Machine { token, signed: false };
     decide(&credential, API, route, &rules(), known, at(10))
 }
@@ -624,7 +642,7 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
         let mut known = known(verdict, at(10));
         let ask = |over, known: &Snapshot| of_machine(&api_key(&over), &for_keys(), known);
         let decision = ask(serde_json::json!({ "expiration": over + 1 }), &known);
-        assert!(matches!(decision, Decision::PassMachine(_)), "{verdict:?}");
+        assert!(matches!(decision, CredentialDecision::PassMachine(_)), "{verdict:?}");
         let expired = Rejection::Invalid(InvalidToken::Expired);
         for (over, expected) in [
             (serde_json::json!({ "expiration": over }), expired),
@@ -644,7 +662,11 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
             (serde_json::json!({ "subject": "org_2" }), true),
         ] {
             let decision = ask(over, &of_organization);
-            assert_eq!(matches!(decision, Decision::PassMachine(_)), passes, "{decision:?}");
+            assert_eq!(
+                matches!(decision, CredentialDecision::PassMachine(_)),
+                passes,
+                "{decision:?}"
+            );
         }
         known.revocations = known.revocations.with_token(&"key_1".into(), at(20).wall);
         let decision = ask(serde_json::json!({}), &known);
@@ -660,7 +682,7 @@ fn row_18_a_machine_is_what_clerk_tells_of_it() {
         "created_at": made.as_millis(), "expiration": over.as_millis(),
     }));
     let decision = of_machine(&told, &for_keys(), &known(Verdict::Healthy, at(10)));
-    let Decision::PassMachine(machine) = decision else { panic!("{decision:?}") };
+    let CredentialDecision::PassMachine(machine) = decision else { panic!("{decision:?}") };
     assert_eq!(machine.kind(), TokenKind::ApiKey);
     assert_eq!((machine.id(), machine.subject()), ("key_1", "user_1"));
     assert_eq!((machine.name(), machine.client_id()), (Some("ci"), Some("client_1")));
@@ -685,7 +707,7 @@ fn row_19_a_signed_token_of_a_machine_needs_usable_keys() {
         decide(&credential, API, &for_keys(), &rules(), &known, at(10))
     };
     assert_eq!(rejection(&ask(true)), Rejection::Unavailable(Unavailable::NoKeys));
-    assert!(matches!(ask(false), Decision::PassMachine(_)));
+    assert!(matches!(ask(false), CredentialDecision::PassMachine(_)));
 }
 
 #[test]
@@ -698,7 +720,10 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
         };
         let optional = RoutePolicy::optional().accepts([TokenKind::ApiKey]);
         for route in [for_keys(), optional] {
-            assert!(matches!(ask(&untold(None), &route), Decision::AskClerk), "{verdict:?}");
+            assert!(
+                matches!(ask(&untold(None), &route), CredentialDecision::AskClerk),
+                "{verdict:?}"
+            );
         }
         for reason in [Unavailable::BackendApi, Unavailable::NoSecretKey] {
             let decision = ask(&untold(Some(reason)), &for_keys());
@@ -710,7 +735,7 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
 
 #[test]
 fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
-    let outcome = Outcome::Failed(Evidence::Authentic, Trouble::Status(503));
+    let outcome = Outcome::Failed(Evidence::Authentic, FailureKind::Status(503));
     for (surface, dead) in [(Surface::BackendApi, true), (Surface::SessionMint, false)] {
         let (latency, outcome) = (Duration::ZERO, outcome.clone());
         let seen = Observation { surface, at: at(10), latency, outcome, clock_skew_millis: None };
@@ -725,7 +750,7 @@ fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
             let expected = Rejection::Unavailable(Unavailable::BackendApi);
             assert_eq!(rejection(&decision), expected);
         } else {
-            assert!(matches!(decision, Decision::AskClerk), "{decision:?}");
+            assert!(matches!(decision, CredentialDecision::AskClerk), "{decision:?}");
         }
     }
 }

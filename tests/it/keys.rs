@@ -6,7 +6,7 @@ use clerk_resilience::jwks::KeySet;
 use clerk_resilience::machine::{self, MachineError};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::token::{Expectations, InvalidToken};
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::verify::{Unverified, verify};
 use clerk_resilience::{ClerkResilience, GracePolicy, handshake};
 use http::StatusCode;
@@ -193,8 +193,8 @@ async fn a_pem_verifies_when_clerk_was_never_reached() {
 #[derive(Clone, Debug)]
 struct MixedUp<A, B>(A, B);
 
-impl<A: Upstream, B: Upstream> Upstream for MixedUp<A, B> {
-    fn call(&self, call: Call) -> Calling {
+impl<A: Transport, B: Transport> Transport for MixedUp<A, B> {
+    fn call(&self, call: ApiRequest) -> Calling {
         if call.url.path() == "/v1/jwks" { self.1.call(call) } else { self.0.call(call) }
     }
 }

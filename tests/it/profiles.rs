@@ -13,13 +13,13 @@ use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Pending, Store,
-    StoreError, Task,
+    Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Outcome, Pending, SharedStore,
+    Store, StoreError, Task,
 };
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{
-    Builder, Event, FromEvent, KnownUser, ProfileUntold, RoutePolicy, Source, UserChanged,
+    Builder, Event, FromEvent, KnownUser, ProfileError, RoutePolicy, Source, UserChanged,
     UserProfile, Verdict,
 };
 use http::StatusCode;
@@ -93,7 +93,7 @@ impl Store for Watched {
         self.well(self.0.store.deny(denials))
     }
 
-    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted> {
         let inner = Arc::clone(&self.0);
         self.well(Box::pin(async move {
             let slow = inner.slow_to_accept.load(Ordering::Relaxed);
@@ -151,14 +151,14 @@ impl Store for Watched {
         self.well(self.0.store.keep(name, record))
     }
 
-    fn fleet(&self) -> Option<&dyn Fleet> {
+    fn fleet(&self) -> Option<&dyn SharedStore> {
         self.0.fleet.load(Ordering::Relaxed).then_some(self)
     }
 }
 
 /// A fleet in which nothing happens.
-impl Fleet for Watched {
-    fn follow(&self, _: Option<Mark>) -> Pending<Feed> {
+impl SharedStore for Watched {
+    fn follow(&self, _: Option<FeedMark>) -> Pending<Feed> {
         Box::pin(std::future::pending())
     }
 
@@ -175,7 +175,7 @@ impl Fleet for Watched {
     }
 }
 
-type Told = Result<Option<KnownUser>, ProfileUntold>;
+type Told = Result<Option<KnownUser>, ProfileError>;
 
 async fn known(world: &World, id: &str) -> Told {
     world.clerk.profiles().get(&UserId::from(id)).await
@@ -402,7 +402,7 @@ async fn in_an_outage_an_unknown_user_is_an_honest_answer_at_once() {
     let world = with(|builder| builder).await;
     let (_, token) = world.outage().await;
     let (asked_before, begun) = (asked(&world), Instant::now());
-    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::ClerkUnwell));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileError::ClerkUnwell));
     assert_eq!(page(&world, "/hello", &token).await, text(200, "Hello, you"));
     let answer = World::ask(&pages(&world), bearer("GET", "/account", &token)).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -474,9 +474,9 @@ async fn nothing_but_an_id_ever_becomes_part_of_an_address() {
         assert_eq!(known(&world, id).await, Ok(None), "{id}");
     }
     assert_eq!(asked(&world), 0);
-    assert_eq!(known(&world, "count").await, Err(ProfileUntold::Unanswered), "that is no user");
+    assert_eq!(known(&world, "count").await, Err(ProfileError::Unanswered), "that is no user");
     world.sim.update_user("user_1", json!({ "id": "user_2" }));
-    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "that is another");
+    assert_eq!(known(&world, "user_1").await, Err(ProfileError::Unanswered), "that is another");
 }
 
 #[tokio::test(start_paused = true)]
@@ -485,12 +485,12 @@ async fn when_clerk_says_too_much_nobody_is_asked_for_until_the_time_it_names() 
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
     let limited = SimFault::status(429).retry_after(Duration::from_secs(30));
     world.sim.break_with(SimSurface::BackendApi, limited);
-    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Limited));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileError::Limited));
     assert_eq!(asked(&world), 1);
     world.sim.heal_all();
     for n in 0..29 {
         world.pass(1).await;
-        assert_eq!(known(&world, &format!("user_{n}")).await, Err(ProfileUntold::Limited), "{n}");
+        assert_eq!(known(&world, &format!("user_{n}")).await, Err(ProfileError::Limited), "{n}");
     }
     assert_eq!(asked(&world), 1);
     world.pass(1).await;
@@ -505,7 +505,7 @@ async fn no_more_than_twenty_users_a_second_are_asked_for() {
         async move { known(world, &format!("user_{n}")).await }
     }))
     .await;
-    let limited = told.iter().filter(|told| **told == Err(ProfileUntold::Limited)).count();
+    let limited = told.iter().filter(|told| **told == Err(ProfileError::Limited)).count();
     assert_eq!((limited, asked(&world)), (40, 20));
 }
 
@@ -516,10 +516,10 @@ async fn a_backend_api_that_fails_or_talks_nonsense_tells_nothing() {
         world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
         world.sim.break_with(SimSurface::BackendApi, fault.clone());
         let begun = Instant::now();
-        assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
+        assert_eq!(known(&world, "user_1").await, Err(ProfileError::Unanswered), "{fault:?}");
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(3), "{fault:?}");
-        assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered), "{fault:?}");
+        assert_eq!(known(&world, "user_1").await, Err(ProfileError::Unanswered), "{fault:?}");
         assert_eq!(
             (begun.elapsed(), asked(&world)),
             (took, 1),
@@ -558,11 +558,11 @@ async fn a_store_that_hangs_or_fails_leaves_what_is_in_memory_and_what_clerk_tel
 
         world.break_clerk();
         world.until(Verdict::Outage).await;
-        assert_eq!(known(&world, "user_3").await, Err(ProfileUntold::Store), "hangs: {hangs}");
+        assert_eq!(known(&world, "user_3").await, Err(ProfileError::Store), "hangs: {hangs}");
         let begun = Instant::now();
         for n in 4..50 {
             let told = known(&world, &format!("user_{n}")).await;
-            assert_eq!(told, Err(ProfileUntold::Store));
+            assert_eq!(told, Err(ProfileError::Store));
         }
         assert_eq!(begun.elapsed(), Duration::ZERO, "a failed store is left alone for a while");
         assert_eq!(name(&world, "user_1").await, called("Adaeze", Source::Memory));
@@ -755,7 +755,7 @@ async fn a_user_of_whom_only_half_is_told_is_not_told() {
     });
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
-    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileError::Unanswered));
     assert_eq!(*ear.lock().expect("sound"), 1, "the second half was asked for");
 }
 
@@ -763,15 +763,15 @@ async fn a_user_of_whom_only_half_is_told_is_not_told() {
 fn overheard(
     instead: impl Fn(&str) -> Option<(StatusCode, &'static str)> + Send + Sync + 'static,
 ) -> (World, Arc<Mutex<u32>>) {
-    struct Ear(Arc<dyn Upstream>, Instead, Arc<Mutex<u32>>);
+    struct Ear(Arc<dyn Transport>, Instead, Arc<Mutex<u32>>);
     type Instead = Box<dyn Fn(&str) -> Option<(StatusCode, &'static str)> + Send + Sync>;
     impl std::fmt::Debug for Ear {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("Ear")
         }
     }
-    impl Upstream for Ear {
-        fn call(&self, call: Call) -> Calling {
+    impl Transport for Ear {
+        fn call(&self, call: ApiRequest) -> Calling {
             let (instead, answer) = ((self.1)(call.url.path()), self.0.call(call));
             if instead.is_some() {
                 *self.2.lock().expect("sound") += 1;
@@ -794,8 +794,8 @@ fn overheard(
 #[tokio::test(start_paused = true)]
 async fn whom_clerk_does_not_know_is_refused_only_when_the_secret_key_is_this_instances() {
     for (fault, reason) in [
-        (SimFault::ForeignKeys, ProfileUntold::SecretKeyForeign),
-        (SimFault::status(500), ProfileUntold::Unanswered),
+        (SimFault::ForeignKeys, ProfileError::SecretKeyForeign),
+        (SimFault::status(500), ProfileError::Unanswered),
     ] {
         let world = with(|builder| builder).await;
         let token = world.sim.mint(&world.sim.sign_in("user_1"));
@@ -818,7 +818,7 @@ async fn what_others_than_clerk_do_not_find_is_no_word_about_a_user() {
         (path == "/v1/users/user_1").then_some((StatusCode::NOT_FOUND, elsewhere))
     });
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
-    assert_eq!(known(&world, "user_1").await, Err(ProfileUntold::Unanswered));
+    assert_eq!(known(&world, "user_1").await, Err(ProfileError::Unanswered));
     assert_eq!(known(&world, "user_2").await, Ok(None));
 }
 
@@ -841,7 +841,7 @@ async fn without_a_secret_key_webhooks_alone_tell() {
     let builder = clerk_resilience::ClerkResilience::builder(config).clock(world.clock.clone());
     let clerk = builder.upstream(world.sim.upstream()).build().expect("a good configuration");
     let told = clerk.profiles().get(&"user_1".into()).await;
-    assert_eq!(told, Err(ProfileUntold::NoSecretKey));
+    assert_eq!(told, Err(ProfileError::NoSecretKey));
 }
 
 #[tokio::test(start_paused = true)]
@@ -981,12 +981,12 @@ fn noting<T: 'static>(
 
 #[tokio::test(start_paused = true)]
 async fn every_typed_event_reads_the_samples_of_its_kinds() {
-    use clerk_resilience::{MembershipChanged, MembershipEnded, SessionOver, UserDeleted};
+    use clerk_resilience::{MembershipChanged, MembershipEnded, SessionEnded, UserDeleted};
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let world = with(|builder| {
         builder
             .on(noting(&heard, |told: UserDeleted| told.user.to_string()))
-            .on(noting(&heard, |told: SessionOver| format!("{} {}", told.session, told.user)))
+            .on(noting(&heard, |told: SessionEnded| format!("{} {}", told.session, told.user)))
             .on(noting(&heard, |told: MembershipChanged| {
                 format!("{} {} {}", told.user, told.membership.role, told.created)
             }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Moment;
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, Reader, Rules, Sighting, Usage, decide,
+    ClientKind, Credential, CredentialDecision, RequestFacts, Rules, Sighting, Usage, decide,
 };
 use clerk_resilience::health::{Outages, Verdict};
 use clerk_resilience::jwks::KeySet;
@@ -18,8 +18,8 @@ use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
 use crate::support::start_of_time;
 
 pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
-pub(crate) const API: Asking = Asking {
-    reader: Reader::Api,
+pub(crate) const API: RequestFacts = RequestFacts {
+    reader: ClientKind::Api,
     safe: true,
     same_origin: false,
     preflight: false,
@@ -28,7 +28,8 @@ pub(crate) const API: Asking = Asking {
     visit: false,
     settled: false,
 };
-pub(crate) const DOCUMENT: Asking = Asking { reader: Reader::Document, visit: true, ..API };
+pub(crate) const DOCUMENT: RequestFacts =
+    RequestFacts { reader: ClientKind::Document, visit: true, ..API };
 pub(crate) const ALL: [Verdict; 6] = [
     Verdict::Unknown,
     Verdict::Healthy,
@@ -101,16 +102,16 @@ pub(crate) fn rules() -> Rules {
 
 pub(crate) fn ruling(
     credential: &Credential<'_>,
-    asking: Asking,
+    asking: RequestFacts,
     verdict: Verdict,
     now: Moment,
-) -> Decision {
+) -> CredentialDecision {
     decide(credential, asking, &RoutePolicy::required(), &rules(), &known(verdict, now), now)
 }
 
-pub(crate) fn rejection(decision: &Decision) -> Rejection {
+pub(crate) fn rejection(decision: &CredentialDecision) -> Rejection {
     match decision {
-        Decision::Reject(rejection) => *rejection,
+        CredentialDecision::Reject(rejection) => *rejection,
         other => panic!("{other:?}"),
     }
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::post;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
-use clerk_resilience::transport::{Call, Calling, Reply, Upstream};
+use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport};
 use clerk_resilience::{Auth, ClerkConfig, GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
 
@@ -126,11 +126,11 @@ struct Stubborn {
     session: String,
     answer: (u16, &'static str),
     asked: Arc<AtomicUsize>,
-    clerk: Arc<dyn Upstream>,
+    clerk: Arc<dyn Transport>,
 }
 
-impl Upstream for Stubborn {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for Stubborn {
+    fn call(&self, call: ApiRequest) -> Calling {
         if !call.url.path().contains(&self.session) {
             return self.clerk.call(call);
         }
@@ -138,7 +138,7 @@ impl Upstream for Stubborn {
         let (status, body) = self.answer;
         let status = StatusCode::from_u16(status).expect("a status");
         let latency = Duration::from_millis(10);
-        let reply = Reply { status, headers: HeaderMap::new(), body: body.into(), latency };
+        let reply = ApiResponse { status, headers: HeaderMap::new(), body: body.into(), latency };
         Box::pin(async move { Ok(reply) })
     }
 }

@@ -8,7 +8,7 @@ use clerk_resilience::clock::{Clock, ClockId, Moment, SystemClock};
 use clerk_resilience::sim::{
     SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, SimSession, SimSurface,
 };
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{
     Auth, Builder, ClerkResilience, ConfigError, GraceMode, GracePolicy, SimClerkExt, Verdict,
 };
@@ -70,8 +70,8 @@ impl<C: Clock> Clock for Named<C> {
 #[derive(Debug)]
 struct Wrapped<U>(U);
 
-impl<U: Upstream> Upstream for Wrapped<U> {
-    fn call(&self, call: Call) -> Calling {
+impl<U: Transport> Transport for Wrapped<U> {
+    fn call(&self, call: ApiRequest) -> Calling {
         self.0.call(call)
     }
 

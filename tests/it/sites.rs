@@ -8,7 +8,7 @@ use axum::routing::get;
 use clerk_resilience::authenticate::{OrganizationSync, Proxy, Site};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
 use url::Url;
@@ -55,10 +55,10 @@ async fn application(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) ->
 
 /// A wire on which the Frontend API is also below a path of the application.
 #[derive(Clone, Debug)]
-struct AtProxy(Arc<dyn Upstream>);
+struct AtProxy(Arc<dyn Transport>);
 
-impl Upstream for AtProxy {
-    fn call(&self, mut call: Call) -> Calling {
+impl Transport for AtProxy {
+    fn call(&self, mut call: ApiRequest) -> Calling {
         let path = call.url.as_str().strip_prefix(&format!("{APP}{PROXY}")).map(str::to_owned);
         if let Some(path) = path {
             call.url = Url::parse("https://clerk.sim.example").expect("an address");

@@ -14,7 +14,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Entry, MemoryStore, Outcome, Pending, Store, StoreError, Task,
+    Accepted, DeadLetter, InboxEvent, MemoryStore, Outcome, Pending, Store, StoreError, Task,
 };
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy, Verdict};
@@ -501,7 +501,7 @@ impl Store for Sick {
         true
     }
 
-    fn accept(&self, _: Entry) -> Pending<Accepted> {
+    fn accept(&self, _: InboxEvent) -> Pending<Accepted> {
         self.ill()
     }
 

@@ -10,7 +10,7 @@ use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::health::{Evidence, Observation, Outcome, Surface};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
-use clerk_resilience::transport::{Call, Fault, Reply, Upstream as _};
+use clerk_resilience::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,7 +26,7 @@ use crate::support::config;
 
 /// Only a test that fails waits for as long: what is expected comes at once, or late on a loaded machine.
 const PATIENT: Duration = Duration::from_secs(60);
-/// The tests wait for this one. That a call ends with [`Fault::Timeout`] shows that the deadline ended it, since the
+/// The tests wait for this one. That a call ends with [`TransportError::Timeout`] shows that the deadline ended it, since the
 /// server would never answer, or would answer well later.
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -34,10 +34,10 @@ fn client() -> HttpUpstream {
     HttpUpstream::new().expect("TLS works here")
 }
 
-async fn call(url: Url, deadline: Duration) -> (Result<Reply, Fault>, Duration) {
+async fn call(url: Url, deadline: Duration) -> (Result<ApiResponse, TransportError>, Duration) {
     let client = client();
     let started = Instant::now();
-    let result = client.call(Call::get(url).deadline(deadline)).await;
+    let result = client.call(ApiRequest::get(url).deadline(deadline)).await;
     (result, started.elapsed())
 }
 
@@ -53,7 +53,7 @@ async fn a_good_answer_comes_back_whole() {
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header(&http::header::CONTENT_TYPE), Some("application/json"));
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&reply.body).expect("JSON"), sim.jwks());
-    let post = client().call(Call::get(keys_url(&sim)).post().deadline(PATIENT)).await;
+    let post = client().call(ApiRequest::get(keys_url(&sim)).post().deadline(PATIENT)).await;
     assert_eq!(post.expect("an answer").status, StatusCode::NOT_FOUND, "the method is sent");
 }
 
@@ -61,26 +61,26 @@ async fn a_good_answer_comes_back_whole() {
 async fn each_way_to_fail_is_told_from_the_others() {
     let sim = SimClerk::start().await.expect("free ports");
     for (fault, deadline, expected) in [
-        (SimFault::Reset, PATIENT, Fault::Reset),
-        (SimFault::Hang, SHORT, Fault::Timeout),
-        (SimFault::Garbage, PATIENT, Fault::Protocol),
-        (SimFault::Truncated, PATIENT, Fault::Protocol),
-        (SimFault::Huge, PATIENT, Fault::TooLarge),
-        (SimFault::SlowDrip, SHORT, Fault::Timeout),
-        (SimFault::Latency(2 * PATIENT), SHORT, Fault::Timeout),
-        (SimFault::Tls, PATIENT, Fault::Protocol),
+        (SimFault::Reset, PATIENT, TransportError::Reset),
+        (SimFault::Hang, SHORT, TransportError::Timeout),
+        (SimFault::Garbage, PATIENT, TransportError::Protocol),
+        (SimFault::Truncated, PATIENT, TransportError::Protocol),
+        (SimFault::Huge, PATIENT, TransportError::TooLarge),
+        (SimFault::SlowDrip, SHORT, TransportError::Timeout),
+        (SimFault::Latency(2 * PATIENT), SHORT, TransportError::Timeout),
+        (SimFault::Tls, PATIENT, TransportError::Protocol),
     ] {
         sim.break_with(SimSurface::Jwks, fault.clone());
         let (result, took) = call(keys_url(&sim), deadline).await;
         assert_eq!(result.expect_err("a fault"), expected, "{fault:?}");
-        if expected == Fault::Timeout {
+        if expected == TransportError::Timeout {
             assert!(took >= SHORT, "{fault:?} took {took:?}");
         }
     }
     sim.break_with(SimSurface::FRONTEND, SimFault::Refused);
     sim.settled().await;
     let (result, _) = call(keys_url(&sim), PATIENT).await;
-    assert_eq!(result.expect_err("a fault"), Fault::Refused);
+    assert_eq!(result.expect_err("a fault"), TransportError::Refused);
     sim.heal_all();
     sim.settled().await;
     let (result, _) = call(keys_url(&sim), PATIENT).await;
@@ -108,11 +108,11 @@ async fn a_body_may_be_as_large_as_allowed_and_no_larger() {
     let sim = SimClerk::start().await.expect("free ports");
     let size = sim.jwks().to_string().len();
     for (cap, fits) in [(size, true), (size - 1, false), (0, false)] {
-        let mut call = Call::get(keys_url(&sim)).deadline(PATIENT);
+        let mut call = ApiRequest::get(keys_url(&sim)).deadline(PATIENT);
         call.max_bytes = cap;
         let result = client().call(call).await;
         assert_eq!(result.is_ok(), fits, "{cap} of {size}");
-        assert!(fits || result.err() == Some(Fault::TooLarge));
+        assert!(fits || result.err() == Some(TransportError::TooLarge));
     }
 }
 
@@ -150,14 +150,14 @@ async fn endless_headers_and_a_slow_head_end_at_a_limit() {
     };
     let many = rude(endless, 64 * 1024, Duration::ZERO).await;
     let (result, _) = call(at(many), PATIENT).await;
-    assert_eq!(result.expect_err("too much"), Fault::Protocol);
+    assert_eq!(result.expect_err("too much"), TransportError::Protocol);
     let slow =
         rude(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 1, Duration::from_millis(50)).await;
     let (result, _) = call(at(slow), SHORT).await;
-    assert_eq!(result.expect_err("too slow"), Fault::Timeout);
+    assert_eq!(result.expect_err("too slow"), TransportError::Timeout);
     let closed = rude(b"", 1, Duration::ZERO).await;
     let (result, _) = call(at(closed), PATIENT).await;
-    assert!(matches!(result, Err(Fault::Reset | Fault::Protocol)), "{result:?}");
+    assert!(matches!(result, Err(TransportError::Reset | TransportError::Protocol)), "{result:?}");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_name_that_does_not_exist_does_not_resolve_or_at_least_does_not_hang()
     assert!(took < PATIENT, "{took:?}");
     let proxied = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     if proxied.iter().all(|name| std::env::var_os(name).is_none()) {
-        assert!(matches!(fault, Fault::Dns | Fault::Timeout), "{fault:?}");
+        assert!(matches!(fault, TransportError::Dns | TransportError::Timeout), "{fault:?}");
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_certificate_that_nobody_signed_is_a_stranger_s_and_plain_bytes_are_no
     for host in ["localhost", "127.0.0.1"] {
         let url = Url::parse(&format!("https://{host}:{}/", stranger.port())).expect("an address");
         let (result, _) = call(url.clone(), PATIENT).await;
-        assert_eq!(result.as_ref().expect_err("a stranger"), &Fault::Tls, "{host}");
+        assert_eq!(result.as_ref().expect_err("a stranger"), &TransportError::Tls, "{host}");
         let surface = Surface::SessionMint;
         let seen = Observation::of(surface, &url, &result, SHORT, Moment::default());
         assert!(matches!(seen.outcome, Outcome::Failed(Evidence::Hostile, _)), "{seen:?}");
@@ -217,7 +217,10 @@ async fn a_certificate_that_nobody_signed_is_a_stranger_s_and_plain_bytes_are_no
     plain.set_scheme("https").expect("a scheme");
     let (result, _) = call(plain, PATIENT).await;
     let fault = result.expect_err("no TLS there");
-    assert!(matches!(fault, Fault::Protocol | Fault::Reset), "{fault:?}: no proof of a stranger");
+    assert!(
+        matches!(fault, TransportError::Protocol | TransportError::Reset),
+        "{fault:?}: no proof of a stranger"
+    );
 }
 
 #[tokio::test]
@@ -237,14 +240,14 @@ async fn a_whole_application_works_over_sockets() {
     let session = sim.sign_in("user_ada");
     let me = Url::parse(&format!("http://{address}/me")).expect("an address");
     let ask = async |token: &str| {
-        let call = Call::get(me.clone()).bearer(token).deadline(PATIENT);
+        let call = ApiRequest::get(me.clone()).bearer(token).deadline(PATIENT);
         client().call(call).await.expect("an answer")
     };
     let welcome = ask(&sim.mint(&session)).await;
     assert_eq!((welcome.status, &*welcome.body), (StatusCode::OK, &b"user_ada"[..]));
     assert_eq!(ask(&sim.forge(&session)).await.status, StatusCode::UNAUTHORIZED);
     let health = me.join("/auth/health").expect("an address");
-    let health = client().call(Call::get(health).deadline(PATIENT)).await.expect("an answer");
+    let health = client().call(ApiRequest::get(health).deadline(PATIENT)).await.expect("an answer");
     assert_eq!(health.header(&http::header::CONTENT_TYPE), Some("application/health+json"));
     let document: serde_json::Value = serde_json::from_slice(&health.body).expect("JSON");
     assert_eq!(document["verdict"], "healthy");

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{Asking, Reader, Rules, Sighting, Usage};
+use clerk_resilience::decide::{ClientKind, RequestFacts, Rules, Sighting, Usage};
 use clerk_resilience::health::{
-    Drain, Evidence, Health, Interval, Observation, Outages, Outcome, Report, Surface, Trouble,
+    Drain, Evidence, FailureKind, Health, Interval, Observation, Outages, Outcome, Report, Surface,
 };
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::revocation::{Denial, Revocations};
@@ -177,9 +177,9 @@ impl Case {
         }
     }
 
-    pub(crate) fn asking(&self) -> Asking {
-        Asking {
-            reader: Reader::Api,
+    pub(crate) fn asking(&self) -> RequestFacts {
+        RequestFacts {
+            reader: ClientKind::Api,
             safe: self.safe,
             same_origin: self.same_origin,
             preflight: self.preflight,
@@ -255,11 +255,11 @@ impl Case {
         known.keys = keys(self.keys_age.map(|age| self.after_exp(self.now - age)));
         known.revocations = self.revocations();
         known.feeds.deny_list = match self.deny_list {
-            Feed::Own => DenyList::Own,
-            Feed::Never => DenyList::Fed { complete: None },
+            Feed::Own => DenyList::Local,
+            Feed::Never => DenyList::External { complete: None },
             Feed::Ago(ago) => {
                 let span = Duration::from_millis(ago.unsigned_abs());
-                DenyList::Fed { complete: Some(now.back(span)) }
+                DenyList::External { complete: Some(now.back(span)) }
             }
         };
         known.feeds.webhook = self.webhook.map(|before| self.after_exp(self.began() - before));
@@ -332,5 +332,5 @@ pub(crate) fn report(minting: Outcome) -> Report {
 }
 
 pub(crate) fn failing() -> Outcome {
-    Outcome::Failed(Evidence::Authentic, Trouble::Status(503))
+    Outcome::Failed(Evidence::Authentic, FailureKind::Status(503))
 }

@@ -1,6 +1,6 @@
 //! The judgement of genuine tokens, against the reference.
 
-use clerk_resilience::decide::{Credential, Decision, decide};
+use clerk_resilience::decide::{Credential, CredentialDecision, decide};
 use clerk_resilience::{GraceReason, Verdict};
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::case::{Case, Taken};
 use crate::cases::cases;
 use crate::reference::{Expected, judge};
 
-fn decided(case: &Case) -> Decision {
+fn decided(case: &Case) -> CredentialDecision {
     let (token, now) = (case.verified(), case.moment());
     let timing = token.timing(now.wall, std::time::Duration::from_secs(5));
     let (sighting, usage) = (case.seen(), case.usage());
@@ -17,7 +17,7 @@ fn decided(case: &Case) -> Decision {
 }
 
 fn passes(case: &Case) -> bool {
-    matches!(decided(case), Decision::Pass(_))
+    matches!(decided(case), CredentialDecision::Pass(_))
 }
 
 fn agree(case: &Case) -> Result<(), TestCaseError> {
@@ -25,13 +25,13 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
     let open = case.optional || case.public;
     match (&decided, &expected) {
         _ if case.preflight && open => {
-            prop_assert!(matches!(decided, Decision::PassAnonymous(_)), "{decided:?}");
+            prop_assert!(matches!(decided, CredentialDecision::PassAnonymous(_)), "{decided:?}");
         }
         _ if case.preflight => {
-            prop_assert!(matches!(decided, Decision::AnswerPreflight), "{decided:?}");
+            prop_assert!(matches!(decided, CredentialDecision::AnswerPreflight), "{decided:?}");
         }
-        (Decision::Pass(auth), Expected::Fresh) => prop_assert!(auth.grace().is_none()),
-        (Decision::Pass(auth), Expected::Grace(until)) => {
+        (CredentialDecision::Pass(auth), Expected::Fresh) => prop_assert!(auth.grace().is_none()),
+        (CredentialDecision::Pass(auth), Expected::Grace(until)) => {
             let grace = auth.grace().expect("the token has expired");
             let (reason, since) = match case.verdict {
                 Verdict::Outage => (GraceReason::Outage, case.start),
@@ -44,12 +44,12 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
             prop_assert_eq!(grace.judged_at, case.after_exp(case.now));
             prop_assert_eq!(grace.claims_as_of, crate::token::at(case.token().claims_as_of()));
         }
-        (Decision::PassAnonymous(found), Expected::Refused(all)) => {
+        (CredentialDecision::PassAnonymous(found), Expected::Refused(all)) => {
             let lacking = found.status() == 403 || found.code() == "step_up_unavailable";
             prop_assert!(open && all.contains(found), "{found:?}, not one of {all:?}");
             prop_assert!(case.public || !lacking, "{found:?}");
         }
-        (Decision::Reject(found), Expected::Refused(all)) => {
+        (CredentialDecision::Reject(found), Expected::Refused(all)) => {
             let lacking = found.status() == 403 || found.code() == "step_up_unavailable";
             prop_assert!(all.contains(found), "{found:?}, not one of {all:?}");
             prop_assert!(!open || (lacking && !case.public), "{found:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{
-    Asking, Credential, Decision, Reader, Rejection, Rules, Unavailable, decide,
+    ClientKind, Credential, CredentialDecision, Rejection, RequestFacts, Rules, Unavailable, decide,
 };
 use clerk_resilience::health::Outcome;
 use clerk_resilience::snapshot::Snapshot;
@@ -38,8 +38,8 @@ fn known(verdict: Verdict, minting: Outcome) -> Snapshot {
     known
 }
 
-fn asking(reader: Reader, may_sign_in: bool) -> Asking {
-    Asking {
+fn asking(reader: ClientKind, may_sign_in: bool) -> RequestFacts {
+    RequestFacts {
         reader,
         safe: true,
         same_origin: false,
@@ -51,9 +51,9 @@ fn asking(reader: Reader, may_sign_in: bool) -> Asking {
     }
 }
 
-fn rejected(decision: &Decision) -> Rejection {
+fn rejected(decision: &CredentialDecision) -> Rejection {
     match decision {
-        Decision::Reject(rejection) => *rejection,
+        CredentialDecision::Reject(rejection) => *rejection,
         other => panic!("{other:?}"),
     }
 }
@@ -62,11 +62,11 @@ fn rejected(decision: &Decision) -> Rejection {
 fn without_a_token_nobody_is_sent_to_what_may_be_dead() {
     for verdict in VERDICTS {
         for (reader, may_sign_in) in
-            [(Reader::Api, true), (Reader::Document, false), (Reader::Document, true)]
+            [(ClientKind::Api, true), (ClientKind::Document, false), (ClientKind::Document, true)]
         {
             for minting in [Outcome::Good, failing()] {
                 let up = minting == Outcome::Good;
-                let page = reader == Reader::Document && may_sign_in;
+                let page = reader == ClientKind::Document && may_sign_in;
                 let well = matches!(verdict, Verdict::Healthy | Verdict::Recovering) && up;
                 let expected = match verdict {
                     Verdict::Outage => Rejection::Unavailable(Unavailable::Outage),
@@ -89,7 +89,7 @@ fn a_bad_token_is_bad_in_any_weather() {
     for verdict in VERDICTS {
         let credential = Credential::Invalid(InvalidToken::Expired);
         let (route, rules) = (RoutePolicy::required(), Rules::default());
-        let asking = asking(Reader::Document, true);
+        let asking = asking(ClientKind::Document, true);
         let got = decide(&credential, asking, &route, &rules, &known(verdict, failing()), now());
         assert_eq!(rejected(&got), Rejection::Invalid(InvalidToken::Expired));
     }
@@ -157,13 +157,13 @@ fn judged(scene: Scene) -> Option<Rejection> {
     known.keys.refreshing = scene.refreshing;
     known.keys.refresh_after = (!scene.may_refresh).then(|| now().mono + Duration::from_millis(1));
     let credential = Credential::UnknownKey { token: &token, timing: scene.timing };
-    let asking = Asking { settled: scene.settled, ..asking(Reader::Api, false) };
+    let asking = RequestFacts { settled: scene.settled, ..asking(ClientKind::Api, false) };
     let route = if scene.open { RoutePolicy::optional() } else { RoutePolicy::required() };
     match decide(&credential, asking, &route, &Rules::default(), &known, now()) {
-        Decision::AwaitKeys if !scene.open => None,
-        Decision::Reject(rejection) if !scene.open => Some(rejection),
+        CredentialDecision::AwaitKeys if !scene.open => None,
+        CredentialDecision::Reject(rejection) if !scene.open => Some(rejection),
         // An open route does not wait.
-        Decision::PassAnonymous(rejection) if scene.open => {
+        CredentialDecision::PassAnonymous(rejection) if scene.open => {
             expected(scene).is_some().then_some(rejection)
         }
         other => panic!("{other:?}"),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::health::{Life, Outages, Signals, Standing, Verdict};
+use clerk_resilience::health::{Outages, ProofOfLife, Signals, Standing, Verdict};
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::policy::Span;
-use clerk_resilience::ticket::{Bound, Ticket, TicketKeys};
+use clerk_resilience::ticket::{Ticket, TicketBinding, TicketKeys};
 use clerk_resilience::token::{Expectations, Session};
 use clerk_resilience::verify::verify;
 use proptest::collection::vec;
@@ -155,8 +155,8 @@ fn session(user: u16) -> Session {
     verified.session().as_ref().clone()
 }
 
-fn bound(session: &Session) -> Bound<'_> {
-    Bound { issuer: "https://clerk.sim.example", session, host: "app.example.com" }
+fn bound(session: &Session) -> TicketBinding<'_> {
+    TicketBinding { issuer: "https://clerk.sim.example", session, host: "app.example.com" }
 }
 
 fn moment(secs: u64) -> Moment {
@@ -171,7 +171,7 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
 /// Signals that can be seen together: a run of failures or a run of good answers; and a status page that
 /// agrees is a second signal.
 fn signals() -> impl Strategy<Value = Signals> {
-    let life = select(vec![Life::Neutral, Life::Missing, Life::Proven]);
+    let life = select(vec![ProofOfLife::Neutral, ProofOfLife::Missing, ProofOfLife::Proven]);
     let failing = (1..6_u32, 0..60_u64).prop_map(|(n, secs)| (n, 0, secs));
     let good = (1..6_u32, 0..60_u64).prop_map(|(n, secs)| (0, n, secs));
     let run = prop_oneof![3 => failing, 1 => good];
@@ -224,12 +224,12 @@ impl Health {
             Self::NothingAuthentic => Signals { authentic: false, very_slow: false, ..seen },
             Self::PageIsGreen => Signals { status_page_agrees: false, ..seen },
             Self::PeersAreWell => Signals { fleet_agrees: false, ..seen },
-            Self::Life => Signals { life: Life::Proven, ..seen },
+            Self::Life => Signals { life: ProofOfLife::Proven, ..seen },
         }
     }
 }
 
 fn health() -> impl Strategy<Value = Health> {
     use Health::{FewerFailures, Life, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell};
-    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell, Life])
+    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell, ProofOfLife])
 }

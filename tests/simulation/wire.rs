@@ -9,7 +9,7 @@ use clerk_resilience::clock::{Clock, Moment};
 use clerk_resilience::sim::{
     SimBoard, SimClerk, SimClock, SimComponentState, SimFault, SimSurface,
 };
-use clerk_resilience::transport::{Call, Calling, Fault, Reply, Upstream};
+use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 use fastrand::Rng;
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
@@ -81,8 +81,8 @@ pub(crate) fn lock(sky: &Mutex<Sky>) -> MutexGuard<'_, Sky> {
     sky.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Upstream for Wire {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for Wire {
+    fn call(&self, call: ApiRequest) -> Calling {
         let wire = self.clone();
         Box::pin(async move {
             match surface(&call.url) {
@@ -94,7 +94,11 @@ impl Upstream for Wire {
 }
 
 impl Wire {
-    async fn ask_clerk(self, surface: SimSurface, call: Call) -> Result<Reply, Fault> {
+    async fn ask_clerk(
+        self,
+        surface: SimSurface,
+        call: ApiRequest,
+    ) -> Result<ApiResponse, TransportError> {
         let (fault, keys) = {
             let mut sky = lock(&self.sky);
             (sky.fault(surface), sky.keys)
@@ -131,7 +135,7 @@ impl Wire {
         reply
     }
 
-    fn ask_canary(&self) -> Result<Reply, Fault> {
+    fn ask_canary(&self) -> Result<ApiResponse, TransportError> {
         let good = {
             let sky = lock(&self.sky);
             sky.weather.canary || sky.forced_fair
@@ -144,8 +148,8 @@ impl Wire {
             keys: None,
         });
         let (headers, body, latency) = (HeaderMap::new(), Bytes::new(), Duration::ZERO);
-        let reply = Reply { status: StatusCode::NO_CONTENT, headers, body, latency };
-        if good { Ok(reply) } else { Err(Fault::Refused) }
+        let reply = ApiResponse { status: StatusCode::NO_CONTENT, headers, body, latency };
+        if good { Ok(reply) } else { Err(TransportError::Refused) }
     }
 
     fn note(&self, asked: Asked) {

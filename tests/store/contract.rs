@@ -8,7 +8,9 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{KeyId, TokenId, UserId};
 use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, Sighted, Store, Task};
+use clerk_resilience::store::{
+    Accepted, FollowUp, InboxEvent, Outcome, Store, StoredSighting, Task,
+};
 
 use crate::{DAY, at, entry, hooks, joined, named, session, sighted, user};
 
@@ -23,7 +25,7 @@ async fn person(store: &dyn Store, id: &str) -> Option<Person> {
     store.person(&UserId::from(id)).await.expect("answered")
 }
 
-async fn accept(store: &dyn Store, entry: Entry) -> Accepted {
+async fn accept(store: &dyn Store, entry: InboxEvent) -> Accepted {
     store.accept(entry).await.expect("accepted")
 }
 
@@ -48,10 +50,10 @@ fn taken(id: &str, attempts: u32) -> Option<(String, u32)> {
 }
 
 async fn an_id_is_accepted_once_and_its_second_delivery_changes_nothing(store: Arc<dyn Store>) {
-    let first = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
-    let again = Entry { denials: vec![session("sess_2", 60)], ..entry("msg_1", hooks("2")) };
+    let first = InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
+    let again = InboxEvent { denials: vec![session("sess_2", 60)], ..entry("msg_1", hooks("2")) };
     assert_eq!(accept(&*store, first).await, Accepted::New);
-    assert_eq!(accept(&*store, again).await, Accepted::Known);
+    assert_eq!(accept(&*store, again).await, Accepted::Duplicate);
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 60)]));
     let task = store.claim(at(0), LEASE).await.expect("claimed").expect("a task");
     assert_eq!((task.data.as_str(), task.kind.as_str()), ("1", "session.revoked"));
@@ -62,7 +64,7 @@ async fn an_id_is_accepted_once_and_its_second_delivery_changes_nothing(store: A
 async fn of_two_denials_the_later_one_counts_in_whatever_order_they_come(store: Arc<dyn Store>) {
     for (id, until) in [("msg_1", 60), ("msg_2", 90), ("msg_3", 30)] {
         let denials = vec![session("sess_1", until), user("user_1", until)];
-        accept(&*store, Entry { denials, ..entry(id, Rest::Nothing) }).await;
+        accept(&*store, InboxEvent { denials, ..entry(id, FollowUp::Nothing) }).await;
     }
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 90), user("user_1", 90)]));
 }
@@ -81,7 +83,7 @@ async fn every_kind_of_denial_is_kept_as_it_came(store: Arc<dyn Store>) {
         Denial::Permission(None, at(70)),
     ];
     let expected: HashSet<_> = denials_of_all_kinds.iter().cloned().collect();
-    let entry = Entry { denials: denials_of_all_kinds, ..entry("msg_1", Rest::Nothing) };
+    let entry = InboxEvent { denials: denials_of_all_kinds, ..entry("msg_1", FollowUp::Nothing) };
     accept(&*store, entry).await;
     assert_eq!(denials(&*store), expected);
 }
@@ -91,7 +93,7 @@ async fn what_ended_grace_is_forgotten_when_there_is_none_left(store: Arc<dyn St
     let brief =
         [Denial::Outdated("user_1".into(), "org_1".into(), at(0)), Denial::Role(None, at(0))];
     let all: Vec<_> = brief.into_iter().chain([lasting.clone()]).collect();
-    accept(&*store, Entry { denials: all, ..entry("msg_1", Rest::Nothing) }).await;
+    accept(&*store, InboxEvent { denials: all, ..entry("msg_1", FollowUp::Nothing) }).await;
     store.prune(at(0).plus(2 * DAY)).await.expect("pruned");
     assert_eq!(denials(&*store).len(), 3);
     store.prune(at(1).plus(2 * DAY)).await.expect("pruned");
@@ -118,15 +120,15 @@ async fn a_task_that_is_done_is_never_due_again(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let task = work(&*store, 0).await;
     assert!(settle(&*store, "msg_1", task.claim, Outcome::Done).await);
-    let late = Outcome::Again { at: at(0), why: "late".to_owned() };
+    let late = Outcome::Retry { at: at(0), why: "late".to_owned() };
     assert!(!settle(&*store, "msg_1", task.claim, late).await);
     assert_eq!(claim(&*store, 1_000_000).await, None);
-    assert_eq!(accept(&*store, entry("msg_1", hooks("1"))).await, Accepted::Known);
+    assert_eq!(accept(&*store, entry("msg_1", hooks("1"))).await, Accepted::Duplicate);
 }
 
 fn outcomes() -> [Outcome; 3] {
     let why = || "late".to_owned();
-    [Outcome::Done, Outcome::Again { at: at(0), why: why() }, Outcome::Dead { why: why() }]
+    [Outcome::Done, Outcome::Retry { at: at(0), why: why() }, Outcome::Dead { why: why() }]
 }
 
 async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) {
@@ -153,7 +155,7 @@ async fn a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it(store: A
 async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
-    let again = Outcome::Again { at: at(0), why: "later".to_owned() };
+    let again = Outcome::Retry { at: at(0), why: "later".to_owned() };
     assert!(settle(&*store, "msg_1", first.claim, again).await);
     assert!(!settle(&*store, "msg_1", first.claim, Outcome::Done).await, "before the next claim");
     let second = work(&*store, 0).await;
@@ -173,7 +175,7 @@ async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
 
 async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
     for (id, secs) in [("msg_2", 2), ("msg_1", 1), ("msg_3", 3)] {
-        accept(&*store, Entry { received: at(secs), ..entry(id, hooks("1")) }).await;
+        accept(&*store, InboxEvent { received: at(secs), ..entry(id, hooks("1")) }).await;
     }
     for (id, secs) in [("msg_1", 1), ("msg_2", 3), ("msg_3", 3)] {
         assert_eq!(claim(&*store, secs).await, taken(id, 1));
@@ -185,7 +187,7 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
 ) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
-    let again = Outcome::Again { at: at(5), why: "not yet".to_owned() };
+    let again = Outcome::Retry { at: at(5), why: "not yet".to_owned() };
     assert!(settle(&*store, "msg_1", first.claim, again).await);
     assert_eq!(claim(&*store, 4).await, None);
     let second = work(&*store, 5).await;
@@ -204,16 +206,17 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
 }
 
 async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn Store>) {
-    let nonsense = || entry("msg_1", Rest::Nonsense("a new kind".to_owned()));
+    let nonsense = || entry("msg_1", FollowUp::Malformed("a new kind".to_owned()));
     assert_eq!(accept(&*store, nonsense()).await, Accepted::New);
-    assert_eq!(accept(&*store, nonsense()).await, Accepted::Known);
-    let sense = || Entry { denials: vec![session("sess_1", 9)], ..entry("msg_1", hooks("{}")) };
+    assert_eq!(accept(&*store, nonsense()).await, Accepted::Duplicate);
+    let sense =
+        || InboxEvent { denials: vec![session("sess_1", 9)], ..entry("msg_1", hooks("{}")) };
     assert_eq!(accept(&*store, sense()).await, Accepted::New);
     assert_eq!(store.denials().expect("readable"), [session("sess_1", 9)]);
     assert!(store.dead().await.expect("answered").is_empty());
-    let again = Entry { denials: vec![session("sess_2", 9)], ..sense() };
-    assert_eq!(accept(&*store, again).await, Accepted::Known);
-    assert_eq!(accept(&*store, nonsense()).await, Accepted::Known);
+    let again = InboxEvent { denials: vec![session("sess_2", 9)], ..sense() };
+    assert_eq!(accept(&*store, again).await, Accepted::Duplicate);
+    assert_eq!(accept(&*store, nonsense()).await, Accepted::Duplicate);
     assert_eq!(store.denials().expect("readable").len(), 1);
     let task = store.claim(at(9), LEASE).await.expect("answered").expect("a task");
     assert_eq!((task.id.as_str(), task.attempts), ("msg_1", 1));
@@ -221,13 +224,13 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
     assert!(settle(&*store, "msg_1", task.claim, Outcome::Dead { why }).await);
     assert_eq!(
         accept(&*store, sense()).await,
-        Accepted::Known,
+        Accepted::Duplicate,
         "its hook failed, and it was known"
     );
 }
 
 async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn Store>) {
-    let nonsense = Rest::Nonsense("not JSON".to_owned());
+    let nonsense = FollowUp::Malformed("not JSON".to_owned());
     assert_eq!(accept(&*store, entry("msg_1", nonsense)).await, Accepted::New);
     let letters = store.dead().await.expect("readable");
     assert_eq!((letters.len(), letters[0].why.as_str()), (1, "not JSON"));
@@ -237,8 +240,8 @@ async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn St
 
 async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
     for (id, secs) in [("msg_1", 1), ("msg_3", 3), ("msg_2", 2)] {
-        let nonsense = Rest::Nonsense("not JSON".to_owned());
-        accept(&*store, Entry { received: at(secs), ..entry(id, nonsense) }).await;
+        let nonsense = FollowUp::Malformed("not JSON".to_owned());
+        accept(&*store, InboxEvent { received: at(secs), ..entry(id, nonsense) }).await;
     }
     let letters = store.dead().await.expect("readable");
     let ids: Vec<_> = letters.iter().map(|letter| letter.id.as_str()).collect();
@@ -247,16 +250,16 @@ async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
 
 async fn what_is_old_is_forgotten_and_what_waits_is_not(store: Arc<dyn Store>) {
     let denials = vec![session("sess_1", 60), user("user_1", 60)];
-    accept(&*store, Entry { denials, ..entry("done", Rest::Nothing) }).await;
+    accept(&*store, InboxEvent { denials, ..entry("done", FollowUp::Nothing) }).await;
     accept(&*store, entry("waiting", hooks("1"))).await;
-    accept(&*store, entry("dead", Rest::Nonsense("not JSON".to_owned()))).await;
+    accept(&*store, entry("dead", FollowUp::Malformed("not JSON".to_owned()))).await;
     let week = at(0).plus(7 * DAY);
     store.prune(week).await.expect("pruned");
     assert_eq!(self::denials(&*store), HashSet::from([user("user_1", 60)]));
-    assert_eq!(accept(&*store, entry("done", Rest::Nothing)).await, Accepted::Known);
+    assert_eq!(accept(&*store, entry("done", FollowUp::Nothing)).await, Accepted::Duplicate);
     store.prune(week.plus(DAY)).await.expect("pruned");
     assert_eq!(store.dead().await.expect("readable").len(), 1);
-    assert_eq!(accept(&*store, entry("done", Rest::Nothing)).await, Accepted::New);
+    assert_eq!(accept(&*store, entry("done", FollowUp::Nothing)).await, Accepted::New);
     store.prune(week.plus(30 * DAY)).await.expect("pruned");
     assert!(store.dead().await.expect("readable").is_empty());
     assert_eq!(claim(&*store, 0).await, taken("waiting", 1));
@@ -269,7 +272,7 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
     for n in deliveries {
         let denials = vec![session(&format!("sess_{n}"), 60)];
         let accepted =
-            accept(&*store, Entry { denials, ..entry(&n.to_string(), hooks("1")) }).await;
+            accept(&*store, InboxEvent { denials, ..entry(&n.to_string(), hooks("1")) }).await;
         new += usize::from(accepted == Accepted::New);
         if n % 3 == 0
             && let Some(task) = store.claim(at(0), LEASE).await.expect("claimed")
@@ -286,7 +289,7 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
 }
 
 async fn what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once(store: Arc<dyn Store>) {
-    let event = |id: &str, changes| Entry { changes, ..entry(id, Rest::Nothing) };
+    let event = |id: &str, changes| InboxEvent { changes, ..entry(id, FollowUp::Nothing) };
     accept(&*store, event("msg_1", vec![named("Ada", 1), joined("org:member", 1)])).await;
     accept(&*store, event("msg_1", vec![named("Eve", 9)])).await;
     accept(&*store, event("msg_2", vec![named("Too late", 0), joined("org:admin", 2)])).await;
@@ -340,7 +343,7 @@ async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
     assert_eq!(records, wanted.map(|(name, data)| (name.to_owned(), data.as_bytes().to_vec())));
 }
 
-fn sightings(store: &dyn Store) -> Vec<Sighted> {
+fn sightings(store: &dyn Store) -> Vec<StoredSighting> {
     let mut sightings = store.sightings().expect("readable").sighted;
     sightings.sort_by(|a, b| a.session.cmp(&b.session));
     sightings

@@ -52,7 +52,7 @@ async fn a_disk_may_fill_up_and_have_room_again_and_one_that_is_read_only_is_nam
         let told = store.accept(entry(&format!("msg_{n}"), hooks(&large))).await;
         assert!(matches!(told, Err(StoreError::Full(_))), "{told:?}");
     }
-    assert_eq!(store.accept(entry("msg_1", hooks("1"))).await.expect("read"), Accepted::Known);
+    assert_eq!(store.accept(entry("msg_1", hooks("1"))).await.expect("read"), Accepted::Duplicate);
     fs::remove_file(&ballast).expect("ours");
     let told = store.accept(entry("msg_2", hooks(&large))).await;
     assert_eq!(told.expect("room again"), Accepted::New);

@@ -4,17 +4,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Entry, Feed, Fleet, Mark, Part, Rest, Store};
+use clerk_resilience::store::{Feed, FeedMark, FollowUp, InboxEvent, Part, SharedStore, Store};
 
 use crate::{entry, session, sighted, user};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn fleet(store: &dyn Store) -> &dyn Fleet {
+fn fleet(store: &dyn Store) -> &dyn SharedStore {
     store.fleet().expect("an engine that is shared")
 }
 
-async fn follow(store: &dyn Store, after: Option<&Mark>) -> Feed {
+async fn follow(store: &dyn Store, after: Option<&FeedMark>) -> Feed {
     fleet(store).follow(after.cloned()).await.expect("followed")
 }
 
@@ -35,7 +35,8 @@ async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: i
     deny(&one, vec![session("sess_1", 60)]).await;
     let start = follow(&two, None).await;
     deny(&one, vec![session("sess_2", 60)]).await;
-    let event = Entry { denials: vec![user("user_1", 60)], ..entry("msg_1", Rest::Nothing) };
+    let event =
+        InboxEvent { denials: vec![user("user_1", 60)], ..entry("msg_1", FollowUp::Nothing) };
     one.accept(event).await.expect("accepted");
     let feed = follow(&two, Some(&start.mark)).await;
     assert_eq!(feed.denials, [session("sess_2", 60), user("user_1", 60)]);
@@ -57,7 +58,8 @@ async fn who_waits_hears_at_once(one: impl Store, two: impl Store) {
 
 async fn a_second_delivery_of_an_event_is_not_told_again(one: impl Store, two: impl Store) {
     let start = follow(&two, None).await;
-    let event = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", Rest::Nothing) };
+    let event =
+        InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", FollowUp::Nothing) };
     for store in [&one as &dyn Store, &two, &one] {
         store.accept(event.clone()).await.expect("accepted");
     }
@@ -72,7 +74,7 @@ async fn a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading(
 ) {
     deny(&one, vec![session("sess_1", 60)]).await;
     for mark in ["1-1", "999999999999999-1", "999999999999999"] {
-        let feed = follow(&two, Some(&Mark(mark.to_owned()))).await;
+        let feed = follow(&two, Some(&FeedMark(mark.to_owned()))).await;
         assert_eq!((feed.part, feed.more), (Part::First, false), "{mark}");
         assert_eq!(feed.denials, [session("sess_1", 60)], "{mark}");
     }
@@ -129,7 +131,7 @@ async fn one_of_many_is_the_first_until_that_is_over(one: impl Store, two: impl 
 }
 
 async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two: impl Store) {
-    let read = |after: Option<&Mark>| {
+    let read = |after: Option<&FeedMark>| {
         let read = fleet(&two).sighted(after.cloned());
         async { read.await.expect("read") }
     };
@@ -144,7 +146,7 @@ async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two
     assert_eq!(news.sighted, [sighted("b", 0, 1), sighted("c", 0, 0)]);
     assert!(!news.whole);
     for lost in ["1/1", "999999999999999", "other", ""] {
-        let all = read(Some(&Mark(lost.to_owned()))).await;
+        let all = read(Some(&FeedMark(lost.to_owned()))).await;
         assert_eq!((all.sighted.len(), all.whole), (3, true), "{lost}");
         assert_eq!(all.mark, news.mark);
     }

@@ -19,7 +19,7 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{OrgId, SessionId, UserId};
 use clerk_resilience::profile::{Change, Membership, Profile};
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Entry, Rest, Sighted};
+use clerk_resilience::store::{FollowUp, InboxEvent, StoredSighting};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,8 +28,8 @@ pub(crate) fn at(secs: i64) -> Timestamp {
 }
 
 /// An event that came at the start of time.
-pub(crate) fn entry(id: &str, rest: Rest) -> Entry {
-    Entry {
+pub(crate) fn entry(id: &str, rest: FollowUp) -> InboxEvent {
+    InboxEvent {
         id: id.to_owned(),
         kind: "session.revoked".to_owned(),
         happened: at(-1),
@@ -40,8 +40,8 @@ pub(crate) fn entry(id: &str, rest: Rest) -> Entry {
     }
 }
 
-pub(crate) fn hooks(data: &str) -> Rest {
-    Rest::Hooks(data.to_owned())
+pub(crate) fn hooks(data: &str) -> FollowUp {
+    FollowUp::Hooks(data.to_owned())
 }
 
 pub(crate) fn session(id: &str, until: i64) -> Denial {
@@ -53,9 +53,14 @@ pub(crate) fn user(id: &str, up_to: i64) -> Denial {
 }
 
 /// Seen so many seconds after the start of time, with claims of then.
-pub(crate) fn sighted(session: &str, claims: i64, seen: i64) -> Sighted {
+pub(crate) fn sighted(session: &str, claims: i64, seen: i64) -> StoredSighting {
     let mark = format!("{claims} {seen} \u{0}\n").into_bytes();
-    Sighted { session: session.to_owned(), claims_as_of: at(claims), last_valid: at(seen), mark }
+    StoredSighting {
+        session: session.to_owned(),
+        claims_as_of: at(claims),
+        last_valid: at(seen),
+        mark,
+    }
 }
 
 /// `user_1`, described by their first name alone.

@@ -10,7 +10,7 @@ mod tls;
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Membership};
 use clerk_resilience::store::{
-    Accepted, Entry, Fleet, Outcome, RedisStore, Rest, Store, StoreError,
+    Accepted, FollowUp, InboxEvent, Outcome, RedisStore, SharedStore, Store, StoreError,
 };
 
 use crate::server::Server;
@@ -79,14 +79,14 @@ async fn a_namespace_is_plain_text_and_keeps_its_things_to_itself() {
 #[tokio::test]
 async fn what_was_answered_outlives_a_killed_server() {
     let (mut server, store) = new().await;
-    let event = Entry { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
+    let event = InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
     store.accept(event).await.expect("accepted");
     server.kill();
-    assert!(store.accept(entry("msg_2", Rest::Nothing)).await.is_err());
+    assert!(store.accept(entry("msg_2", FollowUp::Nothing)).await.is_err());
     server.restart();
     assert_eq!(store.denials().expect("readable"), [session("sess_1", 60)]);
     let again = store.accept(entry("msg_1", hooks("1"))).await.expect("accepted");
-    assert_eq!(again, Accepted::Known);
+    assert_eq!(again, Accepted::Duplicate);
 }
 
 /// Each takes in another organisation of the same user: whoever overwrote another's would show.
@@ -99,7 +99,7 @@ async fn of_many_who_describe_a_user_at_once_nobody_is_overwritten() {
     };
     let accepted = (0..8).map(|n| {
         let changes = vec![joined(n)];
-        store.accept(Entry { changes, ..entry(&format!("msg_{n}"), Rest::Nothing) })
+        store.accept(InboxEvent { changes, ..entry(&format!("msg_{n}"), FollowUp::Nothing) })
     });
     let merged = (8..16).map(|n| store.merge(vec![joined(n)]));
     let (accepted, merged) = futures_util::future::join(
@@ -139,7 +139,7 @@ async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
     let (server, store) = new().await;
     store.witness(vec![sighted("a", 0, 0)]).await.expect("noted");
     let mark = store.sightings().expect("readable").mark;
-    let read = || async { Fleet::sighted(&store, Some(mark.clone())).await.expect("read") };
+    let read = || async { SharedStore::sighted(&store, Some(mark.clone())).await.expect("read") };
     assert!(!read().await.whole);
     let _: () = server.ask(&["FLUSHALL"]);
     assert!(read().await.whole);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::Change;
-use clerk_resilience::store::{Accepted, Entry, Outcome, Rest, SqliteStore, Store, StoreError};
+use clerk_resilience::store::{
+    Accepted, FollowUp, InboxEvent, Outcome, SqliteStore, Store, StoreError,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use rusqlite::Connection;
@@ -36,7 +38,7 @@ fn crash(dir: &tempfile::TempDir) -> tempfile::TempDir {
 
 async fn accept(store: &SqliteStore, id: &str) {
     let denials = vec![session(id, 60)];
-    store.accept(Entry { denials, ..entry(id, hooks("1")) }).await.expect("accepted");
+    store.accept(InboxEvent { denials, ..entry(id, hooks("1")) }).await.expect("accepted");
 }
 
 #[tokio::test]
@@ -251,7 +253,7 @@ async fn beside_a_bad_call(way: &str) {
     tool.execute_batch("BEGIN IMMEDIATE").expect("locked");
     let call = |id: &'static str| {
         let denials = vec![session(id, 60)];
-        store.accept(Entry { denials, ..entry(id, hooks("1")) })
+        store.accept(InboxEvent { denials, ..entry(id, hooks("1")) })
     };
     let mut calls = Box::pin(join_all(["one", "two", "bad", "three", "four"].map(call)));
     assert!(calls.as_mut().now_or_never().is_none(), "they wait");
@@ -319,7 +321,7 @@ async fn as_much_as_there_is_of_what_is_old_is_forgotten() {
     for some in 0..5 {
         let calls = (0..1_000).map(|n| {
             let denials = vec![session(&format!("{some} {n}"), 60)];
-            store.accept(Entry { denials, ..entry(&format!("{some} {n}"), Rest::Nothing) })
+            store.accept(InboxEvent { denials, ..entry(&format!("{some} {n}"), FollowUp::Nothing) })
         });
         assert!(join_all(calls).await.iter().all(Result::is_ok));
     }
@@ -350,7 +352,7 @@ async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
         tool.execute("UPDATE person SET data = '{\"profile\": 7}' WHERE id = 'user_1'", [])
             .expect("written");
         let changes = vec![named("Adaeze", round)];
-        let event = Entry { changes, ..entry(&format!("msg_{round}"), Rest::Nothing) };
+        let event = InboxEvent { changes, ..entry(&format!("msg_{round}"), FollowUp::Nothing) };
         assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
         let person = store.person(&user).await.expect("answered").expect("known");
         assert_eq!(person.profile().and_then(|now| now.first_name.as_deref()), Some("Adaeze"));

@@ -10,7 +10,7 @@ use url::Url;
 use clerk_verify::clock::Clock;
 use clerk_verify::id::{KeyId, UserId};
 use clerk_verify::key::{PublishableKey, SecretKey};
-use clerk_verify::transport::Upstream;
+use clerk_verify::transport::Transport;
 
 use super::builder::SimBuilder;
 use super::machine::SimMachine;
@@ -54,7 +54,7 @@ impl SimClerk {
     /// A client of this instance that stays in the process. It knows the hosts of the addresses
     /// below, sockets or not; any other host does not resolve.
     #[must_use]
-    pub fn upstream(&self) -> impl Upstream + Clone + use<> {
+    pub fn upstream(&self) -> impl Transport + Clone + use<> {
         InMemory::new(self.state.clone(), self.hosts())
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use clerk_verify::clock::Clock;
-use clerk_verify::transport::{Call, Calling, Fault, Reply, Upstream};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 
 use super::answer::Answer;
 use super::ask::Ask;
@@ -17,7 +17,7 @@ use super::socket::Sockets;
 use super::state::State;
 use super::surface::Host;
 
-/// An [`Upstream`] that ends in the same process.
+/// An [`Transport`] that ends in the same process.
 #[derive(Clone, Debug)]
 pub(super) struct InMemory {
     state: Arc<State>,
@@ -30,16 +30,17 @@ impl InMemory {
     }
 }
 
-impl Upstream for InMemory {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for InMemory {
+    fn call(&self, call: ApiRequest) -> Calling {
         let (state, host) = (self.state.clone(), self.hosts.find(&call.url));
         let satellite = state.satellite_of(&call.url);
         Box::pin(async move {
-            let host = satellite.as_ref().map(|_| Host::Frontend).or(host).ok_or(Fault::Dns)?;
+            let host =
+                satellite.as_ref().map(|_| Host::Frontend).or(host).ok_or(TransportError::Dns)?;
             let (deadline, max_bytes) = (call.deadline, call.max_bytes);
             timeout(deadline, exchange(&state, ask(host, satellite, call), max_bytes))
                 .await
-                .map_err(|_| Fault::Timeout)?
+                .map_err(|_| TransportError::Timeout)?
         })
     }
 
@@ -48,17 +49,17 @@ impl Upstream for InMemory {
     }
 }
 
-async fn exchange(state: &State, ask: Ask, cap: usize) -> Result<Reply, Fault> {
+async fn exchange(state: &State, ask: Ask, cap: usize) -> Result<ApiResponse, TransportError> {
     let sent = Instant::now();
     match respond(state, &ask).await {
         Ok(answer) if ask.method == Method::HEAD => Ok(reply(answer.without_body(), sent)),
-        Ok(answer) if answer.body.len() > cap => Err(Fault::TooLarge),
+        Ok(answer) if answer.body.len() > cap => Err(TransportError::TooLarge),
         Ok(answer) => Ok(reply(answer, sent)),
         Err(broken) => Err(fault(broken).await),
     }
 }
 
-fn ask(host: Host, satellite: Option<String>, call: Call) -> Ask {
+fn ask(host: Host, satellite: Option<String>, call: ApiRequest) -> Ask {
     Ask {
         host,
         satellite,
@@ -70,21 +71,21 @@ fn ask(host: Host, satellite: Option<String>, call: Call) -> Ask {
     }
 }
 
-fn reply(answer: Answer, sent: Instant) -> Reply {
+fn reply(answer: Answer, sent: Instant) -> ApiResponse {
     let Answer { status, headers, body } = answer;
-    Reply { status, headers, body, latency: sent.elapsed() }
+    ApiResponse { status, headers, body, latency: sent.elapsed() }
 }
 
 /// What a client calls it. Those that never end are left to the deadline.
-async fn fault(broken: Break) -> Fault {
+async fn fault(broken: Break) -> TransportError {
     match broken {
         Break::Hang | Break::SlowDrip => std::future::pending().await,
-        Break::Refused => Fault::Refused,
-        Break::Reset => Fault::Reset,
-        Break::Garbage | Break::Truncated => Fault::Protocol,
-        Break::Huge => Fault::TooLarge,
-        Break::Dns => Fault::Dns,
-        Break::Tls => Fault::Tls,
+        Break::Refused => TransportError::Refused,
+        Break::Reset => TransportError::Reset,
+        Break::Garbage | Break::Truncated => TransportError::Protocol,
+        Break::Huge => TransportError::TooLarge,
+        Break::Dns => TransportError::Dns,
+        Break::Tls => TransportError::Tls,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The wire to Clerk, as one small trait: a [`Call`] goes out, a [`Reply`] or a [`Fault`] comes back.
+//! The wire to Clerk, as one small trait: a [`ApiRequest`] goes out, a [`ApiResponse`] or a [`TransportError`] comes back.
 //!
 //! The trait is what makes the rest testable: the driver runs unchanged over HTTP or over a
 //! simulated Clerk in the same process, where time can be virtual.
@@ -15,16 +15,16 @@ use url::Url;
 
 use crate::clock::Clock;
 
-/// What an [`Upstream`] returns.
-pub type Calling = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+/// What an [`Transport`] returns.
+pub type Calling = Pin<Box<dyn Future<Output = Result<ApiResponse, TransportError>> + Send>>;
 
-/// Something that can carry a [`Call`] to Clerk.
+/// Something that can carry a [`ApiRequest`] to Clerk.
 ///
 /// An implementation must give up at the call's deadline, stop reading at its cap, and never follow
 /// a redirect.
-pub trait Upstream: fmt::Debug + Send + Sync + 'static {
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Carries out one call.
-    fn call(&self, call: Call) -> Calling;
+    fn call(&self, call: ApiRequest) -> Calling;
 
     /// The clock that a simulated Clerk follows; the layer must then follow the same one, see
     /// [`Clock::id`]. Default: `None`, for the real Clerk. An implementation that wraps another one
@@ -36,7 +36,7 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 
 /// One request to Clerk.
 #[derive(Clone)]
-pub struct Call {
+pub struct ApiRequest {
     /// The method.
     pub method: Method,
     /// The absolute address.
@@ -47,11 +47,11 @@ pub struct Call {
     pub body: Bytes,
     /// The whole call, body included, must be over after this long.
     pub deadline: Duration,
-    /// The body is cut, as [`Fault::TooLarge`], beyond this many bytes.
+    /// The body is cut, as [`TransportError::TooLarge`], beyond this many bytes.
     pub max_bytes: usize,
 }
 
-impl Call {
+impl ApiRequest {
     /// A `GET` with a deadline of 2 s and a cap of 64 KiB.
     #[must_use]
     pub fn get(url: Url) -> Self {
@@ -106,9 +106,9 @@ impl Call {
     }
 }
 
-impl fmt::Debug for Call {
+impl fmt::Debug for ApiRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
+        f.debug_struct("ApiRequest")
             .field("method", &self.method)
             // A query may hold what stands for a session.
             .field("url", &&self.url[..url::Position::AfterPath])
@@ -120,7 +120,7 @@ impl fmt::Debug for Call {
 
 /// A complete answer, whatever its status.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct ApiResponse {
     /// The status.
     pub status: StatusCode,
     /// The header fields.
@@ -131,7 +131,7 @@ pub struct Reply {
     pub latency: Duration,
 }
 
-impl Reply {
+impl ApiResponse {
     /// A header field's value, when it is there and readable as text.
     #[must_use]
     pub fn header(&self, name: &http::HeaderName) -> Option<&str> {
@@ -142,7 +142,7 @@ impl Reply {
 /// Why a call brought no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum TransportError {
     /// The host's name does not resolve.
     #[error("the host name does not resolve")]
     Dns,
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_bearer_secret_does_not_print() {
         let url = Url::parse("https://api.clerk.com/v1/jwks").expect("a valid address");
-        let call = Call::get(url).bearer("sk_test_very_secret");
+        let call = ApiRequest::get(url).bearer("sk_test_very_secret");
         assert!(!format!("{call:?}").contains("very_secret"));
         assert_eq!(call.headers[http::header::AUTHORIZATION], "Bearer sk_test_very_secret");
         let call = call.post_json(r#"{"secret":"ak_very_secret"}"#);

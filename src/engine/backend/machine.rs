@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_verify::machine::{MachineError, MachineToken, Question};
-use clerk_verify::transport::Call;
+use clerk_verify::transport::ApiRequest;
 
-use super::super::bucket::Bucket;
+use super::super::bucket::RateLimiter;
 use super::super::digest::Digest;
-use super::super::flights::{Flights, Keep};
+use super::super::flights::{Keep, SingleFlight};
 use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Wire};
 use crate::decide::Unavailable;
 
@@ -26,34 +26,34 @@ const MAX_TOKEN: usize = 1024;
 
 /// What Clerk told of a token.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum MachineLookup {
     /// It stands for this, and may be revoked.
     Known(Arc<MachineToken>),
     /// There is no such token.
     NotAToken,
     /// Nothing.
-    Untold(Unavailable),
+    Unavailable(Unavailable),
 }
 
 #[derive(Debug)]
 pub(super) struct Machines {
-    flights: Flights<Told>,
-    strangers: Bucket,
-    known: Bucket,
+    flights: SingleFlight<MachineLookup>,
+    strangers: RateLimiter,
+    known: RateLimiter,
 }
 
 impl Machines {
     pub(super) fn new() -> Self {
         Self {
-            flights: Flights::new(AT_ONCE, ANSWERS),
-            strangers: Bucket::new(STRANGERS),
-            known: Bucket::new(KNOWN),
+            flights: SingleFlight::new(AT_ONCE, ANSWERS),
+            strangers: RateLimiter::new(STRANGERS),
+            known: RateLimiter::new(KNOWN),
         }
     }
 
-    fn bucket(&self, about: Digest) -> &Bucket {
+    fn bucket(&self, about: Digest) -> &RateLimiter {
         match self.flights.remembered(about) {
-            Some(Told::Known(_)) => &self.known,
+            Some(MachineLookup::Known(_)) => &self.known,
             _ => &self.strangers,
         }
     }
@@ -61,22 +61,22 @@ impl Machines {
 
 impl BackendApi {
     /// What Clerk told a moment ago. Neither asks nor waits.
-    pub(crate) fn told(&self, token: &str) -> Option<Told> {
+    pub(crate) fn told(&self, token: &str) -> Option<MachineLookup> {
         if token.len() > MAX_TOKEN {
-            return Some(Told::NotAToken);
+            return Some(MachineLookup::NotAToken);
         }
         self.machines.flights.known(self.about(token))
     }
 
     /// What Clerk tells.
-    pub(crate) async fn tell(&self, token: &str) -> Told {
+    pub(crate) async fn tell(&self, token: &str) -> MachineLookup {
         let Some(question) = Question::about(token, &self.wire.access.address) else {
-            return Told::NotAToken;
+            return MachineLookup::NotAToken;
         };
         let (about, wire) = (self.about(token), Arc::clone(&self.wire));
         let bucket = self.machines.bucket(about);
         let told = self.machines.flights.ask(about, bucket, keep, || ask(wire, question)).await;
-        told.unwrap_or(Told::Untold(Unavailable::BackendApi))
+        told.unwrap_or(MachineLookup::Unavailable(Unavailable::BackendApi))
     }
 
     fn about(&self, token: &str) -> Digest {
@@ -84,25 +84,27 @@ impl BackendApi {
     }
 }
 
-fn keep(told: &Told) -> Keep {
+fn keep(told: &MachineLookup) -> Keep {
     match told {
-        Told::Known(token) if token.is_active() => Keep { good: GOOD, remembered: REMEMBERED },
-        Told::Known(_) | Told::NotAToken => Keep::for_secs(REFUSED),
-        Told::Untold(_) => Keep::for_secs(1),
+        MachineLookup::Known(token) if token.is_active() => {
+            Keep { good: GOOD, remembered: REMEMBERED }
+        }
+        MachineLookup::Known(_) | MachineLookup::NotAToken => Keep::for_secs(REFUSED),
+        MachineLookup::Unavailable(_) => Keep::for_secs(1),
     }
 }
 
-async fn ask(wire: Arc<Wire>, question: Question) -> Told {
-    let call = Call::get(question.url.clone()).post_json(question.body.clone());
+async fn ask(wire: Arc<Wire>, question: Question) -> MachineLookup {
+    let call = ApiRequest::get(question.url.clone()).post_json(question.body.clone());
     let reply = wire.send(call).await;
     let answer = reply.map(|reply| question.answer(reply.status, &reply.body));
     match answer.unwrap_or(Err(MachineError::Unanswered)) {
-        Ok(token) => Told::Known(Arc::new(token)),
-        Err(MachineError::Invalid) => Told::NotAToken,
+        Ok(token) => MachineLookup::Known(Arc::new(token)),
+        Err(MachineError::Invalid) => MachineLookup::NotAToken,
         Err(MachineError::SecretKey) => {
             wire.secret_is_refused();
-            Told::Untold(Unavailable::SecretKeyRefused)
+            MachineLookup::Unavailable(Unavailable::SecretKeyRefused)
         }
-        Err(_) => Told::Untold(Unavailable::BackendApi),
+        Err(_) => MachineLookup::Unavailable(Unavailable::BackendApi),
     }
 }

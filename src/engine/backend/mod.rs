@@ -20,16 +20,16 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use clerk_verify::key::SecretKey;
-use clerk_verify::transport::{Call, Reply, Upstream};
-pub(crate) use machine::Told;
+use clerk_verify::transport::{ApiRequest, ApiResponse, Transport};
+pub(crate) use machine::MachineLookup;
 pub(crate) use nonce::Payload;
 pub(crate) use refresh::Refreshed;
-pub(crate) use trip::{Departure, Return, Standing, Trips};
+pub(crate) use trip::{Departure, HandshakeTrips, NonceTrust, Return};
 pub(super) use user::Described;
 
-use super::bucket::Bucket;
+use super::bucket::RateLimiter;
 use super::counters::Counters;
-use super::digest::Namer;
+use super::digest::KeyedHasher;
 
 /// The field that says which version of the Backend API is spoken, and the version.
 pub(super) const API_VERSION: (HeaderName, HeaderValue) =
@@ -47,7 +47,7 @@ const COMPLAINTS: f64 = 1.0 / 60.0;
 #[derive(Debug)]
 pub(crate) struct BackendApi {
     wire: Arc<Wire>,
-    names: Namer,
+    names: KeyedHasher,
     nonces: nonce::Nonces,
     refreshes: refresh::Refreshes,
     machines: machine::Machines,
@@ -57,7 +57,7 @@ pub(crate) struct BackendApi {
 /// Where the Backend API is, and what to ask it with.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) upstream: Arc<dyn Transport>,
     pub(crate) address: Url,
     pub(crate) secret: SecretKey,
     /// Each call is over after this.
@@ -67,12 +67,12 @@ pub(crate) struct Access {
 impl BackendApi {
     pub(crate) fn new(access: Access, counters: Arc<Counters>) -> Self {
         Self {
-            names: Namer::random(),
+            names: KeyedHasher::random(),
             nonces: nonce::Nonces::new(),
             refreshes: refresh::Refreshes::new(),
             machines: machine::Machines::new(),
             users: user::Users::new(),
-            wire: Arc::new(Wire { access, counters, complaints: Bucket::new(COMPLAINTS) }),
+            wire: Arc::new(Wire { access, counters, complaints: RateLimiter::new(COMPLAINTS) }),
         }
     }
 }
@@ -82,7 +82,7 @@ impl BackendApi {
 struct Wire {
     access: Access,
     counters: Arc<Counters>,
-    complaints: Bucket,
+    complaints: RateLimiter,
 }
 
 impl Wire {
@@ -95,7 +95,7 @@ impl Wire {
     }
 
     /// The answer, whatever it is; `None` when there was none in time.
-    async fn send(&self, call: Call) -> Option<Reply> {
+    async fn send(&self, call: ApiRequest) -> Option<ApiResponse> {
         let deadline = self.access.deadline;
         let call = call
             .bearer(self.access.secret.expose())

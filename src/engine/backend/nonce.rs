@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use clerk_verify::transport::Call;
+use clerk_verify::transport::ApiRequest;
 use http::StatusCode;
 
-use super::super::bucket::Bucket;
-use super::super::flights::{Flights, Keep};
-use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Standing, Wire};
+use super::super::bucket::RateLimiter;
+use super::super::flights::{Keep, SingleFlight};
+use super::{AT_ONCE, BackendApi, KNOWN, NonceTrust, STRANGERS, Wire};
 
 /// A longer nonce is none.
 const MAX_NONCE: usize = 512;
@@ -25,34 +25,34 @@ pub(crate) enum Payload {
 
 #[derive(Debug)]
 pub(super) struct Nonces {
-    flights: Flights<Payload>,
-    strangers: Bucket,
-    sent: Bucket,
-    renewing: Bucket,
+    flights: SingleFlight<Payload>,
+    strangers: RateLimiter,
+    sent: RateLimiter,
+    renewing: RateLimiter,
 }
 
 impl Nonces {
     pub(super) fn new() -> Self {
         Self {
-            flights: Flights::new(AT_ONCE, 1024),
-            strangers: Bucket::new(STRANGERS),
-            sent: Bucket::new(STRANGERS),
-            renewing: Bucket::new(KNOWN),
+            flights: SingleFlight::new(AT_ONCE, 1024),
+            strangers: RateLimiter::new(STRANGERS),
+            sent: RateLimiter::new(STRANGERS),
+            renewing: RateLimiter::new(KNOWN),
         }
     }
 
-    fn bucket(&self, standing: Standing) -> &Bucket {
+    fn bucket(&self, standing: NonceTrust) -> &RateLimiter {
         match standing {
-            Standing::Stranger => &self.strangers,
-            Standing::Sent => &self.sent,
-            Standing::Renewing => &self.renewing,
+            NonceTrust::Stranger => &self.strangers,
+            NonceTrust::Sent => &self.sent,
+            NonceTrust::Renewing => &self.renewing,
         }
     }
 }
 
 impl BackendApi {
     /// What a nonce stands for.
-    pub(crate) async fn payload(&self, nonce: String, standing: Standing) -> Payload {
+    pub(crate) async fn payload(&self, nonce: String, standing: NonceTrust) -> Payload {
         if nonce.len() > MAX_NONCE {
             return Payload::Gone;
         }
@@ -74,7 +74,7 @@ fn keep(payload: &Payload) -> Keep {
 async fn ask(wire: Arc<Wire>, nonce: String) -> Payload {
     let mut url = wire.url("v1/clients/handshake_payload");
     url.query_pairs_mut().append_pair("nonce", &nonce);
-    let Some(reply) = wire.send(Call::get(url)).await else { return Payload::Unknown };
+    let Some(reply) = wire.send(ApiRequest::get(url)).await else { return Payload::Unknown };
     match reply.status {
         StatusCode::OK => lines(&reply.body).map_or(Payload::Unknown, Payload::Lines),
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {

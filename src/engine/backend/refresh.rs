@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use clerk_verify::authenticate::{RefreshCall, RefreshDenial};
-use clerk_verify::transport::{Call, Reply};
+use clerk_verify::transport::{ApiRequest, ApiResponse};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::bucket::Bucket;
+use super::super::bucket::RateLimiter;
 use super::super::cache::Cache;
 use super::super::digest::Digest;
-use super::super::flights::{Flights, Keep};
+use super::super::flights::{Keep, SingleFlight};
 use super::{AT_ONCE, BackendApi, KNOWN, Wire};
 
 /// `Set-Cookie` lines, or why there are none.
@@ -33,9 +33,9 @@ const REMEMBERED: usize = 4 * 1024;
 /// have a share of their own, which is small for each session.
 #[derive(Debug)]
 pub(super) struct Refreshes {
-    flights: Flights<Refreshed>,
-    proven: Bucket,
-    unproven: Bucket,
+    flights: SingleFlight<Refreshed>,
+    proven: RateLimiter,
+    unproven: RateLimiter,
     browsers: Cache<Digest>,
     sessions: Cache<Session>,
     began: Instant,
@@ -44,15 +44,15 @@ pub(super) struct Refreshes {
 #[derive(Debug)]
 struct Session {
     name: Digest,
-    unproven: Bucket,
+    unproven: RateLimiter,
 }
 
 impl Refreshes {
     pub(super) fn new() -> Self {
         Self {
-            flights: Flights::new(AT_ONCE, REMEMBERED),
-            proven: Bucket::new(KNOWN),
-            unproven: Bucket::new(KNOWN),
+            flights: SingleFlight::new(AT_ONCE, REMEMBERED),
+            proven: RateLimiter::new(KNOWN),
+            unproven: RateLimiter::new(KNOWN),
             browsers: Cache::new(REMEMBERED),
             sessions: Cache::new(REMEMBERED),
             began: Instant::now(),
@@ -72,7 +72,8 @@ impl Refreshes {
         let same = |held: &Session| held.name == name;
         self.sessions.find(name.index(), same).unwrap_or_else(|| {
             self.sessions.update(name.index(), same, |held| {
-                let new = || Arc::new(Session { name, unproven: Bucket::new(UNPROVEN_OF_SESSION) });
+                let new =
+                    || Arc::new(Session { name, unproven: RateLimiter::new(UNPROVEN_OF_SESSION) });
                 (held.map_or_else(new, Arc::clone), self.age())
             })
         })
@@ -150,7 +151,7 @@ async fn ask(wire: &Wire, call: RefreshCall, fields: serde_json::Value) -> Refre
         "request_headers": fields,
         "request_origin": call.request_origin,
     });
-    let reply = wire.send(Call::get(url).post_json(body.to_string())).await;
+    let reply = wire.send(ApiRequest::get(url).post_json(body.to_string())).await;
     let refreshed = read(&reply.ok_or(RefreshDenial::Unreachable)?);
     if let Err(RefreshDenial::Refused(code)) = &refreshed
         && SECRET_KEY_CODES.contains(&code.as_str())
@@ -162,7 +163,7 @@ async fn ask(wire: &Wire, call: RefreshCall, fields: serde_json::Value) -> Refre
 }
 
 /// A refusal is one in Clerk's own words about this session; anything else is no answer.
-fn read(reply: &Reply) -> Refreshed {
+fn read(reply: &ApiResponse) -> Refreshed {
     #[derive(Deserialize)]
     struct Cookies {
         cookies: Vec<String>,

@@ -25,7 +25,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::super::cache::Cache;
-use super::super::digest::{Digest, Namer};
+use super::super::digest::{Digest, KeyedHasher};
 use crate::state::seal::CookieSigner;
 
 /// What the names of the cookies begin with, in production and in development. The prefix `__Host-`
@@ -52,7 +52,7 @@ const NAME_LETTERS: usize = 16;
 
 /// What is known of a browser that brings a nonce.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum NonceTrust {
     /// It was not sent, or is not known any more.
     Stranger,
     /// It was sent.
@@ -96,11 +96,11 @@ pub(crate) struct Departure {
 
 /// Makes states, and knows them again.
 #[derive(Debug)]
-pub(crate) struct Trips {
+pub(crate) struct HandshakeTrips {
     signer: Arc<CookieSigner>,
     production: bool,
     random: SystemRandom,
-    namer: Namer,
+    namer: KeyedHasher,
     used: Cache<Used>,
     returned: Cache<Returned>,
 }
@@ -126,13 +126,13 @@ struct Returned {
     at: i64,
 }
 
-impl Trips {
+impl HandshakeTrips {
     pub(crate) fn new(signer: Arc<CookieSigner>, production: bool) -> Self {
         Self {
             signer,
             production,
             random: SystemRandom::new(),
-            namer: Namer::random(),
+            namer: KeyedHasher::random(),
             used: Cache::new(4 * 1024),
             returned: Cache::new(4 * 1024),
         }
@@ -193,13 +193,13 @@ impl Trips {
     }
 
     /// What is known of a browser that comes back. Counts as one use.
-    pub(crate) fn standing(&self, back: &Return, now: Timestamp) -> Standing {
+    pub(crate) fn standing(&self, back: &Return, now: Timestamp) -> NonceTrust {
         match back {
             Return::Bound(bound) if self.use_up(bound.kind, &bound.id, now) => match bound.kind {
-                "r" => Standing::Renewing,
-                _ => Standing::Sent,
+                "r" => NonceTrust::Renewing,
+                _ => NonceTrust::Sent,
             },
-            _ => Standing::Stranger,
+            _ => NonceTrust::Stranger,
         }
     }
 
@@ -293,13 +293,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_780_000_000);
 
-    fn trips(secret: &str) -> Trips {
+    fn trips(secret: &str) -> HandshakeTrips {
         let secret = SecretKey::parse(secret).expect("a secret key");
-        Trips::new(Arc::new(CookieSigner::of_secret(&secret, "https://issuer")), true)
+        HandshakeTrips::new(Arc::new(CookieSigner::of_secret(&secret, "https://issuer")), true)
     }
 
     /// A browser that was sent: the state, and the cookies that it keeps.
-    fn sent(trips: &Trips, session: Option<&str>) -> (String, HeaderMap) {
+    fn sent(trips: &HandshakeTrips, session: Option<&str>) -> (String, HeaderMap) {
         let departure = trips.depart(&HeaderMap::new(), session, 0, NOW).expect("a departure");
         let line = departure.cookies[0].to_str().expect("text").split(';').next();
         (departure.state, kept(line.expect("a pair")))
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn instances_with_one_secret_key_know_each_others_states() {
-        for (session, expected) in [(None, Standing::Sent), (Some("s"), Standing::Renewing)] {
+        for (session, expected) in [(None, NonceTrust::Sent), (Some("s"), NonceTrust::Renewing)] {
             let (state, headers) = sent(&trips("sk_test_one"), session);
             let same = trips("sk_test_one");
             let back = same.back(Some(&state), &headers, NOW);
@@ -328,7 +328,7 @@ mod tests {
             let other = trips("sk_test_two");
             let back = other.back(Some(&state), &headers, NOW);
             assert_eq!(back, Return::Unbound { shown: true, again: None });
-            assert_eq!(other.standing(&back, NOW), Standing::Stranger);
+            assert_eq!(other.standing(&back, NOW), NonceTrust::Stranger);
         }
     }
 
@@ -422,7 +422,7 @@ mod tests {
                 let (state, headers) = sent();
                 trips.standing(&trips.back(Some(&state), &headers, NOW), NOW)
             };
-            (0..50).filter(|_| standing() != Standing::Stranger).count()
+            (0..50).filter(|_| standing() != NonceTrust::Stranger).count()
         };
         assert_eq!(uses(&|| sent(&trips, Some("sess_1"))), 10);
         let one = sent(&trips, None);

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clerk_verify::id::UserId;
-use clerk_verify::transport::{Call, Reply};
+use clerk_verify::transport::{ApiRequest, ApiResponse};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::bucket::Bucket;
-use super::super::profiles::ProfileUntold;
+use super::super::bucket::RateLimiter;
+use super::super::profiles::ProfileError;
 use super::{BackendApi, STRANGERS};
 use crate::state::profile::{Membership, Profile};
 
@@ -29,14 +29,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Debug)]
 pub(super) struct Users {
-    bucket: Bucket,
+    bucket: RateLimiter,
     /// Clerk does not want to be asked before.
     paused_until: Mutex<Option<Instant>>,
 }
 
 impl Users {
     pub(super) fn new() -> Self {
-        Self { bucket: Bucket::new(STRANGERS), paused_until: Mutex::default() }
+        Self { bucket: RateLimiter::new(STRANGERS), paused_until: Mutex::default() }
     }
 
     fn is_paused(&self) -> bool {
@@ -44,7 +44,7 @@ impl Users {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn pause(&self, reply: &Reply) {
+    fn pause(&self, reply: &ApiResponse) {
         let secs = reply.header(&RETRY_AFTER).and_then(|secs| secs.parse().ok());
         let pause = secs.map_or(PAUSE, Duration::from_secs).min(MAX_PAUSE);
         let until = Instant::now() + pause;
@@ -60,16 +60,16 @@ impl BackendApi {
         &self,
         id: &UserId,
         keep_private: bool,
-    ) -> Result<Option<Described>, ProfileUntold> {
+    ) -> Result<Option<Described>, ProfileError> {
         if !is_id(id.as_str()) {
             return Ok(None);
         }
         if self.users.is_paused() || !self.users.bucket.take() {
-            return Err(ProfileUntold::Limited);
+            return Err(ProfileError::Limited);
         }
         let both = self.both(id, keep_private);
         let timely = tokio::time::timeout(self.wire.access.deadline, both).await;
-        timely.unwrap_or(Err(ProfileUntold::Unanswered))
+        timely.unwrap_or(Err(ProfileError::Unanswered))
     }
 
     /// Half of it would look like somebody who belongs nowhere.
@@ -77,24 +77,24 @@ impl BackendApi {
         &self,
         id: &UserId,
         keep_private: bool,
-    ) -> Result<Option<Described>, ProfileUntold> {
+    ) -> Result<Option<Described>, ProfileError> {
         let path = format!("v1/users/{id}");
         let Some(user) = self.asked(&path, None).await? else { return Ok(None) };
         let profile = Profile::of(&user, keep_private).ok().filter(|profile| profile.id == *id);
-        let profile = profile.ok_or(ProfileUntold::Unanswered)?;
+        let profile = profile.ok_or(ProfileError::Unanswered)?;
         let path = format!("{path}/organization_memberships");
         let query = format!("limit={PLACES}&offset=0");
         // They were described a moment before.
-        let places = self.asked(&path, Some(&query)).await?.ok_or(ProfileUntold::Unanswered)?;
-        Described::new(profile, &places).map(Some).ok_or(ProfileUntold::Unanswered)
+        let places = self.asked(&path, Some(&query)).await?.ok_or(ProfileError::Unanswered)?;
+        Described::new(profile, &places).map(Some).ok_or(ProfileError::Unanswered)
     }
 
     /// The document; `None` when Clerk says that there is none.
-    async fn asked(&self, path: &str, query: Option<&str>) -> Result<Option<Value>, ProfileUntold> {
+    async fn asked(&self, path: &str, query: Option<&str>) -> Result<Option<Value>, ProfileError> {
         let mut url = self.wire.url(path);
         url.set_query(query);
-        let call = Call { max_bytes: MAX_BYTES, ..Call::get(url) };
-        let reply = self.wire.send(call).await.ok_or(ProfileUntold::Unanswered)?;
+        let call = ApiRequest { max_bytes: MAX_BYTES, ..ApiRequest::get(url) };
+        let reply = self.wire.send(call).await.ok_or(ProfileError::Unanswered)?;
         let told = crate::state::json::read(&reply.body).unwrap_or_default();
         let code = told["errors"][0]["code"].as_str().unwrap_or_default();
         match (reply.status, code) {
@@ -105,13 +105,13 @@ impl BackendApi {
             }
             (StatusCode::TOO_MANY_REQUESTS, _) => {
                 self.users.pause(&reply);
-                Err(ProfileUntold::Limited)
+                Err(ProfileError::Limited)
             }
             (StatusCode::UNAUTHORIZED, _) => {
                 self.wire.secret_is_refused();
-                Err(ProfileUntold::SecretKeyRefused)
+                Err(ProfileError::SecretKeyRefused)
             }
-            _ => Err(ProfileUntold::Unanswered),
+            _ => Err(ProfileError::Unanswered),
         }
     }
 }

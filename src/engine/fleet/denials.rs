@@ -12,13 +12,13 @@ use clerk_verify::clock::Moment;
 
 use super::aside;
 use super::seen::Seen;
-use crate::engine::link::Link;
+use crate::engine::link::StoreClient;
 use crate::engine::shared::Core;
 use crate::state::revocation::{Denial, Revocations};
-use crate::state::snapshot::{DenyList, Feeds};
-use crate::store::{Feed, Mark, Part, Store, StoreError};
+use crate::state::snapshot::{DenyList, SyncStatus};
+use crate::store::{Feed, FeedMark, Part, Store, StoreError};
 
-/// Reading a page, or waiting for news, is over by then.
+/// FeedReader a page, or waiting for news, is over by then.
 const READING: Duration = Duration::from_secs(30);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,27 +30,27 @@ const READ_AGAIN: Duration = Duration::from_secs(15);
 const BATCH: usize = 250;
 
 #[derive(Debug)]
-pub(super) struct Denials(Link);
+pub(super) struct Denials(StoreClient);
 
 /// How far a member is.
-struct Course {
+struct FeedCursor {
     /// From here it goes on; without one, all is read.
-    mark: Option<Mark>,
+    mark: Option<FeedMark>,
     /// While all is read.
-    reading: Option<Reading>,
+    reading: Option<FeedReader>,
     /// All is read again then.
     due: Moment,
 }
 
 /// What was met while all is read, and when that began.
-struct Reading {
+struct FeedReader {
     began: Moment,
     seen: Seen,
     /// Something went wrong meanwhile, so that what was met may be there no more.
     disturbed: bool,
 }
 
-impl Course {
+impl FeedCursor {
     /// News may be lost with the store, and a page can be read again.
     fn disturb(&mut self) {
         match &mut self.reading {
@@ -62,12 +62,12 @@ impl Course {
 
 impl Denials {
     pub(super) fn new(store: &Arc<dyn Store>, core: &Arc<Core>) -> Self {
-        Self(Link::new(store, core))
+        Self(StoreClient::new(store, core))
     }
 
     /// Hears of what others deny, for good.
     pub(super) async fn follow(&self) {
-        let mut course = Course { mark: None, reading: None, due: self.0.now() };
+        let mut course = FeedCursor { mark: None, reading: None, due: self.0.now() };
         loop {
             let began = self.0.now();
             if course.reading.is_none() && began.mono >= course.due.mono {
@@ -98,18 +98,18 @@ impl Denials {
         }
     }
 
-    async fn hear(&self, after: Option<Mark>) -> Result<Feed, StoreError> {
+    async fn hear(&self, after: Option<FeedMark>) -> Result<Feed, StoreError> {
         let following = self.0.fleet()?.follow(after);
         tokio::time::timeout(READING, following).await.unwrap_or(Err(StoreError::Busy))
     }
 
     /// Denies what was read. The list is complete as of when reading began, when there is no more to read.
-    async fn take(&self, feed: Feed, began: Moment, course: &mut Course) {
+    async fn take(&self, feed: Feed, began: Moment, course: &mut FeedCursor) {
         let Feed { denials, mark, part, more } = feed;
         let before = course.reading.take();
         let reading = match part {
             Part::News => None,
-            Part::First => Some(Reading { began, seen: Seen::default(), disturbed: false }),
+            Part::First => Some(FeedReader { began, seen: Seen::default(), disturbed: false }),
             Part::Next => before,
         };
         course.mark = Some(mark);
@@ -122,9 +122,9 @@ impl Denials {
             return;
         }
         let complete = reading.as_ref().map_or(began, |reading| reading.began);
-        let deny_list = DenyList::Fed { complete: Some(complete) };
-        self.0.core.feed(|feeds| Feeds { deny_list, ..feeds });
-        if let Some(Reading { began, seen, disturbed }) = reading {
+        let deny_list = DenyList::External { complete: Some(complete) };
+        self.0.core.feed(|feeds| SyncStatus { deny_list, ..feeds });
+        if let Some(FeedReader { began, seen, disturbed }) = reading {
             let made_up = self.make_up(seen).await.is_some();
             course.due = began.plus(if made_up && !disturbed { READ_ALL } else { READ_AGAIN });
         }
@@ -135,8 +135,8 @@ impl Denials {
     async fn join(
         &self,
         denials: Vec<Denial>,
-        mut reading: Option<Reading>,
-    ) -> Option<Option<Reading>> {
+        mut reading: Option<FeedReader>,
+    ) -> Option<Option<FeedReader>> {
         if denials.is_empty() {
             return Some(reading);
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clerk_verify::clock::Moment;
 
-use super::Link;
+use super::StoreClient;
 use crate::engine::shared::Core;
-use crate::state::health::{Heard, Peers, Roll, Surface, View};
+use crate::state::health::{AuthenticatedView, PeerRegistry, PeerReport, Peers, Surface};
 use crate::state::seal::Seal;
 use crate::state::snapshot::StoreHealth;
 use crate::store::{Store, StoreError};
@@ -28,27 +28,27 @@ const LONGEST: usize = 1_024;
 
 #[derive(Debug)]
 pub(super) struct Views {
-    link: Link,
+    link: StoreClient,
     member: String,
     seal: Option<Seal>,
 }
 
 impl Views {
     pub(super) fn new(store: &Arc<dyn Store>, core: &Arc<Core>, seal: Option<Seal>) -> Self {
-        let link = Link { store: Arc::clone(store), core: Arc::clone(core) };
+        let link = StoreClient { store: Arc::clone(store), core: Arc::clone(core) };
         let member = format!("{:016x}", fastrand::u64(..));
         Self { link, member, seal }
     }
 
     /// Tells and hears, for good; quickly while somebody suspects something.
     pub(super) async fn confer(&self) {
-        let (mut told, mut heard): (Option<(Moment, View)>, Option<Moment>) = (None, None);
-        let mut roll = Roll::default();
+        let (mut told, mut heard): (Option<(Moment, PeerReport)>, Option<Moment>) = (None, None);
+        let mut roll = PeerRegistry::default();
         loop {
             let (now, view) = (self.link.now(), self.view());
             let watchful = view.suspicious || self.link.core.peers.borrow().suspicious() > 0;
             let due = |last: Moment, every| watchful || now.since(last) >= every;
-            let news = |last: &View| last.suspicious != view.suspicious;
+            let news = |last: &PeerReport| last.suspicious != view.suspicious;
             if told.as_ref().is_none_or(|(at, last)| due(*at, TELL_EVERY) || news(last))
                 && self.tell(&view).await.is_ok()
             {
@@ -70,19 +70,19 @@ impl Views {
         }
     }
 
-    fn view(&self) -> View {
+    fn view(&self) -> PeerReport {
         let (now, known) = (self.link.now(), self.link.core.load());
         let failures = |surface| known.health.surface(surface).failures();
         let watched =
             [Surface::SessionMint, Surface::Handshake, Surface::BackendApi, Surface::Jwks];
         let suspicious = watched.into_iter().any(|surface| failures(surface) > 0);
         let failing = failures(Surface::SessionMint) >= 2;
-        let mut view = View::new(self.member.clone(), now.wall, failing, suspicious);
+        let mut view = PeerReport::new(self.member.clone(), now.wall, failing, suspicious);
         view.alive = known.health.alive;
         view
     }
 
-    async fn tell(&self, view: &View) -> Result<(), StoreError> {
+    async fn tell(&self, view: &PeerReport) -> Result<(), StoreError> {
         let json = view.to_json();
         let news = match &self.seal {
             Some(seal) => seal.close(PURPOSE, &json),
@@ -92,7 +92,7 @@ impl Views {
         tokio::time::timeout(PATIENCE, telling).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    async fn hear(&self) -> Result<Vec<Heard>, StoreError> {
+    async fn hear(&self) -> Result<Vec<AuthenticatedView>, StoreError> {
         let hearing = self.link.fleet()?.told();
         let told = tokio::time::timeout(PATIENCE, hearing).await;
         let told = told.unwrap_or(Err(StoreError::Busy))?;
@@ -100,9 +100,9 @@ impl Views {
         Ok(short.filter_map(|(_, news)| self.read(news)).collect())
     }
 
-    fn read(&self, news: &[u8]) -> Option<Heard> {
+    fn read(&self, news: &[u8]) -> Option<AuthenticatedView> {
         let authentic = self.seal.as_ref().is_some_and(|seal| seal.open(PURPOSE, news).is_some());
-        Some(Heard { view: View::parse(Seal::peek(news)?)?, authentic })
+        Some(AuthenticatedView { view: PeerReport::parse(Seal::peek(news)?)?, authentic })
     }
 
     fn publish(&self, peers: Peers) {

@@ -6,7 +6,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
 use super::memory::Turn;
-use super::{KnownUser, ProfileUntold, Source, Told};
+use super::{KnownUser, ProfileError, Source, Told};
 use crate::engine::backend::Described;
 use crate::engine::instance::Owner;
 use crate::engine::shared::Shared;
@@ -43,7 +43,7 @@ impl Shared {
                 Ok(None)
             }
             (Ok(None), Err(())) => Ok(None),
-            (Err(_), Err(())) => Err(ProfileUntold::Store),
+            (Err(_), Err(())) => Err(ProfileError::Store),
             (Err(reason), Ok(_)) => Err(reason),
         }
     }
@@ -92,10 +92,10 @@ impl Shared {
     }
 
     /// That there is no such user is Clerk's word only if it was asked in this instance's name.
-    async fn ask_clerk(&self, id: &UserId) -> Result<Option<Described>, ProfileUntold> {
-        let backend = self.backend.as_ref().ok_or(ProfileUntold::NoSecretKey)?;
+    async fn ask_clerk(&self, id: &UserId) -> Result<Option<Described>, ProfileError> {
+        let backend = self.backend.as_ref().ok_or(ProfileError::NoSecretKey)?;
         if !self.clerk_is_well() {
-            return Err(ProfileUntold::ClerkUnwell);
+            return Err(ProfileError::ClerkUnwell);
         }
         let asked = self.now().wall;
         if let Some(told) = backend.user(id, self.people.keep_private).await? {
@@ -103,8 +103,8 @@ impl Shared {
         }
         match self.instance.owner().await {
             Owner::Ours => Ok(None),
-            Owner::Another => Err(ProfileUntold::SecretKeyForeign),
-            Owner::Untold => Err(ProfileUntold::Unanswered),
+            Owner::Another => Err(ProfileError::SecretKeyForeign),
+            Owner::Untold => Err(ProfileError::Unanswered),
         }
     }
 

@@ -17,12 +17,12 @@ use serde::Serialize;
 
 use self::kept::Kept;
 use self::memory::Memory;
-use super::bucket::Bucket;
-use super::digest::{Digest, Namer};
-use super::flights::{Flights, Keep};
+use super::bucket::RateLimiter;
+use super::digest::{Digest, KeyedHasher};
+use super::flights::{Keep, SingleFlight};
 use super::shared::Shared;
 use crate::state::profile::{Change, Membership, Person, Profile};
-use crate::state::revocation::Bearer;
+use crate::state::revocation::TokenIdentity;
 use crate::store::Store;
 
 /// So many looks may be under way at once, and begin in a second.
@@ -76,7 +76,7 @@ pub enum Source {
 /// Why it cannot be told who a user is, or whether there is one. Nothing of them is known here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProfileUntold {
+pub enum ProfileError {
     /// Clerk would have to be asked, and is not well.
     #[error("nothing is known of this user here, and Clerk is not well enough to be asked")]
     ClerkUnwell,
@@ -104,7 +104,7 @@ pub enum ProfileUntold {
     NoSecretKey,
 }
 
-type Told = Result<Option<KnownUser>, ProfileUntold>;
+type Told = Result<Option<KnownUser>, ProfileError>;
 
 impl Profiles {
     pub(crate) fn of(shared: &Arc<Shared>) -> Self {
@@ -125,8 +125,8 @@ impl Profiles {
     ///
     /// # Errors
     ///
-    /// [`ProfileUntold`] when nothing is known and it cannot be told whether there is such a user.
-    pub async fn get(&self, id: &UserId) -> Result<Option<KnownUser>, ProfileUntold> {
+    /// [`ProfileError`] when nothing is known and it cannot be told whether there is such a user.
+    pub async fn get(&self, id: &UserId) -> Result<Option<KnownUser>, ProfileError> {
         let mut told = self.tell(id).await;
         if let Ok(Some(known)) = &mut told {
             self.drop_ended(known);
@@ -139,7 +139,7 @@ impl Profiles {
     fn drop_ended(&self, known: &mut KnownUser) {
         let (snapshot, user) = (self.0.core.load(), &known.profile.id);
         known.memberships.retain(|membership| {
-            let bearer = Bearer {
+            let bearer = TokenIdentity {
                 session: None,
                 token: None,
                 user,
@@ -160,7 +160,7 @@ impl Profiles {
         let (shared, whom) = (Arc::clone(&self.0), id.clone());
         let look = || async move { shared.look(&whom).await };
         let told = people.looks.ask(people.about("look", id), &people.plenty, keep, look).await;
-        told.unwrap_or(Err(ProfileUntold::Limited))
+        told.unwrap_or(Err(ProfileError::Limited))
     }
 
     /// Where nobody tells of changes, asks Clerk whether there are any, beside.
@@ -199,9 +199,9 @@ impl KnownUser {
 pub(crate) struct People {
     memory: Memory,
     kept: Kept,
-    looks: Flights<Told>,
-    plenty: Bucket,
-    names: Namer,
+    looks: SingleFlight<Told>,
+    plenty: RateLimiter,
+    names: KeyedHasher,
     keep_private: bool,
 }
 
@@ -211,9 +211,9 @@ impl People {
         Self {
             memory: Memory::new(capacity, kept.is_shared().then_some(SHARED_GOOD)),
             kept,
-            looks: Flights::new(AT_ONCE, 1024),
-            plenty: Bucket::new(A_SECOND),
-            names: Namer::random(),
+            looks: SingleFlight::new(AT_ONCE, 1024),
+            plenty: RateLimiter::new(A_SECOND),
+            names: KeyedHasher::random(),
             keep_private,
         }
     }

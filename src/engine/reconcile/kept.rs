@@ -9,24 +9,24 @@ use serde_json::Value;
 
 use super::page::{Page, described, placed};
 use super::questions::is_plain;
-use super::trouble::{Trouble, within};
-use super::walker::Walker;
+use super::trouble::{SyncError, within};
+use super::walker::SyncTask;
 use crate::state::profile::{Membership, Person, is_new};
-use crate::state::reconcile::{Course, USERS};
+use crate::state::reconcile::{SyncCursor, USERS};
 use crate::state::webhook_event::WebhookEvent;
-use crate::store::Mark;
+use crate::store::FeedMark;
 
 /// When none of so many is known to Clerk, the store is not this application's.
 const CROWD: usize = 3;
 
-impl Walker {
+impl SyncTask {
     pub(super) async fn kept(
         &self,
         after: Option<String>,
         begun: Timestamp,
-        course: &mut Course,
-    ) -> Result<Page, Trouble> {
-        let roll = within(self.with().store.people(after.map(Mark))).await?;
+        course: &mut SyncCursor,
+    ) -> Result<Page, SyncError> {
+        let roll = within(self.with().store.people(after.map(FeedMark))).await?;
         let alive = |(id, person): &(UserId, Person)| person.deleted().is_none() && is_plain(id);
         let people: Vec<_> = roll.people.into_iter().filter(alive).collect();
         for some in people.chunks(usize::try_from(USERS).unwrap_or(100)) {
@@ -36,7 +36,7 @@ impl Walker {
         Ok(Page { compared: people.len() as u64, ..Page::default() })
     }
 
-    async fn compare(&self, some: &[(UserId, Person)], begun: Timestamp) -> Result<(), Trouble> {
+    async fn compare(&self, some: &[(UserId, Person)], begun: Timestamp) -> Result<(), SyncError> {
         let ids: Vec<_> = some.iter().map(|(id, _)| id).collect();
         let asked = self.now();
         let users = self.ask.these(&ids).await?;
@@ -69,7 +69,7 @@ impl Walker {
     }
 
     /// Clerk is asked for this very user. One whom it does not know was deleted: it told of them before.
-    async fn exists(&self, id: &UserId) -> Result<bool, Trouble> {
+    async fn exists(&self, id: &UserId) -> Result<bool, SyncError> {
         let asked = self.now();
         let event = match self.ask.user(id).await? {
             Ok(user) => {
@@ -84,7 +84,7 @@ impl Walker {
     }
 
     /// Clerk is asked for this very user's memberships. A list of which some is missing says nothing of those.
-    async fn look_for(&self, id: &UserId, missing: &[&Membership]) -> Result<(), Trouble> {
+    async fn look_for(&self, id: &UserId, missing: &[&Membership]) -> Result<(), SyncError> {
         let asked = self.now();
         let Some(places) = self.ask.places(id).await? else { return Ok(()) };
         // By Clerk's clock and ours it was so then; what came later counts more.

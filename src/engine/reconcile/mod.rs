@@ -15,7 +15,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::key::InstanceKind;
 use tokio::sync::{Notify, watch};
 
-use self::walker::Walker;
+use self::walker::SyncTask;
 use super::backend::Access;
 use super::instance::Instance;
 use super::profiles::People;
@@ -51,7 +51,7 @@ pub struct Progress {
 
 /// What reading back takes.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ReconcilerConfig {
     pub(crate) access: Access,
     pub(crate) kind: InstanceKind,
     pub(crate) instance: Arc<Instance>,
@@ -68,13 +68,13 @@ pub(crate) struct Reading {
 /// What reads back, as others see it.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    with: Reading,
+    with: ReconcilerConfig,
     wished: Notify,
     progress: watch::Sender<Progress>,
 }
 
 impl Reconciler {
-    pub(crate) fn new(with: Reading) -> Self {
+    pub(crate) fn new(with: ReconcilerConfig) -> Self {
         Self { with, wished: Notify::new(), progress: watch::Sender::default() }
     }
 
@@ -86,6 +86,6 @@ impl Reconciler {
 
     /// For good.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
-        Walker::new(self, core).work().await;
+        SyncTask::new(self, core).work().await;
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
-use super::trouble::{Trouble, within};
-use super::walker::Walker;
+use super::trouble::{SyncError, within};
+use super::walker::SyncTask;
 use crate::engine::instance::Owner;
 use crate::state::json;
-use crate::state::reconcile::{Course, MEMBERS, USERS};
+use crate::state::reconcile::{MEMBERS, SyncCursor, USERS};
 use crate::state::revocation::Kind;
 use crate::state::webhook_event::WebhookEvent;
 
@@ -22,8 +22,12 @@ pub(super) struct Page {
     pub(super) compared: u64,
 }
 
-impl Walker {
-    pub(super) async fn users(&self, offset: u64, course: &mut Course) -> Result<Page, Trouble> {
+impl SyncTask {
+    pub(super) async fn users(
+        &self,
+        offset: u64,
+        course: &mut SyncCursor,
+    ) -> Result<Page, SyncError> {
         let asked = self.now();
         let users = self.ask.users(offset).await?;
         if offset == 0 && course.synced().is_none() {
@@ -37,7 +41,11 @@ impl Walker {
         Ok(Page { users: count, ..Page::default() })
     }
 
-    pub(super) async fn members(&self, offset: u64, course: &mut Course) -> Result<Page, Trouble> {
+    pub(super) async fn members(
+        &self,
+        offset: u64,
+        course: &mut SyncCursor,
+    ) -> Result<Page, SyncError> {
         let asked = self.now();
         let Some(page) = self.ask.members(offset).await? else {
             course.read_members(0, asked);
@@ -54,7 +62,7 @@ impl Walker {
     }
 
     /// What a role stands for may be another than grace knows.
-    async fn roles(&self) -> Result<(), Trouble> {
+    async fn roles(&self) -> Result<(), SyncError> {
         for (list, what) in
             [("organization_roles", "role"), ("organization_permissions", "permission")]
         {
@@ -71,11 +79,11 @@ impl Walker {
         &self,
         events: impl Iterator<Item = WebhookEvent>,
         asked: Timestamp,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SyncError> {
         match self.with().instance.owner().await {
             Owner::Ours => {}
-            Owner::Another => return Err(Trouble::Another),
-            Owner::Untold => return Err(Trouble::Unproven),
+            Owner::Another => return Err(SyncError::Another),
+            Owner::Untold => return Err(SyncError::Unproven),
         }
         let (store, people) = (&self.with().store, &self.with().people);
         let (mut changes, mut denials) = (Vec::new(), Vec::new());

@@ -19,13 +19,13 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 use clerk_verify::key::InstanceKind;
-use clerk_verify::transport::{Call, Reply};
+use clerk_verify::transport::{ApiRequest, ApiResponse};
 use http::StatusCode;
 use http::header::{DATE, RETRY_AFTER};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::trouble::Trouble;
+use super::trouble::SyncError;
 use crate::engine::backend::{API_VERSION, Access};
 use crate::engine::counters::Counters;
 use crate::state::reconcile::{MEMBERS, USERS};
@@ -78,13 +78,13 @@ impl Questions {
     }
 
     /// A page of users, the last changed first.
-    pub(super) async fn users(&self, offset: u64) -> Result<Vec<Value>, Trouble> {
+    pub(super) async fn users(&self, offset: u64) -> Result<Vec<Value>, SyncError> {
         let query = format!("order_by=-updated_at&limit={USERS}&offset={offset}");
         list(&self.ask("users", &query).await?)
     }
 
     /// Those of these, at most a hundred, who exist.
-    pub(super) async fn these(&self, ids: &[&UserId]) -> Result<Vec<Value>, Trouble> {
+    pub(super) async fn these(&self, ids: &[&UserId]) -> Result<Vec<Value>, SyncError> {
         let mut query = format!("limit={USERS}");
         for id in ids {
             query.push_str("&user_id=");
@@ -97,7 +97,7 @@ impl Questions {
     pub(super) async fn user(
         &self,
         id: &UserId,
-    ) -> Result<Result<Value, Option<Timestamp>>, Trouble> {
+    ) -> Result<Result<Value, Option<Timestamp>>, SyncError> {
         let reply = self.ask(&format!("users/{id}"), "").await?;
         match reply.status {
             StatusCode::NOT_FOUND if says(&reply, NOT_FOUND) => Ok(Err(told_at(&reply))),
@@ -106,21 +106,21 @@ impl Questions {
     }
 
     /// For those who watch; nothing depends on it.
-    pub(super) async fn count(&self) -> Result<Option<u64>, Trouble> {
+    pub(super) async fn count(&self) -> Result<Option<u64>, SyncError> {
         match json(&self.ask("users/count", "").await?) {
-            Err(busy @ Trouble::Busy(_)) => Err(busy),
+            Err(busy @ SyncError::Busy(_)) => Err(busy),
             told => Ok(told.ok().and_then(|told| told["total_count"].as_u64())),
         }
     }
 
     /// A page of all memberships, those that began first; `None` where there are no organisations.
-    pub(super) async fn members(&self, offset: u64) -> Result<Option<Places>, Trouble> {
+    pub(super) async fn members(&self, offset: u64) -> Result<Option<Places>, SyncError> {
         let query = format!("order_by=%2Bcreated_at&limit={MEMBERS}&offset={offset}");
         places(&self.ask("organization_memberships", &query).await?)
     }
 
     /// A user's memberships; `None` where there are no organisations, or no such user.
-    pub(super) async fn places(&self, id: &UserId) -> Result<Option<Places>, Trouble> {
+    pub(super) async fn places(&self, id: &UserId) -> Result<Option<Places>, SyncError> {
         let path = format!("users/{id}/organization_memberships");
         let reply = self.ask(&path, &format!("limit={PLACES}&offset=0")).await?;
         let nobody = reply.status == StatusCode::NOT_FOUND && says(&reply, NOT_FOUND);
@@ -128,23 +128,23 @@ impl Questions {
     }
 
     /// The instance's roles, or its permissions; none where Clerk does not show them.
-    pub(super) async fn of_all_organizations(&self, list: &str) -> Result<Vec<Value>, Trouble> {
+    pub(super) async fn of_all_organizations(&self, list: &str) -> Result<Vec<Value>, SyncError> {
         let reply = self.ask(list, &format!("limit={PLACES}&offset=0")).await?;
         let hidden = matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
         let told = if hidden { None } else { places(&reply)? };
         Ok(told.map(|told| told.list).unwrap_or_default())
     }
 
-    async fn ask(&self, path: &str, query: &str) -> Result<Reply, Trouble> {
+    async fn ask(&self, path: &str, query: &str) -> Result<ApiResponse, SyncError> {
         tokio::time::sleep_until(self.turn()).await;
         let mut url = self.access.address.clone();
         let base = self.access.address.path().trim_end_matches('/');
         url.set_path(&format!("{base}/v1/{path}"));
         url.set_query(Some(query).filter(|query| !query.is_empty()));
-        let call = Call::get(url).bearer(self.access.secret.expose()).deadline(DEADLINE);
+        let call = ApiRequest::get(url).bearer(self.access.secret.expose()).deadline(DEADLINE);
         let call = call.header(API_VERSION.0, API_VERSION.1);
         self.counters.asked_upstream();
-        Ok(self.access.upstream.call(Call { max_bytes: MAX_BYTES, ..call }).await?)
+        Ok(self.access.upstream.call(ApiRequest { max_bytes: MAX_BYTES, ..call }).await?)
     }
 
     fn turn(&self) -> Instant {
@@ -161,44 +161,44 @@ pub(super) fn is_plain(id: &UserId) -> bool {
     (1..=128).contains(&id.as_str().len()) && id.as_str().bytes().all(plain)
 }
 
-fn list(reply: &Reply) -> Result<Vec<Value>, Trouble> {
+fn list(reply: &ApiResponse) -> Result<Vec<Value>, SyncError> {
     match json(reply)? {
         Value::Array(list) => Ok(list),
-        _ => Err(Trouble::Nonsense),
+        _ => Err(SyncError::Nonsense),
     }
 }
 
-fn places(reply: &Reply) -> Result<Option<Places>, Trouble> {
+fn places(reply: &ApiResponse) -> Result<Option<Places>, SyncError> {
     // There are no organisations, or this key may not see them: nothing is told.
     if reply.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
     let mut told = json(reply)?;
-    let total = told["total_count"].as_u64().ok_or(Trouble::Nonsense)?;
+    let total = told["total_count"].as_u64().ok_or(SyncError::Nonsense)?;
     match told["data"].take() {
         Value::Array(list) => Ok(Some(Places { list, total, at: told_at(reply) })),
-        _ => Err(Trouble::Nonsense),
+        _ => Err(SyncError::Nonsense),
     }
 }
 
-fn says(reply: &Reply, code: &str) -> bool {
+fn says(reply: &ApiResponse, code: &str) -> bool {
     let told: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     told["errors"][0]["code"] == code
 }
 
-fn json(reply: &Reply) -> Result<Value, Trouble> {
+fn json(reply: &ApiResponse) -> Result<Value, SyncError> {
     match reply.status {
-        StatusCode::OK => crate::state::json::read(&reply.body).ok_or(Trouble::Nonsense),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Trouble::Refused),
+        StatusCode::OK => crate::state::json::read(&reply.body).ok_or(SyncError::Nonsense),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SyncError::Refused),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Err(Trouble::Busy(asked_for(reply)))
+            Err(SyncError::Busy(asked_for(reply)))
         }
-        status => Err(Trouble::Failed(status)),
+        status => Err(SyncError::Failed(status)),
     }
 }
 
 /// `Retry-After`, in seconds or as a time by Clerk's own clock.
-fn asked_for(reply: &Reply) -> Option<Duration> {
+fn asked_for(reply: &ApiResponse) -> Option<Duration> {
     let text = reply.header(&RETRY_AFTER)?.trim();
     if let Ok(secs) = text.parse() {
         return Some(Duration::from_secs(secs));
@@ -208,7 +208,7 @@ fn asked_for(reply: &Reply) -> Option<Duration> {
     at.duration_since(now).ok()
 }
 
-fn told_at(reply: &Reply) -> Option<Timestamp> {
+fn told_at(reply: &ApiResponse) -> Option<Timestamp> {
     let at = httpdate::parse_http_date(reply.header(&DATE)?).ok()?;
     let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clerk_verify::transport::Fault;
+use clerk_verify::transport::TransportError;
 use http::StatusCode;
 
 use crate::store::{Pending, StoreError};
@@ -10,7 +10,7 @@ use crate::store::{Pending, StoreError};
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum SyncError {
     #[error(
         "Clerk's Backend API refuses CLERK_SECRET_KEY; copy it again from the API keys page of the Clerk dashboard"
     )]
@@ -34,12 +34,12 @@ pub(super) enum Trouble {
     #[error("Clerk's Backend API answered with something that is no such list")]
     Nonsense,
     #[error("Clerk's Backend API does not answer: {0}")]
-    Silent(#[from] Fault),
+    Silent(#[from] TransportError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl Trouble {
+impl SyncError {
     /// Nothing comes of waiting until somebody corrects it.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused | Self::Another | Self::Foreign)
@@ -47,7 +47,7 @@ impl Trouble {
 }
 
 /// What a store brings, in time.
-pub(super) async fn within<T>(pending: Pending<T>) -> Result<T, Trouble> {
+pub(super) async fn within<T>(pending: Pending<T>) -> Result<T, SyncError> {
     let timely = tokio::time::timeout(STORE_DEADLINE, pending).await;
     Ok(timely.unwrap_or(Err(StoreError::Busy))?)
 }

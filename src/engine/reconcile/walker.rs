@@ -8,12 +8,12 @@ use tokio::sync::watch;
 
 use super::page::Page;
 use super::questions::Questions;
-use super::trouble::{Trouble, within};
-use super::{Progress, Reading, Reconciler};
+use super::trouble::{SyncError, within};
+use super::{Progress, Reconciler, ReconcilerConfig};
 use crate::engine::shared::Core;
 use crate::state::health::Verdict;
-use crate::state::reconcile::{Course, Reach, Step};
-use crate::state::snapshot::Feeds;
+use crate::state::reconcile::{Step, SyncCursor, SyncScope};
+use crate::state::snapshot::SyncStatus;
 
 /// The course's name in the store.
 const RECORD: &str = "reconciliation";
@@ -30,27 +30,27 @@ const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// Why a walk is due that nobody wished for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Occasion {
+enum Trigger {
     Start,
     Outage,
     Time,
 }
 
 /// What reads back, one walk after the other.
-pub(super) struct Walker {
+pub(super) struct SyncTask {
     own: Arc<Reconciler>,
     pub(super) core: Arc<Core>,
     pub(super) ask: Questions,
 }
 
-impl Walker {
+impl SyncTask {
     pub(super) fn new(own: Arc<Reconciler>, core: Arc<Core>) -> Self {
         let counters = Arc::clone(&core.counters);
         let ask = Questions::new(own.with.access.clone(), own.with.kind, counters);
         Self { own, core, ask }
     }
 
-    pub(super) fn with(&self) -> &Reading {
+    pub(super) fn with(&self) -> &ReconcilerConfig {
         &self.own.with
     }
 
@@ -66,11 +66,11 @@ impl Walker {
         let mut verdicts = self.core.verdicts.subscribe();
         let mut pause = EVERY;
         if self.with().by_itself {
-            pause = self.walk_for_all(Occasion::Start, &mut verdicts).await;
+            pause = self.walk_for_all(Trigger::Start, &mut verdicts).await;
         }
         loop {
             tokio::select! {
-                () = self.own.wished.notified() => self.walk(Reach::Whole, &mut verdicts).await,
+                () = self.own.wished.notified() => self.walk(SyncScope::Whole, &mut verdicts).await,
                 occasion = self.occasion(pause) => {
                     pause = self.walk_for_all(occasion, &mut verdicts).await;
                 }
@@ -79,7 +79,7 @@ impl Walker {
     }
 
     /// Clerk was down, and will be well again; or so much time is over.
-    async fn occasion(&self, pause: Duration) -> Occasion {
+    async fn occasion(&self, pause: Duration) -> Trigger {
         let mut verdicts = self.core.verdicts.subscribe();
         let down = |verdict: &Verdict| matches!(verdict, Verdict::Outage | Verdict::Isolated);
         if !self.with().by_itself {
@@ -90,43 +90,43 @@ impl Walker {
             drop(verdicts.wait_for(down).await);
         };
         let outage = tokio::time::timeout(pause, outage).await;
-        outage.map_or(Occasion::Time, |()| Occasion::Outage)
+        outage.map_or(Trigger::Time, |()| Trigger::Outage)
     }
 
     /// One member of a fleet does it for all. Returns after how long to see whether it is due again.
     async fn walk_for_all(
         &self,
-        occasion: Occasion,
+        occasion: Trigger,
         verdicts: &mut watch::Receiver<Verdict>,
     ) -> Duration {
         // Who waits for a Clerk that is down has not begun.
         let was_down = until_healthy(verdicts).await;
         let course = self.course().await.unwrap_or_default();
-        let done = !was_down && occasion == Occasion::Time && course.is_fresh(self.now(), EVERY);
+        let done = !was_down && occasion == Trigger::Time && course.is_fresh(self.now(), EVERY);
         if done || !self.is_mine(&course).await {
             return TURN;
         }
-        let whole = was_down || occasion == Occasion::Outage;
-        let reach = if whole { Reach::Whole } else { Reach::Changes };
+        let whole = was_down || occasion == Trigger::Outage;
+        let reach = if whole { SyncScope::Whole } else { SyncScope::Changes };
         self.walk(reach, verdicts).await;
         EVERY
     }
 
     /// Who says so first, unless another's pages still come in. The course is kept after each, so that a
     /// member that ends in the middle of a walk is followed by another.
-    async fn is_mine(&self, course: &Course) -> bool {
+    async fn is_mine(&self, course: &SyncCursor) -> bool {
         let Some(fleet) = self.with().store.fleet() else { return true };
         !course.is_busy(self.now(), TURN)
             && within(fleet.first(RECORD, TURN)).await.unwrap_or(false)
     }
 
-    async fn walk(&self, mut reach: Reach, verdicts: &mut watch::Receiver<Verdict>) {
+    async fn walk(&self, mut reach: SyncScope, verdicts: &mut watch::Receiver<Verdict>) {
         let ended = self.own.progress.borrow().ended;
         self.show(|now| *now = Progress { under_way: true, ended, ..Progress::default() });
         let (mut course, mut wait, mut failures) = (None, RETRY_FIRST, 0);
         loop {
             if until_healthy(verdicts).await {
-                (course, reach) = (None, Reach::Whole);
+                (course, reach) = (None, SyncScope::Whole);
             }
             let trouble = match self.step(&mut course, reach).await {
                 Ok(true) => return self.over(),
@@ -144,10 +144,10 @@ impl Walker {
             }
             // Another member may go on meanwhile.
             course = None;
-            if let Trouble::Store(_) = trouble {
+            if let SyncError::Store(_) = trouble {
                 self.core.counters.store_failed();
             }
-            if let Trouble::Busy(Some(asked)) = trouble {
+            if let SyncError::Busy(Some(asked)) = trouble {
                 failures = 0;
                 tokio::time::sleep(asked.max(RETRY_FIRST).min(PATIENCE)).await;
             } else {
@@ -159,11 +159,15 @@ impl Walker {
 
     /// Reads a page and takes it in; the first one of a walk from where the last one ended, whoever of a
     /// fleet made it. True when it was the last.
-    async fn step(&self, known: &mut Option<Course>, reach: Reach) -> Result<bool, Trouble> {
+    async fn step(
+        &self,
+        known: &mut Option<SyncCursor>,
+        reach: SyncScope,
+    ) -> Result<bool, SyncError> {
         if known.is_none() {
             let mut course = self.course().await?;
             if !course.claim(&self.with().issuer) {
-                return Err(Trouble::Foreign);
+                return Err(SyncError::Foreign);
             }
             course.begin(reach, self.now());
             *known = Some(course);
@@ -187,12 +191,12 @@ impl Walker {
         let over = known.insert(course).next().is_none();
         if over && compared {
             // No less than webhooks would have told up to when it began.
-            self.core.feed(|feeds| Feeds { webhook: feeds.webhook.max(begun), ..feeds });
+            self.core.feed(|feeds| SyncStatus { webhook: feeds.webhook.max(begun), ..feeds });
         }
         Ok(over)
     }
 
-    fn tell(&self, page: Page, course: &Course) {
+    fn tell(&self, page: Page, course: &SyncCursor) {
         let Page { users, memberships, compared, .. } = page;
         tracing::debug!(event = "clerk.reconcile.page", users, memberships, compared);
         self.show(|now| {
@@ -205,7 +209,7 @@ impl Walker {
     }
 
     /// Where the last page was read, by whomever. One of another version is begun anew.
-    async fn course(&self) -> Result<Course, Trouble> {
+    async fn course(&self) -> Result<SyncCursor, SyncError> {
         let record = within(self.with().store.record(RECORD)).await?;
         let course = record.and_then(|text| serde_json::from_slice(&text).ok());
         Ok(course.unwrap_or_default())

@@ -6,8 +6,8 @@ use clerk_verify::clock::{Moment, Timestamp};
 
 use super::Trust;
 use super::keys::LastKeys;
-use super::outages::Calendar;
-use crate::engine::link::Link;
+use super::outages::OutageHistory;
+use crate::engine::link::StoreClient;
 
 /// Whether there is something new is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ pub(super) trait Document: Sized {
     const NAME: &str;
 
     /// None when there is nothing to tell.
-    fn present(link: &Link) -> Option<Self>;
+    fn present(link: &StoreClient) -> Option<Self>;
 
     /// Whether this tells more than what was left.
     fn is_news(&self, left: &Self) -> bool;
@@ -41,15 +41,15 @@ pub(super) trait Document: Sized {
 /// The documents of this process, and when they were left.
 #[derive(Debug)]
 pub(super) struct Documents {
-    link: Link,
+    link: StoreClient,
     trust: Trust,
     instance: String,
     keys: Option<(LastKeys, Moment)>,
-    calendar: Option<(Calendar, Moment)>,
+    calendar: Option<(OutageHistory, Moment)>,
 }
 
 impl Documents {
-    pub(super) fn new(link: Link, trust: Trust, instance: String) -> Self {
+    pub(super) fn new(link: StoreClient, trust: Trust, instance: String) -> Self {
         Self { link, trust, instance, keys: None, calendar: None }
     }
 

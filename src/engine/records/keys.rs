@@ -6,7 +6,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::jwks::KeySet;
 
 use super::documents::Document;
-use crate::engine::link::Link;
+use crate::engine::link::StoreClient;
 use crate::store::KeysRecord;
 
 /// For their confirmation.
@@ -23,7 +23,7 @@ pub(super) fn parse(json: &[u8], instance: &str, now: Timestamp) -> Option<(KeyS
 impl Document for LastKeys {
     const NAME: &str = "keys";
 
-    fn present(link: &Link) -> Option<Self> {
+    fn present(link: &StoreClient) -> Option<Self> {
         let keys = &link.core.load().keys;
         keys.confirmed.map(|confirmed| Self(keys.set.clone(), confirmed))
     }

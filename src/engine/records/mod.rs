@@ -19,16 +19,16 @@ use clerk_verify::jwks::KeySet;
 
 use self::documents::{Document, Documents};
 use self::keys::LastKeys;
-use self::outages::Calendar;
-use self::sightings::Register;
+use self::outages::OutageHistory;
+use self::sightings::SightingWriter;
 pub(crate) use self::trust::Trust;
-use super::link::Link;
+use super::link::StoreClient;
 use super::shared::Core;
 use crate::store::{OutageRecord, Sightings, Store, StoreError};
 
 /// What an earlier process, or another instance, left.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct StoredState {
     /// The keys, and when Clerk confirmed them.
     pub(crate) keys: Option<(KeySet, Timestamp)>,
     pub(crate) outages: Option<OutageRecord>,
@@ -36,7 +36,7 @@ pub(crate) struct Left {
     pub(crate) sightings: Sightings,
 }
 
-impl Left {
+impl StoredState {
     pub(crate) fn read(
         store: &dyn Store,
         trust: &Trust,
@@ -49,7 +49,8 @@ impl Left {
             trust.open(name, record)
         };
         let keys = find(LastKeys::NAME).and_then(|json| keys::parse(json, instance, now));
-        let outages = find(Calendar::NAME).and_then(|json| OutageRecord::parse(json, instance));
+        let outages =
+            find(OutageHistory::NAME).and_then(|json| OutageRecord::parse(json, instance));
         Ok(Self { keys, outages, sightings: store.sightings()? })
     }
 }
@@ -58,7 +59,7 @@ impl Left {
 #[derive(Debug)]
 pub(super) struct Records {
     documents: Documents,
-    register: Register,
+    register: SightingWriter,
 }
 
 impl Records {
@@ -69,8 +70,8 @@ impl Records {
         instance: String,
         left: Sightings,
     ) -> Self {
-        let link = Link::new(store, core);
-        let register = Register::new(link.clone(), trust.clone(), left);
+        let link = StoreClient::new(store, core);
+        let register = SightingWriter::new(link.clone(), trust.clone(), left);
         Self { documents: Documents::new(link, trust, instance), register }
     }
 

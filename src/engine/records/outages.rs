@@ -10,7 +10,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 
 use super::documents::Document;
-use crate::engine::link::Link;
+use crate::engine::link::StoreClient;
 use crate::state::health::Outages;
 use crate::state::revocation::Revocations;
 use crate::store::{OutageRecord, PendingSignOut};
@@ -20,18 +20,18 @@ const WHILE_IT_LASTS: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct Calendar {
+pub(super) struct OutageHistory {
     outages: Outages,
     /// When minting last failed, while an outage is proven or drains.
     failed: Option<Timestamp>,
     ending: Arc<[PendingSignOut]>,
 }
 
-impl Document for Calendar {
+impl Document for OutageHistory {
     const NAME: &str = "outages";
 
     /// Who shares a store and knows of no outage leaves what there is.
-    fn present(link: &Link) -> Option<Self> {
+    fn present(link: &StoreClient) -> Option<Self> {
         let health = &link.core.load().health;
         let outages = health.outages.clone();
         if !link.is_shared() {
@@ -81,10 +81,10 @@ mod tests {
         Timestamp::from_secs(1_790_000_000 + secs)
     }
 
-    fn calendar(start: i64, end: Option<i64>) -> Calendar {
+    fn calendar(start: i64, end: Option<i64>) -> OutageHistory {
         let interval = Interval { start: at(start), end: end.map(at) };
         let outages = Outages::restore(vec![interval], Some(at(start)));
-        Calendar { outages, failed: None, ending: Arc::default() }
+        OutageHistory { outages, failed: None, ending: Arc::default() }
     }
 
     #[test]

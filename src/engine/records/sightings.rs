@@ -11,10 +11,10 @@ use clerk_verify::clock::{Moment, Timestamp};
 
 use super::Trust;
 use crate::decide::Sighting;
-use crate::engine::ledger::{Ledger, SessionDigest, Writer};
-use crate::engine::link::Link;
+use crate::engine::ledger::{SeenSessions, SessionDigest, Writer};
+use crate::engine::link::StoreClient;
 use crate::state::health::{Surface, Verdict};
-use crate::store::{Mark, Sighted, Sightings, StoreError};
+use crate::store::{FeedMark, Sightings, StoreError, StoredSighting};
 
 /// What the mark is for.
 const PURPOSE: &str = "sighting";
@@ -30,19 +30,19 @@ const READING: Duration = Duration::from_secs(10);
 
 /// Tells the store of the ledger, and the ledger of what others told the store.
 #[derive(Debug)]
-pub(super) struct Register {
-    link: Link,
+pub(super) struct SightingWriter {
+    link: StoreClient,
     trust: Trust,
     /// What the store has, as far as that is known here.
-    told: Arc<Ledger>,
+    told: Arc<SeenSessions>,
     /// All that was so much newer has been told. None when it has to be looked through.
     told_all: Option<Duration>,
-    heard: Mark,
+    heard: FeedMark,
 }
 
-impl Register {
+impl SightingWriter {
     /// Begins with what was read before the first request.
-    pub(super) fn new(link: Link, trust: Trust, left: Sightings) -> Self {
+    pub(super) fn new(link: StoreClient, trust: Trust, left: Sightings) -> Self {
         let told = Arc::new(link.core.ledger.alike());
         let register = Self { link, trust, told, told_all: None, heard: left.mark };
         let now = register.link.now();
@@ -129,9 +129,9 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// Takes in the sightings whose mark is good.
-fn believe(sighted: &[Sighted], trust: &Trust, ledgers: [&Ledger; 2], now: Moment) {
+fn believe(sighted: &[StoredSighting], trust: &Trust, ledgers: [&SeenSessions; 2], now: Moment) {
     for sighted in sighted {
-        let Sighted { session, claims_as_of, last_valid, mark } = sighted;
+        let StoredSighting { session, claims_as_of, last_valid, mark } = sighted;
         let Some(session) = SessionDigest::from_hex(session) else { continue };
         let seen = Sighting { last_valid: *last_valid, claims_as_of: *claims_as_of };
         if trust.is_good(PURPOSE, &message(session, seen), mark) {
@@ -142,8 +142,8 @@ fn believe(sighted: &[Sighted], trust: &Trust, ledgers: [&Ledger; 2], now: Momen
     }
 }
 
-fn seal((session, seen): (SessionDigest, Sighting), trust: &Trust) -> Sighted {
-    Sighted {
+fn seal((session, seen): (SessionDigest, Sighting), trust: &Trust) -> StoredSighting {
+    StoredSighting {
         session: session.to_hex(),
         claims_as_of: seen.claims_as_of,
         last_valid: seen.last_valid,

@@ -17,18 +17,18 @@ use clerk_verify::clock::Moment;
 use http::{HeaderMap, Request};
 
 use super::future::NOTHING_HEARD;
-use super::service::{Gate, Judged, Passage};
+use super::service::{Authenticator, Decision, Judgement};
 use super::visit::is_fresh;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
-use crate::engine::{Known, Shared, Signal};
+use crate::engine::{CachedToken, Shared, Signal};
 use crate::http::outcome::Outcome;
 
 /// What a judgement found that something depends on.
 #[derive(Default)]
 pub(super) struct Effects {
     /// The verified token that the judgement is about.
-    pub(super) token: Option<Arc<Known>>,
+    pub(super) token: Option<Arc<CachedToken>>,
     /// What the browser's ticket says of its session.
     pub(super) ticket: Option<Sighting>,
     /// The session was renewed on the way.
@@ -41,11 +41,11 @@ pub(super) struct Effects {
     pub(super) event: Option<Box<GraceEvent>>,
 }
 
-impl Gate {
+impl Authenticator {
     /// Applies what a judgement changes. `Wait` changes nothing: the request is judged again.
-    pub(super) fn apply<B>(&self, request: &Request<B>, judged: &Judged, now: Moment) {
-        let Judged { passage, effects, .. } = judged;
-        if matches!(passage, Passage::Wait(_)) {
+    pub(super) fn apply<B>(&self, request: &Request<B>, judged: &Judgement, now: Moment) {
+        let Judgement { passage, effects, .. } = judged;
+        if matches!(passage, Decision::Await(_)) {
             return;
         }
         let outer = self.outer(request);
@@ -67,12 +67,12 @@ impl Gate {
             }
         }
         match passage {
-            Passage::Open(Outcome { caller: None, otherwise, .. })
+            Decision::Allow(Outcome { caller: None, otherwise, .. })
                 if *otherwise == Rejection::Unavailable(Unavailable::UnknownKey) =>
             {
                 self.shared.tell(Signal::RefreshKeys);
             }
-            Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)) => {
+            Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)) => {
                 self.shared.tell(Signal::ProbeSoon);
             }
             _ => {}
@@ -83,8 +83,8 @@ impl Gate {
     fn apply_session(
         &self,
         headers: &HeaderMap,
-        known: &Known,
-        judged: &Judged,
+        known: &CachedToken,
+        judged: &Judgement,
         outer: Option<&Outcome>,
         now: Moment,
     ) {
@@ -96,13 +96,13 @@ impl Gate {
                     shared.prove_browser(headers, known);
                 }
             }
-            Passage::Open(outcome) if is_in_grace(outcome) => {
+            Decision::Allow(outcome) if is_in_grace(outcome) => {
                 if !counted {
                     shared.passed_in_grace(known, judged.effects.ticket, now);
                 }
             }
             // What passes everything else counts in a dry run too, or it would report other passes.
-            Passage::Closed(Rejection::Unavailable(Unavailable::GraceDenied(
+            Decision::Reject(Rejection::Unavailable(Unavailable::GraceDenied(
                 GraceDenial::ReportOnly,
             ))) => {
                 if let (Some(session), None) = (known.session, outer) {
@@ -136,18 +136,18 @@ impl Gate {
     }
 
     /// The count for a judgement, to be settled when the response is ready.
-    pub(super) fn tally<B>(&self, request: &Request<B>, passage: &Passage) -> Tally {
+    pub(super) fn tally<B>(&self, request: &Request<B>, passage: &Decision) -> Tally {
         let shared = Arc::clone(&self.shared);
         Tally { shared, class: Class::of(passage), nested: self.outer(request).is_some() }
     }
 }
 
 /// A session was accepted with a token within its time; the route may demand more of it.
-fn is_accepted_in_time(passage: &Passage) -> bool {
+fn is_accepted_in_time(passage: &Decision) -> bool {
     use Rejection::{Forbidden, Pending, Reverify};
     match passage {
-        Passage::Open(outcome) if outcome.caller.is_some() => is_fresh(outcome.auth()),
-        Passage::Open(Outcome { otherwise: rejection, .. }) | Passage::Closed(rejection) => {
+        Decision::Allow(outcome) if outcome.caller.is_some() => is_fresh(outcome.auth()),
+        Decision::Allow(Outcome { otherwise: rejection, .. }) | Decision::Reject(rejection) => {
             matches!(rejection, Forbidden | Pending | Reverify(_))
         }
         _ => false,
@@ -171,17 +171,17 @@ enum Class {
 }
 
 impl Class {
-    fn of(passage: &Passage) -> Self {
+    fn of(passage: &Decision) -> Self {
         match passage {
-            Passage::Open(outcome) => match &outcome.caller {
+            Decision::Allow(outcome) => match &outcome.caller {
                 Some(Caller::Machine(_)) => Self::Machine,
                 Some(Caller::User(auth)) if auth.grace().is_some() => Self::Grace,
                 Some(Caller::User(_)) => Self::Fresh,
                 None => Self::Anonymous,
             },
-            Passage::Closed(rejection) => Self::Refused(*rejection),
-            Passage::Wait(_) => Self::Refused(NOTHING_HEARD),
-            Passage::Detour(_) | Passage::Preflight => Self::Other,
+            Decision::Reject(rejection) => Self::Refused(*rejection),
+            Decision::Await(_) => Self::Refused(NOTHING_HEARD),
+            Decision::Redirect(_) | Decision::Preflight => Self::Other,
         }
     }
 }

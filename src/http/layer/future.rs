@@ -13,11 +13,11 @@ use tower::Service;
 
 use super::effects::Tally;
 use super::grace_field;
-use super::lease::{Tenancy, Terms};
+use super::lease::{GraceBinding, GraceTerms};
 use super::preflight::Answering;
 use super::revocation_watch::RevocationWatch;
-use super::service::{Gate, Judged, Passage, admit};
-use super::wait::{Heard, Hearing, Wait};
+use super::service::{Authenticator, Decision, Judgement, admit};
+use super::wait::{PendingLookup, Resolved, Wait};
 use crate::decide::{Auth, Rejection, Unavailable};
 use crate::http::outcome::Outcome;
 use crate::http::response::detour;
@@ -40,23 +40,23 @@ pin_project! {
     #[project = KindProj]
     enum Kind<S, B, F> {
         /// The application answers.
-        Inner { #[pin] future: F, after: After },
+        Inner { #[pin] future: F, after: ResponseEdits },
         /// The layer has answered.
         Answered { response: Option<Response> },
         /// The CORS layer answers a preflight.
         Preflight { answering: Answering },
         /// Something is being asked; then the request is judged again.
         Waiting {
-            hearing: Hearing,
-            heard: Heard,
-            gate: Arc<Gate>,
+            hearing: PendingLookup,
+            heard: Resolved,
+            gate: Arc<Authenticator>,
             held: Option<(S, Request<B>)>,
         },
     }
 }
 
 /// What the application's response still gets.
-pub(super) struct After {
+pub(super) struct ResponseEdits {
     cookies: Vec<HeaderValue>,
     bound: Option<Bound>,
     tally: Tally,
@@ -67,22 +67,27 @@ enum Bound {
     /// A revocation.
     Revoked(RevocationWatch),
     /// The end of grace; boxed, for few requests are in grace.
-    Grace(Box<Tenancy>),
+    Grace(Box<GraceBinding>),
 }
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn waiting(gate: &Arc<Gate>, wait: Wait, service: S, request: Request<B>) -> Self {
-        Self { kind: wait_for(wait, Heard::default(), gate, service, request) }
+    pub(super) fn waiting(
+        gate: &Arc<Authenticator>,
+        wait: Wait,
+        service: S,
+        request: Request<B>,
+    ) -> Self {
+        Self { kind: wait_for(wait, Resolved::default(), gate, service, request) }
     }
 }
 
 fn wait_for<S, B>(
     wait: Wait,
-    heard: Heard,
-    gate: &Arc<Gate>,
+    heard: Resolved,
+    gate: &Arc<Authenticator>,
     service: S,
     request: Request<B>,
 ) -> Kind<S, B, S::Future>
@@ -134,8 +139,8 @@ where
 
 /// What was waited for once is not waited for again; something else may be.
 fn judge_again<S, B>(
-    gate: &Arc<Gate>,
-    heard: Heard,
+    gate: &Arc<Authenticator>,
+    heard: Resolved,
     mut service: S,
     request: Request<B>,
 ) -> Kind<S, B, S::Future>
@@ -144,16 +149,16 @@ where
 {
     let judged = gate.rule(&request, &heard);
     match judged.passage {
-        Passage::Wait(wait) if !heard.has(&wait) => wait_for(wait, heard, gate, service, request),
+        Decision::Await(wait) if !heard.has(&wait) => wait_for(wait, heard, gate, service, request),
         _ => gate.carry_out(judged, request, |request| service.call(request)),
     }
 }
 
-impl Gate {
+impl Authenticator {
     /// Carries a judgement out; `call` is the way into the application.
     pub(super) fn respond<S, B>(
         &self,
-        judged: Judged,
+        judged: Judgement,
         request: Request<B>,
         call: impl FnOnce(Request<B>) -> S::Future,
     ) -> ResponseFuture<S, B>
@@ -165,24 +170,24 @@ impl Gate {
 
     fn carry_out<S, B, F>(
         &self,
-        judged: Judged,
+        judged: Judgement,
         mut request: Request<B>,
         call: impl FnOnce(Request<B>) -> F,
     ) -> Kind<S, B, F> {
         let mut tally = self.tally(&request, &judged.passage);
-        let Judged { passage, cookies, terms, .. } = judged;
+        let Judgement { passage, cookies, terms, .. } = judged;
         let response = match passage {
-            Passage::Open(outcome) => {
-                let after = After::of(&request, &outcome, cookies, terms.as_ref(), tally);
+            Decision::Allow(outcome) => {
+                let after = ResponseEdits::of(&request, &outcome, cookies, terms.as_ref(), tally);
                 admit(&mut request, outcome, terms);
                 return Kind::Inner { future: call(request), after };
             }
-            Passage::Closed(rejection) => {
+            Decision::Reject(rejection) => {
                 self.answers.reject(rejection, &self.answers.shape(&request))
             }
-            Passage::Wait(_) => self.answers.reject(NOTHING_HEARD, &self.answers.shape(&request)),
-            Passage::Detour(location) => detour(location),
-            Passage::Preflight => match self.preflights.answer(&request) {
+            Decision::Await(_) => self.answers.reject(NOTHING_HEARD, &self.answers.shape(&request)),
+            Decision::Redirect(location) => detour(location),
+            Decision::Preflight => match self.preflights.answer(&request) {
                 Ok(response) => response,
                 Err(answering) => return Kind::Preflight { answering },
             },
@@ -193,12 +198,12 @@ impl Gate {
     }
 }
 
-impl After {
+impl ResponseEdits {
     pub(super) fn of<B>(
         request: &Request<B>,
         outcome: &Outcome,
         cookies: Vec<HeaderValue>,
-        terms: Option<&Terms>,
+        terms: Option<&GraceTerms>,
         tally: Tally,
     ) -> Self {
         let tenancy = terms.map(|terms| {
@@ -207,7 +212,7 @@ impl After {
             let connect = *request.method() == Method::CONNECT;
             let grace = outcome.auth().and_then(Auth::grace);
             let named = grace.filter(|_| answers.names_grace).and_then(grace_field::value);
-            Box::new(Tenancy { terms, answers, shape, connect, named })
+            Box::new(GraceBinding { terms, answers, shape, connect, named })
         });
         let revoked = || RevocationWatch::of(outcome).map(Bound::Revoked);
         Self { cookies, bound: tenancy.map(Bound::Grace).or_else(revoked), tally }

@@ -3,17 +3,17 @@
 use clerk_verify::clock::Moment;
 use clerk_verify::token::{InvalidToken, Located, TokenKind};
 
-use super::service::Gate;
-use super::wait::Heard;
+use super::service::Authenticator;
+use super::wait::Resolved;
 use crate::engine::Examined;
 use crate::state::snapshot::Snapshot;
 
-impl Gate {
+impl Authenticator {
     /// Checks the token of a request, if it is of a kind that may come here. Machines have no cookies.
     pub(super) fn examine(
         &self,
         token: &Located<'_>,
-        heard: &Heard,
+        heard: &Resolved,
         known: &Snapshot,
         now: Moment,
     ) -> Examined {

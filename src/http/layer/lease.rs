@@ -15,32 +15,33 @@ use http::{HeaderValue, StatusCode};
 use super::grace_field::GRACE;
 use super::leased_body::{LeasedBody, is_stream};
 use super::revocation_watch::{EVERY, RevocationWatch};
-use super::service::Gate;
+use super::service::Authenticator;
 use crate::decide::policy::RoutePolicy;
 use crate::decide::{
-    Asking, Credential, Decision, GraceDenial, Rejection, Unavailable, Usage, decide,
+    Credential, CredentialDecision, GraceDenial, Rejection, RequestFacts, Unavailable, Usage,
+    decide,
 };
-use crate::engine::{Known, Shared};
+use crate::engine::{CachedToken, Shared};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, Shape};
 
 /// The terms on which a request passed in grace, kept for as long as what it began.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct GraceTerms {
     shared: Arc<Shared>,
     route: RoutePolicy,
-    known: Arc<Known>,
-    asking: Asking,
+    known: Arc<CachedToken>,
+    asking: RequestFacts,
     /// How many leases of them there are.
     held: Arc<AtomicUsize>,
 }
 
-impl Terms {
+impl GraceTerms {
     /// A layer around this one has terms of its own; one lease holds both.
     pub(super) fn new(
-        gate: &Gate,
-        known: &Arc<Known>,
-        asking: Asking,
+        gate: &Authenticator,
+        known: &Arc<CachedToken>,
+        asking: RequestFacts,
         outer: Option<&Self>,
     ) -> Self {
         Self {
@@ -80,7 +81,7 @@ impl Terms {
             usage: Usage { last_passed: Some(now.wall), in_minute: 0 },
         };
         match decide(&credential, self.asking, route, &shared.rules, &known, now) {
-            Decision::Pass(auth) => {
+            CredentialDecision::Pass(auth) => {
                 let until = auth.grace()?.until;
                 let rest = until.since(known.latest(now));
                 Some(rest + Duration::from_millis(1))
@@ -134,12 +135,12 @@ enum Until {
     /// A revocation.
     Revoked(RevocationWatch),
     /// The end of grace.
-    Grace(Terms),
+    Grace(GraceTerms),
 }
 
 impl Lease {
     fn of(parts: &Parts) -> Self {
-        let until = if let Some(terms) = parts.extensions.get::<Terms>() {
+        let until = if let Some(terms) = parts.extensions.get::<GraceTerms>() {
             terms.held.fetch_add(1, Ordering::AcqRel);
             Until::Grace(terms.clone())
         } else {
@@ -185,8 +186,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Lease {
 }
 
 /// What the response to a request in grace owes to its terms.
-pub(super) struct Tenancy {
-    pub(super) terms: Terms,
+pub(super) struct GraceBinding {
+    pub(super) terms: GraceTerms,
     pub(super) answers: Arc<Answers>,
     pub(super) shape: Shape,
     /// The request asks for a tunnel, as a `WebSocket` over HTTP/2 is one (RFC 8441).
@@ -195,7 +196,7 @@ pub(super) struct Tenancy {
     pub(super) named: Option<HeaderValue>,
 }
 
-impl Tenancy {
+impl GraceBinding {
     /// Ends a stream with its lease, and lets no upgrade through that would not end.
     pub(super) fn bind(self, mut response: Response) -> Response {
         let status = response.status();

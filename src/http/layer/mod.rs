@@ -43,7 +43,7 @@ pub use preflight::EmptyService;
 pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
-pub(crate) use nonces::Nonces;
+pub(crate) use nonces::NonceBudget;
 pub(crate) use preflight::{Cors, Preflights};
-pub(crate) use service::Gate;
+pub(crate) use service::Authenticator;
 pub(crate) use visit::{HostWarnings, Visits};

@@ -9,9 +9,9 @@ const PER_SECOND: u64 = 10;
 
 /// How many browsers were sent for a nonce in the present second.
 #[derive(Debug, Default)]
-pub(crate) struct Nonces(AtomicU64);
+pub(crate) struct NonceBudget(AtomicU64);
 
-impl Nonces {
+impl NonceBudget {
     pub(super) fn have_room(&self, now: Moment) -> bool {
         sent_in(self.0.load(Ordering::Relaxed), now) < PER_SECOND
     }

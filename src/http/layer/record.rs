@@ -3,21 +3,21 @@
 use axum::extract::MatchedPath;
 use http::Request;
 
-use super::service::{Gate, Passage};
-use super::visit::Scene;
+use super::service::{Authenticator, Decision};
+use super::visit::RequestContext;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{GraceDenial, Rejection, Sighting, Unavailable};
-use crate::engine::{Known, SessionDigest};
+use crate::engine::{CachedToken, SessionDigest};
 
-impl Gate {
+impl Authenticator {
     /// The event for a decision about grace; `None` where grace was not the question.
     pub(super) fn event<B>(
         &self,
         request: &Request<B>,
-        known: &Known,
+        known: &CachedToken,
         ticket: Option<Sighting>,
-        passage: &Passage,
-        scene: Scene<'_>,
+        passage: &Decision,
+        scene: RequestContext<'_>,
     ) -> Option<Box<GraceEvent>> {
         let ruling = ruling(passage)?;
         let noted = known.session.and_then(|session| self.shared.core.ledger.find(session));
@@ -36,10 +36,10 @@ impl Gate {
 }
 
 /// `None` where grace was not the question: it is switched off, or the request passed without.
-fn ruling(passage: &Passage) -> Option<GraceRuling> {
+fn ruling(passage: &Decision) -> Option<GraceRuling> {
     match passage {
-        Passage::Open(outcome) => Some(GraceRuling::Passed(outcome.auth()?.grace()?.clone())),
-        Passage::Closed(Rejection::Unavailable(Unavailable::GraceDenied(denial))) => {
+        Decision::Allow(outcome) => Some(GraceRuling::Passed(outcome.auth()?.grace()?.clone())),
+        Decision::Reject(Rejection::Unavailable(Unavailable::GraceDenied(denial))) => {
             Some(*denial).filter(|denial| *denial != GraceDenial::Disabled).map(GraceRuling::Denied)
         }
         _ => None,

@@ -11,7 +11,7 @@
 //! 503, not 401. A page may still go to Clerk's handshake.
 
 use clerk_verify::authenticate::{
-    Answer, Arrival, Context, Head, Reason, RefreshCall, RefreshDenial, State,
+    AuthStatus, Context, HandshakeResult, Head, Reason, RefreshCall, RefreshDenial, RequestState,
 };
 use clerk_verify::token::{InvalidToken, Located, Timing};
 use http::header::SET_COOKIE;
@@ -19,9 +19,9 @@ use http::{Method, Request};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::service::{Gate, Judged, Passage};
+use super::service::{Authenticator, Decision, Judgement};
 use super::unknown_key::unverifiable;
-use super::visit::{Scene, Waiting, set_cookies};
+use super::visit::{RequestContext, Waiting, set_cookies};
 use crate::decide::{Rejection, Unavailable};
 use crate::engine::{Examined, Return};
 use crate::http::origin::{Asked, Origins};
@@ -40,7 +40,7 @@ const SHOWN_OF_PROXIES: [&str; 6] = [
     "x-real-ip",
 ];
 
-impl Gate {
+impl Authenticator {
     /// Whether this request, so judged, could be renewed. A token that would be refused for another
     /// reason than its age, a revocation for one, is not.
     pub(super) fn is_renewable<B>(
@@ -48,7 +48,7 @@ impl Gate {
         request: &Request<B>,
         token: &Located<'_>,
         examined: &Examined,
-        judged: &Judged,
+        judged: &Judgement,
     ) -> bool {
         judged.is_expired()
             && matches!(examined, Examined::Verified(_, Timing::Expired { otherwise_good: true }))
@@ -63,14 +63,19 @@ impl Gate {
         &'a self,
         request: &'a Request<B>,
         address: &'a Url,
-        scene: Scene<'_>,
+        scene: RequestContext<'_>,
     ) -> Context<'a> {
         let head = Head { method: request.method(), address, headers: request.headers() };
         Context::at(&self.visits.site, head, scene.now.wall).with_token(scene.token)
     }
 
     /// Renews the session of a request that does not show a page.
-    pub(super) fn renew<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
+    pub(super) fn renew<B>(
+        &self,
+        request: &Request<B>,
+        plain: Judgement,
+        scene: RequestContext<'_>,
+    ) -> Judgement {
         let Some(address) = self.answers.origins.address(Asked::of(request)) else { return plain };
         let mut context = self.context(request, &address, scene);
         context.forget_return();
@@ -81,7 +86,7 @@ impl Gate {
         match answer {
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
             Ok(answer) => plain.unless_untold(&answer),
-            Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
+            Err(Waiting::For(wait)) => Decision::Await(wait).into(),
             Err(Waiting::InVain) => plain,
         }
     }
@@ -90,47 +95,50 @@ impl Gate {
     pub(super) fn renewed<B>(
         &self,
         request: &Request<B>,
-        answer: &Answer,
-        scene: Scene<'_>,
-    ) -> Judged {
-        let State::SignedIn { token, .. } = &answer.state else {
-            return Passage::Closed(Rejection::Missing).into();
+        answer: &RequestState,
+        scene: RequestContext<'_>,
+    ) -> Judgement {
+        let AuthStatus::SignedIn { token, .. } = &answer.state else {
+            return Decision::Reject(Rejection::Missing).into();
         };
         let examined = self.shared.examine(Some(token), scene.known, scene.now);
         let mut judged = self.weigh(request, &examined, scene);
         judged.effects.renewed = true;
-        Judged { cookies: set_cookies(&answer.headers), ..judged }
+        Judgement { cookies: set_cookies(&answer.headers), ..judged }
     }
 }
 
-impl Judged {
+impl Judgement {
     /// Nothing but the age of the token is wrong, and Clerk is well.
     fn is_expired(&self) -> bool {
         let expired = Rejection::Invalid(InvalidToken::Expired);
         match &self.passage {
-            Passage::Closed(rejection) => *rejection == expired,
-            Passage::Open(outcome) => outcome.caller.is_none() && outcome.otherwise == expired,
+            Decision::Reject(rejection) => *rejection == expired,
+            Decision::Allow(outcome) => outcome.caller.is_none() && outcome.otherwise == expired,
             _ => false,
         }
     }
 
     /// The same, unless the Backend API owes an answer.
-    pub(super) fn unless_untold(mut self, answer: &Answer) -> Self {
+    pub(super) fn unless_untold(mut self, answer: &RequestState) -> Self {
         let untold = Rejection::Unavailable(Unavailable::BackendApi);
         let unreachable = Reason::TokenExpired(RefreshDenial::Unreachable);
         if answer.state.reason() != Some(&unreachable) || !self.is_expired() {
             return self;
         }
         match &mut self.passage {
-            Passage::Open(outcome) => outcome.otherwise = untold,
-            closed => *closed = Passage::Closed(untold),
+            Decision::Allow(outcome) => outcome.otherwise = untold,
+            closed => *closed = Decision::Reject(untold),
         }
         self
     }
 }
 
 /// A call that this request may cause, or why it may not.
-pub(super) fn permitted(call: &RefreshCall, scene: Scene<'_>) -> Result<(), RefreshDenial> {
+pub(super) fn permitted(
+    call: &RefreshCall,
+    scene: RequestContext<'_>,
+) -> Result<(), RefreshDenial> {
     let verified = scene.verified.is_some_and(|(token, _)| token == call.expired_token);
     if !scene.renewable || !verified {
         return Err(RefreshDenial::NoBackendApi);
@@ -139,16 +147,16 @@ pub(super) fn permitted(call: &RefreshCall, scene: Scene<'_>) -> Result<(), Refr
 }
 
 /// Whether the Backend API is worth asking for a browser's sake.
-pub(super) fn can_ask(scene: Scene<'_>) -> bool {
+pub(super) fn can_ask(scene: RequestContext<'_>) -> bool {
     let status = scene.known.health.surface(Surface::BackendApi).status();
     let verdict = scene.known.verdict(scene.now);
     matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
 }
 
 /// Signed in with new cookies, and not by a handshake.
-pub(super) fn is_renewed(answer: &Answer) -> bool {
-    matches!(answer.state, State::SignedIn { .. })
-        && answer.arrival != Arrival::Resolved
+pub(super) fn is_renewed(answer: &RequestState) -> bool {
+    matches!(answer.state, AuthStatus::SignedIn { .. })
+        && answer.arrival != HandshakeResult::Resolved
         && answer.headers.contains_key(SET_COOKIE)
 }
 

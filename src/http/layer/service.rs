@@ -12,13 +12,15 @@ use tower::Service;
 
 use super::effects::{Effects, is_in_grace};
 use super::future::ResponseFuture;
-use super::lease::Terms;
+use super::lease::GraceTerms;
 use super::preflight::{Preflights, is_preflight};
 use super::public::PublicPaths;
-use super::visit::{Scene, Visits, is_fresh};
-use super::wait::{Heard, Wait};
+use super::visit::{RequestContext, Visits, is_fresh};
+use super::wait::{Resolved, Wait};
 use crate::decide::policy::{ClientUat, RoutePolicy};
-use crate::decide::{Asking, Caller, Credential, Decision, Reader, Rejection, decide};
+use crate::decide::{
+    Caller, ClientKind, Credential, CredentialDecision, Rejection, RequestFacts, decide,
+};
 use crate::engine::{Examined, Shared};
 use crate::http::origin::{Asked, original};
 use crate::http::outcome::Outcome;
@@ -26,7 +28,7 @@ use crate::http::response::{Answers, reader};
 
 /// Everything that decides about a request; one `Arc` for each policy.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Authenticator {
     pub(crate) shared: Arc<Shared>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) route: RoutePolicy,
@@ -36,55 +38,55 @@ pub(crate) struct Gate {
 }
 
 /// The result of the gate, what goes with whatever answer it leads to, and what it changes.
-pub(super) struct Judged {
-    pub(super) passage: Passage,
+pub(super) struct Judgement {
+    pub(super) passage: Decision,
     pub(super) cookies: Vec<HeaderValue>,
     /// On what terms, in grace.
-    pub(super) terms: Option<Terms>,
+    pub(super) terms: Option<GraceTerms>,
     pub(super) effects: Effects,
 }
 
-impl From<Passage> for Judged {
-    fn from(passage: Passage) -> Self {
+impl From<Decision> for Judgement {
+    fn from(passage: Decision) -> Self {
         Self { passage, cookies: Vec::new(), terms: None, effects: Effects::default() }
     }
 }
 
-impl Judged {
+impl Judgement {
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.passage, Passage::Open(_))
+        matches!(self.passage, Decision::Allow(_))
     }
 
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.passage, Passage::Closed(_))
+        matches!(self.passage, Decision::Reject(_))
     }
 
     pub(super) fn is_revoked(&self) -> bool {
-        matches!(self.passage, Passage::Closed(Rejection::Revoked))
+        matches!(self.passage, Decision::Reject(Rejection::Revoked))
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        matches!(&self.passage, Passage::Open(outcome) if is_fresh(outcome.auth()))
+        matches!(&self.passage, Decision::Allow(outcome) if is_fresh(outcome.auth()))
     }
 }
 
 /// The result of the gate.
-pub(super) enum Passage {
-    Open(Outcome),
-    Closed(Rejection),
+pub(super) enum Decision {
+    Allow(Outcome),
+    Reject(Rejection),
     /// Go elsewhere, and come back.
-    Detour(HeaderValue),
+    Redirect(HeaderValue),
     /// Answer a CORS preflight.
     Preflight,
     /// Wait for this and judge again.
-    Wait(Wait),
+    Await(Wait),
 }
 
-impl Gate {
+impl Authenticator {
     /// Judges a request by its head, and applies what the judgement changes.
-    pub(super) fn rule<B>(&self, request: &Request<B>, heard: &Heard) -> Judged {
+    pub(super) fn rule<B>(&self, request: &Request<B>, heard: &Resolved) -> Judgement {
         if is_preflight(request) && !self.route.optional && !self.is_public(request) {
-            return Passage::Preflight.into();
+            return Decision::Preflight.into();
         }
         let now = self.shared.now();
         let judged = self.judge(request, heard, now);
@@ -93,7 +95,7 @@ impl Gate {
     }
 
     /// Judges a request by its head. This changes nothing.
-    fn judge<B>(&self, request: &Request<B>, heard: &Heard, now: Moment) -> Judged {
+    fn judge<B>(&self, request: &Request<B>, heard: &Resolved, now: Moment) -> Judgement {
         let known = self.shared.core.load();
         let located = self.shared.locate(request.headers(), now);
         let examined = self.examine(&located, heard, &known, now);
@@ -104,12 +106,19 @@ impl Gate {
         };
         let verified = token.token().zip(examined.verified());
         let visit = self.is_visit(request, &token);
-        let mut scene =
-            Scene { known: &known, now, heard, token: &token, verified, visit, renewable: false };
+        let mut scene = RequestContext {
+            known: &known,
+            now,
+            heard,
+            token: &token,
+            verified,
+            visit,
+            renewable: false,
+        };
         let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
         let mut judged = self.weigh(request, believed, scene);
-        if !matches!(judged.passage, Passage::Wait(_)) {
+        if !matches!(judged.passage, Decision::Await(_)) {
             scene.renewable = self.is_renewable(request, &token, believed, &judged);
             if visit {
                 judged = self.visit(request, judged, scene);
@@ -135,14 +144,14 @@ impl Gate {
         &self,
         request: &Request<B>,
         examined: &Examined,
-        scene: Scene<'_>,
-    ) -> Judged {
+        scene: RequestContext<'_>,
+    ) -> Judgement {
         let ticket = self.redeem(request, examined, scene.now);
         let counted = self.outer(request).is_some_and(is_in_grace);
         let credential = self.shared.credential(examined, ticket, counted, scene.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         let asking = self.asking(request, timely, scene);
-        let mut judged = Judged::from(self.decide(request, &credential, asking, scene));
+        let mut judged = Judgement::from(self.decide(request, &credential, asking, scene));
         judged.effects.ticket = ticket;
         judged.effects.token = match examined {
             // Nothing depends on a token that was noted before.
@@ -158,14 +167,14 @@ impl Gate {
         &self,
         request: &Request<B>,
         examined: &Examined,
-        judged: &Judged,
-        scene: Scene<'_>,
-    ) -> Option<Terms> {
+        judged: &Judgement,
+        scene: RequestContext<'_>,
+    ) -> Option<GraceTerms> {
         let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
-        let Passage::Open(outcome) = &judged.passage else { return None };
+        let Decision::Allow(outcome) = &judged.passage else { return None };
         outcome.auth()?.grace()?;
-        let outer = request.extensions().get::<Terms>();
-        Some(Terms::new(self, known, self.asking(request, false, scene), outer))
+        let outer = request.extensions().get::<GraceTerms>();
+        Some(GraceTerms::new(self, known, self.asking(request, false, scene), outer))
     }
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
@@ -190,28 +199,30 @@ impl Gate {
         &self,
         request: &Request<B>,
         credential: &Credential<'_>,
-        asking: Asking,
-        scene: Scene<'_>,
-    ) -> Passage {
-        let Scene { known, now, .. } = scene;
+        asking: RequestFacts,
+        scene: RequestContext<'_>,
+    ) -> Decision {
+        let RequestContext { known, now, .. } = scene;
         match decide(credential, asking, &self.route, &self.shared.rules, known, now) {
-            Decision::Pass(auth) => self.open(Some(Caller::User(auth)), Rejection::Missing),
-            Decision::PassMachine(machine) => {
+            CredentialDecision::Pass(auth) => {
+                self.open(Some(Caller::User(auth)), Rejection::Missing)
+            }
+            CredentialDecision::PassMachine(machine) => {
                 self.open(Some(Caller::Machine(machine)), Rejection::Missing)
             }
-            Decision::PassAnonymous(rejection) => self.open(None, rejection),
-            Decision::AnswerPreflight => Passage::Preflight,
-            Decision::Reject(rejection) => Passage::Closed(rejection),
-            Decision::AwaitKeys => Passage::Wait(Wait::Keys),
-            Decision::AskClerk => {
+            CredentialDecision::PassAnonymous(rejection) => self.open(None, rejection),
+            CredentialDecision::AnswerPreflight => Decision::Preflight,
+            CredentialDecision::Reject(rejection) => Decision::Reject(rejection),
+            CredentialDecision::AwaitKeys => Decision::Await(Wait::Keys),
+            CredentialDecision::AskClerk => {
                 let token = self.shared.locate(request.headers(), scene.now);
-                Passage::Wait(Wait::Machine(token.token().unwrap_or_default().to_owned()))
+                Decision::Await(Wait::Machine(token.token().unwrap_or_default().to_owned()))
             }
         }
     }
 
-    fn open(&self, caller: Option<Caller>, otherwise: Rejection) -> Passage {
-        Passage::Open(Outcome {
+    fn open(&self, caller: Option<Caller>, otherwise: Rejection) -> Decision {
+        Decision::Allow(Outcome {
             caller,
             otherwise,
             answers: Arc::clone(&self.answers),
@@ -221,10 +232,15 @@ impl Gate {
 
     /// A token within its time is judged by itself: what matters to grace and to those without a
     /// session is then not looked for, and stands at its strictest.
-    fn asking<B>(&self, request: &Request<B>, timely: bool, scene: Scene<'_>) -> Asking {
+    fn asking<B>(
+        &self,
+        request: &Request<B>,
+        timely: bool,
+        scene: RequestContext<'_>,
+    ) -> RequestFacts {
         let (method, headers) = (request.method(), request.headers());
-        Asking {
-            reader: if timely { Reader::Api } else { reader(method, headers) },
+        RequestFacts {
+            reader: if timely { ClientKind::Api } else { reader(method, headers) },
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
@@ -248,7 +264,7 @@ impl Gate {
 }
 
 /// An answer of the Backend API of before this request said what a machine's token stands for.
-fn is_reused(token: &Located<'_>, examined: &Examined, heard: &Heard) -> bool {
+fn is_reused(token: &Located<'_>, examined: &Examined, heard: &Resolved) -> bool {
     use InvalidToken::Malformed;
     let opaque = || matches!(token, Located::Header(text) if TokenKind::of_opaque(text).is_some());
     let told =
@@ -266,11 +282,11 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 #[derive(Clone, Debug)]
 pub struct Authenticate<S> {
     inner: S,
-    gate: Arc<Gate>,
+    gate: Arc<Authenticator>,
 }
 
 impl<S> Authenticate<S> {
-    pub(crate) fn new(inner: S, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(inner: S, gate: Arc<Authenticator>) -> Self {
         Self { inner, gate }
     }
 
@@ -304,8 +320,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let judged = self.gate.rule(&request, &Heard::default());
-        let Passage::Wait(wait) = judged.passage else {
+        let judged = self.gate.rule(&request, &Resolved::default());
+        let Decision::Await(wait) = judged.passage else {
             return self.gate.respond(judged, request, |request| self.inner.call(request));
         };
         // The clone is not ready; the service that is goes with the request.
@@ -317,7 +333,7 @@ where
 }
 
 /// Leaves for the extractors what was found.
-pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option<Terms>) {
+pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option<GraceTerms>) {
     request.extensions_mut().insert(outcome);
     if let Some(terms) = terms {
         request.extensions_mut().insert(terms);

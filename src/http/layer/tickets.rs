@@ -4,12 +4,12 @@ use clerk_verify::clock::Moment;
 use clerk_verify::token::{Located, Timing};
 use http::{HeaderValue, Request};
 
-use super::service::{Gate, Judged};
+use super::service::{Authenticator, Judgement};
 use crate::decide::Sighting;
 use crate::engine::Examined;
 use crate::http::origin::Asked;
 
-impl Gate {
+impl Authenticator {
     /// What a ticket says that came with an expired token.
     pub(super) fn redeem<B>(
         &self,
@@ -28,7 +28,7 @@ impl Gate {
         request: &Request<B>,
         token: &Located<'_>,
         examined: &Examined,
-        judged: &Judged,
+        judged: &Judgement,
         now: Moment,
     ) -> Option<HeaderValue> {
         let tickets = self.shared.tickets.as_ref()?;

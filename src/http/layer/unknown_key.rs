@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use clerk_verify::authenticate::{Answer, Arrival, Carrier, Context, Reason, RefreshDenial};
+use clerk_verify::authenticate::{
+    Context, HandshakeResult, HandshakeSource, Reason, RefreshDenial, RequestState,
+};
 use clerk_verify::token::InvalidToken;
 
-use super::service::{Judged, Passage};
-use super::visit::{Scene, Waiting};
+use super::service::{Decision, Judgement};
+use super::visit::{RequestContext, Waiting};
 use super::wait::Wait;
 use crate::decide::{Rejection, Unavailable};
 
@@ -23,10 +25,10 @@ const RECENT: Duration = Duration::from_secs(30);
 /// Clerk's.
 pub(super) fn unverifiable(
     context: &Context<'_>,
-    answer: &Result<Answer, Waiting>,
-    plain: &Judged,
-    scene: Scene<'_>,
-) -> Option<Judged> {
+    answer: &Result<RequestState, Waiting>,
+    plain: &Judgement,
+    scene: RequestContext<'_>,
+) -> Option<Judgement> {
     let answer = answer.as_ref().ok()?;
     let renewed = is_renewed(answer);
     if !plain.is_refused() || !(renewed || is_handshake(answer, context)) {
@@ -34,26 +36,26 @@ pub(super) fn unverifiable(
     }
     let keys = &scene.known.keys;
     if !scene.heard.settled && (keys.refreshing || keys.may_refresh(scene.now)) {
-        return Some(Passage::Wait(Wait::Keys).into());
+        return Some(Decision::Await(Wait::Keys).into());
     }
     let limit = if renewed { JUST_NOW } else { RECENT };
     let recent = keys.age(scene.now.wall).is_some_and(|age| age <= limit);
     let unknown = Rejection::Unavailable(Unavailable::UnknownKey);
-    (!recent).then(|| Passage::Closed(unknown).into())
+    (!recent).then(|| Decision::Reject(unknown).into())
 }
 
 /// The Backend API renewed the session with a key that is not here.
-fn is_renewed(answer: &Answer) -> bool {
+fn is_renewed(answer: &RequestState) -> bool {
     answer.state.reason() == Some(&Reason::TokenExpired(RefreshDenial::UnknownKey))
 }
 
 /// A handshake in the address was signed with a key that is not here. One in a cookie may belong to
 /// another application on the same domain.
-fn is_handshake(answer: &Answer, context: &Context<'_>) -> bool {
+fn is_handshake(answer: &RequestState, context: &Context<'_>) -> bool {
     let unknown = Reason::Token(InvalidToken::UnknownKey);
     let failed = match &answer.arrival {
-        Arrival::Failed(reason) => *reason == unknown,
+        HandshakeResult::Failed(reason) => *reason == unknown,
         _ => answer.state.reason() == Some(&unknown),
     };
-    failed && context.returns() == Some(Carrier::Address)
+    failed && context.returns() == Some(HandshakeSource::Address)
 }

@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clerk_verify::authenticate::{
-    Answer, Answers, Arrival, Context, Evidence, KeyFailure, Need, Reason, Site, State, with_state,
+    AuthStatus, BackendResponses, Context, Evidence, HandshakeResult, KeyFailure, NeedsBackend,
+    Reason, RequestState, Site, with_state,
 };
 use clerk_verify::clock::Moment;
 use clerk_verify::id::SessionId;
@@ -33,14 +34,14 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use url::Url;
 
 use super::effects::Effects;
-use super::nonces::Nonces;
+use super::nonces::NonceBudget;
 use super::renewal::{can_ask, is_renewed, permitted, shown};
-use super::service::{Gate, Judged, Passage};
+use super::service::{Authenticator, Decision, Judgement};
 use super::unknown_key::unverifiable;
-use super::wait::{Heard, Wait};
+use super::wait::{Resolved, Wait};
 use crate::decide::policy::ClientUat;
-use crate::decide::{Auth, Reader, Rejection, Snag, Unavailable};
-use crate::engine::{Departure, Payload, Return, Trips};
+use crate::decide::{Auth, ClientKind, LoopCause, Rejection, Unavailable};
+use crate::engine::{Departure, HandshakeTrips, Payload, Return};
 use crate::http::origin::{Asked, RedirectHost};
 use crate::http::response::{PageCounts, is_prefetch, reader};
 use crate::state::health::{Surface, Verdict};
@@ -57,8 +58,8 @@ pub(crate) struct Visits {
     pub(crate) site: Site,
     pub(crate) handshakes: bool,
     pub(crate) client_uat: ClientUat,
-    pub(crate) nonces: Nonces,
-    pub(crate) trips: Trips,
+    pub(crate) nonces: NonceBudget,
+    pub(crate) trips: HandshakeTrips,
     /// How often a browser came back to a page without success.
     pub(crate) returns: PageCounts,
     pub(crate) hosts: HostWarnings,
@@ -66,10 +67,10 @@ pub(crate) struct Visits {
 
 /// What is at hand while a page is judged.
 #[derive(Clone, Copy)]
-pub(super) struct Scene<'a> {
+pub(super) struct RequestContext<'a> {
     pub(super) known: &'a Snapshot,
     pub(super) now: Moment,
-    pub(super) heard: &'a Heard,
+    pub(super) heard: &'a Resolved,
     /// The token that counts, and where it was found.
     pub(super) token: &'a Located<'a>,
     /// The request's token, if it is verified.
@@ -80,18 +81,23 @@ pub(super) struct Scene<'a> {
     pub(super) renewable: bool,
 }
 
-impl Gate {
+impl Authenticator {
     /// Whether the request shows a page, and may be sent to Clerk. A password in front of a whole site
     /// is no token, and changes nothing.
     pub(super) fn is_visit<B>(&self, request: &Request<B>, token: &Located<'_>) -> bool {
         self.visits.handshakes
             && *request.method() == Method::GET
             && !matches!(token, Located::Header(_))
-            && reader(request.method(), request.headers()) == Reader::Document
+            && reader(request.method(), request.headers()) == ClientKind::Document
     }
 
     /// Judges a page, after the judgement of its credential.
-    pub(super) fn visit<B>(&self, request: &Request<B>, plain: Judged, scene: Scene<'_>) -> Judged {
+    pub(super) fn visit<B>(
+        &self,
+        request: &Request<B>,
+        plain: Judgement,
+        scene: RequestContext<'_>,
+    ) -> Judgement {
         let headers = request.headers();
         let Some((address, host)) = self.answers.origins.for_redirect(Asked::of(request)) else {
             return plain;
@@ -120,16 +126,16 @@ impl Gate {
         &self,
         request: &Request<B>,
         context: &Context<'_>,
-        plain: Judged,
-        scene: Scene<'_>,
+        plain: Judgement,
+        scene: RequestContext<'_>,
         trip: &Trip,
-    ) -> Judged {
+    ) -> Judgement {
         let answer = self.answer(context, request, scene, &trip.back);
         if let Some(judged) = unverifiable(context, &answer, &plain, scene) {
             return judged;
         }
         match answer {
-            Ok(answer) if answer.arrival == Arrival::Resolved => {
+            Ok(answer) if answer.arrival == HandshakeResult::Resolved => {
                 self.arrived(request, context, &answer, scene, trip)
             }
             Ok(answer) if self.demands(request) && wants_newer_claims(&plain, &answer) => {
@@ -140,18 +146,18 @@ impl Gate {
                 self.stay_or_go(request, context, &answer, plain, scene, trip)
             }
             Ok(answer) => plain.unless_untold(&answer),
-            Err(Waiting::For(wait)) => Passage::Wait(wait).into(),
+            Err(Waiting::For(wait)) => Decision::Await(wait).into(),
             Err(Waiting::InVain) if plain.is_open() => plain,
             Err(Waiting::InVain) => {
-                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+                Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
         }
     }
 
     /// A handshake ends with its return, and the count of the page follows: a page that is shown with a
     /// fresh session was a success.
-    fn end_trip(&self, mut judged: Judged, trip: &Trip, failed: u8) -> Judged {
-        if matches!(judged.passage, Passage::Wait(_)) {
+    fn end_trip(&self, mut judged: Judgement, trip: &Trip, failed: u8) -> Judgement {
+        if matches!(judged.passage, Decision::Await(_)) {
             return judged;
         }
         let counted = if judged.is_fresh() || judged.is_revoked() {
@@ -170,9 +176,9 @@ impl Gate {
         &self,
         context: &Context<'_>,
         request: &Request<B>,
-        scene: Scene<'_>,
+        scene: RequestContext<'_>,
         back: &Return,
-    ) -> Result<Answer, Waiting> {
+    ) -> Result<RequestState, Waiting> {
         let keys = &scene.known.keys;
         let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
         let evidence = Evidence {
@@ -181,10 +187,10 @@ impl Gate {
             now: scene.now.wall,
             verified: scene.verified,
         };
-        let mut answers = Answers {
+        let mut answers = BackendResponses {
             backend_api: self.shared.backend.is_some(),
             refreshed: scene.heard.renewal.clone(),
-            ..Answers::default()
+            ..BackendResponses::default()
         };
         match &scene.heard.payload {
             Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
@@ -192,7 +198,7 @@ impl Gate {
             _ => {}
         }
         let mut answer = context.authenticate(&evidence, &answers);
-        if let Err(Need::Refresh(call)) = answer {
+        if let Err(NeedsBackend::Refresh(call)) = answer {
             match permitted(&call, scene) {
                 Ok(()) => {
                     let shown = shown(request, &self.answers.origins);
@@ -203,7 +209,7 @@ impl Gate {
             answer = context.authenticate(&evidence, &answers);
         }
         answer.map_err(|need| match need {
-            Need::Payload(nonce) if can_ask(scene) => {
+            NeedsBackend::Payload(nonce) if can_ask(scene) => {
                 let standing = self.visits.trips.standing(back, scene.now.wall);
                 Waiting::For(Wait::Payload(nonce, standing))
             }
@@ -221,27 +227,27 @@ impl Gate {
         &self,
         request: &Request<B>,
         context: &Context<'_>,
-        answer: &Answer,
-        scene: Scene<'_>,
+        answer: &RequestState,
+        scene: RequestContext<'_>,
         trip: &Trip,
-    ) -> Judged {
+    ) -> Judgement {
         // A browser for which nothing was begun may have followed a link into somebody else's session.
         let cookies = if trip.is_bound() { set_cookies(&answer.headers) } else { Vec::new() };
-        let signed_in = matches!(answer.state, State::SignedIn { .. });
+        let signed_in = matches!(answer.state, AuthStatus::SignedIn { .. });
         if trip.is_bound() {
-            return Judged { cookies, ..detour(&context.settled_address(signed_in)) };
+            return Judgement { cookies, ..detour(&context.settled_address(signed_in)) };
         }
         let token = match &answer.state {
-            State::SignedIn { token, .. } => Some(token.as_str()),
+            AuthStatus::SignedIn { token, .. } => Some(token.as_str()),
             _ => None,
         };
         let examined = self.shared.examine(token, scene.known, scene.now);
         let mut judged = self.weigh(request, &examined, scene);
         let stranger =
-            matches!(judged.passage, Passage::Closed(Rejection::Missing | Rejection::SignIn));
+            matches!(judged.passage, Decision::Reject(Rejection::Missing | Rejection::SignIn));
         if stranger && !request.headers().contains_key(COOKIE) {
             // It was given cookies when it was sent. Without any, signing in would not help it.
-            judged.passage = Passage::Closed(Rejection::Stuck(Snag::Cookies));
+            judged.passage = Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies));
         }
         judged
     }
@@ -250,39 +256,39 @@ impl Gate {
         &self,
         request: &Request<B>,
         context: &Context<'_>,
-        answer: &Answer,
-        plain: Judged,
-        scene: Scene<'_>,
+        answer: &RequestState,
+        plain: Judgement,
+        scene: RequestContext<'_>,
         trip: &Trip,
-    ) -> Judged {
+    ) -> Judgement {
         let reason = answer.state.reason();
         let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
         match &answer.state {
-            State::Handshake { .. } if worth && is_prefetch(request.headers()) => {
-                Passage::Closed(Rejection::Unavailable(Unavailable::Prefetch)).into()
+            AuthStatus::Handshake { .. } if worth && is_prefetch(request.headers()) => {
+                Decision::Reject(Rejection::Unavailable(Unavailable::Prefetch)).into()
             }
-            State::Handshake { .. }
+            AuthStatus::Handshake { .. }
                 if worth && matches!(trip.back, Return::Unbound { again: None, .. }) =>
             {
                 if plain.is_open() {
                     return plain;
                 }
-                Passage::Closed(Rejection::Stuck(Snag::Cookies)).into()
+                Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies)).into()
             }
-            State::Handshake { .. } if worth && !self.visits.hosts.allows(trip.host) => plain,
-            State::Handshake { location, reason } if worth && is_well(scene) => {
+            AuthStatus::Handshake { .. } if worth && !self.visits.hosts.allows(trip.host) => plain,
+            AuthStatus::Handshake { location, reason } if worth && is_well(scene) => {
                 self.depart(context, (reason, location), request.headers(), scene, trip)
             }
-            State::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
-                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+            AuthStatus::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
+                Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             // Nobody is sent on from here, and the next sign-in must not find the count used up.
             _ if plain.is_revoked() => plain,
             _ if worth && answer.exhausted && is_uneasy(scene) => {
-                Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into()
+                Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             _ if worth && answer.exhausted => {
-                Passage::Closed(Rejection::Stuck(snag(answer))).into()
+                Decision::Reject(Rejection::HandshakeLoop(snag(answer))).into()
             }
             _ => plain,
         }
@@ -295,9 +301,9 @@ impl Gate {
         context: &Context<'_>,
         (reason, location): (&Reason, &Url),
         headers: &HeaderMap,
-        scene: Scene<'_>,
+        scene: RequestContext<'_>,
         trip: &Trip,
-    ) -> Judged {
+    ) -> Judgement {
         let hops = match trip.back {
             Return::Unbound { again, .. } => again.unwrap_or_default(),
             _ => 0,
@@ -306,25 +312,25 @@ impl Gate {
         let session = session.map(SessionId::as_str);
         let Some(departure) = self.visits.trips.depart(headers, session, hops, scene.now.wall)
         else {
-            return Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into();
+            return Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into();
         };
         let Departure { state, cookies } = departure;
         let effects = Effects { departure: Some(context.nonce), ..Effects::default() };
         match with_state(context, reason, location, &state) {
-            Some(location) => Judged { cookies, effects, ..detour(&location) },
-            None => Judged { effects, ..detour(location) },
+            Some(location) => Judgement { cookies, effects, ..detour(&location) },
+            None => Judgement { effects, ..detour(location) },
         }
     }
 
     /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
     /// organisation, or when its address says that something happened elsewhere. A refusal that Clerk
     /// cannot change is not taken there.
-    fn is_worth_it(&self, plain: &Passage, reason: &Reason, context: &Context<'_>) -> bool {
+    fn is_worth_it(&self, plain: &Decision, reason: &Reason, context: &Context<'_>) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
         let first = context.redirects == 0.0;
         match plain {
             _ if *reason == Reason::PrimaryRespondsToSyncing => first,
-            Passage::Open(outcome) => match reason {
+            Decision::Allow(outcome) => match reason {
                 _ if !is_fresh(outcome.auth()) => false,
                 Reason::OrganizationMismatch
                 | Reason::DevBrowserSync
@@ -333,9 +339,9 @@ impl Gate {
                 _ => false,
             },
             // It comes from a sign-in, and may have another session by now.
-            Passage::Closed(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
-            Passage::Closed(Rejection::Unavailable(Unavailable::StaleClaims)) => first,
-            Passage::Closed(rejection) => matches!(
+            Decision::Reject(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
+            Decision::Reject(Rejection::Unavailable(Unavailable::StaleClaims)) => first,
+            Decision::Reject(rejection) => matches!(
                 rejection,
                 Rejection::Missing
                     | Rejection::SignIn
@@ -362,7 +368,7 @@ impl Trip {
 
     /// Whether a result of a handshake counts. A fresh session is not replaced by a result that was not
     /// asked for in this browser.
-    fn is_believed(&self, plain: &Judged) -> bool {
+    fn is_believed(&self, plain: &Judgement) -> bool {
         match self.back {
             Return::Bound(_) => true,
             Return::Unbound { shown, .. } => shown && !plain.is_fresh(),
@@ -401,15 +407,15 @@ impl HostWarnings {
 }
 
 /// A satellite of a development instance asks its primary application, on any page of it.
-fn is_for_satellite(answer: &Answer) -> bool {
+fn is_for_satellite(answer: &RequestState) -> bool {
     answer.state.reason() == Some(&Reason::PrimaryRespondsToSyncing)
 }
 
 /// A good session is refused for the age of its claims alone.
-fn wants_newer_claims(plain: &Judged, answer: &Answer) -> bool {
+fn wants_newer_claims(plain: &Judgement, answer: &RequestState) -> bool {
     let stale = Rejection::Unavailable(Unavailable::StaleClaims);
-    matches!(&plain.passage, Passage::Closed(rejection) if *rejection == stale)
-        && matches!(answer.state, State::SignedIn { .. })
+    matches!(&plain.passage, Decision::Reject(rejection) if *rejection == stale)
+        && matches!(answer.state, AuthStatus::SignedIn { .. })
 }
 
 /// What stands between a request and its answer.
@@ -424,7 +430,7 @@ pub(super) enum Waiting {
 ///
 /// Slow is well enough; a single failure is not. During the drain of an outage it is well enough for
 /// those whose grace is over, and nobody else is refused a page.
-fn is_well(scene: Scene<'_>) -> bool {
+fn is_well(scene: RequestContext<'_>) -> bool {
     let answers = |surface| {
         let tracker = scene.known.health.surface(surface);
         tracker.last_good().is_some() && tracker.failures() == 0
@@ -435,33 +441,35 @@ fn is_well(scene: Scene<'_>) -> bool {
 }
 
 /// Whether a nonce that is asked for now can be exchanged in a moment.
-fn backend_is_well(scene: Scene<'_>) -> bool {
+fn backend_is_well(scene: RequestContext<'_>) -> bool {
     let backend = scene.known.health.surface(Surface::BackendApi);
     backend.failures() == 0 && !backend.failed_within(AFTERMATH, scene.now)
 }
 
 /// Whether Clerk failed so lately that a browser may have been sent there in vain, without any fault of
 /// its own.
-fn is_uneasy(scene: Scene<'_>) -> bool {
+fn is_uneasy(scene: RequestContext<'_>) -> bool {
     [Surface::Handshake, Surface::SessionMint, Surface::BackendApi]
         .into_iter()
         .any(|surface| scene.known.health.surface(surface).failed_within(COUNTED, scene.now))
 }
 
 /// What keeps the browser from coming back with a session, as far as this request shows.
-fn snag(answer: &Answer) -> Snag {
+fn snag(answer: &RequestState) -> LoopCause {
     use InvalidToken::{AuthorizedParty, Expired, IssuedInFuture, NotYet};
     match &answer.arrival {
-        Arrival::Failed(Reason::Token(AuthorizedParty)) => return Snag::Party,
-        Arrival::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => return Snag::Clock,
-        Arrival::Failed(_) => return Snag::Keys,
+        HandshakeResult::Failed(Reason::Token(AuthorizedParty)) => return LoopCause::Party,
+        HandshakeResult::Failed(Reason::Token(Expired | NotYet | IssuedInFuture)) => {
+            return LoopCause::Clock;
+        }
+        HandshakeResult::Failed(_) => return LoopCause::Keys,
         _ => {}
     }
     match answer.state.reason() {
         Some(Reason::TokenExpired(_) | Reason::TokenNotYet | Reason::TokenFromFuture) => {
-            Snag::Clock
+            LoopCause::Clock
         }
-        _ => Snag::Cookies,
+        _ => LoopCause::Cookies,
     }
 }
 
@@ -469,10 +477,10 @@ pub(super) fn set_cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
     headers.get_all(SET_COOKIE).iter().cloned().collect()
 }
 
-fn detour(address: &Url) -> Judged {
+fn detour(address: &Url) -> Judgement {
     match HeaderValue::try_from(address.as_str()) {
-        Ok(location) => Passage::Detour(location).into(),
-        Err(_) => Passage::Closed(Rejection::Unavailable(Unavailable::Uncertain)).into(),
+        Ok(location) => Decision::Redirect(location).into(),
+        Err(_) => Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into(),
     }
 }
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use clerk_verify::authenticate::{RefreshCall, RefreshDenial};
 
-use super::service::Gate;
+use super::service::Authenticator;
 use crate::decide::Unavailable;
-use crate::engine::{Payload, Refreshed, Shared, Standing, Told};
+use crate::engine::{MachineLookup, NonceTrust, Payload, Refreshed, Shared};
 
 /// What a request waits for.
 pub(super) enum Wait {
     /// A refresh of the keys, which all such requests share.
     Keys,
     /// What a handshake's nonce stands for.
-    Payload(String, Standing),
+    Payload(String, NonceTrust),
     /// Fresh cookies for an expired session, and the header fields that Clerk is to see.
     Renewal(Box<RefreshCall>, serde_json::Value),
     /// What an opaque machine token stands for.
@@ -23,45 +23,49 @@ pub(super) enum Wait {
 }
 
 /// What came of it.
-pub(super) enum News {
+pub(super) enum LookupResult {
     Keys,
     Payload(Payload),
     Renewal(Refreshed),
-    Machine(Told),
+    Machine(MachineLookup),
 }
 
 /// The future of it.
-pub(super) type Hearing = Pin<Box<dyn Future<Output = News> + Send>>;
+pub(super) type PendingLookup = Pin<Box<dyn Future<Output = LookupResult> + Send>>;
 
 impl Wait {
-    pub(super) fn begin(self, gate: &Gate) -> Hearing {
+    pub(super) fn begin(self, gate: &Authenticator) -> PendingLookup {
         let shared = Arc::clone(&gate.shared);
         Box::pin(async move { self.hear(&shared).await })
     }
 
-    async fn hear(self, shared: &Shared) -> News {
+    async fn hear(self, shared: &Shared) -> LookupResult {
         match (self, &shared.backend) {
             (Self::Keys, _) => {
                 shared.keys_refreshed().await;
-                News::Keys
+                LookupResult::Keys
             }
             (Self::Payload(nonce, standing), Some(backend)) => {
-                News::Payload(backend.payload(nonce, standing).await)
+                LookupResult::Payload(backend.payload(nonce, standing).await)
             }
-            (Self::Payload(..), None) => News::Payload(Payload::Unknown),
+            (Self::Payload(..), None) => LookupResult::Payload(Payload::Unknown),
             (Self::Renewal(call, fields), Some(backend)) => {
-                News::Renewal(backend.refreshed(*call, fields).await)
+                LookupResult::Renewal(backend.refreshed(*call, fields).await)
             }
-            (Self::Renewal(..), None) => News::Renewal(Err(RefreshDenial::NoBackendApi)),
-            (Self::Machine(token), Some(backend)) => News::Machine(backend.tell(&token).await),
-            (Self::Machine(_), None) => News::Machine(Told::Untold(Unavailable::NoSecretKey)),
+            (Self::Renewal(..), None) => LookupResult::Renewal(Err(RefreshDenial::NoBackendApi)),
+            (Self::Machine(token), Some(backend)) => {
+                LookupResult::Machine(backend.tell(&token).await)
+            }
+            (Self::Machine(_), None) => {
+                LookupResult::Machine(MachineLookup::Unavailable(Unavailable::NoSecretKey))
+            }
         }
     }
 }
 
 /// What a request waited for, and heard.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct Resolved {
     /// Keys were refreshed; waiting for them is no longer an option.
     pub(super) settled: bool,
     /// What the nonce of a handshake stands for.
@@ -69,16 +73,16 @@ pub(super) struct Heard {
     /// Fresh cookies, or why there are none.
     pub(super) renewal: Option<Refreshed>,
     /// What a machine's token stands for.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<MachineLookup>,
 }
 
-impl Heard {
-    pub(super) fn hear(&mut self, news: News) {
+impl Resolved {
+    pub(super) fn hear(&mut self, news: LookupResult) {
         match news {
-            News::Keys => self.settled = true,
-            News::Payload(payload) => self.payload = Some(payload),
-            News::Renewal(renewal) => self.renewal = Some(renewal),
-            News::Machine(told) => self.told = Some(told),
+            LookupResult::Keys => self.settled = true,
+            LookupResult::Payload(payload) => self.payload = Some(payload),
+            LookupResult::Renewal(renewal) => self.renewal = Some(renewal),
+            LookupResult::Machine(told) => self.told = Some(told),
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) use page::escape;
 pub use page::{Page, PageText};
 pub(crate) use sign_in::SignIn;
 
-use crate::decide::{Reader, Rejection, Unavailable};
+use crate::decide::{ClientKind, Rejection, Unavailable};
 use crate::http::origin::{Asked, Origins, original};
 use crate::state::seal::CookieSigner;
 
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Renderer {
 /// What of a request shapes the answer to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
-    pub(crate) reader: Reader,
+    pub(crate) reader: ClientKind,
     pub(crate) head: bool,
     pub(crate) htmx: bool,
     /// A browser loads it ahead of a visit that may never come.
@@ -114,10 +114,10 @@ fn is_opened_by_hand(headers: &HeaderMap) -> bool {
 }
 
 /// A document is what a browser navigates to. Where the browser does not say, `Accept` decides.
-pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
+pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> ClientKind {
     let navigates = method == Method::GET || method == Method::HEAD;
     if !navigates || headers.contains_key(HX_REQUEST) {
-        return Reader::Api;
+        return ClientKind::Api;
     }
     let document = match headers.get(SEC_FETCH_DEST) {
         Some(dest) => dest == "document" || dest == "iframe",
@@ -125,7 +125,7 @@ pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> Reader {
             .get(http::header::ACCEPT)
             .is_some_and(|accept| accept.as_bytes().starts_with(b"text/html")),
     };
-    if document { Reader::Document } else { Reader::Api }
+    if document { ClientKind::Document } else { ClientKind::Api }
 }
 
 impl Answers {
@@ -155,7 +155,7 @@ impl Answers {
 
     fn shape_of(&self, method: &Method, headers: &HeaderMap, asked: Asked<'_>) -> Shape {
         let reader = reader(method, headers);
-        let comes_back = self.sign_in.is_some() && reader == Reader::Document;
+        let comes_back = self.sign_in.is_some() && reader == ClientKind::Document;
         let page = comes_back.then(|| self.page_of(asked)).flatten();
         let before = page.as_ref().map_or(0, |page| self.sent.read(headers, page));
         Shape {
@@ -182,7 +182,7 @@ impl Answers {
         let wait = rejection.retry_after().map(|(from, to)| fastrand::u32(from..=to));
         let mut response = match rejection {
             Rejection::SignIn => self.redirect(shape),
-            _ if shape.reader == Reader::Document => self.page(rejection, wait, shape),
+            _ if shape.reader == ClientKind::Document => self.page(rejection, wait, shape),
             _ => problem::respond(rejection, wait),
         };
         *response.status_mut() = match rejection {
@@ -207,7 +207,7 @@ impl Answers {
     /// The cookie that removes the count of a page that is shown with a session.
     pub(crate) fn arrived<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
         let counts = self.sign_in.is_some()
-            && reader(request.method(), request.headers()) == Reader::Document;
+            && reader(request.method(), request.headers()) == ClientKind::Document;
         let (page, sent) = counts.then(|| self.times_sent(request)).flatten()?;
         (sent > 0).then(|| self.sent.remove(&page)).flatten()
     }

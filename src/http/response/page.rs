@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http::StatusCode;
 
-use crate::decide::{Rejection, Snag};
+use crate::decide::{LoopCause, Rejection};
 
 /// Nothing may be loaded or run; only the style sheet in the page itself counts.
 pub(super) const POLICY: &str =
@@ -126,7 +126,7 @@ impl<'a> Page<'a> {
             StatusCode::INTERNAL_SERVER_ERROR => {
                 (&text.unavailable, paragraph("", self.rejection.sentence()))
             }
-            _ if matches!(self.rejection, Rejection::Stuck(_)) => {
+            _ if matches!(self.rejection, Rejection::HandshakeLoop(_)) => {
                 (&text.stuck, paragraph("", self.rejection.sentence()))
             }
             _ => (&text.sign_in, paragraph("", self.rejection.sentence())),
@@ -141,10 +141,10 @@ impl<'a> Page<'a> {
         let retry = link("button", "", &self.text.retry);
         let links = match (self.rejection, self.sign_in) {
             // The address that is shown may hold a handshake that is of no more use.
-            (Rejection::Stuck(Snag::Cookies), Some(address)) => {
+            (Rejection::HandshakeLoop(LoopCause::Cookies), Some(address)) => {
                 retry + &link("other", address, &self.text.sign_in_link)
             }
-            (Rejection::Stuck(_), _) => retry,
+            (Rejection::HandshakeLoop(_), _) => retry,
             (rejection, sign_in) => match (rejection.status(), sign_in) {
                 (StatusCode::FORBIDDEN, _) => return String::new(),
                 (StatusCode::UNAUTHORIZED, Some(address)) => {

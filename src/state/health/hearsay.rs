@@ -29,23 +29,23 @@ pub enum CallOutcome {
 
 /// What is taken of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Word {
+pub(crate) enum ReportKind {
     /// Clerk answered, and it was not down.
     Good,
     /// Something may be wrong: reason enough to ask.
-    Trouble,
+    Unclear,
     /// Clerk itself says that it fails.
     Failure,
 }
 
-impl Word {
+impl ReportKind {
     pub(crate) const KINDS: usize = 3;
 
     /// A 429 of the Backend API may be about the application's own quota, which is no fault of Clerk's.
     pub(crate) fn of(surface: Surface, outcome: CallOutcome) -> Self {
-        let CallOutcome::Answered(status) = outcome else { return Self::Trouble };
+        let CallOutcome::Answered(status) = outcome else { return Self::Unclear };
         match status {
-            StatusCode::TOO_MANY_REQUESTS if surface == Surface::BackendApi => Self::Trouble,
+            StatusCode::TOO_MANY_REQUESTS if surface == Surface::BackendApi => Self::Unclear,
             StatusCode::TOO_MANY_REQUESTS => Self::Failure,
             status if status.is_server_error() => Self::Failure,
             _ => Self::Good,
@@ -63,16 +63,16 @@ pub(super) struct Hearsay {
 
 impl Hearsay {
     /// Takes in a report. A good answer ends a run of failures, and does no more.
-    pub(super) fn note(&mut self, word: Word, now: Moment) {
+    pub(super) fn note(&mut self, word: ReportKind, now: Moment) {
         let apart = self.last.is_none_or(|last| now.since(last) >= APART);
         match word {
-            Word::Good => *self = Self::default(),
-            Word::Failure if apart => {
+            ReportKind::Good => *self = Self::default(),
+            ReportKind::Failure if apart => {
                 let run = self.last.is_some_and(|last| now.since(last) <= LIFE);
                 self.failures = if run { self.failures.saturating_add(1) } else { 1 };
                 self.last = Some(now);
             }
-            Word::Failure | Word::Trouble => {}
+            ReportKind::Failure | ReportKind::Unclear => {}
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
         Moment::default().plus(Duration::from_secs(secs))
     }
 
-    fn told(words: &[(Word, u64)]) -> Hearsay {
+    fn told(words: &[(ReportKind, u64)]) -> Hearsay {
         let mut hearsay = Hearsay::default();
         for (word, secs) in words {
             hearsay.note(*word, at(*secs));
@@ -106,29 +106,33 @@ mod tests {
     fn only_what_clerk_itself_says_is_a_failure() {
         let answered = |surface, status| {
             let status = StatusCode::from_u16(status).expect("a status");
-            Word::of(surface, CallOutcome::Answered(status))
+            ReportKind::of(surface, CallOutcome::Answered(status))
         };
         for surface in Surface::ALL {
-            assert_eq!(answered(surface, 503), Word::Failure);
+            assert_eq!(answered(surface, 503), ReportKind::Failure);
             for status in [200, 304, 401, 404, 422] {
-                assert_eq!(answered(surface, status), Word::Good, "{status}");
+                assert_eq!(answered(surface, status), ReportKind::Good, "{status}");
             }
-            assert_eq!(Word::of(surface, CallOutcome::Unanswered), Word::Trouble);
+            assert_eq!(ReportKind::of(surface, CallOutcome::Unanswered), ReportKind::Unclear);
         }
-        assert_eq!(answered(Surface::Jwks, 429), Word::Failure);
-        assert_eq!(answered(Surface::BackendApi, 429), Word::Trouble, "perhaps our own quota");
+        assert_eq!(answered(Surface::Jwks, 429), ReportKind::Failure);
+        assert_eq!(
+            answered(Surface::BackendApi, 429),
+            ReportKind::Unclear,
+            "perhaps our own quota"
+        );
     }
 
     #[test]
     fn two_failures_apart_and_without_a_good_answer_between_are_a_signal_for_a_minute() {
-        use Word::{Failure, Good, Trouble};
+        use ReportKind::{Failure, FailureKind, Good};
         let none = Tracker::default();
         for (words, is_failing) in [
             (&[(Failure, 0), (Failure, 2)][..], true),
-            (&[(Failure, 0), (Trouble, 1), (Failure, 2)], true),
+            (&[(Failure, 0), (FailureKind, 1), (Failure, 2)], true),
             (&[(Failure, 0)], false),
             (&[(Failure, 0), (Failure, 1)], false),
-            (&[(Trouble, 0), (Trouble, 2), (Trouble, 4)], false),
+            (&[(FailureKind, 0), (FailureKind, 2), (FailureKind, 4)], false),
             (&[(Failure, 0), (Good, 1), (Failure, 2)], false),
         ] {
             assert_eq!(told(words).is_failing(&none, at(5)), is_failing, "{words:?}");
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_own_probe_that_was_answered_since_or_lately_knows_better() {
-        let failing = told(&[(Word::Failure, 30), (Word::Failure, 40)]);
+        let failing = told(&[(ReportKind::Failure, 30), (ReportKind::Failure, 40)]);
         let row = [(20, 45, false), (20, 46, true), (39, 65, true), (40, 66, false)];
         for (good, now, is_failing) in row {
             let mut own = Tracker::default();

@@ -8,7 +8,7 @@ use clerk_verify::clock::Timestamp;
 
 /// Tokens live this long at the least, and browsers renew them about this often.
 const RENEWAL: Duration = Duration::from_secs(40);
-/// Mints older than this say nothing about the present.
+/// MintRate older than this say nothing about the present.
 const WINDOW: Duration = Duration::from_secs(60);
 /// A token minted so soon after the first failure may have been under way.
 const HEAD_START: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const CAPACITY: usize = 16 * 1024;
 /// What newly minted tokens say about Clerk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Life {
+pub enum ProofOfLife {
     /// Too few tokens are expected to tell.
     #[default]
     Neutral,
@@ -34,7 +34,7 @@ pub enum Life {
 
 /// Counts new tokens: learns how many are usual, and compares.
 #[derive(Clone, Debug, Default)]
-pub struct Mints {
+pub struct MintRate {
     /// Learned while Clerk is healthy: users with a new token, per second.
     usual: f64,
     step: u64,
@@ -52,7 +52,7 @@ struct Mint {
     step: u64,
 }
 
-impl Mints {
+impl MintRate {
     /// Notes a token that was not seen before: a digest of its user, and its `iat`.
     pub fn note(&mut self, user: u64, issued_at: Timestamp) {
         self.newest = self.newest.max(Some(issued_at));
@@ -93,18 +93,18 @@ impl Mints {
 
     /// Judges the time since `suspect_since`.
     #[must_use]
-    pub fn life(&self, suspect_since: Timestamp, now: Timestamp) -> Life {
+    pub fn life(&self, suspect_since: Timestamp, now: Timestamp) -> ProofOfLife {
         let from = suspect_since.plus(HEAD_START);
         let expected = self.usual * now.since(from).min(RENEWAL).as_secs_f64();
         if expected < ENOUGH {
-            return Life::Neutral;
+            return ProofOfLife::Neutral;
         }
         let recent = now.minus(WINDOW);
         let until = now.plus(HEAD_START);
         let fresh = |minted: &Timestamp| *minted > from && *minted > recent && *minted <= until;
         let seen = self.users.values().map(|mint| mint.issued_at).filter(fresh).count();
         let seen = u32::try_from(seen).map_or(f64::MAX, f64::from);
-        if seen >= expected / 2.0 { Life::Proven } else { Life::Missing }
+        if seen >= expected / 2.0 { ProofOfLife::Proven } else { ProofOfLife::Missing }
     }
 }
 
@@ -117,8 +117,8 @@ mod tests {
     }
 
     /// One new token per second, of a different user each, for two minutes.
-    fn usual_traffic() -> Mints {
-        let mut mints = Mints::default();
+    fn usual_traffic() -> MintRate {
+        let mut mints = MintRate::default();
         for second in 0..120 {
             mints.note(u64::try_from(second).expect("positive"), at(second));
             mints.tick(true, at(second));
@@ -132,7 +132,7 @@ mod tests {
         for second in 126..150 {
             mints.note(1_000 + u64::try_from(second).expect("positive"), at(second));
         }
-        assert_eq!(mints.life(at(120), at(150)), Life::Proven);
+        assert_eq!(mints.life(at(120), at(150)), ProofOfLife::Proven);
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         for second in 60..120 {
             mints.note(2_000 + u64::try_from(second).expect("positive"), at(second));
         }
-        assert_eq!(mints.life(at(120), at(150)), Life::Missing);
+        assert_eq!(mints.life(at(120), at(150)), ProofOfLife::Missing);
     }
 
     #[test]
@@ -150,18 +150,22 @@ mod tests {
         for second in 126..150 {
             mints.note(7, at(second));
         }
-        assert_eq!(mints.life(at(120), at(150)), Life::Missing);
+        assert_eq!(mints.life(at(120), at(150)), ProofOfLife::Missing);
     }
 
     #[test]
     fn an_application_without_traffic_is_neutral() {
-        assert_eq!(Mints::default().life(at(0), at(100)), Life::Neutral);
-        assert_eq!(usual_traffic().life(at(120), at(130)), Life::Neutral, "too soon to tell");
+        assert_eq!(MintRate::default().life(at(0), at(100)), ProofOfLife::Neutral);
+        assert_eq!(
+            usual_traffic().life(at(120), at(130)),
+            ProofOfLife::Neutral,
+            "too soon to tell"
+        );
     }
 
     #[test]
     fn memory_stays_bounded() {
-        let mut mints = Mints::default();
+        let mut mints = MintRate::default();
         for user in 0..100_000 {
             mints.note(user, at(0));
         }
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_user_with_three_devices_counts_once_in_learning_too() {
-        let mut mints = Mints::default();
+        let mut mints = MintRate::default();
         for second in 0..120 {
             for _device in 0..3 {
                 mints.note(u64::try_from(second).expect("positive"), at(second));
@@ -180,6 +184,6 @@ mod tests {
         for second in 126..150 {
             mints.note(1_000 + u64::try_from(second).expect("positive"), at(second));
         }
-        assert_eq!(mints.life(at(120), at(150)), Life::Proven);
+        assert_eq!(mints.life(at(120), at(150)), ProofOfLife::Proven);
     }
 }

@@ -19,11 +19,11 @@ use hearsay::Hearsay;
 
 pub use episode::{Interval, Outages};
 pub use hearsay::CallOutcome;
-pub(crate) use hearsay::Word;
-pub use mints::{Life, Mints};
-pub use observation::{Evidence, Observation, Outcome, OwnFault, Trouble};
-pub use peers::{Heard, Peers, View};
-pub use roll::Roll;
+pub(crate) use hearsay::ReportKind;
+pub use mints::{MintRate, ProofOfLife};
+pub use observation::{Evidence, FailureKind, LocalFault, Observation, Outcome};
+pub use peers::{AuthenticatedView, PeerReport, Peers};
+pub use roll::PeerRegistry;
 pub use surface::{Status, Surface};
 pub use tracker::Tracker;
 pub use verdict::{Drain, Signals, Standing, Verdict};
@@ -52,7 +52,7 @@ pub struct Health {
     hearsay: [Hearsay; Surface::ALL.len()],
     standing: Standing,
     outages: Outages,
-    mints: Mints,
+    mints: MintRate,
     /// What the other instances of the application see.
     peers: Peers,
     /// Since when newly minted tokens, or other instances, contradict the failing probes.
@@ -118,7 +118,7 @@ impl Health {
 
     /// Takes in what was said of a surface. Of minting and of the status page nothing is believed: these
     /// are watched by own probes alone.
-    pub(crate) fn hear_of(&mut self, surface: Surface, word: Word, now: Moment) {
+    pub(crate) fn hear_of(&mut self, surface: Surface, word: ReportKind, now: Moment) {
         self.hearsay[surface as usize].note(word, now);
     }
 
@@ -158,7 +158,7 @@ impl Health {
         }
         self.last_tick = Some(now);
         self.mints.tick(self.standing.verdict == Verdict::Healthy, now.wall);
-        let proven = self.life(now) == Life::Proven;
+        let proven = self.life(now) == ProofOfLife::Proven;
         self.life_proven = proven.then(|| self.life_proven.unwrap_or(now));
         let signals = self.signals(now);
         let before = self.standing.verdict;
@@ -203,7 +203,7 @@ impl Health {
         let mint = self.tracker(Surface::SessionMint);
         let recent = |surface: Surface| self.tracker(surface).failed_within(EVIDENCE_LIFE, now);
         let failing = |surface: Surface| self.tracker(surface).failures() >= 2 && recent(surface);
-        let life = if self.is_in_doubt() { Life::Neutral } else { self.life(now) };
+        let life = if self.is_in_doubt() { ProofOfLife::Neutral } else { self.life(now) };
         let others = [Surface::Handshake, Surface::BackendApi, Surface::Jwks];
         let authentic = |surface: Surface| {
             let last = self.tracker(surface).last_authentic();
@@ -221,7 +221,7 @@ impl Health {
             second_failing: others.into_iter().any(failing)
                 || reported
                 || page
-                || life == Life::Missing,
+                || life == ProofOfLife::Missing,
             authentic: authentic(Surface::SessionMint)
                 || others.into_iter().any(authentic)
                 || reported,
@@ -241,11 +241,11 @@ impl Health {
         }
     }
 
-    fn life(&self, now: Moment) -> Life {
+    fn life(&self, now: Moment) -> ProofOfLife {
         let failing_since = self.tracker(Surface::SessionMint).failing_since();
         match (self.standing.verdict, failing_since) {
-            (Verdict::Healthy | Verdict::Unknown, _) | (_, None) => Life::Neutral,
-            (_, Some(since)) if self.peers.prove_life(since.wall, now.wall) => Life::Proven,
+            (Verdict::Healthy | Verdict::Unknown, _) | (_, None) => ProofOfLife::Neutral,
+            (_, Some(since)) if self.peers.prove_life(since.wall, now.wall) => ProofOfLife::Proven,
             (_, Some(since)) => self.mints.life(since.wall, now.wall),
         }
     }
@@ -257,7 +257,7 @@ impl Health {
         match mint.failing_since() {
             None => mint.last_good().map(|good| good.wall),
             Some(since) => {
-                let proven = self.mints.life(since.wall, now.wall) == Life::Proven;
+                let proven = self.mints.life(since.wall, now.wall) == ProofOfLife::Proven;
                 proven.then_some(now.wall)
             }
         }

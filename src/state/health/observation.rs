@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clerk_verify::clock::{Moment, Timestamp};
-use clerk_verify::transport::{Fault, Reply};
+use clerk_verify::transport::{ApiResponse, TransportError};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use url::Url;
@@ -39,9 +39,9 @@ pub enum Outcome {
     /// Clerk answered as it should.
     Good,
     /// Clerk failed, as far as can be seen, with evidence of this class.
-    Failed(Evidence, Trouble),
+    Failed(Evidence, FailureKind),
     /// The trouble is ours and says nothing about Clerk.
-    OwnFault(OwnFault),
+    LocalFault(LocalFault),
 }
 
 /// Whether an observation may help to prove an outage.
@@ -60,13 +60,13 @@ pub enum Evidence {
 /// What went wrong at Clerk or on the way to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum FailureKind {
     /// An answer with this status.
     Status(u16),
     /// Clerk says that it is under maintenance.
     Maintenance,
     /// No answer.
-    Fault(Fault),
+    Fault(TransportError),
     /// A redirect where none belongs.
     Redirect,
     /// Something else than JSON where JSON belongs, as a captive portal answers.
@@ -75,7 +75,7 @@ pub enum Trouble {
     Unusable,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "answered {status}"),
@@ -88,10 +88,10 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Trouble of our own making.
+/// FailureKind of our own making.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum OwnFault {
+pub enum LocalFault {
     /// The Backend API refuses the secret key.
     SecretKey,
     /// The application has used up its own Backend API quota.
@@ -100,7 +100,7 @@ pub enum OwnFault {
     Local,
 }
 
-impl fmt::Display for OwnFault {
+impl fmt::Display for LocalFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SecretKey => "the secret key is refused; check CLERK_SECRET_KEY",
@@ -116,7 +116,7 @@ impl Observation {
     pub fn of(
         surface: Surface,
         url: &Url,
-        result: &Result<Reply, Fault>,
+        result: &Result<ApiResponse, TransportError>,
         latency: Duration,
         at: Moment,
     ) -> Self {
@@ -132,7 +132,7 @@ impl Observation {
     #[must_use]
     pub fn unusable(mut self) -> Self {
         if self.outcome == Outcome::Good {
-            self.outcome = Outcome::Failed(Evidence::Unproven, Trouble::Unusable);
+            self.outcome = Outcome::Failed(Evidence::Unproven, FailureKind::Unusable);
         }
         self
     }
@@ -140,7 +140,7 @@ impl Observation {
     /// The same call, which cannot be judged because this process was starved while it ran.
     #[must_use]
     pub fn starved(mut self) -> Self {
-        self.outcome = Outcome::OwnFault(OwnFault::Local);
+        self.outcome = Outcome::LocalFault(LocalFault::Local);
         self
     }
 
@@ -150,26 +150,29 @@ impl Observation {
         match self.outcome {
             Outcome::Failed(evidence, _) => evidence == Evidence::Authentic,
             Outcome::Good => self.latency > VERY_SLOW,
-            Outcome::OwnFault(_) => false,
+            Outcome::LocalFault(_) => false,
         }
     }
 }
 
-fn lost(fault: Fault) -> Outcome {
+fn lost(fault: TransportError) -> Outcome {
     match fault {
-        Fault::Tls => Outcome::Failed(Evidence::Hostile, Trouble::Fault(fault)),
-        Fault::Unsendable => Outcome::OwnFault(OwnFault::Local),
-        _ => Outcome::Failed(Evidence::Unproven, Trouble::Fault(fault)),
+        TransportError::Tls => Outcome::Failed(Evidence::Hostile, FailureKind::Fault(fault)),
+        TransportError::Unsendable => Outcome::LocalFault(LocalFault::Local),
+        _ => Outcome::Failed(Evidence::Unproven, FailureKind::Fault(fault)),
     }
 }
 
-fn judge(surface: Surface, url: &Url, reply: &Reply) -> Outcome {
+fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     let failed = |trouble| Outcome::Failed(Evidence::Authentic, trouble);
     let status = reply.status;
     if status.is_server_error() {
         let maintenance = error_code(reply).as_deref() == Some("maintenance_mode");
-        let trouble =
-            if maintenance { Trouble::Maintenance } else { Trouble::Status(status.as_u16()) };
+        let trouble = if maintenance {
+            FailureKind::Maintenance
+        } else {
+            FailureKind::Status(status.as_u16())
+        };
         return failed(trouble);
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
@@ -177,54 +180,54 @@ fn judge(surface: Surface, url: &Url, reply: &Reply) -> Outcome {
             && reply.headers.contains_key(RETRY_AFTER)
             && error_code(reply).is_some();
         return if ours {
-            Outcome::OwnFault(OwnFault::Quota)
+            Outcome::LocalFault(LocalFault::Quota)
         } else {
-            failed(Trouble::Status(429))
+            failed(FailureKind::Status(429))
         };
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
         return redirected(surface, url, reply);
     }
     if status != StatusCode::NOT_MODIFIED && !is_json(reply) {
-        return Outcome::Failed(Evidence::Hostile, Trouble::NotJson);
+        return Outcome::Failed(Evidence::Hostile, FailureKind::NotJson);
     }
     let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     match surface {
-        Surface::BackendApi if refused => Outcome::OwnFault(OwnFault::SecretKey),
+        Surface::BackendApi if refused => Outcome::LocalFault(LocalFault::SecretKey),
         // An error in Clerk's own words is an answer of its origin: it is up and says no.
         Surface::SessionMint | Surface::Handshake => Outcome::Good,
         _ if status.is_client_error() => {
-            Outcome::Failed(Evidence::Unproven, Trouble::Status(status.as_u16()))
+            Outcome::Failed(Evidence::Unproven, FailureKind::Status(status.as_u16()))
         }
         _ => Outcome::Good,
     }
 }
 
 /// The handshake answers with a redirect by design. Elsewhere one to another host is a stranger's.
-fn redirected(surface: Surface, url: &Url, reply: &Reply) -> Outcome {
+fn redirected(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     if surface == Surface::Handshake {
         return Outcome::Good;
     }
     let target = reply.header(&LOCATION).and_then(|location| url.join(location).ok());
     let same_host = target.is_some_and(|target| target.host_str() == url.host_str());
     let evidence = if same_host { Evidence::Unproven } else { Evidence::Hostile };
-    Outcome::Failed(evidence, Trouble::Redirect)
+    Outcome::Failed(evidence, FailureKind::Redirect)
 }
 
-fn is_json(reply: &Reply) -> bool {
+fn is_json(reply: &ApiResponse) -> bool {
     let declared = reply.header(&CONTENT_TYPE).is_none_or(|kind| kind.contains("json"));
     declared && serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_ok()
 }
 
 /// The code in Clerk's error envelope, in either of its forms.
-fn error_code(reply: &Reply) -> Option<String> {
+fn error_code(reply: &ApiResponse) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
     let code = body.pointer("/errors/0/code").or_else(|| body.get("code"))?;
     Some(code.as_str()?.to_owned())
 }
 
 /// `Date` has a resolution of one second, and was written somewhere within the call.
-fn clock_skew(reply: &Reply, received: Timestamp) -> Option<i64> {
+fn clock_skew(reply: &ApiResponse, received: Timestamp) -> Option<i64> {
     let date = httpdate::parse_http_date(reply.header(&http::header::DATE)?).ok()?;
     let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     let theirs = Timestamp::default().plus(date).plus(Duration::from_millis(500));
@@ -241,18 +244,18 @@ mod tests {
 
     const ENVELOPE: &str = r#"{"errors":[{"message":"m","code":"too_many_requests"}]}"#;
 
-    fn reply(status: u16, body: &str, fields: &[(HeaderName, &'static str)]) -> Reply {
+    fn reply(status: u16, body: &str, fields: &[(HeaderName, &'static str)]) -> ApiResponse {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let body = Bytes::copy_from_slice(body.as_bytes());
         let status = StatusCode::from_u16(status).expect("a status");
-        Reply { status, headers, body, latency: Duration::from_millis(50) }
+        ApiResponse { status, headers, body, latency: Duration::from_millis(50) }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "it reads better in the rows below")]
-    fn outcome(surface: Surface, result: Result<Reply, Fault>) -> Outcome {
+    fn outcome(surface: Surface, result: Result<ApiResponse, TransportError>) -> Outcome {
         let url = Url::parse("https://clerk.example.com/v1/x").expect("a valid address");
         Observation::of(surface, &url, &result, Duration::ZERO, Moment::default()).outcome
     }
@@ -263,58 +266,58 @@ mod tests {
             [(500, "{}"), (502, "<html>"), (503, ENVELOPE), (429, ENVELOPE), (429, "")]
         {
             let outcome = outcome(Surface::SessionMint, Ok(reply(status, body, &[])));
-            let expected = Outcome::Failed(Evidence::Authentic, Trouble::Status(status));
+            let expected = Outcome::Failed(Evidence::Authentic, FailureKind::Status(status));
             assert_eq!(outcome, expected, "{status} {body}");
         }
         let body = r#"{"shortMessage":"System under maintenance","code":"maintenance_mode"}"#;
         let outcome = outcome(Surface::SessionMint, Ok(reply(503, body, &[])));
-        assert_eq!(outcome, Outcome::Failed(Evidence::Authentic, Trouble::Maintenance));
+        assert_eq!(outcome, Outcome::Failed(Evidence::Authentic, FailureKind::Maintenance));
     }
 
     #[test]
     fn silence_is_unproven_and_a_false_certificate_is_hostile() {
         for fault in [
-            Fault::Dns,
-            Fault::Refused,
-            Fault::Reset,
-            Fault::Timeout,
-            Fault::Protocol,
-            Fault::TooLarge,
+            TransportError::Dns,
+            TransportError::Refused,
+            TransportError::Reset,
+            TransportError::Timeout,
+            TransportError::Protocol,
+            TransportError::TooLarge,
         ] {
-            let expected = Outcome::Failed(Evidence::Unproven, Trouble::Fault(fault));
+            let expected = Outcome::Failed(Evidence::Unproven, FailureKind::Fault(fault));
             assert_eq!(outcome(Surface::Jwks, Err(fault)), expected);
         }
-        let expected = Outcome::Failed(Evidence::Hostile, Trouble::Fault(Fault::Tls));
-        assert_eq!(outcome(Surface::Jwks, Err(Fault::Tls)), expected);
+        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::Fault(TransportError::Tls));
+        assert_eq!(outcome(Surface::Jwks, Err(TransportError::Tls)), expected);
     }
 
     #[test]
     fn a_stranger_who_answers_is_hostile() {
         let html = reply(200, "<html>log in</html>", &[(CONTENT_TYPE, "text/html")]);
-        let expected = Outcome::Failed(Evidence::Hostile, Trouble::NotJson);
+        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::NotJson);
         assert_eq!(outcome(Surface::SessionMint, Ok(html)), expected);
         let away = reply(302, "", &[(LOCATION, "https://portal.example.net/login")]);
-        let expected = Outcome::Failed(Evidence::Hostile, Trouble::Redirect);
+        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::Redirect);
         assert_eq!(outcome(Surface::Jwks, Ok(away)), expected);
         let near = reply(302, "", &[(LOCATION, "/elsewhere")]);
-        let expected = Outcome::Failed(Evidence::Unproven, Trouble::Redirect);
+        let expected = Outcome::Failed(Evidence::Unproven, FailureKind::Redirect);
         assert_eq!(outcome(Surface::Jwks, Ok(near)), expected);
     }
 
     #[test]
     fn our_own_faults_never_count_against_clerk() {
         let refused = reply(401, ENVELOPE, &[]);
-        let expected = Outcome::OwnFault(OwnFault::SecretKey);
+        let expected = Outcome::LocalFault(LocalFault::SecretKey);
         assert_eq!(outcome(Surface::BackendApi, Ok(refused)), expected);
         let quota = reply(429, ENVELOPE, &[(RETRY_AFTER, "7")]);
-        let expected = Outcome::OwnFault(OwnFault::Quota);
+        let expected = Outcome::LocalFault(LocalFault::Quota);
         assert_eq!(outcome(Surface::BackendApi, Ok(quota.clone())), expected);
         let same_elsewhere = outcome(Surface::Jwks, Ok(quota));
-        assert_eq!(same_elsewhere, Outcome::Failed(Evidence::Authentic, Trouble::Status(429)));
+        assert_eq!(same_elsewhere, Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)));
         let bare = outcome(Surface::BackendApi, Ok(reply(429, "", &[(RETRY_AFTER, "7")])));
-        assert_eq!(bare, Outcome::Failed(Evidence::Authentic, Trouble::Status(429)));
-        let unsendable = outcome(Surface::Jwks, Err(Fault::Unsendable));
-        assert_eq!(unsendable, Outcome::OwnFault(OwnFault::Local));
+        assert_eq!(bare, Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)));
+        let unsendable = outcome(Surface::Jwks, Err(TransportError::Unsendable));
+        assert_eq!(unsendable, Outcome::LocalFault(LocalFault::Local));
     }
 
     #[test]

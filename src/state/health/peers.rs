@@ -29,7 +29,7 @@ const WATCHERS: u32 = 3;
 
 /// What a member sees of Clerk at one moment.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct View {
+pub struct PeerReport {
     version: u32,
     /// Who tells it.
     pub member: String,
@@ -43,7 +43,7 @@ pub struct View {
     pub alive: Option<Timestamp>,
 }
 
-impl View {
+impl PeerReport {
     /// As it is told.
     #[must_use]
     pub fn new(member: String, at: Timestamp, failing: bool, suspicious: bool) -> Self {
@@ -69,9 +69,9 @@ impl View {
 
 /// A view, and whether its mark is good.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct AuthenticatedView {
     /// The view.
-    pub view: View,
+    pub view: PeerReport,
     /// It was told by an instance of this application.
     pub authentic: bool,
 }
@@ -96,10 +96,14 @@ pub struct Peers {
 impl Peers {
     /// Sums up what was heard at `now` by this member, its own view and echoes of it left out.
     #[must_use]
-    pub fn of(heard: impl IntoIterator<Item = Heard>, member: &str, now: Timestamp) -> Self {
+    pub fn of(
+        heard: impl IntoIterator<Item = AuthenticatedView>,
+        member: &str,
+        now: Timestamp,
+    ) -> Self {
         let mut peers = Self::default();
         let mut known: Vec<String> = vec![member.to_owned()];
-        for Heard { view, authentic } in heard {
+        for AuthenticatedView { view, authentic } in heard {
             if known.contains(&view.member) {
                 continue;
             }
@@ -179,39 +183,39 @@ mod tests {
         Timestamp::from_secs(1_000 + secs)
     }
 
-    fn view(member: &str) -> View {
-        View::new(member.to_owned(), at(0), false, false)
+    fn view(member: &str) -> PeerReport {
+        PeerReport::new(member.to_owned(), at(0), false, false)
     }
 
-    fn told(view: View) -> Heard {
-        Heard { view, authentic: true }
+    fn told(view: PeerReport) -> AuthenticatedView {
+        AuthenticatedView { view, authentic: true }
     }
 
-    fn forged(view: View) -> Heard {
-        Heard { view, authentic: false }
+    fn forged(view: PeerReport) -> AuthenticatedView {
+        AuthenticatedView { view, authentic: false }
     }
 
-    fn of(heard: impl IntoIterator<Item = Heard>) -> Peers {
+    fn of(heard: impl IntoIterator<Item = AuthenticatedView>) -> Peers {
         Peers::of(heard, "me", at(0))
     }
 
-    fn failing(member: &str) -> View {
-        View { failing: true, ..view(member) }
+    fn failing(member: &str) -> PeerReport {
+        PeerReport { failing: true, ..view(member) }
     }
 
     #[test]
     fn a_view_that_was_written_reads_as_the_same_and_nothing_else_reads() {
-        let view = View { alive: Some(at(1)), ..view("a") };
-        assert_eq!(View::parse(&view.to_json()), Some(view.clone()));
-        let later = View { version: VERSION + 1, ..view };
-        assert_eq!(View::parse(&later.to_json()), None);
-        assert_eq!(View::parse(b"nonsense"), None);
+        let view = PeerReport { alive: Some(at(1)), ..view("a") };
+        assert_eq!(PeerReport::parse(&view.to_json()), Some(view.clone()));
+        let later = PeerReport { version: VERSION + 1, ..view };
+        assert_eq!(PeerReport::parse(&later.to_json()), None);
+        assert_eq!(PeerReport::parse(b"nonsense"), None);
     }
 
     #[test]
     fn anybodys_proof_of_life_after_the_failure_counts_for_a_minute() {
         for heard in [told, forged] {
-            let peers = of([heard(View { alive: Some(at(-10)), ..view("a") })]);
+            let peers = of([heard(PeerReport { alive: Some(at(-10)), ..view("a") })]);
             assert!(peers.prove_life(at(-16), at(0)));
             assert!(!peers.prove_life(at(-15), at(0)), "it may have been under way");
             assert!(!peers.prove_life(at(-5), at(0)), "it was before");
@@ -241,7 +245,7 @@ mod tests {
         let peers = of([told(failing("a")), told(failing("a")), told(failing("me"))]);
         assert!(!peers.agree());
         assert_eq!(peers.members(), 2);
-        let echo = View { alive: Some(at(0)), ..view("me") };
+        let echo = PeerReport { alive: Some(at(0)), ..view("me") };
         assert!(!of([told(echo)]).prove_life(at(-100), at(0)));
     }
 
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn only_an_instances_own_good_answers_stand_for_ours() {
-        let alive = View { alive: Some(at(-60)), ..view("a") };
+        let alive = PeerReport { alive: Some(at(-60)), ..view("a") };
         assert!(of([told(alive.clone())]).saw_life(at(0)));
         assert!(!of([told(alive.clone())]).saw_life(at(1)));
         assert!(!of([forged(alive)]).saw_life(at(0)));
@@ -277,7 +281,7 @@ mod tests {
 
     #[test]
     fn suspicion_is_anybodys() {
-        let suspicious = |name| View { suspicious: true, ..view(name) };
+        let suspicious = |name| PeerReport { suspicious: true, ..view(name) };
         assert_eq!(of([told(suspicious("a")), forged(suspicious("b"))]).suspicious(), 2);
     }
 }

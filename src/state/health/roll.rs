@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 
-use super::peers::{Heard, Peers};
+use super::peers::{AuthenticatedView, Peers};
 
 /// A member that fell silent counts for so long. Members that end for good make quorums rarer meanwhile, and
 /// nothing else.
@@ -15,15 +15,15 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 
 /// What one member remembers of the others.
 #[derive(Clone, Debug, Default)]
-pub struct Roll {
+pub struct PeerRegistry {
     /// When each told something last, under a good mark.
     told: HashMap<String, Timestamp>,
     last: Peers,
 }
 
-impl Roll {
+impl PeerRegistry {
     /// Sums up what was heard at `now` by this member.
-    pub fn call(&mut self, heard: &[Heard], member: &str, now: Timestamp) -> Peers {
+    pub fn call(&mut self, heard: &[AuthenticatedView], member: &str, now: Timestamp) -> Peers {
         let authentic = heard.iter().filter(|heard| heard.authentic).map(|heard| &heard.view);
         for view in authentic.filter(|view| view.is_fresh(now) && view.member != member) {
             self.told.insert(view.member.clone(), now);
@@ -52,18 +52,18 @@ mod tests {
         Timestamp::from_secs(10_000 + secs)
     }
 
-    fn told(member: &str, secs: i64, failing: bool) -> Heard {
-        let view = View::new(member.to_owned(), at(secs), failing, false);
-        Heard { view, authentic: true }
+    fn told(member: &str, secs: i64, failing: bool) -> AuthenticatedView {
+        let view = PeerReport::new(member.to_owned(), at(secs), failing, false);
+        AuthenticatedView { view, authentic: true }
     }
 
-    fn forged(member: &str, secs: i64) -> Heard {
-        Heard { authentic: false, ..told(member, secs, false) }
+    fn forged(member: &str, secs: i64) -> AuthenticatedView {
+        AuthenticatedView { authentic: false, ..told(member, secs, false) }
     }
 
     /// Two see minting fail, and of two others nothing is heard since the beginning.
-    fn agree_after(secs: i64, others: &[Heard]) -> bool {
-        let mut roll = Roll::default();
+    fn agree_after(secs: i64, others: &[AuthenticatedView]) -> bool {
+        let mut roll = PeerRegistry::default();
         assert!(!roll.call(others, "me", at(0)).agree());
         roll.call(&[told("a", secs, true), told("b", secs, true)], "me", at(secs)).agree()
     }
@@ -86,7 +86,7 @@ mod tests {
     fn another_members_good_answer_counts_for_its_minute_though_it_is_heard_no_more() {
         let mut alive = told("a", 0, false);
         alive.view.alive = Some(at(0));
-        let mut roll = Roll::default();
+        let mut roll = PeerRegistry::default();
         assert!(roll.call(&[alive], "me", at(1)).saw_life(at(1)));
         let silent = roll.call(&[], "me", at(20));
         assert!(silent.saw_life(at(60)) && !silent.saw_life(at(61)));
@@ -97,7 +97,7 @@ mod tests {
     fn a_store_that_is_lost_takes_no_veto_away() {
         let mut alive = told("a", 0, false);
         alive.view.alive = Some(at(0));
-        let mut roll = Roll::default();
+        let mut roll = PeerRegistry::default();
         roll.call(&[alive], "me", at(1));
         let lost = roll.lose();
         assert!(lost.prove_life(at(-30), at(60)) && !lost.prove_life(at(-30), at(61)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::{Moment, Timestamp};
 
-use super::observation::{Evidence, Observation, Outcome, OwnFault, SLOW, Trouble};
+use super::observation::{Evidence, FailureKind, LocalFault, Observation, Outcome, SLOW};
 use super::surface::Status;
 
 /// So many failures in a row make a surface `Down`.
@@ -22,8 +22,8 @@ pub struct Tracker {
     since: Option<Timestamp>,
     checked: Option<Timestamp>,
     latencies: VecDeque<Duration>,
-    trouble: Option<Trouble>,
-    own_fault: Option<OwnFault>,
+    trouble: Option<FailureKind>,
+    own_fault: Option<LocalFault>,
     failures: u32,
     failing_since: Option<Moment>,
     /// The last authentic failure of the present run.
@@ -51,7 +51,7 @@ impl Tracker {
         match seen.outcome {
             Outcome::Good => self.succeed(seen),
             Outcome::Failed(evidence, trouble) => self.fail(seen, evidence, trouble),
-            Outcome::OwnFault(fault) => self.excuse(seen, fault),
+            Outcome::LocalFault(fault) => self.excuse(seen, fault),
         }
     }
 
@@ -79,7 +79,7 @@ impl Tracker {
         }
     }
 
-    fn fail(&mut self, seen: &Observation, evidence: Evidence, trouble: Trouble) {
+    fn fail(&mut self, seen: &Observation, evidence: Evidence, trouble: FailureKind) {
         self.good = 0;
         self.good_since = None;
         self.failures = self.failures.saturating_add(1);
@@ -100,9 +100,9 @@ impl Tracker {
 
     /// A process that was too busy to ask learnt nothing. A refusal of our key or for our quota is an
     /// answer: whatever failed before has ended.
-    fn excuse(&mut self, seen: &Observation, fault: OwnFault) {
+    fn excuse(&mut self, seen: &Observation, fault: LocalFault) {
         self.own_fault = Some(fault);
-        if fault == OwnFault::Local {
+        if fault == LocalFault::Local {
             return;
         }
         self.failures = 0;
@@ -140,13 +140,13 @@ impl Tracker {
 
     /// What was wrong last, until the surface is up again.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<FailureKind> {
         self.trouble
     }
 
-    /// Trouble of our own that hides the surface's state.
+    /// FailureKind of our own that hides the surface's state.
     #[must_use]
-    pub fn own_fault(&self) -> Option<OwnFault> {
+    pub fn own_fault(&self) -> Option<LocalFault> {
         self.own_fault
     }
 
@@ -235,7 +235,7 @@ impl Tracker {
 mod tests {
     use super::*;
     use crate::state::health::Surface;
-    use clerk_verify::transport::Fault;
+    use clerk_verify::transport::TransportError;
 
     fn seen(outcome: Outcome, latency_millis: u64) -> Observation {
         Observation {
@@ -268,7 +268,7 @@ mod tests {
     fn two_failures_bring_it_down_and_three_good_answers_up() {
         use Status::{Degraded, Down, Up};
 
-        let bad = seen(Outcome::Failed(Evidence::Authentic, Trouble::Status(429)), 0);
+        let bad = seen(Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)), 0);
         let good = seen(Outcome::Good, 50);
         let run = [&good, &bad, &bad, &good, &good, &good].map(Clone::clone);
         assert_eq!(statuses(&run), [Up, Degraded, Down, Degraded, Degraded, Up]);
@@ -276,16 +276,19 @@ mod tests {
 
     #[test]
     fn our_own_fault_is_shown_and_a_busy_process_interrupts_nothing() {
-        let bad = seen(Outcome::Failed(Evidence::Unproven, Trouble::Fault(Fault::Timeout)), 0);
+        let bad = seen(
+            Outcome::Failed(Evidence::Unproven, FailureKind::Fault(TransportError::Timeout)),
+            0,
+        );
         let mut tracker = Tracker::default();
         tracker.observe(&bad);
-        tracker.observe(&seen(Outcome::OwnFault(OwnFault::Local), 0));
+        tracker.observe(&seen(Outcome::LocalFault(LocalFault::Local), 0));
         tracker.observe(&bad);
         assert_eq!(tracker.failures(), 2);
         let mut tracker = Tracker::default();
-        tracker.observe(&seen(Outcome::OwnFault(OwnFault::SecretKey), 0));
+        tracker.observe(&seen(Outcome::LocalFault(LocalFault::SecretKey), 0));
         assert_eq!((tracker.status(), tracker.failures()), (Status::Unknown, 0));
-        assert_eq!(tracker.own_fault(), Some(OwnFault::SecretKey));
+        assert_eq!(tracker.own_fault(), Some(LocalFault::SecretKey));
     }
 
     #[test]
@@ -301,17 +304,20 @@ mod tests {
 
     #[test]
     fn a_refusal_of_our_key_ends_a_run_of_failures() {
-        let bad = seen(Outcome::Failed(Evidence::Authentic, Trouble::Status(503)), 0);
+        let bad = seen(Outcome::Failed(Evidence::Authentic, FailureKind::Status(503)), 0);
         let mut tracker = Tracker::default();
         tracker.observe(&bad);
         tracker.observe(&bad);
-        tracker.observe(&seen(Outcome::OwnFault(OwnFault::SecretKey), 0));
+        tracker.observe(&seen(Outcome::LocalFault(LocalFault::SecretKey), 0));
         assert_eq!((tracker.failures(), tracker.last_authentic().is_some()), (0, false));
     }
 
     #[test]
     fn one_slow_answer_does_not_make_the_silence_after_it_authentic() {
-        let silence = seen(Outcome::Failed(Evidence::Unproven, Trouble::Fault(Fault::Timeout)), 0);
+        let silence = seen(
+            Outcome::Failed(Evidence::Unproven, FailureKind::Fault(TransportError::Timeout)),
+            0,
+        );
         let mut tracker = Tracker::default();
         tracker.observe(&seen(Outcome::Good, 2_000));
         assert!(tracker.was_very_slow());

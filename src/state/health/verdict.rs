@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::Moment;
 
-use super::Life;
+use super::ProofOfLife;
 
 const SUSPECT_AFTER: u32 = 2;
 const CLEARED_AFTER: u32 = 2;
@@ -138,7 +138,7 @@ pub struct Signals {
     /// The wall clock and the monotonic clock agree.
     pub clock_sane: bool,
     /// What newly minted tokens say.
-    pub life: Life,
+    pub life: ProofOfLife,
     /// The drain after the outage is over.
     pub drained: bool,
     /// Minting was not observed for too long.
@@ -153,7 +153,7 @@ impl Signals {
             self.canaries == Some(true) && (self.status_page_agrees || self.fleet_agrees);
         let authentic = self.authentic || (self.very_slow && self.canaries == Some(true));
         let o2 = if authentic { self.second_failing } else { corroborated };
-        let o3 = self.life != Life::Proven;
+        let o3 = self.life != ProofOfLife::Proven;
         let o4 = self.last_hostile.is_none_or(|at| now.since(at) > HOSTILE_SHADOW);
         let o5 = self.clock_sane;
         o1 && o2 && o3 && o4 && o5
@@ -167,7 +167,7 @@ impl Signals {
     /// We are the ones cut off.
     fn show_isolation(&self, now: Moment) -> bool {
         let cut_off = !self.authentic && self.canaries == Some(false);
-        self.minting_is_dead(now) && (cut_off || self.life == Life::Proven)
+        self.minting_is_dead(now) && (cut_off || self.life == ProofOfLife::Proven)
     }
 
     fn show_recovery(&self, now: Moment) -> bool {
@@ -203,7 +203,7 @@ impl Standing {
             Verdict::Unknown => Verdict::Unknown,
             Verdict::Healthy => Verdict::Healthy,
             Verdict::Suspect | Verdict::Isolated => from_trouble(self.verdict, signals, now),
-            Verdict::Outage if signals.life == Life::Proven && signals.failures > 0 => {
+            Verdict::Outage if signals.life == ProofOfLife::Proven && signals.failures > 0 => {
                 Verdict::Isolated
             }
             Verdict::Outage if signals.show_recovery(now) => Verdict::Recovering,
@@ -296,10 +296,16 @@ mod tests {
 
     #[test]
     fn o3_tokens_that_keep_being_minted_refute_the_outage() {
-        assert_eq!(verdict(&Signals { life: Life::Proven, ..proof() }, at(12)), Verdict::Isolated);
-        assert_eq!(verdict(&Signals { life: Life::Missing, ..proof() }, at(12)), Verdict::Outage);
+        assert_eq!(
+            verdict(&Signals { life: ProofOfLife::Proven, ..proof() }, at(12)),
+            Verdict::Isolated
+        );
+        assert_eq!(
+            verdict(&Signals { life: ProofOfLife::Missing, ..proof() }, at(12)),
+            Verdict::Outage
+        );
         let outage = Standing { verdict: Verdict::Outage, since: at(12) };
-        let life = Signals { life: Life::Proven, ..proof() };
+        let life = Signals { life: ProofOfLife::Proven, ..proof() };
         assert_eq!(outage.after(&life, at(40)).verdict, Verdict::Isolated);
     }
 

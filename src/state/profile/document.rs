@@ -24,9 +24,9 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// [`Undescribed`] when it does not say whom it describes.
-    pub fn of(user: &Value, keep_private: bool) -> Result<Self, Undescribed> {
-        let id = text(user, "id").ok_or(Undescribed("id"))?;
+    /// [`ProfileParseError`] when it does not say whom it describes.
+    pub fn of(user: &Value, keep_private: bool) -> Result<Self, ProfileParseError> {
+        let id = text(user, "id").ok_or(ProfileParseError("id"))?;
         let flag = |name: &str| user.get(name) == Some(&Value::Bool(true));
         let data = |name: &str| user.get(name).cloned().unwrap_or_default();
         Ok(Self {
@@ -54,12 +54,12 @@ impl Membership {
     ///
     /// # Errors
     ///
-    /// [`Undescribed`] when it does not say whose, or in which organisation.
-    pub fn of(membership: &Value) -> Result<(UserId, Self), Undescribed> {
+    /// [`ProfileParseError`] when it does not say whose, or in which organisation.
+    pub fn of(membership: &Value) -> Result<(UserId, Self), ProfileParseError> {
         let person = &membership["public_user_data"];
-        let user = text(person, "user_id").ok_or(Undescribed("public_user_data.user_id"))?;
+        let user = text(person, "user_id").ok_or(ProfileParseError("public_user_data.user_id"))?;
         let organization = &membership["organization"];
-        let id = text(organization, "id").ok_or(Undescribed("organization.id"))?;
+        let id = text(organization, "id").ok_or(ProfileParseError("organization.id"))?;
         let role = text(membership, "role").unwrap_or_default();
         let since = time(membership, "updated_at").unwrap_or_default();
         let described = Self {
@@ -117,7 +117,7 @@ fn time(object: &Value, name: &str) -> Option<Timestamp> {
 /// A document that does not say what it describes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("its {0} is missing or no such value")]
-pub struct Undescribed(pub(crate) &'static str);
+pub struct ProfileParseError(pub(crate) &'static str);
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +130,7 @@ mod tests {
         let bare = Profile::of(&json!({ "id": "user_1" }), false);
         assert_eq!(bare, Ok(Profile::new(UserId::new("user_1"), Timestamp::default())));
         for nobody in [json!({}), json!({ "id": 7 }), json!({ "id": "" }), json!(null), json!([])] {
-            assert_eq!(Profile::of(&nobody, false), Err(Undescribed("id")), "{nobody}");
+            assert_eq!(Profile::of(&nobody, false), Err(ProfileParseError("id")), "{nobody}");
         }
     }
 

@@ -11,17 +11,17 @@ fn page(first: u64, count: u64) -> Vec<Timestamp> {
     (first..first + count).map(ago).collect()
 }
 
-fn begun(synced: Option<Timestamp>, reach: Reach) -> Course {
-    let mut course = Course { synced, whole: Some(ago(3600)), ..Course::default() };
+fn begun(synced: Option<Timestamp>, reach: SyncScope) -> SyncCursor {
+    let mut course = SyncCursor { synced, whole: Some(ago(3600)), ..SyncCursor::default() };
     course.begin(reach, NOW);
     course
 }
 
-fn read(course: &mut Course, page: &[Timestamp]) {
+fn read(course: &mut SyncCursor, page: &[Timestamp]) {
     course.read_users(page, page.len() as u64, NOW);
 }
 
-fn users_from(course: &Course) -> Option<u64> {
+fn users_from(course: &SyncCursor) -> Option<u64> {
     match course.next() {
         Some((Step::Users { offset, .. }, _)) => Some(offset),
         _ => None,
@@ -30,7 +30,7 @@ fn users_from(course: &Course) -> Option<u64> {
 
 #[test]
 fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_future() {
-    let mut course = begun(None, Reach::Changes);
+    let mut course = begun(None, SyncScope::Changes);
     let mut dates = page(0, USERS - 1);
     dates[0] = NOW.plus(LIFETIME);
     course.read_users(&dates, USERS, NOW);
@@ -41,7 +41,7 @@ fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_fu
 
 #[test]
 fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
-    let mut course = begun(None, Reach::Changes);
+    let mut course = begun(None, SyncScope::Changes);
     let mut offsets = Vec::new();
     for _ in 0..9 {
         let Some(offset) = users_from(&course) else { break };
@@ -55,7 +55,7 @@ fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
 
 #[test]
 fn a_later_walk_ends_a_little_behind_what_is_known() {
-    let mut course = begun(Some(ago(1000)), Reach::Changes);
+    let mut course = begun(Some(ago(1000)), SyncScope::Changes);
     read(&mut course, &page(0, USERS));
     read(&mut course, &page(1201, USERS));
     assert_eq!(users_from(&course), Some(180), "the margin is read too");
@@ -65,38 +65,38 @@ fn a_later_walk_ends_a_little_behind_what_is_known() {
 
 #[test]
 fn a_walk_goes_on_where_it_was_but_not_after_an_hour_in_which_nobody_went_on_nor_after_a_day() {
-    let mut course = begun(None, Reach::Whole);
+    let mut course = begun(None, SyncScope::Whole);
     read(&mut course, &page(0, USERS));
     let text = serde_json::to_string(&course).expect("JSON");
-    let mut course: Course = serde_json::from_str(&text).expect("the same");
+    let mut course: SyncCursor = serde_json::from_str(&text).expect("the same");
     let left = course.clone();
-    course.begin(Reach::Changes, NOW.plus(PAUSE));
+    course.begin(SyncScope::Changes, NOW.plus(PAUSE));
     assert_eq!(users_from(&course), Some(90));
     assert!(course.walk.as_ref().is_some_and(|walk| walk.whole), "as whole as it began");
     let mut late = left.clone();
-    late.begin(Reach::Changes, NOW.plus(PAUSE + Duration::from_secs(1)));
+    late.begin(SyncScope::Changes, NOW.plus(PAUSE + Duration::from_secs(1)));
     assert_eq!(users_from(&late), Some(0));
     for (age, wanted) in [(LIFETIME, 90), (LIFETIME + Duration::from_secs(1), 0)] {
         let mut busy = left.clone();
         busy.walk.as_mut().expect("a walk").touched = NOW.plus(age);
-        busy.begin(Reach::Changes, NOW.plus(age));
+        busy.begin(SyncScope::Changes, NOW.plus(age));
         assert_eq!(users_from(&busy), Some(wanted));
     }
 }
 
 #[test]
 fn a_course_belongs_to_the_instance_that_claimed_it_first() {
-    let mut course = Course::default();
+    let mut course = SyncCursor::default();
     assert!(course.claim("https://one") && course.claim("https://one"));
     assert!(!course.claim("https://two"));
     let text = serde_json::to_string(&course).expect("JSON");
-    let mut read: Course = serde_json::from_str(&text).expect("the same");
+    let mut read: SyncCursor = serde_json::from_str(&text).expect("the same");
     assert!(!read.claim("https://two") && read.claim("https://one"));
 }
 
 #[test]
 fn what_changes_during_a_walk_is_left_to_the_next() {
-    let mut course = begun(None, Reach::Changes);
+    let mut course = begun(None, SyncScope::Changes);
     read(&mut course, &page(100, USERS));
     read(&mut course, &page(50, 3));
     assert_eq!((course.next(), course.synced()), (None, Some(ago(100))));
@@ -104,7 +104,7 @@ fn what_changes_during_a_walk_is_left_to_the_next() {
 
 #[test]
 fn an_application_without_users_is_in_step_at_once() {
-    let mut course = begun(None, Reach::Changes);
+    let mut course = begun(None, SyncScope::Changes);
     read(&mut course, &[]);
     assert_eq!((course.next(), course.synced()), (None, None));
     read(&mut course, &[]);
@@ -113,7 +113,7 @@ fn an_application_without_users_is_in_step_at_once() {
 
 #[test]
 fn a_whole_walk_goes_through_memberships_and_those_who_are_kept() {
-    let mut course = begun(None, Reach::Whole);
+    let mut course = begun(None, SyncScope::Whole);
     read(&mut course, &page(0, 3));
     assert_eq!(course.next(), Some((Step::Members { offset: 0 }, NOW)));
     course.read_members(MEMBERS, NOW);
@@ -131,25 +131,25 @@ fn a_whole_walk_goes_through_memberships_and_those_who_are_kept() {
 #[test]
 fn everything_is_read_when_somebody_wishes_and_once_a_day() {
     for (whole, reach, wanted) in [
-        (None, Reach::Changes, true),
-        (Some(NOW.minus(DAY)), Reach::Changes, true),
-        (Some(ago(3600)), Reach::Changes, false),
-        (Some(ago(3600)), Reach::Whole, true),
+        (None, SyncScope::Changes, true),
+        (Some(NOW.minus(DAY)), SyncScope::Changes, true),
+        (Some(ago(3600)), SyncScope::Changes, false),
+        (Some(ago(3600)), SyncScope::Whole, true),
     ] {
-        let mut course = Course { whole, ..Course::default() };
+        let mut course = SyncCursor { whole, ..SyncCursor::default() };
         course.begin(reach, NOW);
         read(&mut course, &[]);
         assert_eq!(course.next().is_some(), wanted, "{whole:?} {reach:?}");
     }
-    let mut course = begun(None, Reach::Changes);
-    course.begin(Reach::Whole, NOW);
+    let mut course = begun(None, SyncScope::Changes);
+    course.begin(SyncScope::Whole, NOW);
     read(&mut course, &[]);
     assert!(course.next().is_some(), "a wish is heard during a walk too");
 }
 
 #[test]
 fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
-    let (minute, mut course) = (Duration::from_secs(60), begun(None, Reach::Changes));
+    let (minute, mut course) = (Duration::from_secs(60), begun(None, SyncScope::Changes));
     read(&mut course, &page(0, USERS));
     let soon = NOW.plus(Duration::from_secs(59));
     assert!(course.is_busy(soon, minute) && !course.is_busy(NOW.plus(minute), minute));
@@ -162,16 +162,20 @@ fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
 #[test]
 fn what_a_clock_that_was_ahead_noted_is_not_believed() {
     let (ahead, minute) = (NOW.plus(DAY), Duration::from_secs(60));
-    let mut course = begun(None, Reach::Whole);
-    course.begin(Reach::Whole, ahead);
+    let mut course = begun(None, SyncScope::Whole);
+    course.begin(SyncScope::Whole, ahead);
     course.read_users(&[ahead], USERS, ahead);
     assert!(!course.is_busy(NOW, minute), "nobody is at it tomorrow");
-    course.begin(Reach::Whole, NOW);
+    course.begin(SyncScope::Whole, NOW);
     assert_eq!((users_from(&course), course.synced()), (Some(0), None));
-    let mut course =
-        Course { synced: Some(ahead), whole: Some(ahead), ended: Some(ahead), ..Course::default() };
+    let mut course = SyncCursor {
+        synced: Some(ahead),
+        whole: Some(ahead),
+        ended: Some(ahead),
+        ..SyncCursor::default()
+    };
     assert!(!course.is_fresh(NOW, minute));
-    course.begin(Reach::Changes, NOW);
+    course.begin(SyncScope::Changes, NOW);
     read(&mut course, &page(0, 3));
     assert_eq!(course.synced(), Some(NOW));
     assert!(course.next().is_some(), "everything is read again");

@@ -15,7 +15,7 @@ use self::marks::Marks;
 
 /// What of a token can be revoked.
 #[derive(Clone, Copy, Debug)]
-pub struct Bearer<'a> {
+pub struct TokenIdentity<'a> {
     /// `sid`.
     pub session: Option<&'a SessionId>,
     /// `jti`.
@@ -50,7 +50,7 @@ impl Revocations {
     /// Whether the bearer is denied: by its session, by its token, or because its claims are no later
     /// than the mark on its user. Claims without a date of such a user are denied.
     #[must_use]
-    pub fn deny(&self, bearer: &Bearer<'_>) -> Option<Denied> {
+    pub fn deny(&self, bearer: &TokenIdentity<'_>) -> Option<Denied> {
         let named = bearer.session.is_some_and(|id| self.has(Kind::Session, id.as_str()))
             || bearer.token.is_some_and(|id| self.has(Kind::Token, id.as_str()));
         if named {
@@ -62,7 +62,7 @@ impl Revocations {
     /// Whether the bearer's active organisation is none of its any more: the membership, or the whole
     /// organisation, is over, and the token says what was true before.
     #[must_use]
-    pub fn deny_membership(&self, bearer: &Bearer<'_>) -> Option<Denied> {
+    pub fn deny_membership(&self, bearer: &TokenIdentity<'_>) -> Option<Denied> {
         let organization = bearer.organization?;
         let whole = self.get(Kind::Organization, organization.as_str());
         let member = self.of_member(Kind::Member, bearer.user, organization);
@@ -72,7 +72,7 @@ impl Revocations {
     /// True when what the token says of its active organisation may have changed since: the bearer's role,
     /// or what a role or a permission stands for. That ends grace, and nothing else.
     #[must_use]
-    pub fn outdate(&self, bearer: &Bearer<'_>) -> bool {
+    pub fn outdate(&self, bearer: &TokenIdentity<'_>) -> bool {
         let Some(organization) = bearer.organization else { return false };
         let older = |mark| denied(bearer.claims_as_of, mark).is_some();
         let named = |kind, name| older(self.get(kind, bare(name))) || older(self.get(kind, ANY));

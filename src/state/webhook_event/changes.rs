@@ -4,7 +4,7 @@ use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
 use super::WebhookEvent;
-use crate::state::profile::{Change, Membership, Profile, Undescribed};
+use crate::state::profile::{Change, Membership, Profile, ProfileParseError};
 
 impl WebhookEvent {
     /// What it tells of users.
@@ -24,14 +24,14 @@ impl WebhookEvent {
     ///
     /// # Errors
     ///
-    /// [`Undescribed`] when the event does not say whom it is about. A session's user who cannot be read is
+    /// [`ProfileParseError`] when the event does not say whom it is about. A session's user who cannot be read is
     /// passed over: the event is about the session.
     pub fn changes(
         &self,
         received: Timestamp,
         keep_private: bool,
-    ) -> Result<Vec<Change>, Undescribed> {
-        let described = |user: &Value| -> Result<Change, Undescribed> {
+    ) -> Result<Vec<Change>, ProfileParseError> {
+        let described = |user: &Value| -> Result<Change, ProfileParseError> {
             let profile = Profile::of(user, keep_private)?.heard(received);
             Ok(Change::User(Box::new(profile)))
         };
@@ -55,7 +55,7 @@ impl WebhookEvent {
     }
 
     /// The envelope's time may be in seconds, and then be before the last change of what has ended.
-    fn left(&self, received: Timestamp) -> Result<Change, Undescribed> {
+    fn left(&self, received: Timestamp) -> Result<Change, ProfileParseError> {
         let (user, membership) = Membership::of(&self.data)?;
         let membership = membership.heard(received);
         let since = membership.updated_at.max(self.happened(received));
@@ -75,7 +75,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
-    fn told(event: &Value) -> Result<Vec<Change>, Undescribed> {
+    fn told(event: &Value) -> Result<Vec<Change>, ProfileParseError> {
         let event = WebhookEvent::parse(event.to_string().as_bytes()).expect("an event");
         event.changes(NOW, false)
     }

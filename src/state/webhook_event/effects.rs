@@ -58,12 +58,12 @@ impl WebhookEvent {
     ///
     /// # Errors
     ///
-    /// [`Incomplete`] when the event does not say what it is about.
+    /// [`EventError`] when the event does not say what it is about.
     pub fn denials(
         &self,
         received: Timestamp,
         rules: EventRules,
-    ) -> Result<Vec<Denial>, Incomplete> {
+    ) -> Result<Vec<Denial>, EventError> {
         let denial = match self.kind.as_str() {
             "session.ended" | "session.removed" | "session.revoked" => {
                 self.session_over(received)?
@@ -93,7 +93,7 @@ impl WebhookEvent {
         Ok(vec![denial])
     }
 
-    fn session_over(&self, received: Timestamp) -> Result<Denial, Incomplete> {
+    fn session_over(&self, received: Timestamp) -> Result<Denial, EventError> {
         let end = self.time("expire_at").unwrap_or(received.plus(LONG)).max(received);
         Ok(Denial::Session(SessionId::from(self.text("id")?), end.plus(AFTERLIFE)))
     }
@@ -114,7 +114,7 @@ impl WebhookEvent {
         changed.max(self.happened(received)).min(received.plus(TOLERANCE))
     }
 
-    fn member(&self) -> Result<(UserId, OrgId), Incomplete> {
+    fn member(&self) -> Result<(UserId, OrgId), EventError> {
         let user = UserId::from(self.text("public_user_data.user_id")?);
         Ok((user, OrgId::from(self.text("organization.id")?)))
     }
@@ -124,10 +124,10 @@ impl WebhookEvent {
         self.text("key").ok().map(str::to_owned)
     }
 
-    fn text(&self, path: &'static str) -> Result<&str, Incomplete> {
+    fn text(&self, path: &'static str) -> Result<&str, EventError> {
         let value = path.split('.').try_fold(&self.data, |data, name| data.get(name));
         let text = value.and_then(Value::as_str).filter(|text| !text.is_empty());
-        text.ok_or(Incomplete(path))
+        text.ok_or(EventError(path))
     }
 
     fn says(&self, name: &str) -> bool {
@@ -143,7 +143,7 @@ impl WebhookEvent {
 /// An event that ends or changes something, and does not say what.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the event ends or changes something, but its data.{0} is missing or no such value")]
-pub struct Incomplete(&'static str);
+pub struct EventError(&'static str);
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::MemoryStore;
 use crate::state::revocation::Denial;
-use crate::store::fleet::{Feed, Fleet, Mark, Part};
+use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
 use crate::store::inbox::{Pending, Store as _};
 use crate::store::sighting::Sightings;
 
@@ -51,12 +51,12 @@ impl Gathering {
 }
 
 impl Talk {
-    fn mark(&self) -> Mark {
-        Mark((self.cut + self.feed.len() as u64).to_string())
+    fn mark(&self) -> FeedMark {
+        FeedMark((self.cut + self.feed.len() as u64).to_string())
     }
 
     /// None when the feed does not reach back that far.
-    fn since(&self, mark: &Mark) -> Option<Vec<Denial>> {
+    fn since(&self, mark: &FeedMark) -> Option<Vec<Denial>> {
         let from = mark.0.parse::<u64>().ok()?.checked_sub(self.cut)?;
         let from = usize::try_from(from).ok().filter(|from| *from <= self.feed.len())?;
         Some(self.feed.range(from..).cloned().collect())
@@ -75,8 +75,8 @@ impl MemoryStore {
     }
 }
 
-impl Fleet for MemoryStore {
-    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+impl SharedStore for MemoryStore {
+    fn follow(&self, after: Option<FeedMark>) -> Pending<Feed> {
         let (store, gathering) = (self.clone(), self.gathered());
         Box::pin(async move {
             let Some(after) = after else { return Ok(store.whole(&gathering)) };
@@ -115,7 +115,7 @@ impl Fleet for MemoryStore {
         })
     }
 
-    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+    fn sighted(&self, after: Option<FeedMark>) -> Pending<Sightings> {
         let store = self.clone();
         Box::pin(async move { Ok(store.state().seen.since(after.as_ref())) })
     }

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use clerk_verify::clock::Timestamp;
 
-use crate::store::fleet::Mark;
-use crate::store::sighting::{SESSIONS, Sighted, Sightings};
+use crate::store::fleet::FeedMark;
+use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 
 #[derive(Default)]
 pub(super) struct Seen {
-    sessions: HashMap<String, (u64, Sighted)>,
+    sessions: HashMap<String, (u64, StoredSighting)>,
     order: BTreeMap<u64, String>,
     /// The place of the newest.
     last: u64,
 }
 
 impl Seen {
-    pub(super) fn note(&mut self, sighted: Sighted) {
+    pub(super) fn note(&mut self, sighted: StoredSighting) {
         let known = self.sessions.get(&sighted.session);
         if known.is_some_and(|(_, known)| known.rank() >= sighted.rank()) {
             return;
@@ -35,13 +35,13 @@ impl Seen {
     }
 
     /// All, if what was read before is not known here.
-    pub(super) fn since(&self, after: Option<&Mark>) -> Sightings {
+    pub(super) fn since(&self, after: Option<&FeedMark>) -> Sightings {
         let place = after.and_then(|mark| mark.0.parse::<u64>().ok()).filter(|at| *at <= self.last);
         let news = self.order.range(place.map_or(0, |at| at + 1)..);
         let sighted = news.filter_map(|(_, session)| self.sessions.get(session));
         Sightings {
             sighted: sighted.map(|(_, sighted)| sighted.clone()).collect(),
-            mark: Mark(self.last.to_string()),
+            mark: FeedMark(self.last.to_string()),
             whole: place.is_none(),
         }
     }

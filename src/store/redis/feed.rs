@@ -9,7 +9,7 @@ use redis::{Value, cmd};
 use super::pages::{self, Place};
 use super::{Inner, RedisStore, denials, script};
 use crate::state::revocation::Denial;
-use crate::store::fleet::{Feed, Fleet, Mark, Part};
+use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
 use crate::store::inbox::{Pending, StoreError};
 use crate::store::sighting::Sightings;
 
@@ -24,8 +24,8 @@ const MEMBERS: usize = 1_000;
 /// An entry of the stream: its id and its fields.
 type Row = (String, HashMap<String, String>);
 
-impl Fleet for RedisStore {
-    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+impl SharedStore for RedisStore {
+    fn follow(&self, after: Option<FeedMark>) -> Pending<Feed> {
         self.run(|store| async move {
             store.0.examine().await;
             let feed = match after {
@@ -63,7 +63,7 @@ impl Fleet for RedisStore {
         })
     }
 
-    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+    fn sighted(&self, after: Option<FeedMark>) -> Pending<Sightings> {
         self.run(|store| async move { store.0.sighted(after.as_ref()).await })
     }
 
@@ -90,7 +90,7 @@ impl Inner {
     /// came since may be on no page.
     async fn all_from(&self, place: Place) -> Result<Option<Feed>, StoreError> {
         let part = if place.is_first() { Part::First } else { Part::Next };
-        let origin = Mark(place.origin.clone());
+        let origin = FeedMark(place.origin.clone());
         let (denials, next) = self.mended(pages::read(&self.link, &self.keys, place).await).await?;
         let (mark, more) = next.map_or((origin.clone(), false), |place| (place.mark(), true));
         let reaches = self.reaches(&origin).await?;
@@ -99,7 +99,7 @@ impl Inner {
 
     /// None when the feed does not reach back to the mark: it was cut off there, or lost. That is looked
     /// at again after reading, so that nothing was cut off in between.
-    async fn since(&self, mark: &Mark) -> Result<Option<Feed>, StoreError> {
+    async fn since(&self, mark: &FeedMark) -> Result<Option<Feed>, StoreError> {
         if !self.reaches(mark).await? {
             return Ok(None);
         }
@@ -107,12 +107,12 @@ impl Inner {
         if !self.reaches(mark).await? {
             return Ok(None);
         }
-        let mark = rows.last().map_or_else(|| mark.clone(), |(id, _)| Mark(id.clone()));
+        let mark = rows.last().map_or_else(|| mark.clone(), |(id, _)| FeedMark(id.clone()));
         let denials = rows.iter().filter_map(|(_, fields)| denial(fields)).collect();
         Ok(Some(Feed { denials, mark, part: Part::News, more: rows.len() >= PAGE }))
     }
 
-    async fn reaches(&self, mark: &Mark) -> Result<bool, StoreError> {
+    async fn reaches(&self, mark: &FeedMark) -> Result<bool, StoreError> {
         let mut find = cmd("XRANGE");
         find.arg(self.keys.named("feed")).arg(&mark.0).arg(&mark.0);
         let found: Vec<Value> = self.ask(&find).await?;
@@ -120,7 +120,7 @@ impl Inner {
     }
 
     /// Waits for news. A connection on which that went wrong is not used again.
-    async fn news(&self, mark: &Mark) -> Result<Vec<Row>, StoreError> {
+    async fn news(&self, mark: &FeedMark) -> Result<Vec<Row>, StoreError> {
         let mut place = self.follower.lock().await;
         let follower = match place.take() {
             Some(follower) => follower,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Inner;
 use super::{denials, people, script};
 use crate::store::inbox::{
-    Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, StoreError, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, StoreError, Task,
 };
 
 /// So much of each set is forgotten at once.
@@ -45,13 +45,13 @@ impl Event {
 
 impl Inner {
     /// The id, the denials, what is told of users, and the task: together or not at all.
-    pub(super) async fn accept(&self, entry: &Entry) -> Result<Accepted, StoreError> {
+    pub(super) async fn accept(&self, entry: &InboxEvent) -> Result<Accepted, StoreError> {
         let (state, text) = match &entry.rest {
-            Rest::Nothing => ("done", ""),
-            Rest::Hooks(data) => ("due", data.as_str()),
-            Rest::Nonsense(why) => ("dead", why.as_str()),
+            FollowUp::Nothing => ("done", ""),
+            FollowUp::Hooks(data) => ("due", data.as_str()),
+            FollowUp::Malformed(why) => ("dead", why.as_str()),
         };
-        let Entry { kind, happened, received, .. } = entry;
+        let InboxEvent { kind, happened, received, .. } = entry;
         let event = Event { kind: kind.clone(), happened: *happened, received: *received };
         let event = serde_json::to_string(&event).unwrap_or_default();
         for _ in people::tries() {
@@ -63,7 +63,7 @@ impl Inner {
             let said: String = self.promise(&call).await?;
             match said.as_str() {
                 people::CHANGED => {}
-                "known" => return Ok(Accepted::Known),
+                "known" => return Ok(Accepted::Duplicate),
                 _ => return Ok(Accepted::New),
             }
         }
@@ -99,7 +99,7 @@ impl Inner {
     ) -> Result<bool, StoreError> {
         let (state, at, why) = match outcome {
             Outcome::Done => ("done", Timestamp::default(), ""),
-            Outcome::Again { at, why } => ("due", *at, why.as_str()),
+            Outcome::Retry { at, why } => ("due", *at, why.as_str()),
             Outcome::Dead { why } => ("dead", Timestamp::default(), why.as_str()),
         };
         let mut call = script::SETTLE.call(&self.keys);

@@ -9,7 +9,7 @@ use super::keys::Keys;
 use super::link::Link;
 use super::script;
 use crate::state::revocation::{Denial, Kind};
-use crate::store::fleet::Mark;
+use crate::store::fleet::FeedMark;
 use crate::store::inbox::StoreError;
 
 /// So many are read at once. The server does nothing else meanwhile: a millisecond or two.
@@ -37,14 +37,14 @@ impl Place {
         self.kind == 0 && self.last.is_none()
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> FeedMark {
         let Self { origin, kind, last } = self;
         let last = last.as_ref().map(|(time, id)| format!("/{time}/{}", BASE64.encode(id)));
-        Mark(format!("{SIGN}/{origin}/{kind}{}", last.unwrap_or_default()))
+        FeedMark(format!("{SIGN}/{origin}/{kind}{}", last.unwrap_or_default()))
     }
 
     /// None for the mark of news.
-    pub(super) fn of(mark: &Mark) -> Option<Self> {
+    pub(super) fn of(mark: &FeedMark) -> Option<Self> {
         let mut parts = mark.0.split('/');
         (parts.next()? == SIGN).then_some(())?;
         let (origin, kind) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);

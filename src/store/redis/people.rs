@@ -7,8 +7,8 @@ use redis::cmd;
 use super::Inner;
 use super::script::{self, Call};
 use crate::state::profile::{Change, Person};
-use crate::store::fleet::Mark;
-use crate::store::inbox::{Roll, StoreError};
+use crate::store::fleet::FeedMark;
+use crate::store::inbox::{StoreError, UserPage};
 
 /// Somebody else changes the same users at the same time, again and again.
 const TRIES: u32 = 32;
@@ -90,7 +90,7 @@ impl Inner {
     }
 
     /// Those behind a mark, which is the server's own.
-    pub(super) async fn roll(&self, after: Option<Mark>) -> Result<Roll, StoreError> {
+    pub(super) async fn roll(&self, after: Option<FeedMark>) -> Result<UserPage, StoreError> {
         let from = after.map_or_else(|| "0".to_owned(), |mark| mark.0);
         let mut scan = cmd("HSCAN");
         scan.arg(self.keys.named("people")).arg(from).arg("COUNT").arg(ROLL);
@@ -99,7 +99,7 @@ impl Inner {
             Some((UserId::from(String::from_utf8(id).ok()?), parse(&text)?))
         };
         let people = page.into_iter().filter_map(read).collect();
-        Ok(Roll { people, next: (next != "0").then_some(Mark(next)) })
+        Ok(UserPage { people, next: (next != "0").then_some(FeedMark(next)) })
     }
 
     /// Empty when there is none.

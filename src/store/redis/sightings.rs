@@ -9,9 +9,9 @@ use redis::{Cmd, Script, ScriptInvocation, cmd};
 use super::Inner;
 use super::link::Link;
 use crate::decide::policy::MAX_GRACE;
-use crate::store::fleet::Mark;
+use crate::store::fleet::FeedMark;
 use crate::store::inbox::StoreError;
-use crate::store::sighting::{SESSIONS, Sighted, Sightings};
+use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 
 static WITNESS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("witness.lua")));
 static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
@@ -33,15 +33,15 @@ struct Start {
 
 impl Start {
     /// A mark of what is not there any more is none.
-    fn of(after: Option<&Mark>, origin: &str) -> Self {
+    fn of(after: Option<&FeedMark>, origin: &str) -> Self {
         let (known, place) = after.and_then(|mark| mark.0.split_once('/')).unwrap_or_default();
         let whole = after.is_none() || known != origin;
         let place = if whole { 0.0 } else { place.parse().unwrap_or_default() };
         Self { origin: origin.to_owned(), place, whole }
     }
 
-    fn mark(&self) -> Mark {
-        Mark(format!("{}/{:.0}", self.origin, self.place))
+    fn mark(&self) -> FeedMark {
+        FeedMark(format!("{}/{:.0}", self.origin, self.place))
     }
 }
 
@@ -51,7 +51,7 @@ impl Inner {
         self.link.at_once(async |link| self.sighted_since(None, link).await)
     }
 
-    pub(super) async fn sighted(&self, after: Option<&Mark>) -> Result<Sightings, StoreError> {
+    pub(super) async fn sighted(&self, after: Option<&FeedMark>) -> Result<Sightings, StoreError> {
         self.mended(self.sighted_since(after, &self.link).await).await
     }
 
@@ -59,7 +59,7 @@ impl Inner {
     /// read again.
     async fn sighted_since(
         &self,
-        after: Option<&Mark>,
+        after: Option<&FeedMark>,
         link: &Link,
     ) -> Result<Sightings, StoreError> {
         let origin: Option<Vec<u8>> = link.ask(&self.origin()).await?;
@@ -76,11 +76,11 @@ impl Inner {
         Ok(Sightings { sighted, mark: from.mark(), whole })
     }
 
-    pub(super) async fn witness(&self, sightings: &[Sighted]) -> Result<(), StoreError> {
+    pub(super) async fn witness(&self, sightings: &[StoredSighting]) -> Result<(), StoreError> {
         for batch in sightings.chunks(BATCH) {
             let mut call = self.about_sightings(&WITNESS);
             call.arg(SESSIONS);
-            for Sighted { session, claims_as_of, last_valid, mark } in batch {
+            for StoredSighting { session, claims_as_of, last_valid, mark } in batch {
                 call.arg(session).arg(claims_as_of.as_millis()).arg(last_valid.as_millis());
                 call.arg(mark.as_slice());
             }
@@ -126,7 +126,7 @@ impl Inner {
 }
 
 /// Two times and the mark, with spaces between them.
-fn parse(session: Vec<u8>, row: &[u8]) -> Option<Sighted> {
+fn parse(session: Vec<u8>, row: &[u8]) -> Option<StoredSighting> {
     let session = String::from_utf8(session).ok()?;
     let mut parts = row.splitn(3, |byte| *byte == b' ');
     let mut time = || {
@@ -134,5 +134,5 @@ fn parse(session: Vec<u8>, row: &[u8]) -> Option<Sighted> {
         text.parse().ok().map(Timestamp::from_millis)
     };
     let (claims_as_of, last_valid) = (time()?, time()?);
-    Some(Sighted { session, claims_as_of, last_valid, mark: parts.next()?.to_vec() })
+    Some(StoredSighting { session, claims_as_of, last_valid, mark: parts.next()?.to_vec() })
 }

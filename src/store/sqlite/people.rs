@@ -4,8 +4,8 @@ use clerk_verify::id::UserId;
 use rusqlite::{Error, OptionalExtension as _, Result, Row, Transaction, params};
 
 use crate::state::profile::{Change, Person};
-use crate::store::fleet::Mark;
-use crate::store::inbox::Roll;
+use crate::store::fleet::FeedMark;
+use crate::store::inbox::UserPage;
 
 /// So many are told of at once.
 const ROLL: i64 = 100;
@@ -34,7 +34,7 @@ pub(super) fn find(store: &Transaction<'_>, id: &UserId) -> Result<Option<Person
 }
 
 /// Those behind that id. What cannot be read is left for whoever asks for it.
-pub(super) fn roll(store: &Transaction<'_>, after: &str) -> Result<Roll> {
+pub(super) fn roll(store: &Transaction<'_>, after: &str) -> Result<UserPage> {
     let mut query = store.prepare_cached(
         "SELECT id, data FROM person WHERE id > ?1 AND id NOT LIKE 'unreadable/%'
          ORDER BY id LIMIT ?2",
@@ -43,10 +43,10 @@ pub(super) fn roll(store: &Transaction<'_>, after: &str) -> Result<Roll> {
     let rows: Vec<(String, String)> =
         query.query_map(params![after, ROLL], row)?.collect::<Result<_>>()?;
     let full = i64::try_from(rows.len()).is_ok_and(|count| count >= ROLL);
-    let next = rows.last().filter(|_| full).map(|(id, _)| Mark(id.clone()));
+    let next = rows.last().filter(|_| full).map(|(id, _)| FeedMark(id.clone()));
     let read =
         |(id, data): (String, String)| Some((UserId::from(id), serde_json::from_str(&data).ok()?));
-    Ok(Roll { people: rows.into_iter().filter_map(read).collect(), next })
+    Ok(UserPage { people: rows.into_iter().filter_map(read).collect(), next })
 }
 
 fn put_aside(store: &Transaction<'_>, id: &UserId) -> Result<()> {

@@ -5,17 +5,17 @@ use rusqlite::{Result, Row, Transaction, params};
 
 use super::statements::{AT_ONCE, time};
 use crate::decide::policy::MAX_GRACE;
-use crate::store::fleet::Mark;
-use crate::store::sighting::{SESSIONS, Sighted, Sightings};
+use crate::store::fleet::FeedMark;
+use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 
-pub(super) fn witness(store: &Transaction<'_>, sightings: &[Sighted]) -> Result<()> {
+pub(super) fn witness(store: &Transaction<'_>, sightings: &[StoredSighting]) -> Result<()> {
     let mut note = store.prepare_cached(
         "INSERT INTO sighting (session, claims, seen, mark) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE
          SET claims = excluded.claims, seen = excluded.seen, mark = excluded.mark
          WHERE (excluded.claims, excluded.seen) > (claims, seen)",
     )?;
-    for Sighted { session, claims_as_of, last_valid, mark } in sightings {
+    for StoredSighting { session, claims_as_of, last_valid, mark } in sightings {
         note.execute(params![session, claims_as_of.as_millis(), last_valid.as_millis(), mark])?;
     }
     Ok(())
@@ -24,7 +24,7 @@ pub(super) fn witness(store: &Transaction<'_>, sightings: &[Sighted]) -> Result<
 pub(super) fn all(store: &Transaction<'_>) -> Result<Sightings> {
     let mut query = store.prepare_cached("SELECT session, claims, seen, mark FROM sighting")?;
     let sighted = |row: &Row<'_>| {
-        Ok(Sighted {
+        Ok(StoredSighting {
             session: row.get(0)?,
             claims_as_of: time(row, 1)?,
             last_valid: time(row, 2)?,
@@ -32,7 +32,7 @@ pub(super) fn all(store: &Transaction<'_>) -> Result<Sightings> {
         })
     };
     let sighted = query.query_map([], sighted)?.collect::<Result<_>>()?;
-    Ok(Sightings { sighted, mark: Mark::default(), whole: true })
+    Ok(Sightings { sighted, mark: FeedMark::default(), whole: true })
 }
 
 /// Forgets some that are too old, or too many. True when there may be more.

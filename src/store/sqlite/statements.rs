@@ -5,7 +5,9 @@ use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 
 use super::{people, sightings};
 use crate::state::revocation::{Denial, Kind};
-use crate::store::inbox::{Accepted, DeadLetter, Entry, MEMORY, Outcome, Rest, SHELF, SHOWN, Task};
+use crate::store::inbox::{
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, Task,
+};
 
 /// So many rows are pruned in one step, so that others wait for a moment only.
 pub(super) const AT_ONCE: u16 = 2000;
@@ -24,11 +26,11 @@ fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
 }
 
 /// The id, the denials and the task, together or not at all. What made no sense, and does now, is new.
-pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted> {
+pub(super) fn accept(store: &Transaction<'_>, entry: &InboxEvent) -> Result<Accepted> {
     let (state, data, why) = match &entry.rest {
-        Rest::Nothing => ("done", None, ""),
-        Rest::Hooks(data) => ("received", Some(data), ""),
-        Rest::Nonsense(why) => ("dead", None, why.as_str()),
+        FollowUp::Nothing => ("done", None, ""),
+        FollowUp::Hooks(data) => ("received", Some(data), ""),
+        FollowUp::Malformed(why) => ("dead", None, why.as_str()),
     };
     let new = store
         .prepare_cached(
@@ -49,7 +51,7 @@ pub(super) fn accept(store: &Transaction<'_>, entry: &Entry) -> Result<Accepted>
             why
         ])?;
     if new == 0 {
-        return Ok(Accepted::Known);
+        return Ok(Accepted::Duplicate);
     }
     deny(store, &entry.denials)?;
     people::merge(store, &entry.changes)?;
@@ -105,7 +107,7 @@ pub(super) fn settle(
 ) -> Result<bool> {
     let (state, at, why) = match outcome {
         Outcome::Done => ("done", None, ""),
-        Outcome::Again { at, why } => ("received", Some(at.as_millis()), why.as_str()),
+        Outcome::Retry { at, why } => ("received", Some(at.as_millis()), why.as_str()),
         Outcome::Dead { why } => ("dead", None, why.as_str()),
     };
     let claim = i64::try_from(claim).unwrap_or(i64::MAX);

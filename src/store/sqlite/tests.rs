@@ -4,13 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Waker};
 
 use super::*;
-use crate::store::Rest;
+use crate::store::FollowUp;
 
-fn entry(id: &str, data: String) -> Entry {
+fn entry(id: &str, data: String) -> InboxEvent {
     let (happened, received) = (Timestamp::from_secs(1), Timestamp::from_secs(1));
     let (denials, changes) = (Vec::new(), Vec::new());
-    let (id, kind, rest) = (id.to_owned(), "user.created".to_owned(), Rest::Hooks(data));
-    Entry { id, kind, happened, received, denials, changes, rest }
+    let (id, kind, rest) = (id.to_owned(), "user.created".to_owned(), FollowUp::Hooks(data));
+    InboxEvent { id, kind, happened, received, denials, changes, rest }
 }
 
 #[tokio::test]

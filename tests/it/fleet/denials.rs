@@ -157,7 +157,7 @@ async fn before_the_store_was_read_there_is_no_grace_and_a_session_that_is_good_
 
 fn complete(world: &World) -> Option<Moment> {
     match world.clerk.status().feeds.deny_list {
-        DenyList::Fed { complete } => complete,
+        DenyList::External { complete } => complete,
         _ => panic!("it is shared"),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::key::SecretKey;
 use clerk_resilience::sim::SimSession;
-use clerk_resilience::store::{MemoryStore, Sighted, Store as _};
+use clerk_resilience::store::{MemoryStore, Store as _, StoredSighting};
 use clerk_resilience::{ClerkConfig, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::json;
@@ -96,7 +96,7 @@ async fn while_clerk_is_well_a_session_is_told_again_when_that_is_two_minutes_ne
 }
 
 /// A healthy instance that finds this in its store.
-async fn finding(world: &World, config: ClerkConfig, sighted: &Sighted) -> World {
+async fn finding(world: &World, config: ClerkConfig, sighted: &StoredSighting) -> World {
     let store = MemoryStore::shared();
     store.witness(vec![sighted.clone()]).await.expect("noted");
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
@@ -121,11 +121,11 @@ async fn who_can_write_to_the_store_alone_makes_nobody_seen() {
     let flipped = first.mark.iter().map(|byte| byte ^ 1).collect();
     let later = first.last_valid.plus(Duration::from_secs(1));
     let forged = [
-        Sighted { mark: flipped, ..first.clone() },
-        Sighted { mark: Vec::new(), ..first.clone() },
-        Sighted { session: first.session.clone(), ..second.clone() },
-        Sighted { last_valid: later, ..first.clone() },
-        Sighted { claims_as_of: Timestamp::default(), ..first.clone() },
+        StoredSighting { mark: flipped, ..first.clone() },
+        StoredSighting { mark: Vec::new(), ..first.clone() },
+        StoredSighting { session: first.session.clone(), ..second.clone() },
+        StoredSighting { last_valid: later, ..first.clone() },
+        StoredSighting { claims_as_of: Timestamp::default(), ..first.clone() },
     ];
     let own = config(&world.sim);
     let other = own.clone().secret_key(SecretKey::parse("sk_test_another").expect("a key"));

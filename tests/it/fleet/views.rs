@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clerk_resilience::clock::{Clock as _, Timestamp};
-use clerk_resilience::health::View;
+use clerk_resilience::health::PeerReport;
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
-use clerk_resilience::store::{Fleet as _, MemoryStore};
+use clerk_resilience::store::{MemoryStore, SharedStore as _};
 use clerk_resilience::{Builder, GracePolicy, Transition, Verdict};
 use http::StatusCode;
 
@@ -157,8 +157,13 @@ async fn whoever_relies_on_others_is_not_in_the_dark_when_they_are_heard_no_more
 }
 
 /// As one without a secret would write it.
-async fn forge(store: &MemoryStore, member: &str, now: Timestamp, change: impl Fn(&mut View)) {
-    let mut view = View::new(member.to_owned(), now, false, false);
+async fn forge(
+    store: &MemoryStore,
+    member: &str,
+    now: Timestamp,
+    change: impl Fn(&mut PeerReport),
+) {
+    let mut view = PeerReport::new(member.to_owned(), now, false, false);
     change(&mut view);
     let news = [vec![0; 32], view.to_json()].concat();
     store.tell(member, news, Duration::from_secs(15)).await.expect("told");

@@ -9,8 +9,8 @@ use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Entry, Feed, Fleet, Mark, MemoryStore, Outcome, Part, Pending, Sighted,
-    Sightings, Store, StoreError, Task,
+    Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Outcome, Part, Pending,
+    SharedStore, Sightings, Store, StoreError, StoredSighting, Task,
 };
 
 /// A store whose connection to one member can be cut.
@@ -135,7 +135,7 @@ impl Store for Wire {
         }
         self.attempt(|store| store.deny(denials))
     }
-    fn accept(&self, entry: Entry) -> Pending<Accepted> {
+    fn accept(&self, entry: InboxEvent) -> Pending<Accepted> {
         self.attempt(|store| store.accept(entry))
     }
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
@@ -165,7 +165,7 @@ impl Store for Wire {
     fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         self.attempt(|store| store.keep(name, record))
     }
-    fn witness(&self, sightings: Vec<Sighted>) -> Pending<()> {
+    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         self.attempt(|store| store.witness(sightings))
     }
     fn sightings(&self) -> Result<Sightings, StoreError> {
@@ -174,14 +174,14 @@ impl Store for Wire {
     fn outlives(&self) -> bool {
         self.own
     }
-    fn fleet(&self) -> Option<&dyn Fleet> {
-        (!self.own).then_some(self as &dyn Fleet)
+    fn fleet(&self) -> Option<&dyn SharedStore> {
+        (!self.own).then_some(self as &dyn SharedStore)
     }
 }
 
-impl Fleet for Wire {
+impl SharedStore for Wire {
     /// Who waits when the connection is cut hears nothing more.
-    fn follow(&self, after: Option<Mark>) -> Pending<Feed> {
+    fn follow(&self, after: Option<FeedMark>) -> Pending<Feed> {
         let size = self.pages.size.load(Ordering::Relaxed);
         if size > 0 {
             let (wire, store, pages) = (self.clone(), self.store(), Arc::clone(&self.pages));
@@ -193,7 +193,7 @@ impl Fleet for Wire {
                 })
             });
         }
-        let (wire, call) = (self.clone(), self.attempt(|store| Fleet::follow(store, after)));
+        let (wire, call) = (self.clone(), self.attempt(|store| SharedStore::follow(store, after)));
         Box::pin(async move {
             let heard = call.await;
             wire.through(Box::pin(async { heard })).await
@@ -203,9 +203,9 @@ impl Fleet for Wire {
         self.attempt(|store| store.tell(member, news, ttl))
     }
     fn told(&self) -> Pending<Vec<(String, Vec<u8>)>> {
-        self.attempt(Fleet::told)
+        self.attempt(SharedStore::told)
     }
-    fn sighted(&self, after: Option<Mark>) -> Pending<Sightings> {
+    fn sighted(&self, after: Option<FeedMark>) -> Pending<Sightings> {
         self.attempt(|store| store.sighted(after))
     }
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool> {
@@ -217,7 +217,7 @@ impl Pages {
     async fn page(
         &self,
         store: &MemoryStore,
-        after: Option<Mark>,
+        after: Option<FeedMark>,
         size: usize,
     ) -> Result<Feed, StoreError> {
         let place = after.as_ref().and_then(|mark| mark.0.strip_prefix("page ")?.parse().ok());
@@ -226,7 +226,7 @@ impl Pages {
             (None, Some(mark)) => return news(store, mark, size).await,
             (None, None) => {
                 self.begun.fetch_add(1, Ordering::Relaxed);
-                let all = Fleet::follow(store, None).await?;
+                let all = SharedStore::follow(store, None).await?;
                 *self.all.lock().expect("whole") = (all.denials, all.mark.0);
                 0
             }
@@ -234,19 +234,19 @@ impl Pages {
         let (all, origin) = &*self.all.lock().expect("whole");
         let to = all.len().min(from + size);
         let more = to < all.len();
-        let mark = Mark(if more { format!("page {to}") } else { origin.clone() });
+        let mark = FeedMark(if more { format!("page {to}") } else { origin.clone() });
         let part = if place.is_some() { Part::Next } else { Part::First };
         Ok(Feed { denials: all[from..to].to_vec(), mark, part, more })
     }
 }
 
 /// The marks of a store in memory count denials.
-async fn news(store: &MemoryStore, mark: &Mark, size: usize) -> Result<Feed, StoreError> {
-    let feed = Fleet::follow(store, Some(mark.clone())).await?;
+async fn news(store: &MemoryStore, mark: &FeedMark, size: usize) -> Result<Feed, StoreError> {
+    let feed = SharedStore::follow(store, Some(mark.clone())).await?;
     if feed.part != Part::News || feed.denials.len() <= size {
         return Ok(feed);
     }
     let mark = mark.0.parse::<usize>().expect("a number") + size;
     let denials = feed.denials[..size].to_vec();
-    Ok(Feed { denials, mark: Mark(mark.to_string()), more: true, ..feed })
+    Ok(Feed { denials, mark: FeedMark(mark.to_string()), more: true, ..feed })
 }

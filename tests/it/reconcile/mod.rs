@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
-use clerk_resilience::transport::{Call, Calling, Upstream};
+use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Progress, Verdict};
 use http::StatusCode;
@@ -24,7 +24,7 @@ type Tamper = Box<dyn Fn(&str, &str, &mut Value) + Send>;
 /// A wire that notes when which page is asked for, and says something else when it is told to.
 #[derive(Clone)]
 struct Ear {
-    inner: Arc<dyn Upstream>,
+    inner: Arc<dyn Transport>,
     pages: Arc<Mutex<Vec<(Instant, String)>>>,
     tamper: Arc<Mutex<Option<Tamper>>>,
     /// Each page takes so long.
@@ -37,8 +37,8 @@ impl fmt::Debug for Ear {
     }
 }
 
-impl Upstream for Ear {
-    fn call(&self, call: Call) -> Calling {
+impl Transport for Ear {
+    fn call(&self, call: ApiRequest) -> Calling {
         let (ear, asked) = (self.clone(), Instant::now());
         let path = call.url.path().to_owned();
         let query = call.url.query().unwrap_or_default().to_owned();

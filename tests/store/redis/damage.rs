@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerk_resilience::id::UserId;
-use clerk_resilience::store::{Entry, Outcome, RedisStore, Rest, Store as _};
+use clerk_resilience::store::{FollowUp, InboxEvent, Outcome, RedisStore, Store as _};
 
 use super::new;
 use crate::server::Server;
@@ -19,7 +19,7 @@ fn key(name: &str) -> String {
 async fn all_calls_work(store: &RedisStore) {
     for round in 0..40 {
         let id = format!("msg_{round}");
-        let event = Entry {
+        let event = InboxEvent {
             denials: vec![session("sess_1", 60)],
             changes: vec![joined("org:member", 1)],
             ..entry(&id, hooks("1"))
@@ -88,7 +88,7 @@ async fn an_event_that_could_not_be_kept_whole_is_kept_when_it_comes_again() {
         let _: String = server.ask(&["SET", &key(name), "1"]);
         let rest = match name {
             "data" | "due" => hooks("1"),
-            _ => Rest::Nonsense("nonsense".to_owned()),
+            _ => FollowUp::Malformed("nonsense".to_owned()),
         };
         store.accept(entry("msg_1", rest.clone())).await.expect_err("it cannot be kept");
         store.accept(entry("msg_1", rest)).await.expect("kept");
@@ -144,8 +144,8 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
 #[tokio::test]
 async fn dead_letters_can_be_read_though_one_of_them_cannot() {
     let (server, store) = new().await;
-    store.accept(entry("msg_1", Rest::Nonsense("why".to_owned()))).await.expect("accepted");
-    store.accept(entry("msg_2", Rest::Nonsense("why".to_owned()))).await.expect("accepted");
+    store.accept(entry("msg_1", FollowUp::Malformed("why".to_owned()))).await.expect("accepted");
+    store.accept(entry("msg_2", FollowUp::Malformed("why".to_owned()))).await.expect("accepted");
     let _: i64 = server.ask(&["HSET", &key("attempts"), "msg_1", "many"]);
     let _: i64 = server.ask(&["HSET", &key("event"), "msg_1", "{"]);
     assert_eq!(store.dead().await.expect("read").len(), 2);
@@ -173,7 +173,10 @@ async fn a_user_who_cannot_be_read_is_begun_anew() {
         let _: i64 = server.ask_raw(&[b"HSET", key("people").as_bytes(), b"user_1", broken]);
         let changes = vec![joined("org:member", 1)];
         let id = format!("msg_{}", broken.len() + usize::from(broken[0]));
-        store.accept(Entry { changes, ..entry(&id, Rest::Nothing) }).await.expect("accepted");
+        store
+            .accept(InboxEvent { changes, ..entry(&id, FollowUp::Nothing) })
+            .await
+            .expect("accepted");
         let person = store.person(&UserId::from("user_1")).await.expect("read").expect("known");
         assert_eq!(person.memberships().count(), 1);
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clerk_resilience::store::{Accepted, RedisOptions, RedisStore, Rest, Store as _};
+use clerk_resilience::store::{Accepted, FollowUp, RedisOptions, RedisStore, Store as _};
 
 use futures_util::StreamExt as _;
 
@@ -74,8 +74,12 @@ async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
     let promoted = replica.store().await;
     assert_eq!(promoted.denials().expect("read"), [session("sess_1", 60)]);
     for (n, _) in answers.iter().enumerate().filter(|(_, well)| **well) {
-        let again = promoted.accept(entry(&format!("msg_{n}"), Rest::Nothing)).await;
-        assert_eq!(again.expect("answered"), Accepted::Known, "msg_{n} was answered and is lost");
+        let again = promoted.accept(entry(&format!("msg_{n}"), FollowUp::Nothing)).await;
+        assert_eq!(
+            again.expect("answered"),
+            Accepted::Duplicate,
+            "msg_{n} was answered and is lost"
+        );
     }
 }
 

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Feed, Mark, Part, RedisStore, Store as _};
+use clerk_resilience::store::{Feed, FeedMark, Part, RedisStore, Store as _};
 
 use super::new;
 use crate::{at, session, user};
 
-async fn follow(store: &RedisStore, mark: Option<&Mark>) -> Feed {
+async fn follow(store: &RedisStore, mark: Option<&FeedMark>) -> Feed {
     store.fleet().expect("it is shared").follow(mark.cloned()).await.expect("read")
 }
 
 /// Reads on behind a page.
-async fn rest(store: &RedisStore, mut page: Feed, all: &mut Vec<Denial>) -> Mark {
+async fn rest(store: &RedisStore, mut page: Feed, all: &mut Vec<Denial>) -> FeedMark {
     while page.more {
         page = follow(store, Some(&page.mark)).await;
         assert_eq!(page.part, Part::Next);

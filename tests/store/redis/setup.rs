@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerk_resilience::store::{
-    Accepted, Entry, RedisOptions, RedisStore, Rest, Store as _, StoreError,
+    Accepted, FollowUp, InboxEvent, RedisOptions, RedisStore, Store as _, StoreError,
 };
 
 use super::new;
@@ -61,7 +61,7 @@ async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
     let url = |password| format!("redis://app:{password}@127.0.0.1:{}/0", port[1]);
     let store = RedisStore::connect(&url("481516"), "test").await.expect("it may");
     assert!(store.doubts().is_empty());
-    let event = entry("msg_1", Rest::Nothing);
+    let event = entry("msg_1", FollowUp::Nothing);
     assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
     assert_eq!(store.denials().expect("read").len(), 1);
@@ -79,7 +79,7 @@ async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
     let fleet = store.fleet().expect("it is shared");
     let start = fleet.follow(None).await.expect("read");
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    let event = || Entry {
+    let event = || InboxEvent {
         denials: vec![session("sess_2", 60)],
         changes: vec![joined("org:member", 1)],
         ..entry("msg_1", hooks("1"))
@@ -121,7 +121,7 @@ async fn a_cluster_of_one_works() {
     }
     let store = connected.expect("it keeps all");
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
-    store.accept(entry("msg_1", Rest::Nothing)).await.expect("accepted");
+    store.accept(entry("msg_1", FollowUp::Nothing)).await.expect("accepted");
     assert_eq!(store.denials().expect("read").len(), 1);
     let fleet = store.fleet().expect("it is shared");
     assert_eq!(fleet.follow(None).await.expect("read").denials.len(), 1);

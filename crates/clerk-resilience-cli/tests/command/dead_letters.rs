@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::store::{Entry, Outcome, Rest, SqliteStore, Store as _};
+use clerk_resilience::store::{FollowUp, InboxEvent, Outcome, SqliteStore, Store as _};
 use serde_json::Value;
 
 use super::{command, text};
 
 const CAME: Timestamp = Timestamp::from_secs(1_790_000_000);
 
-async fn accept(store: &SqliteStore, id: &str, rest: Rest) {
-    let entry = Entry {
+async fn accept(store: &SqliteStore, id: &str, rest: FollowUp) {
+    let entry = InboxEvent {
         id: id.to_owned(),
         kind: "user.created".to_owned(),
         happened: CAME,
@@ -26,11 +26,11 @@ async fn accept(store: &SqliteStore, id: &str, rest: Rest) {
 /// A file with a webhook whose hook failed for good, and one that made no sense.
 async fn two_letters(file: &std::path::Path) {
     let store = SqliteStore::open(file).expect("a store");
-    accept(&store, "msg_1", Rest::Hooks(r#"{"otp":"424242"}"#.to_owned())).await;
+    accept(&store, "msg_1", FollowUp::Hooks(r#"{"otp":"424242"}"#.to_owned())).await;
     let task = store.claim(CAME, Duration::from_secs(30)).await.expect("well").expect("a task");
     let why = "the mail server is away".to_owned();
     store.settle("msg_1", task.claim, Outcome::Dead { why }).await.expect("settled");
-    accept(&store, "msg_2", Rest::Nonsense("it says nobody".to_owned())).await;
+    accept(&store, "msg_2", FollowUp::Malformed("it says nobody".to_owned())).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clerk_verify::transport::{Call, Fault, Reply, Upstream as _};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use http::{Method, StatusCode, header};
 use tokio::time::Instant;
 use url::Url;
@@ -10,13 +10,13 @@ use crate::{SimBody, SimClerk, SimFault, SimSurface};
 
 use super::json;
 
-fn jwks_call(clerk: &SimClerk) -> Call {
+fn jwks_call(clerk: &SimClerk) -> ApiRequest {
     let url = clerk.frontend_api_url().join(".well-known/jwks.json").expect("a path");
-    Call::get(url).deadline(Duration::from_secs(2))
+    ApiRequest::get(url).deadline(Duration::from_secs(2))
 }
 
 /// What a fetch of the key set comes to while it is broken like that.
-async fn broken(fault: SimFault) -> Result<Reply, Fault> {
+async fn broken(fault: SimFault) -> Result<ApiResponse, TransportError> {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::Jwks, fault);
     let call = jwks_call(&clerk);
@@ -26,18 +26,18 @@ async fn broken(fault: SimFault) -> Result<Reply, Fault> {
 #[tokio::test(start_paused = true)]
 async fn each_fault_is_what_its_name_says() {
     for (fault, seen) in [
-        (SimFault::Hang, Fault::Timeout),
-        (SimFault::SlowDrip, Fault::Timeout),
-        (SimFault::Latency(Duration::from_secs(3)), Fault::Timeout),
-        (SimFault::Refused, Fault::Refused),
-        (SimFault::Reset, Fault::Reset),
-        (SimFault::Garbage, Fault::Protocol),
-        (SimFault::Truncated, Fault::Protocol),
-        (SimFault::Huge, Fault::TooLarge),
-        (SimFault::Dns, Fault::Dns),
-        (SimFault::Tls, Fault::Tls),
-        (SimFault::Reset.after(Duration::from_secs(1)), Fault::Reset),
-        (SimFault::Reset.after(Duration::from_secs(3)), Fault::Timeout),
+        (SimFault::Hang, TransportError::Timeout),
+        (SimFault::SlowDrip, TransportError::Timeout),
+        (SimFault::Latency(Duration::from_secs(3)), TransportError::Timeout),
+        (SimFault::Refused, TransportError::Refused),
+        (SimFault::Reset, TransportError::Reset),
+        (SimFault::Garbage, TransportError::Protocol),
+        (SimFault::Truncated, TransportError::Protocol),
+        (SimFault::Huge, TransportError::TooLarge),
+        (SimFault::Dns, TransportError::Dns),
+        (SimFault::Tls, TransportError::Tls),
+        (SimFault::Reset.after(Duration::from_secs(1)), TransportError::Reset),
+        (SimFault::Reset.after(Duration::from_secs(3)), TransportError::Timeout),
     ] {
         assert_eq!(broken(fault.clone()).await.expect_err("a fault"), seen, "{fault:?}");
     }
@@ -99,15 +99,15 @@ async fn an_answer_longer_than_the_cap_is_too_large() {
     let clerk = SimClerk::in_memory();
     let mut call = jwks_call(&clerk);
     call.max_bytes = 100;
-    assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), Fault::TooLarge);
+    assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), TransportError::TooLarge);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_not_clerks_does_not_resolve() {
     let clerk = SimClerk::in_memory();
     for address in ["https://clerk.other.example/", "https://clerk.sim.example:8443/"] {
-        let call = Call::get(Url::parse(address).expect("an address"));
-        assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), Fault::Dns);
+        let call = ApiRequest::get(Url::parse(address).expect("an address"));
+        assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), TransportError::Dns);
     }
 }
 
@@ -120,7 +120,7 @@ async fn requests_are_counted_where_they_went_until_that_is_forgotten() {
         tokio::time::advance(Duration::from_secs(10)).await;
     }
     let page = clerk.status_page_url().join("api/v2/summary.json").expect("a path");
-    clerk.upstream().call(Call::get(page)).await.expect("an answer");
+    clerk.upstream().call(ApiRequest::get(page)).await.expect("an answer");
     assert_eq!(clerk.requests(SimSurface::Jwks), 3);
     assert_eq!(clerk.requests(SimSurface::StatusPage), 1);
     assert_eq!(clerk.total_requests(), 3);
@@ -174,7 +174,7 @@ async fn no_request_is_too_strange_for_an_answer() {
             let length = random.usize(..12);
             let path: String = (0..length).filter_map(|_| random.choice(pieces)).collect();
             let Ok(url) = base.join(&format!("/{path}")) else { continue };
-            let mut call = Call::get(url).bearer(clerk.secret_key().expose());
+            let mut call = ApiRequest::get(url).bearer(clerk.secret_key().expose());
             call.method = [Method::GET, Method::POST, Method::HEAD, Method::OPTIONS, Method::PATCH]
                 [random.usize(..5)]
             .clone();
@@ -198,7 +198,7 @@ async fn a_head_request_gets_the_headers_alone() {
 async fn an_instance_with_sockets_can_be_asked_in_memory_too() {
     let clerk = SimClerk::start().await.expect("free ports");
     let named = "https://clerk.sim.example/.well-known/jwks.json";
-    let named = Call::get(Url::parse(named).expect("an address"));
+    let named = ApiRequest::get(Url::parse(named).expect("an address"));
     for call in [jwks_call(&clerk), named] {
         assert_eq!(json(&clerk.upstream().call(call).await.expect("an answer")), clerk.jwks());
     }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use clerk_verify::transport::Reply;
+use clerk_verify::transport::ApiResponse;
 
 /// Header and payload of a token, its signature not looked at.
 fn decode(jwt: &str) -> (Value, Value) {
@@ -34,6 +34,6 @@ fn verify(jwt: &str, jwks: &Value) -> Option<(Value, Value)> {
     Some((header, payload))
 }
 
-fn json(reply: &Reply) -> Value {
+fn json(reply: &ApiResponse) -> Value {
     serde_json::from_slice(&reply.body).expect("a JSON body")
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 use clerk_verify::key::{InstanceKind, PublishableKey};
-use clerk_verify::transport::{Call, Reply, Upstream as _};
+use clerk_verify::transport::{ApiRequest, ApiResponse, Transport as _};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use url::Url;
@@ -11,20 +11,20 @@ use crate::{SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, Si
 
 use super::{decode, json, verify};
 
-async fn send(clerk: &SimClerk, call: Call) -> Reply {
+async fn send(clerk: &SimClerk, call: ApiRequest) -> ApiResponse {
     clerk.upstream().call(call).await.expect("an answer")
 }
 
-fn frontend(clerk: &SimClerk, path: &str) -> Call {
-    Call::get(clerk.frontend_api_url().join(path).expect("a path"))
+fn frontend(clerk: &SimClerk, path: &str) -> ApiRequest {
+    ApiRequest::get(clerk.frontend_api_url().join(path).expect("a path"))
 }
 
-fn backend(clerk: &SimClerk, path: &str) -> Call {
-    let call = Call::get(clerk.backend_api_url().join(path).expect("a path"));
+fn backend(clerk: &SimClerk, path: &str) -> ApiRequest {
+    let call = ApiRequest::get(clerk.backend_api_url().join(path).expect("a path"));
     call.bearer(clerk.secret_key().expose())
 }
 
-fn with(call: Call, name: HeaderName, value: &str) -> Call {
+fn with(call: ApiRequest, name: HeaderName, value: &str) -> ApiRequest {
     call.header(name, HeaderValue::from_str(value).expect("a header value"))
 }
 
@@ -80,7 +80,7 @@ async fn the_backend_api_wants_the_secret_key() {
 #[tokio::test]
 async fn users_are_told_one_by_one_and_in_pages_the_latest_change_first() {
     let clerk = SimClerk::in_memory();
-    let ids = |reply: &Reply| -> Vec<String> {
+    let ids = |reply: &ApiResponse| -> Vec<String> {
         let users = json(reply);
         let users = users.as_array().expect("a list").iter();
         users.map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
@@ -118,7 +118,7 @@ async fn users_are_told_one_by_one_and_in_pages_the_latest_change_first() {
 #[tokio::test]
 async fn paths_that_clerk_does_not_have_are_not_found() {
     let clerk = SimClerk::in_memory();
-    let page = Call::get(clerk.status_page_url().join("x").expect("a path"));
+    let page = ApiRequest::get(clerk.status_page_url().join("x").expect("a path"));
     for call in [frontend(&clerk, "x"), frontend(&clerk, "v1/client").post(), page] {
         let reply = send(&clerk, call).await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND);
@@ -252,7 +252,7 @@ async fn the_status_page_says_what_was_written_on_it() {
     let clerk = SimClerk::in_memory();
     clerk.set_component("Session management", SimComponentState::DegradedPerformance);
     let page = clerk.status_page_url();
-    let summary = Call::get(page.join("api/v2/summary.json").expect("a path"));
+    let summary = ApiRequest::get(page.join("api/v2/summary.json").expect("a path"));
     let body = json(&send(&clerk, summary).await);
     assert_eq!(body["page"]["name"], "Clerk");
     assert_eq!(body["status"]["indicator"], "minor");
@@ -260,7 +260,7 @@ async fn the_status_page_says_what_was_written_on_it() {
     assert_eq!(components.len(), 16);
     let marked = components.iter().find(|row| row["name"] == "Session management");
     assert_eq!(marked.expect("a row")["status"], "degraded_performance");
-    let status = Call::get(page.join("api/v2/status.json").expect("a path"));
+    let status = ApiRequest::get(page.join("api/v2/status.json").expect("a path"));
     assert_eq!(json(&send(&clerk, status).await)["status"]["indicator"], "minor");
 }
 

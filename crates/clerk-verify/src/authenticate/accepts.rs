@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::reason::Reason;
-use super::{Answer, Answers, Need, State};
+use super::{AuthStatus, BackendResponses, NeedsBackend, RequestState};
 use crate::machine::MachineError;
 use crate::token::{TokenKind, TokenKinds, is_jwt_shaped};
 
@@ -57,23 +57,23 @@ impl Accepts {
 pub(super) fn machine(
     token: &str,
     evidence: &Evidence<'_>,
-    answers: &Answers,
-) -> Result<Answer, Need> {
+    answers: &BackendResponses,
+) -> Result<RequestState, NeedsBackend> {
     let found = match &answers.machine {
         _ if is_jwt_shaped(token) => evidence.machine(token),
         Some(answer) => answer.clone(),
-        None => return Err(Need::Machine(token.to_owned())),
+        None => return Err(NeedsBackend::Machine(token.to_owned())),
     };
     Ok(match found {
         Ok(machine) if !machine.is_active() => refused(token, MachineError::Invalid),
-        Ok(machine) => State::Machine { token: token.to_owned(), machine: Box::new(machine) },
+        Ok(machine) => AuthStatus::Machine { token: token.to_owned(), machine: Box::new(machine) },
         Err(error) => refused(token, error),
     }
     .into())
 }
 
-fn refused(token: &str, error: MachineError) -> State {
-    State::SignedOut { reason: Reason::Machine(TokenKind::of(token), error) }
+fn refused(token: &str, error: MachineError) -> AuthStatus {
+    AuthStatus::SignedOut { reason: Reason::Machine(TokenKind::of(token), error) }
 }
 
 #[cfg(test)]
@@ -93,11 +93,11 @@ mod tests {
         }
     }
 
-    fn of(answer: Result<MachineToken, MachineError>, token: &str) -> State {
+    fn of(answer: Result<MachineToken, MachineError>, token: &str) -> AuthStatus {
         let (keys, expect) = (KeySet::default(), Expectations::any());
         let now = crate::clock::Timestamp::default();
         let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };
-        let answers = Answers { machine: Some(answer), ..Answers::default() };
+        let answers = BackendResponses { machine: Some(answer), ..BackendResponses::default() };
         machine(token, &evidence, &answers).expect("answered").state
     }
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_let_in_while_its_token_is_good() {
-        assert!(matches!(of(Ok(key(false, false)), "ak_1"), State::Machine { .. }));
+        assert!(matches!(of(Ok(key(false, false)), "ak_1"), AuthStatus::Machine { .. }));
         for (answer, code) in [
             (Ok(key(true, false)), "token-invalid"),
             (Ok(key(false, true)), "token-invalid"),
@@ -177,9 +177,9 @@ mod tests {
         );
         let with = |keys| {
             let evidence = Evidence { keys, expect: &expect, now, verified: None };
-            machine(&token, &evidence, &Answers::default()).expect("nothing to ask").state
+            machine(&token, &evidence, &BackendResponses::default()).expect("nothing to ask").state
         };
-        let State::Machine { machine, .. } = with(Ok(&keys)) else { panic!("a machine") };
+        let AuthStatus::Machine { machine, .. } = with(Ok(&keys)) else { panic!("a machine") };
         assert_eq!(machine.subject, "mch_1");
         assert_eq!(with(Err(KeyFailure::NotLoaded)).name(), "signed-out");
     }
@@ -189,7 +189,7 @@ mod tests {
         let (keys, expect) = (KeySet::default(), Expectations::any());
         let now = crate::clock::Timestamp::default();
         let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };
-        let need = machine("mt_1", &evidence, &Answers::default()).expect_err("unknown");
-        assert_eq!(need, Need::Machine("mt_1".to_owned()));
+        let need = machine("mt_1", &evidence, &BackendResponses::default()).expect_err("unknown");
+        assert_eq!(need, NeedsBackend::Machine("mt_1".to_owned()));
     }
 }

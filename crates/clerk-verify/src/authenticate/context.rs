@@ -6,7 +6,7 @@ use http::header::{ACCEPT, HeaderName, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::Answer;
+use super::RequestState;
 use super::address::{STATE, SYNCED, clean_address, param, public_address, without};
 use super::reason::Reason;
 use super::redirect::handshake;
@@ -154,13 +154,13 @@ impl<'a> Context<'a> {
 
     /// The request comes back from a handshake: by its address, or by a cookie.
     #[must_use]
-    pub fn returns(&self) -> Option<Carrier> {
+    pub fn returns(&self) -> Option<HandshakeSource> {
         let marked = |name: &str| param(&self.address, name).is_some();
         if marked("__clerk_handshake") || marked("__clerk_handshake_nonce") {
-            return Some(Carrier::Address);
+            return Some(HandshakeSource::Address);
         }
         let cookie = self.handshake_token.is_some() || self.handshake_nonce.is_some();
-        cookie.then_some(Carrier::Cookie)
+        cookie.then_some(HandshakeSource::Cookie)
     }
 
     /// Looks at the request as if it did not come back from a handshake.
@@ -199,7 +199,7 @@ impl<'a> Context<'a> {
     }
 
     /// A detour to Clerk by a session that is good, for newer claims.
-    pub fn for_newer_claims(&self) -> Answer {
+    pub fn for_newer_claims(&self) -> RequestState {
         handshake(self, Reason::StaleClaims)
     }
 
@@ -221,7 +221,7 @@ impl<'a> Context<'a> {
 /// How the result of a handshake is carried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Carrier {
+pub enum HandshakeSource {
     /// In the address.
     Address,
     /// In a cookie.

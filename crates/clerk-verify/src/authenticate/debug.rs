@@ -3,11 +3,11 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use super::{Answer, Answers, Context, Need, State};
+use super::{AuthStatus, BackendResponses, Context, NeedsBackend, RequestState};
 
-impl Debug for State {
+impl Debug for AuthStatus {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("State")
+        f.debug_struct("AuthStatus")
             .field("name", &self.name())
             .field("kind", &self.kind())
             .field("reason", &self.reason())
@@ -15,9 +15,9 @@ impl Debug for State {
     }
 }
 
-impl Debug for Answer {
+impl Debug for RequestState {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("Answer")
+        f.debug_struct("RequestState")
             .field("state", &self.state)
             .field("arrival", &self.arrival)
             .field("exhausted", &self.exhausted)
@@ -25,7 +25,7 @@ impl Debug for Answer {
     }
 }
 
-impl Debug for Need {
+impl Debug for NeedsBackend {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str(match self {
             Self::Refresh(_) => "Refresh",
@@ -35,9 +35,9 @@ impl Debug for Need {
     }
 }
 
-impl Debug for Answers {
+impl Debug for BackendResponses {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("Answers")
+        f.debug_struct("BackendResponses")
             .field("backend_api", &self.backend_api)
             .field("refreshed", &self.refreshed.is_some())
             .field("payload", &self.payload.is_some())
@@ -86,9 +86,10 @@ mod tests {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
             let head = Head { method: &Method::GET, address: &address, headers: &headers };
             let accepts = Accepts::AnyOf(TokenKinds::any());
-            let judged =
-                |answers: &Answers| authenticate(&site, head, &accepts, &evidence, answers);
-            let mut answers = Answers { backend_api: true, ..Answers::default() };
+            let judged = |answers: &BackendResponses| {
+                authenticate(&site, head, &accepts, &evidence, answers)
+            };
+            let mut answers = BackendResponses { backend_api: true, ..BackendResponses::default() };
             printed.push(format!("{:?}", Context::new(&site, head, now)));
             printed.push(format!("{:?}", judged(&answers)));
             answers.payload = Some(Some(vec!["__session=SECRET".to_owned()]));

@@ -9,7 +9,7 @@ use super::reason::{Reason, RefreshDenial};
 use super::redirect::{MAX_REDIRECTS, handshake, redirect};
 use super::refresh::refresh;
 use super::resolve::{Return, resolve};
-use super::{Answer, Answers, Arrival, Need, State, referrer};
+use super::{AuthStatus, BackendResponses, HandshakeResult, NeedsBackend, RequestState, referrer};
 use crate::token::{InvalidToken, Peek, SessionStatus};
 use crate::verify::Verified;
 
@@ -17,8 +17,8 @@ use crate::verify::Verified;
 pub(super) fn run(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
-    answers: &Answers,
-) -> Result<Answer, Need> {
+    answers: &BackendResponses,
+) -> Result<RequestState, NeedsBackend> {
     let flow = Flow { context, evidence, answers };
     match &context.header_token {
         Some(token) => flow.with_header(token),
@@ -29,27 +29,27 @@ pub(super) fn run(
 struct Flow<'a> {
     context: &'a Context<'a>,
     evidence: &'a Evidence<'a>,
-    answers: &'a Answers,
+    answers: &'a BackendResponses,
 }
 
 impl Flow<'_> {
-    fn with_header(&self, token: &str) -> Result<Answer, Need> {
+    fn with_header(&self, token: &str) -> Result<RequestState, NeedsBackend> {
         match self.evidence.session(token) {
             Ok(verified) => Ok(signed_in(token, verified)),
             Err(refusal) => self.refused(token, refusal),
         }
     }
 
-    fn with_cookies(&self) -> Result<Answer, Need> {
+    fn with_cookies(&self) -> Result<RequestState, NeedsBackend> {
         let arrival = match resolve(self.context, self.evidence, self.answers)? {
             Return::Settled(answer) => return Ok(*answer),
-            Return::Failed(reason) => Arrival::Failed(reason),
-            Return::None => Arrival::None,
+            Return::Failed(reason) => HandshakeResult::Failed(reason),
+            Return::None => HandshakeResult::None,
         };
-        Ok(Answer { arrival, ..self.without_handshake()? })
+        Ok(RequestState { arrival, ..self.without_handshake()? })
     }
 
-    fn without_handshake(&self) -> Result<Answer, Need> {
+    fn without_handshake(&self) -> Result<RequestState, NeedsBackend> {
         if let Some(answer) = self.satellite().or_else(|| self.development()) {
             return Ok(answer);
         }
@@ -63,7 +63,7 @@ impl Flow<'_> {
     }
 
     /// A satellite learns from its primary application whether somebody is signed in.
-    fn satellite(&self) -> Option<Answer> {
+    fn satellite(&self) -> Option<RequestState> {
         let context = self.context;
         let synced = param(&context.address, "__clerk_synced");
         let synced = synced.as_deref();
@@ -89,7 +89,7 @@ impl Flow<'_> {
     }
 
     /// Browsers of development instances carry a token in place of a third-party cookie.
-    fn development(&self) -> Option<Answer> {
+    fn development(&self) -> Option<RequestState> {
         let context = self.context;
         if !context.site.is_development() {
             return None;
@@ -107,7 +107,7 @@ impl Flow<'_> {
         missing.then(|| handshake(context, Reason::DevBrowserMissing))
     }
 
-    fn with_session_cookie(&self, token: &str) -> Result<Answer, Need> {
+    fn with_session_cookie(&self, token: &str) -> Result<RequestState, NeedsBackend> {
         let Some(peek) = Peek::of(token) else {
             return Ok(signed_out(Reason::Token(InvalidToken::Malformed)));
         };
@@ -124,7 +124,7 @@ impl Flow<'_> {
     }
 
     /// Signed in, unless the session must first be brought in line with another place.
-    fn synced(&self, token: &str, verified: Verified) -> Answer {
+    fn synced(&self, token: &str, verified: Verified) -> RequestState {
         let context = self.context;
         let first = context.redirects == 0.0;
         let foreign = || referrer::is_foreign(context.referrer, &context.address, context.site);
@@ -133,7 +133,7 @@ impl Flow<'_> {
         }
         if self.wants_other_organization(&verified) {
             let answer = handshake(context, Reason::OrganizationMismatch);
-            if matches!(answer.state, State::Handshake { .. }) {
+            if matches!(answer.state, AuthStatus::Handshake { .. }) {
                 return answer;
             }
         }
@@ -150,7 +150,7 @@ impl Flow<'_> {
 
     /// A token that only time has made bad is renewed, or else the browser fetches a fresh one; any
     /// other bad token signs out.
-    fn refused(&self, token: &str, refusal: Refusal) -> Result<Answer, Need> {
+    fn refused(&self, token: &str, refusal: Refusal) -> Result<RequestState, NeedsBackend> {
         let reason = match refusal {
             Refusal::Token(InvalidToken::Expired) => match self.renewed(token)? {
                 Ok(answer) => return Ok(answer),
@@ -163,17 +163,17 @@ impl Flow<'_> {
         Ok(handshake(self.context, reason))
     }
 
-    fn renewed(&self, token: &str) -> Result<Result<Answer, RefreshDenial>, Need> {
+    fn renewed(&self, token: &str) -> Result<Result<RequestState, RefreshDenial>, NeedsBackend> {
         refresh(self.context, self.evidence, self.answers, token)
     }
 }
 
-fn signed_in(token: &str, verified: Verified) -> Answer {
-    State::SignedIn { token: token.to_owned(), verified: Box::new(verified) }.into()
+fn signed_in(token: &str, verified: Verified) -> RequestState {
+    AuthStatus::SignedIn { token: token.to_owned(), verified: Box::new(verified) }.into()
 }
 
-fn signed_out(reason: Reason) -> Answer {
-    State::SignedOut { reason }.into()
+fn signed_out(reason: Reason) -> RequestState {
+    AuthStatus::SignedOut { reason }.into()
 }
 
 fn web_address(text: &str) -> Option<Url> {

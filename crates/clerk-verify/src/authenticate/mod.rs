@@ -3,7 +3,7 @@
 //!
 //! The rules and their order are those of `authenticateRequest` in Clerk's own backend SDK
 //! (`@clerk/backend` 3.25). Where they differ on purpose, the place says why. Nothing here waits: what
-//! only Clerk can answer is either handed in or asked for by [`Need`].
+//! only Clerk can answer is either handed in or asked for by [`NeedsBackend`].
 //!
 //! [`Accepts`] says which kinds of tokens are welcome. Machines have theirs in the `Authorization` field.
 //!
@@ -50,7 +50,7 @@ use url::Url;
 pub use accepts::Accepts;
 pub use address::public_address;
 pub use address::{clean_address, synced_anew};
-pub use context::{Carrier, Context, Head};
+pub use context::{Context, HandshakeSource, Head};
 pub use evidence::Evidence;
 pub use organization::OrganizationSync;
 pub use reason::{KeyFailure, Reason, RefreshDenial};
@@ -65,7 +65,7 @@ use crate::verify::Verified;
 /// Whether somebody is signed in.
 #[derive(Clone)]
 #[non_exhaustive]
-pub enum State {
+pub enum AuthStatus {
     /// Somebody is.
     SignedIn {
         /// The token that says so.
@@ -94,7 +94,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl AuthStatus {
     /// `signed-in`, `signed-out` or `handshake`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -126,16 +126,16 @@ impl State {
 
 /// A state, and what the response must carry.
 #[derive(Clone)]
-pub struct Answer {
+pub struct RequestState {
     /// The state.
-    pub state: State,
+    pub state: AuthStatus,
     /// Header fields for the response, `Set-Cookie` above all.
     pub headers: HeaderMap,
     /// The address without the marks of a handshake, to which a browser of a development instance
     /// is to be redirected.
     pub clean: Option<Url>,
     /// What became of a handshake that the request came back from.
-    pub arrival: Arrival,
+    pub arrival: HandshakeResult,
     /// Only the number of earlier redirects keeps the browser from being sent to Clerk.
     pub exhausted: bool,
 }
@@ -143,7 +143,7 @@ pub struct Answer {
 /// A request that comes back from a handshake, or does not.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Arrival {
+pub enum HandshakeResult {
     /// It does not.
     #[default]
     None,
@@ -153,13 +153,13 @@ pub enum Arrival {
     Failed(Reason),
 }
 
-impl From<State> for Answer {
-    fn from(state: State) -> Self {
+impl From<AuthStatus> for RequestState {
+    fn from(state: AuthStatus) -> Self {
         Self {
             state,
             headers: HeaderMap::new(),
             clean: None,
-            arrival: Arrival::None,
+            arrival: HandshakeResult::None,
             exhausted: false,
         }
     }
@@ -167,7 +167,7 @@ impl From<State> for Answer {
 
 /// What Clerk's Backend API has answered so far.
 #[derive(Clone, Default)]
-pub struct Answers {
+pub struct BackendResponses {
     /// There is a Backend API to ask.
     pub backend_api: bool,
     /// The cookies for an expired session token, or why there are none.
@@ -181,12 +181,12 @@ pub struct Answers {
 /// What must be asked of the Backend API before the state is known.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Need {
-    /// `POST /v1/sessions/{id}/refresh`, into [`Answers::refreshed`].
+pub enum NeedsBackend {
+    /// `POST /v1/sessions/{id}/refresh`, into [`BackendResponses::refreshed`].
     Refresh(RefreshCall),
-    /// `GET /v1/clients/handshake_payload?nonce=…`, into [`Answers::payload`].
+    /// `GET /v1/clients/handshake_payload?nonce=…`, into [`BackendResponses::payload`].
     Payload(String),
-    /// The [`Question`](crate::machine::Question) about this token, into [`Answers::machine`].
+    /// The [`Question`](crate::machine::Question) about this token, into [`BackendResponses::machine`].
     Machine(String),
 }
 
@@ -194,20 +194,20 @@ pub enum Need {
 ///
 /// # Errors
 ///
-/// [`Need`] says what to ask first; ask, add the answer and call again.
+/// [`NeedsBackend`] says what to ask first; ask, add the answer and call again.
 pub fn authenticate(
     site: &Site,
     head: Head<'_>,
     accepts: &Accepts,
     evidence: &Evidence<'_>,
-    answers: &Answers,
-) -> Result<Answer, Need> {
+    answers: &BackendResponses,
+) -> Result<RequestState, NeedsBackend> {
     match accepts.take(bearer(head.headers).as_deref()) {
         accepts::Taken::Session => {
             Context::new(site, head, evidence.now).authenticate(evidence, answers)
         }
         accepts::Taken::Machine(token) => accepts::machine(token, evidence, answers),
-        accepts::Taken::Refused(reason) => Ok(State::SignedOut { reason }.into()),
+        accepts::Taken::Refused(reason) => Ok(AuthStatus::SignedOut { reason }.into()),
     }
 }
 
@@ -217,7 +217,11 @@ impl Context<'_> {
     /// # Errors
     ///
     /// As [`authenticate`].
-    pub fn authenticate(&self, evidence: &Evidence<'_>, answers: &Answers) -> Result<Answer, Need> {
+    pub fn authenticate(
+        &self,
+        evidence: &Evidence<'_>,
+        answers: &BackendResponses,
+    ) -> Result<RequestState, NeedsBackend> {
         flow::run(self, evidence, answers)
     }
 }

@@ -7,7 +7,7 @@ use url::Url;
 use super::address::{STATE, without};
 use super::context::Context;
 use super::reason::Reason;
-use super::{Answer, State};
+use super::{AuthStatus, RequestState};
 
 /// The version of Clerk's API whose answers are understood here.
 const API_VERSION: &str = "2026-05-12";
@@ -20,25 +20,29 @@ pub(crate) const MAX_REDIRECTS: f64 = 3.0;
 const COUNT_SECONDS: u32 = 300;
 
 /// Sends the browser to Clerk, when it is one that would follow; else signed out for that reason.
-pub(super) fn handshake(context: &Context<'_>, reason: Reason) -> Answer {
+pub(super) fn handshake(context: &Context<'_>, reason: Reason) -> RequestState {
     let location = frontend_redirect(context, &reason, None);
     redirect(context, reason, location)
 }
 
 /// As [`handshake`], to another place.
-pub(super) fn redirect(context: &Context<'_>, reason: Reason, location: Option<Url>) -> Answer {
+pub(super) fn redirect(
+    context: &Context<'_>,
+    reason: Reason,
+    location: Option<Url>,
+) -> RequestState {
     let exhausted = context.redirects >= MAX_REDIRECTS;
     match location {
         Some(location) if context.is_navigation() && !exhausted => {
             let mut headers = HeaderMap::new();
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.append(SET_COOKIE, counted(context.redirects));
-            Answer { headers, ..State::Handshake { reason, location }.into() }
+            RequestState { headers, ..AuthStatus::Handshake { reason, location }.into() }
         }
         Some(_) if context.is_navigation() => {
-            Answer { exhausted: true, ..State::SignedOut { reason }.into() }
+            RequestState { exhausted: true, ..AuthStatus::SignedOut { reason }.into() }
         }
-        _ => State::SignedOut { reason }.into(),
+        _ => AuthStatus::SignedOut { reason }.into(),
     }
 }
 

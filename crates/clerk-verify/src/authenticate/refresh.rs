@@ -4,7 +4,7 @@ use super::context::Context;
 use super::evidence::{Evidence, Refusal};
 use super::reason::RefreshDenial;
 use super::resolve::{cookies, session_token};
-use super::{Answer, Answers, Need, State};
+use super::{AuthStatus, BackendResponses, NeedsBackend, RequestState};
 use crate::token::Peek;
 
 /// The call `POST /v1/sessions/{session_id}/refresh`, with `format` `cookie` and the header fields
@@ -34,15 +34,15 @@ impl std::fmt::Debug for RefreshCall {
 pub(super) fn refresh(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
-    answers: &Answers,
+    answers: &BackendResponses,
     expired: &str,
-) -> Result<Result<Answer, RefreshDenial>, Need> {
+) -> Result<Result<RequestState, RefreshDenial>, NeedsBackend> {
     let call = match prepare(context, answers, expired) {
         Ok(call) => call,
         Err(denial) => return Ok(Err(denial)),
     };
     let lines = match &answers.refreshed {
-        None => return Err(Need::Refresh(call)),
+        None => return Err(NeedsBackend::Refresh(call)),
         Some(Err(denial)) => return Ok(Err(denial.clone())),
         Some(Ok(lines)) if lines.is_empty() => return Ok(Err(RefreshDenial::Empty)),
         Some(Ok(lines)) => lines,
@@ -50,8 +50,9 @@ pub(super) fn refresh(
     let token = session_token(lines).unwrap_or_default();
     Ok(match evidence.session(token) {
         Ok(verified) => {
-            let state = State::SignedIn { token: token.to_owned(), verified: Box::new(verified) };
-            Ok(Answer { headers: cookies(lines), ..state.into() })
+            let state =
+                AuthStatus::SignedIn { token: token.to_owned(), verified: Box::new(verified) };
+            Ok(RequestState { headers: cookies(lines), ..state.into() })
         }
         Err(Refusal::UnknownKey(_)) => Err(RefreshDenial::UnknownKey),
         Err(_) => Err(RefreshDenial::InvalidToken),
@@ -60,7 +61,7 @@ pub(super) fn refresh(
 
 fn prepare(
     context: &Context<'_>,
-    answers: &Answers,
+    answers: &BackendResponses,
     expired: &str,
 ) -> Result<RefreshCall, RefreshDenial> {
     if !context.get {

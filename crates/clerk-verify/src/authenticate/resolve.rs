@@ -11,7 +11,7 @@ use http::header::{
 use super::context::Context;
 use super::evidence::{Evidence, Refusal};
 use super::reason::Reason;
-use super::{Answer, Answers, Arrival, Need, State};
+use super::{AuthStatus, BackendResponses, HandshakeResult, NeedsBackend, RequestState};
 use crate::verify::Verified;
 
 /// What the Frontend API leaves in the address.
@@ -26,8 +26,8 @@ const DEVELOPMENT_LEEWAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn resolve(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
-    answers: &Answers,
-) -> Result<Return, Need> {
+    answers: &BackendResponses,
+) -> Result<Return, NeedsBackend> {
     let lines = match (&context.handshake_nonce, &context.handshake_token) {
         (Some(nonce), _) => payload(nonce, answers)?,
         (None, Some(token)) => match evidence.handshake(token) {
@@ -35,7 +35,7 @@ pub(super) fn resolve(
             // Clerk's SDK throws here; a developer who changed keys must hear of it.
             Err(Refusal::Token(reason)) if context.site.is_development() => {
                 let reason = Reason::Token(reason);
-                return Ok(Return::Settled(Box::new(State::SignedOut { reason }.into())));
+                return Ok(Return::Settled(Box::new(AuthStatus::SignedOut { reason }.into())));
             }
             Err(refusal) => return Ok(Return::Failed(refusal.of_handshake())),
         },
@@ -51,15 +51,15 @@ pub(super) fn resolve(
 pub(super) enum Return {
     /// There was no handshake.
     None,
-    Settled(Box<Answer>),
+    Settled(Box<RequestState>),
     Failed(Reason),
 }
 
 /// The lines behind a nonce. An unreachable Backend API leaves the browser without a session.
-fn payload(nonce: &str, answers: &Answers) -> Result<Vec<String>, Need> {
+fn payload(nonce: &str, answers: &BackendResponses) -> Result<Vec<String>, NeedsBackend> {
     match &answers.payload {
         Some(lines) => Ok(lines.clone().unwrap_or_default()),
-        None if answers.backend_api => Err(Need::Payload(nonce.to_owned())),
+        None if answers.backend_api => Err(NeedsBackend::Payload(nonce.to_owned())),
         None => Ok(Vec::new()),
     }
 }
@@ -68,12 +68,12 @@ fn settle(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
     lines: &[String],
-) -> Result<Answer, Refusal> {
+) -> Result<RequestState, Refusal> {
     let state = match session_token(lines) {
-        None => State::SignedOut { reason: Reason::TokenMissing },
+        None => AuthStatus::SignedOut { reason: Reason::TokenMissing },
         Some(token) => {
             let verified = fresh(context, evidence, token)?;
-            State::SignedIn { token: token.to_owned(), verified: Box::new(verified) }
+            AuthStatus::SignedIn { token: token.to_owned(), verified: Box::new(verified) }
         }
     };
     let mut headers = cookies(lines);
@@ -83,7 +83,7 @@ fn settle(
     if clean.is_some() {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Ok(Answer { headers, clean, arrival: Arrival::Resolved, ..state.into() })
+    Ok(RequestState { headers, clean, arrival: HandshakeResult::Resolved, ..state.into() })
 }
 
 /// A developer's clock may be a day off; then the handshake tells it apart from a stale token.

@@ -17,7 +17,7 @@ pub use verifier::VerifyingKey;
 pub use der::modulus_and_exponent;
 
 use crate::id::KeyId;
-use crate::transport::Reply;
+use crate::transport::ApiResponse;
 
 /// More keys than any instance has; the rest of a longer set is not read.
 const MAX_ENTRIES: usize = 32;
@@ -89,7 +89,7 @@ impl KeySet {
     /// # Errors
     ///
     /// [`JwksError`], for an answer that must not replace a good set.
-    pub fn from_reply(reply: &Reply) -> Result<Self, JwksError> {
+    pub fn from_reply(reply: &ApiResponse) -> Result<Self, JwksError> {
         if reply.status.is_success() {
             return Self::parse(&reply.body);
         }

@@ -174,8 +174,8 @@ fn a_set_survives_being_written_and_read() {
     assert!(keys.replaced_by(&again).holds(keys.candidates(Some("a")).next().expect("there")));
 }
 
-fn reply(status: u16, body: &str) -> Reply {
-    Reply {
+fn reply(status: u16, body: &str) -> ApiResponse {
+    ApiResponse {
         status: http::StatusCode::from_u16(status).expect("a status"),
         headers: http::HeaderMap::new(),
         body: body.to_owned().into(),

@@ -217,8 +217,8 @@ fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
 fn store_check(known: &Snapshot, now: Moment) -> Value {
     let store = known.feeds.store;
     let read = match known.feeds.deny_list {
-        DenyList::Fed { complete } => complete,
-        DenyList::Own | DenyList::Begun(_) => None,
+        DenyList::External { complete } => complete,
+        DenyList::Local | DenyList::LostAt(_) => None,
     };
     let failing = store.unread_since.or(store.unwritten_since);
     let mut check = json!({

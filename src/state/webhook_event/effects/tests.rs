@@ -2,11 +2,11 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
-fn denials(body: &str) -> Result<Vec<Denial>, Incomplete> {
+fn denials(body: &str) -> Result<Vec<Denial>, EventError> {
     under(EventRules::default(), body)
 }
 
-fn under(rules: EventRules, body: &str) -> Result<Vec<Denial>, Incomplete> {
+fn under(rules: EventRules, body: &str) -> Result<Vec<Denial>, EventError> {
     WebhookEvent::parse(body.as_bytes()).expect("an event").denials(NOW, rules)
 }
 
