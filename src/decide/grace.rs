@@ -135,7 +135,7 @@ pub(super) struct Case<'a> {
     pub(super) session: &'a Session,
     pub(super) sighting: Option<Sighting>,
     pub(super) usage: Usage,
-    pub(super) asking: RequestFacts,
+    pub(super) facts: RequestFacts,
     pub(super) route: &'a RoutePolicy,
     pub(super) rules: &'a Rules,
     pub(super) known: &'a Snapshot,
@@ -300,8 +300,8 @@ impl Case<'_> {
     /// G11 and G16.
     fn open_route(&self) -> Result<(), GraceDenial> {
         match self.route.grace {
-            GraceAccess::SafeMethods | GraceAccess::Full if self.asking.safe => Ok(()),
-            GraceAccess::Full if self.asking.same_origin => Ok(()),
+            GraceAccess::SafeMethods | GraceAccess::Full if self.facts.safe => Ok(()),
+            GraceAccess::Full if self.facts.same_origin => Ok(()),
             GraceAccess::Full => Err(GraceDenial::CrossOrigin),
             GraceAccess::SafeMethods | GraceAccess::Never => Err(GraceDenial::Route),
         }

@@ -94,23 +94,23 @@ pub enum CredentialDecision {
 #[must_use]
 pub fn decide(
     credential: &Credential<'_>,
-    asking: RequestFacts,
+    facts: RequestFacts,
     route: &RoutePolicy,
     rules: &Rules,
     known: &Snapshot,
     now: Moment,
 ) -> CredentialDecision {
-    let open = route.optional || asking.public;
-    if asking.preflight {
+    let open = route.optional || facts.public;
+    if facts.preflight {
         let anonymous = CredentialDecision::PassAnonymous(Rejection::Missing);
         return if open { anonymous } else { CredentialDecision::AnswerPreflight };
     }
-    let judgement = Judge { asking, route, rules, known, now, verdict: known.verdict(now) };
+    let judgement = Judge { facts, route, rules, known, now, verdict: known.verdict(now) };
     match judgement.of(credential) {
         Ok(Caller::User(auth)) => CredentialDecision::Pass(auth),
         Ok(Caller::Machine(machine)) => CredentialDecision::PassMachine(machine),
         Err(Obstacle::Rejection(rejection))
-            if asking.public || (route.optional && !insists(rejection)) =>
+            if facts.public || (route.optional && !insists(rejection)) =>
         {
             CredentialDecision::PassAnonymous(rejection)
         }
@@ -143,7 +143,7 @@ impl From<Rejection> for Obstacle {
 }
 
 struct Judge<'a> {
-    asking: RequestFacts,
+    facts: RequestFacts,
     route: &'a RoutePolicy,
     rules: &'a Rules,
     known: &'a Snapshot,
@@ -189,7 +189,7 @@ impl Judge<'_> {
         if !self.route.kinds.accepts(TokenKind::Session) {
             return Rejection::Missing;
         }
-        let redirect = self.asking.reader == ClientKind::Document && self.asking.may_sign_in;
+        let redirect = self.facts.reader == ClientKind::Document && self.facts.may_sign_in;
         let minting = self.known.health.surface(Surface::SessionMint).status() != Status::Down;
         match self.verdict {
             Verdict::Outage => Rejection::Unavailable(Unavailable::Outage),
@@ -205,7 +205,7 @@ impl Judge<'_> {
     fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Obstacle {
         let invalid = Rejection::Invalid(InvalidToken::UnknownKey).into();
         let would_be_known = self.known.keys.confirmed.is_some_and(|confirmed| {
-            let refreshed = self.asking.settled && self.now.wall.since(confirmed) <= JUST_NOW;
+            let refreshed = self.facts.settled && self.now.wall.since(confirmed) <= JUST_NOW;
             let lead = if refreshed { Duration::ZERO } else { KEY_LEAD };
             token.issued_at.map_or(refreshed, |issued| issued.plus(lead) <= confirmed)
         });
@@ -217,7 +217,7 @@ impl Judge<'_> {
             _ => return invalid,
         }
         let keys = &self.known.keys;
-        if !self.asking.settled && (keys.refreshing || keys.may_refresh(self.now)) {
+        if !self.facts.settled && (keys.refreshing || keys.may_refresh(self.now)) {
             return Obstacle::OldKeys;
         }
         self.no_key().into()
@@ -271,7 +271,7 @@ impl Judge<'_> {
             session: token.session(),
             sighting,
             usage,
-            asking: self.asking,
+            facts: self.facts,
             route: self.route,
             rules: self.rules,
             known: self.known,
@@ -290,7 +290,7 @@ impl Judge<'_> {
             Verdict::Healthy if self.is_shaky() => Rejection::Unavailable(Unavailable::Uncertain),
             Verdict::Healthy => expired,
             // The drain is the time that tabs take to renew, whether grace is given in it or not.
-            Verdict::Recovering if mode != GraceMode::Enabled && self.asking.visit => expired,
+            Verdict::Recovering if mode != GraceMode::Enabled && self.facts.visit => expired,
             // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
             Verdict::Recovering if mode == GraceMode::Enabled && !denial.is_of_the_request() => {
                 expired
@@ -306,7 +306,7 @@ impl Judge<'_> {
         let health = &self.known.health;
         let failed = |surface| health.surface(surface).failed_within(RENEWAL_LAG, self.now);
         let failed = failed(Surface::SessionMint) || failed(Surface::Handshake);
-        !self.asking.visit && health.forced.is_none() && failed
+        !self.facts.visit && health.forced.is_none() && failed
     }
 
     fn admit(&self, auth: &Auth) -> Result<(), Rejection> {

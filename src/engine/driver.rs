@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::alerts::Transition;
 use super::feed_watch::WebhookSilenceMonitor;
-use super::keeper::Persister;
+use super::persister::Persister;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
@@ -53,13 +53,13 @@ impl Driver {
     }
 
     /// The same, and beside it somebody who keeps what is to outlive it, to the end.
-    pub(crate) fn kept_by(self, mut keeper: Persister) -> Self {
+    pub(crate) fn kept_by(self, mut persister: Persister) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
                 () = self.0 => {}
-                () = keeper.work() => {}
+                () = persister.work() => {}
             }
-            keeper.finish().await;
+            persister.finish().await;
         }))
     }
 
@@ -114,7 +114,7 @@ impl Work {
             // clock everything goes the same way again.
             tokio::select! {
                 biased;
-                Some(done) = task.probes.join_next_with_id() => task.conclude(done),
+                Some(done) = task.probes.join_next_with_id() => task.on_probe_done(done),
                 Some(ended) = task.sign_outs.next_ended() => task.sign_out_ended(ended),
                 Ok(()) = task.peers.changed() => task.hear_peers(),
                 Some(first) = sign_outs.recv() => task.signed_out(first, &mut sign_outs),
@@ -310,7 +310,7 @@ impl Task {
         }
     }
 
-    fn conclude(&mut self, done: Result<(Id, ProbeResult), JoinError>) {
+    fn on_probe_done(&mut self, done: Result<(Id, ProbeResult), JoinError>) {
         let id = match &done {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -319,7 +319,7 @@ impl Task {
         let failed = !matches!(&done, Ok((_, finding)) if finding.succeeded());
         self.schedule.finish(probe, failed, Instant::now());
         if let Ok((_, finding)) = done {
-            self.absorb(finding);
+            self.apply_payload(finding);
         } else {
             tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked");
         }
@@ -331,7 +331,7 @@ impl Task {
         self.changed = true;
     }
 
-    fn absorb(&mut self, finding: ProbeResult) {
+    fn apply_payload(&mut self, finding: ProbeResult) {
         if let Some(observation) = &finding.observation {
             tracing::debug!(event = "clerk.probe", surface = %observation.surface, outcome = ?observation.outcome, latency = ?observation.latency);
             warn_of_stranger(observation, self.health.tracker(observation.surface).last_hostile());

@@ -35,7 +35,7 @@ impl Fleet {
         let Self { store, seal } = self;
         let denials = Denials::new(&store, &core);
         let views = Views::new(&store, &core, seal);
-        tokio::join!(denials.follow(), views.confer());
+        tokio::join!(denials.follow(), views.exchange());
     }
 }
 

@@ -185,11 +185,11 @@ impl<A> fmt::Debug for SingleFlight<A> {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::super::digest::Namer;
+    use super::super::digest::KeyedHasher;
     use super::*;
 
     fn about(thing: &str) -> Digest {
-        Namer::new(b"a key of the tests").name("thing", &[thing])
+        KeyedHasher::new(b"a key of the tests").name("thing", &[thing])
     }
 
     const NEVER: fn(&u32) -> Keep = |_| Keep::default();

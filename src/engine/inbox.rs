@@ -133,11 +133,11 @@ impl Webhooks {
     }
 
     pub(crate) async fn dead(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        within(self.store.dead()).await
+        within(self.store.dead_letters()).await
     }
 
-    pub(crate) async fn revive(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let revived = within(self.store.revive(id, now)).await?;
+    pub(crate) async fn requeue(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let revived = within(self.store.requeue(id, now)).await?;
         self.arrived.notify_one();
         Ok(revived)
     }
@@ -196,7 +196,7 @@ impl Webhooks {
         let _turn = held(&self.turn);
         let batch = std::mem::take(&mut *held(&self.fresh));
         if !batch.is_empty() {
-            shared.deny(&batch, self.store.outlives());
+            shared.deny(&batch, self.store.is_durable());
         }
     }
 
@@ -350,7 +350,7 @@ impl Shared {
             Err(_) => {
                 counters.webhook_not_kept();
                 counters.store_failed();
-                if webhooks.store.outlives() && !denials.is_empty() {
+                if webhooks.store.is_durable() && !denials.is_empty() {
                     self.deny_meanwhile(&denials);
                 }
             }

@@ -20,13 +20,13 @@ use tokio::sync::{mpsc, watch};
 use super::alerts::Changes;
 use super::backend::{Access, BackendApi};
 use super::counters::Counters;
+use super::denial_queue::DenialQueue;
+use super::grace_usage::GraceUsage;
 use super::inbox::Webhooks;
 use super::instance::Instance;
-use super::ledger::{SeenSessions, SessionDigest};
-use super::outbox::DenialQueue;
-use super::pace::GraceUsage;
 use super::profiles::People;
 use super::reconcile::Reconciler;
+use super::seen_sessions::{SeenSessions, SessionDigest};
 use super::tickets::Tickets;
 use super::verified::{CachedToken, VerifiedTokens};
 use crate::audit::Recorder;
@@ -57,8 +57,8 @@ const RESERVED: usize = 512;
 pub(crate) struct Core {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) tokens: VerifiedTokens,
-    pub(crate) ledger: SeenSessions,
-    pub(crate) pace: GraceUsage,
+    pub(crate) seen_sessions: SeenSessions,
+    pub(crate) grace_usage: GraceUsage,
     /// How many refusals of each session went to the audit log in this minute.
     audited: GraceUsage,
     pub(crate) counters: Arc<Counters>,
@@ -68,7 +68,7 @@ pub(crate) struct Core {
     /// Sends the verdict at each change.
     pub(crate) verdicts: watch::Sender<Verdict>,
     /// What is denied here, for those who share the store.
-    pub(crate) outbox: DenialQueue,
+    pub(crate) denial_queue: DenialQueue,
     /// The sessions that are still to be ended at Clerk.
     pub(crate) ending: watch::Sender<Arc<[PendingSignOut]>>,
     /// What the other instances see, for the driver.
@@ -222,7 +222,7 @@ pub(crate) struct SharedParts {
     pub(crate) expectations: Expectations,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) token_capacity: usize,
-    pub(crate) ledger_capacity: usize,
+    pub(crate) session_capacity: usize,
     pub(crate) pace_capacity: usize,
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<TicketKeys>,
@@ -233,7 +233,7 @@ pub(crate) struct SharedParts {
     pub(crate) instance: Arc<Instance>,
     pub(crate) reconciler: Option<Arc<Reconciler>>,
     pub(crate) site: Site,
-    pub(crate) outbox: DenialQueue,
+    pub(crate) denial_queue: DenialQueue,
     pub(crate) changes: Changes,
     pub(crate) initial: Snapshot,
 }
@@ -245,14 +245,14 @@ impl Shared {
         let core = Core {
             snapshot: ArcSwap::from_pointee(fixed.initial.without_distrusted_keys()),
             tokens: VerifiedTokens::new(fixed.token_capacity),
-            ledger: SeenSessions::new(fixed.ledger_capacity),
-            pace: GraceUsage::new(fixed.pace_capacity),
+            seen_sessions: SeenSessions::new(fixed.session_capacity),
+            grace_usage: GraceUsage::new(fixed.pace_capacity),
             audited: GraceUsage::new(AUDITED_SESSIONS),
             counters: Arc::default(),
             clock: fixed.clock,
             refreshes: watch::Sender::new(0),
             verdicts: watch::Sender::new(Verdict::Unknown),
-            outbox: fixed.outbox,
+            denial_queue: fixed.denial_queue,
             ending: watch::Sender::default(),
             peers: watch::Sender::default(),
             changes: fixed.changes,
@@ -347,7 +347,7 @@ impl Shared {
         }
         let session = known.verified.session();
         if let Some(digest) = known.session {
-            self.core.ledger.note(digest, session, now.wall);
+            self.core.seen_sessions.note(digest, session, now.wall);
         }
         let user = self.hasher.hash_one(session.user_id.as_str());
         let issued_at = session.issued_at.unwrap_or_default();
@@ -377,9 +377,9 @@ impl Shared {
             Examined::Verified(known, timing) => {
                 let needed = matches!(timing, Timing::Expired { .. });
                 let digest = known.session.filter(|_| needed);
-                let noted = digest.and_then(|digest| self.core.ledger.find(digest));
+                let noted = digest.and_then(|digest| self.core.seen_sessions.find(digest));
                 let sighting = Sighting::newest(noted, ticket);
-                let usage = digest.map(|digest| self.core.pace.usage(digest, now.wall));
+                let usage = digest.map(|digest| self.core.grace_usage.usage(digest, now.wall));
                 let mut usage = usage.unwrap_or_default();
                 usage.in_minute = usage.in_minute.saturating_add(u32::from(!counted));
                 Credential::Verified { token: &known.verified, timing: *timing, sighting, usage }
@@ -461,7 +461,7 @@ impl Shared {
             (!denied).then(|| Snapshot { revocations: revocations(), ..known.clone() })
         });
         if is_new {
-            self.core.outbox.put([denial.clone()].into_iter());
+            self.core.denial_queue.put([denial.clone()].into_iter());
             self.tell(Signal::Revoked);
         }
         is_new
@@ -527,7 +527,7 @@ impl Shared {
     pub(crate) fn revoke(&self, change: impl Fn(&Revocations) -> Revocations) {
         self.core
             .update(|known| Snapshot { revocations: change(&known.revocations), ..known.clone() });
-        self.core.outbox.put(change(&Revocations::default()).denials());
+        self.core.denial_queue.put(change(&Revocations::default()).denials());
         self.tell(Signal::Revoked);
     }
 }

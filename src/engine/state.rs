@@ -10,7 +10,7 @@ use clerk_verify::id::SessionId;
 use clerk_verify::jwks::KeySet;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::ledger::Writer;
+use super::seen_sessions::Writer;
 use super::shared::Core;
 use super::sign_outs::PendingSignOuts;
 use crate::state::health::{Health, Outages, Verdict};
@@ -106,7 +106,7 @@ impl DueOutages {
     }
 
     fn record(self, core: &Core) -> OutageRecord {
-        let sightings = core.ledger.records(self.now);
+        let sightings = core.seen_sessions.records(self.now);
         let revocations = &core.load().revocations;
         let Self { instance, now, seen, outages, ending, .. } = self;
         OutageRecord::new(&instance, now, seen, &outages, sightings, revocations).ending(&ending)
@@ -189,7 +189,7 @@ impl StateFiles {
         let due = self.demanded == Urgency::Now
             || (lasting && every(OUTAGE_EVERY))
             || (every(SIGHTINGS_EVERY) && self.demanded == Urgency::Soon)
-            || (every(SIGHTINGS_EVERY) && core.ledger.take_news(Writer::File));
+            || (every(SIGHTINGS_EVERY) && core.seen_sessions.take_news(Writer::File));
         if !due {
             return None;
         }

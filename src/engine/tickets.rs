@@ -77,8 +77,8 @@ impl Shared {
     ) {
         let Some(digest) = known.session else { return };
         if let Some(ticket) = ticket {
-            self.core.ledger.merge(digest, ticket);
+            self.core.seen_sessions.merge(digest, ticket);
         }
-        self.core.pace.passed(digest, now.wall);
+        self.core.grace_usage.passed(digest, now.wall);
     }
 }

@@ -9,7 +9,7 @@ use clerk_verify::jwks::KeySet;
 use clerk_verify::verify::Verified;
 
 use super::cache::Cache;
-use super::ledger::SessionDigest;
+use super::seen_sessions::SessionDigest;
 
 /// The signature is the most various part of a token, so its end picks the slot.
 const DIGESTED: usize = 32;

@@ -68,12 +68,12 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let left = left.transpose()?.unwrap_or_default();
     inherited.prefer(left.keys);
     inherited.outages.extend(left.outages);
-    let (keys, health, revocations) = take_up(&inherited, &choices.config.pinned, now);
+    let (keys, health, revocations) = restore(&inherited, &choices.config.pinned, now);
     let to_end = inherited.outages.iter().flat_map(OutageRecord::to_end);
     let mut sign_outs = PendingSignOuts::default();
     sign_outs.take_over(to_end.collect());
     let webhooks = webhooks(&mut choices, store.clone());
-    let (outbox, letters) = DenialQueue::new();
+    let (denial_queue, letters) = DenialQueue::new();
     let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
     let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
@@ -100,11 +100,11 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         expectations: expectations(&choices),
         clock: Arc::clone(&clock),
         token_capacity: choices.token_capacity,
-        pace_capacity: choices.ledger_capacity,
-        ledger_capacity: if fleet.is_some() {
-            choices.ledger_capacity.max(FLEET_LEDGER)
+        pace_capacity: choices.session_capacity,
+        session_capacity: if fleet.is_some() {
+            choices.session_capacity.max(FLEET_LEDGER)
         } else {
-            choices.ledger_capacity
+            choices.session_capacity
         },
         patience: choices.probe_deadline + MORE_PATIENCE,
         backend: access(&choices, &upstream),
@@ -115,7 +115,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         instance: owner,
         reconciler: reconciler.clone(),
         site: choices.config.browsers_site(),
-        outbox,
+        denial_queue,
         changes,
         initial,
     });
@@ -123,7 +123,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     report_store(kept.as_ref(), &shared);
     sign_outs.publish(&shared.core.ending);
     for record in &inherited.outages {
-        shared.core.ledger.restore(record.sightings(), now.wall);
+        shared.core.seen_sessions.restore(record.sightings(), now.wall);
     }
     let visits = visits(&choices, &signer);
     let heard = webhooks.is_some() && choices.grace.mode() != GraceMode::Disabled;
@@ -137,7 +137,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         sign_outs,
         feed: heard.then(|| WebhookSilenceMonitor::since(now.wall)),
     };
-    let gate = Authenticator {
+    let authenticator = Authenticator {
         shared: Arc::new(shared),
         answers: Arc::new(choices.answers.at(sign_in, origins, signer)),
         route: choices.route,
@@ -145,13 +145,14 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         visits: Arc::new(visits),
         preflights: Arc::new(Preflights::new(choices.cors)),
     };
-    let clerk = ClerkResilience { gate: Arc::new(gate), showing: choices.showing };
+    let clerk =
+        ClerkResilience { authenticator: Arc::new(authenticator), showing: choices.showing };
     let core = Arc::clone(&work.core);
     let mut driver = Driver::new(work, incoming);
     if let Some(webhooks) = webhooks {
         driver = driver.beside(webhooks.work(Arc::clone(&core)));
     }
-    let keeper = kept
+    let persister = kept
         .as_ref()
         .and_then(|store| Persister::new(store, &core, letters, trust, instance, left.sightings));
     if let Some(store) = kept {
@@ -160,8 +161,8 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     if let Some(reconciler) = reconciler {
         driver = driver.beside(reconciler.work(Arc::clone(&core)));
     }
-    if let Some(keeper) = keeper {
-        driver = driver.kept_by(keeper);
+    if let Some(persister) = persister {
+        driver = driver.kept_by(persister);
     }
     if let Some(fleet) = fleet {
         driver = driver.beside(fleet.work(core));
@@ -217,7 +218,7 @@ fn webhooks(choices: &mut Builder, store: Option<Arc<dyn Store>>) -> Option<Arc<
 /// What was denied before this process, in the set of a snapshot that it belongs to.
 fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
     let denials = store.denials()?;
-    let set = if store.outlives() { &mut initial.kept } else { &mut initial.revocations };
+    let set = if store.is_durable() { &mut initial.kept } else { &mut initial.revocations };
     *set = std::mem::take(set).with_all(&denials);
     Ok(())
 }
@@ -251,7 +252,7 @@ fn prober(choices: &Builder, upstream: &Arc<dyn Transport>, clock: Arc<dyn Clock
 /// Whoever shares a store has to have read it before anything is granted.
 fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> SyncStatus {
     let shared = store.is_some_and(|store| store.fleet().is_some());
-    let lost = store.is_some_and(|store| store.fallen_back().is_some());
+    let lost = store.is_some_and(|store| store.fallback_error().is_some());
     let deny_list = match choices.deny_list {
         _ if shared => DenyList::External { complete: None },
         DenyList::Local if lost => DenyList::LostAt(now),
@@ -309,7 +310,7 @@ fn sign_in_address(text: &str, config: &ClerkConfig) -> Result<SignIn, ConfigErr
     })
 }
 
-fn take_up(
+fn restore(
     inherited: &RestoredState,
     pinned: &clerk_verify::jwks::KeySet,
     now: Moment,
@@ -335,7 +336,7 @@ fn report(inherited: &RestoredState, shared: &Shared) {
 }
 
 fn report_store(store: Option<&Arc<dyn Store>>, shared: &Shared) {
-    if let Some(why) = store.and_then(|store| store.fallen_back()) {
+    if let Some(why) = store.and_then(|store| store.fallback_error()) {
         shared.core.counters.store_fell_back();
         tracing::warn!(event = "clerk.store.fallen_back", %why, "the store is kept in memory; what webhooks tell will not outlive this process");
     }

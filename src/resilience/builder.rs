@@ -49,7 +49,7 @@ pub struct Builder {
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) upstream: Option<Arc<dyn Transport>>,
     pub(super) token_capacity: usize,
-    pub(super) ledger_capacity: usize,
+    pub(super) session_capacity: usize,
     pub(super) probe_deadline: Duration,
     pub(super) showing: Showing,
     pub(super) handshakes: bool,
@@ -83,7 +83,7 @@ impl Builder {
             clock: None,
             upstream: None,
             token_capacity: 8 * 1024,
-            ledger_capacity: 64 * 1024,
+            session_capacity: 64 * 1024,
             probe_deadline: PROBE_DEADLINE,
             showing: Showing::default(),
             handshakes: true,
@@ -251,8 +251,8 @@ impl Builder {
 
     /// How many sessions are remembered as evidence for grace. Default 65536, about 100 bytes each; with a store that
     /// instances share at least 131072, for each hears of the sessions of all.
-    pub fn ledger_capacity(mut self, capacity: usize) -> Self {
-        self.ledger_capacity = capacity;
+    pub fn session_capacity(mut self, capacity: usize) -> Self {
+        self.session_capacity = capacity;
         self
     }
 
@@ -265,7 +265,7 @@ impl Builder {
     /// Says that denials are made elsewhere too, and that the application reads them from a store of
     /// its own. Grace then depends on it: without a complete reading within 60 s there is none; see
     /// [`ClerkResilience::deny_list_complete`].
-    pub fn fed_deny_list(mut self) -> Self {
+    pub fn external_deny_list(mut self) -> Self {
         self.deny_list = DenyList::External { complete: None };
         self
     }

@@ -45,7 +45,7 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
-    gate: Arc<Authenticator>,
+    authenticator: Arc<Authenticator>,
     showing: Showing,
 }
 
@@ -93,32 +93,32 @@ impl ClerkResilience {
     /// ```
     #[must_use]
     pub fn policy(&self, route: RoutePolicy) -> Self {
-        if route.accepts_api_keys() && self.gate.shared.backend.is_none() {
+        if route.accepts_api_keys() && self.authenticator.shared.backend.is_none() {
             tracing::error!(
                 event = "clerk.secret_key.missing",
                 "a route accepts API keys, but CLERK_SECRET_KEY is not set, so that every one of them is answered 503; set it to the secret key from the API keys page of the Clerk dashboard"
             );
         }
-        let gate = Authenticator {
-            shared: Arc::clone(&self.gate.shared),
-            answers: Arc::clone(&self.gate.answers),
+        let authenticator = Authenticator {
+            shared: Arc::clone(&self.authenticator.shared),
+            answers: Arc::clone(&self.authenticator.answers),
             public: PublicPaths::default(),
-            visits: Arc::clone(&self.gate.visits),
-            preflights: Arc::clone(&self.gate.preflights),
+            visits: Arc::clone(&self.authenticator.visits),
+            preflights: Arc::clone(&self.authenticator.preflights),
             route,
         };
-        Self { gate: Arc::new(gate), showing: self.showing.clone() }
+        Self { authenticator: Arc::new(authenticator), showing: self.showing.clone() }
     }
 
     /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, and with
     /// a [signing secret](ClerkConfig::webhook_secret) `POST /auth/webhooks`, to be merged *beside* the
     /// protected routes. An application with state merges after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
-        let shared = &self.gate.shared;
+        let shared = &self.authenticator.shared;
         shared.warn_of_local_sign_out();
         let routes = health::routes(shared, &self.showing);
         routes
-            .merge(sign_out::routes(shared, &self.gate.answers.origins))
+            .merge(sign_out::routes(shared, &self.authenticator.answers.origins))
             .merge(webhooks::routes(shared))
     }
 
@@ -126,7 +126,7 @@ impl ClerkResilience {
     /// [signing secret](ClerkConfig::webhook_secret).
     #[must_use]
     pub fn webhook_service(&self) -> Option<WebhookService> {
-        WebhookService::new(&self.gate.shared)
+        WebhookService::new(&self.authenticator.shared)
     }
 
     /// Webhooks that could not be understood, and those that hooks failed at for good; the newest first,
@@ -136,7 +136,7 @@ impl ClerkResilience {
     ///
     /// [`StoreError`] when the store does not answer within 2 s.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        match &self.gate.shared.webhooks {
+        match &self.authenticator.shared.webhooks {
             Some(webhooks) => webhooks.dead().await,
             None => Ok(Vec::new()),
         }
@@ -149,8 +149,8 @@ impl ClerkResilience {
     ///
     /// [`StoreError`] when the store does not answer within 2 s.
     pub async fn replay(&self, id: &str) -> Result<bool, StoreError> {
-        match &self.gate.shared.webhooks {
-            Some(webhooks) => webhooks.revive(id, self.gate.shared.now().wall).await,
+        match &self.authenticator.shared.webhooks {
+            Some(webhooks) => webhooks.requeue(id, self.authenticator.shared.now().wall).await,
             None => Ok(false),
         }
     }
@@ -168,53 +168,53 @@ impl ClerkResilience {
     /// `ended` has grown.
     #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
     pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
-        Some(self.gate.shared.reconciler.as_ref()?.wish())
+        Some(self.authenticator.shared.reconciler.as_ref()?.wish())
     }
 
     /// What is known of users, whether Clerk answers or not. Handlers can also take
     /// [`UserProfile`](crate::UserProfile).
     #[must_use]
     pub fn profiles(&self) -> Profiles {
-        Profiles::of(&self.gate.shared)
+        Profiles::of(&self.authenticator.shared)
     }
 
     /// `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
-        self.gate.shared.warn_of_local_sign_out();
-        let origins = Arc::clone(&self.gate.answers.origins);
-        SignOutService::new(Arc::clone(&self.gate.shared), origins)
+        self.authenticator.shared.warn_of_local_sign_out();
+        let origins = Arc::clone(&self.authenticator.answers.origins);
+        SignOutService::new(Arc::clone(&self.authenticator.shared), origins)
     }
 
     /// The health endpoint as a plain tower service.
     #[must_use]
     pub fn health_service(&self) -> HealthService {
-        let shared = Arc::clone(&self.gate.shared);
+        let shared = Arc::clone(&self.authenticator.shared);
         HealthService::new(shared, Question::Health, self.showing.clone())
     }
 
     /// What is known right now: keys, health, revocations.
     #[must_use]
     pub fn status(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.gate.shared.core.load())
+        Arc::clone(&self.authenticator.shared.core.load())
     }
 
     /// The verdict on Clerk, as it can be believed right now.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.gate.shared.core.load().verdict(self.gate.shared.now())
+        self.authenticator.shared.core.load().verdict(self.authenticator.shared.now())
     }
 
     /// What happened so far, in numbers.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.gate.shared.core.counters.read()
+        self.authenticator.shared.core.counters.read()
     }
 
     /// Follows the verdict. The receiver holds the present one and wakes at each change.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {
-        self.gate.shared.core.verdicts.subscribe()
+        self.authenticator.shared.core.verdicts.subscribe()
     }
 
     /// Waits until tokens can be verified and something is known of Clerk.
@@ -224,7 +224,7 @@ impl ClerkResilience {
     /// [`NotReady`] when that takes longer than `timeout`. The application may serve all the same:
     /// what cannot be told is answered 503.
     pub async fn ready(&self, timeout: Duration) -> Result<(), NotReady> {
-        let shared = &self.gate.shared;
+        let shared = &self.authenticator.shared;
         let (mut verdicts, mut refreshes) = (self.subscribe(), shared.core.refreshes.subscribe());
         let wait = async {
             while !self.is_ready() {
@@ -243,7 +243,7 @@ impl ClerkResilience {
     }
 
     fn can_verify(&self) -> bool {
-        let shared: &Shared = &self.gate.shared;
+        let shared: &Shared = &self.authenticator.shared;
         shared.core.load().keys.usable(shared.now().wall, shared.rules.max_key_age)
     }
 
@@ -259,22 +259,24 @@ impl ClerkResilience {
     ///
     /// Tell only of answers that came from Clerk's host over TLS, and not of what users make fail.
     pub fn report(&self, surface: Surface, outcome: CallOutcome) {
-        self.gate.shared.tell(Signal::CallReported(surface, ReportKind::of(surface, outcome)));
+        self.authenticator
+            .shared
+            .tell(Signal::CallReported(surface, ReportKind::of(surface, outcome)));
     }
 
     /// Declares an outage that is not proven, for at most 4 hours. Grace follows its usual bounds.
     pub fn force_outage(&self, ttl: Duration) {
-        self.gate.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
+        self.authenticator.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
     }
 
     /// Declares Clerk healthy, for at most 4 hours: no grace, whatever the evidence.
     pub fn force_healthy(&self, ttl: Duration) {
-        self.gate.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
+        self.authenticator.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
     }
 
     /// Takes a declaration back.
-    pub fn unforce(&self) {
-        self.gate.shared.tell(Signal::Force(None, Duration::ZERO));
+    pub fn clear_override(&self) {
+        self.authenticator.shared.tell(Signal::Force(None, Duration::ZERO));
     }
 
     /// Tells that this instance now knows every denial that was made before `began`: call it after each
@@ -282,8 +284,8 @@ impl ClerkResilience {
     /// [`revoke_user`](Self::revoke_user), with the age of what was read. Without it a
     /// [fed deny list](Builder::fed_deny_list) forbids grace after 60 s.
     pub fn deny_list_complete(&self, age: Duration) {
-        let began = self.gate.shared.now().back(age);
-        self.gate.shared.feed(|feeds| SyncStatus {
+        let began = self.authenticator.shared.now().back(age);
+        self.authenticator.shared.feed(|feeds| SyncStatus {
             deny_list: match feeds.deny_list {
                 own @ (DenyList::Local | DenyList::LostAt(_)) => own,
                 // Whoever shares a store hears from there, and from nowhere else, what is complete.
@@ -296,8 +298,8 @@ impl ClerkResilience {
 
     /// Tells that a webhook of Clerk's was verified just now by the application itself, or that a reconciliation is complete:
     /// what [`GracePolicy::webhooks_within`](crate::GracePolicy::webhooks_within) asks for.
-    pub fn webhook_heard(&self) {
-        self.gate.shared.heard_webhook();
+    pub fn record_webhook(&self) {
+        self.authenticator.shared.heard_webhook();
     }
 
     /// Ends a session here, from the next request on and for 30 days; at Clerk, as soon as its Backend
@@ -308,16 +310,16 @@ impl ClerkResilience {
     /// Without a secret key the session lives on at Clerk, and the browser stays signed in there; the
     /// layer warns of that once. End the session at Clerk with `Clerk.signOut()` in the browser.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
-        self.gate.shared.warn_of_local_sign_out();
-        self.gate.shared.sign_out(auth.session());
-        SignedOut::of(&self.gate.shared)
+        self.authenticator.shared.warn_of_local_sign_out();
+        self.authenticator.shared.sign_out(auth.session());
+        SignedOut::of(&self.authenticator.shared)
     }
 
     /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the
     /// state directory. Another call within a day changes nothing. The session lives on at Clerk;
     /// [`sign_out`](Self::sign_out) ends it there too.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
-        self.gate.shared.deny_for_long(|until| Denial::Session(id.into(), until));
+        self.authenticator.shared.deny_for_long(|until| Denial::Session(id.into(), until));
     }
 
     /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
@@ -325,30 +327,30 @@ impl ClerkResilience {
     /// `CLERK_JWT_KEY` is refused with it, once the published keys were read, and stays so when Clerk publishes
     /// it no more.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
-        self.gate.shared.deny_for_long(|until| Denial::Key(id.into(), until));
+        self.authenticator.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
 
     /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
     /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
     /// The earlier of a token's `oiat` and `iat` counts.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
-        let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
-        self.gate.shared.revoke(|set| set.with_user(&id, now));
+        let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
+        self.authenticator.shared.revoke(|set| set.with_user(&id, now));
     }
 
     /// Refuses a user's tokens that were issued up to now, or in the next 5 s, with this organisation as
     /// the active one: the user was removed from it. Tokens for another organisation, or for none, pass.
     pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
         let (user, organization) = (user.into(), organization.into());
-        let now = self.gate.shared.latest().plus(CLOCK_LEEWAY);
-        self.gate.shared.revoke(|set| set.with_member(&user, &organization, now));
+        let now = self.authenticator.shared.latest().plus(CLOCK_LEEWAY);
+        self.authenticator.shared.revoke(|set| set.with_member(&user, &organization, now));
     }
 
     /// Refuses everybody's tokens that were issued up to now, or in the next 5 s, with this organisation
     /// as the active one, and API keys that stand for it.
     pub fn revoke_organization(&self, id: impl Into<OrgId>) {
-        let (id, now) = (id.into(), self.gate.shared.latest().plus(CLOCK_LEEWAY));
-        self.gate.shared.revoke(|set| set.with_organization(&id, now));
+        let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
+        self.authenticator.shared.revoke(|set| set.with_organization(&id, now));
     }
 }
 
@@ -356,7 +358,7 @@ impl<S> Layer<S> for ClerkResilience {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Authenticate<S> {
-        Authenticate::new(inner, Arc::clone(&self.gate))
+        Authenticate::new(inner, Arc::clone(&self.authenticator))
     }
 }
 

@@ -47,7 +47,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// to the state directory too, if there is one. A store that nobody [shares](Self::fleet) says with it
     /// that nobody else can write there: without a secret key, what it holds is believed for that alone.
     /// Default: no.
-    fn outlives(&self) -> bool {
+    fn is_durable(&self) -> bool {
         false
     }
 
@@ -65,18 +65,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool>;
 
     /// The dead letters, the newest first, at most 1000.
-    fn dead(&self) -> Pending<Vec<DeadLetter>>;
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>>;
 
     /// Makes a dead letter a task again, due at `now`. False when there is none by that id, or when
     /// nothing of it could be worked on.
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool>;
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool>;
 
     /// Forgets ids after 7 days, dead letters after 30 days, sightings after one, and denials that are of no
     /// use any more.
     fn prune(&self, now: Timestamp) -> Pending<()>;
 
     /// What is known of a user.
-    fn person(&self, id: &UserId) -> Pending<Option<Person>>;
+    fn user(&self, id: &UserId) -> Pending<Option<Person>>;
 
     /// Takes in what was told of users, each as [`Person::take`] does.
     fn merge(&self, changes: Vec<Change>) -> Pending<()>;
@@ -85,7 +85,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// then from where that [`UserPage`] ended. Whoever is kept from the first call to the last is told of at least once.
     ///
     /// Default: nobody. Then a reconciliation finds neither users who were deleted nor memberships that ended.
-    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
+    fn users(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         drop(after);
         Box::pin(ready(Ok(UserPage::default())))
     }
@@ -96,21 +96,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
     /// The small document of that name, as it is now. Default: found among all of them, which may block.
     fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
         let named = |(known, record): (String, Vec<u8>)| (known == name).then_some(record);
-        Box::pin(ready(self.records().map(|records| records.into_iter().find_map(named))))
+        Box::pin(ready(self.documents().map(|records| records.into_iter().find_map(named))))
     }
 
     /// Keeps a small document, in place of what was there by that name.
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()>;
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()>;
 
     /// Notes that sessions were seen. Of two sightings of one session the one with the newer claims counts,
     /// and of those the later. What is lost of these costs grace, so they need not be synced. At least
     /// 250,000 sessions are remembered, for a day. Default: none.
-    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
+    fn record_sightings(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         drop(sightings);
         Box::pin(ready(Ok(())))
     }
@@ -126,7 +126,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Why nothing here outlives the process, although it was meant to; `None` for a store that is what it
     /// was made to be.
-    fn fallen_back(&self) -> Option<&StoreError> {
+    fn fallback_error(&self) -> Option<&StoreError> {
         None
     }
 

@@ -150,11 +150,11 @@ impl Store for MemoryStore {
         self.at_once(|state| Ok(state.settle(id, claim, outcome)))
     }
 
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
         self.at_once(|state| Ok(state.dead()))
     }
 
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool> {
         self.at_once(|state| {
             let item = state.open.get_mut(id);
             let item = item.filter(|item| item.stage == Stage::Dead && item.data.is_some());
@@ -172,7 +172,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+    fn user(&self, id: &UserId) -> Pending<Option<Person>> {
         self.at_once(|state| Ok(state.people.get(id).cloned()))
     }
 
@@ -183,7 +183,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
+    fn users(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         self.at_once(|state| Ok(state.roll(after)))
     }
 
@@ -191,18 +191,18 @@ impl Store for MemoryStore {
         self.at_once(|state| Ok(state.records.get(name).cloned()))
     }
 
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         Ok(self.state().records.clone().into_iter().collect())
     }
 
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         self.at_once(|state| {
             state.records.insert(name.to_owned(), record);
             Ok(())
         })
     }
 
-    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
+    fn record_sightings(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         self.at_once(|state| {
             for sighted in sightings {
                 state.seen.note(sighted);

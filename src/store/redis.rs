@@ -76,7 +76,7 @@ struct Inner {
     follower: Mutex<Option<Follower>>,
     /// So has waiting for replicas.
     promising: Mutex<Option<Arc<Promises>>>,
-    doubts: std::sync::Mutex<Vec<String>>,
+    config_warnings: std::sync::Mutex<Vec<String>>,
     /// It may start without its server.
     later: bool,
     /// When it did.
@@ -91,14 +91,14 @@ impl Inner {
             replicas,
             follower: Mutex::default(),
             promising: Mutex::default(),
-            doubts: std::sync::Mutex::default(),
+            config_warnings: std::sync::Mutex::default(),
             later,
             unread: std::sync::Mutex::default(),
         }
     }
 
-    fn doubts(&self) -> MutexGuard<'_, Vec<String>> {
-        held(&self.doubts)
+    fn config_warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        held(&self.config_warnings)
     }
 }
 
@@ -122,16 +122,16 @@ impl RedisStore {
     /// # Errors
     ///
     /// [`StoreError::Failed`]: the address or the namespace is none.
-    pub fn connect_later(url: &str, namespace: &str) -> Result<Self, StoreError> {
-        RedisOptions::new(url, namespace).connect_later()
+    pub fn connect_lazy(url: &str, namespace: &str) -> Result<Self, StoreError> {
+        RedisOptions::new(url, namespace).connect_lazy()
     }
 
     /// Why the server may lose what it is given, as far as it tells: its memory is bounded and it throws
     /// away what it likes, it writes nothing to its disk, it is a replica. Sentences without their subject,
     /// the server; empty when there is nothing to say. It is looked at after each new connection.
     #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
-        self.0.doubts().clone()
+    pub fn config_warnings(&self) -> Vec<String> {
+        self.0.config_warnings().clone()
     }
 
     /// Runs a call with its own handle to the store.
@@ -199,13 +199,13 @@ impl Store for RedisStore {
         self.run(move |store| async move { store.0.settle(id.as_bytes(), claim, &outcome).await })
     }
 
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
         self.run(|store| async move { store.0.dead().await })
     }
 
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool> {
         let id = id.to_owned();
-        self.run(move |store| async move { store.0.revive(&id, now).await })
+        self.run(move |store| async move { store.0.requeue(&id, now).await })
     }
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
@@ -215,7 +215,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+    fn user(&self, id: &UserId) -> Pending<Option<Person>> {
         let id = id.clone();
         self.run(|store| async move { store.0.person(&id).await })
     }
@@ -224,7 +224,7 @@ impl Store for RedisStore {
         self.run(|store| async move { store.0.merge(&changes).await })
     }
 
-    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
+    fn users(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         self.run(|store| async move { store.0.roll(after).await })
     }
 
@@ -233,16 +233,16 @@ impl Store for RedisStore {
         self.run(|store| async move { store.0.record(&name).await })
     }
 
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.read(Inner::records)
     }
 
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         let name = name.to_owned();
         self.run(|store| async move { store.0.keep(&name, &record).await })
     }
 
-    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
+    fn record_sightings(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         self.run(|store| async move { store.0.witness(&sightings).await })
     }
 

@@ -41,7 +41,7 @@ const MEMORY_PAGES: u32 = 64 * 1024;
 pub struct SqliteStore {
     file: DataFile,
     queue: Arc<Queue>,
-    fallen_back: Option<StoreError>,
+    fallback_error: Option<StoreError>,
     /// Held as long as the store is.
     _lock: Option<File>,
 }
@@ -102,7 +102,7 @@ impl SqliteStore {
         match Self::open_within(path, patience) {
             Err(why) if !matches!(why, StoreError::InUse { .. }) => {
                 let mut store = Self::memory()?;
-                store.fallen_back = Some(why);
+                store.fallback_error = Some(why);
                 Ok(store)
             }
             opened => opened,
@@ -121,7 +121,7 @@ impl SqliteStore {
 
     fn of(connection: Connection, file: DataFile, lock: Option<File>) -> Self {
         let queue = Arc::new(Queue::new(connection, file.clone()));
-        Self { file, queue, fallen_back: None, _lock: lock }
+        Self { file, queue, fallback_error: None, _lock: lock }
     }
 }
 
@@ -143,8 +143,8 @@ impl Store for SqliteStore {
         self.queue.read(statements::denials)
     }
 
-    fn outlives(&self) -> bool {
-        self.fallen_back.is_none()
+    fn is_durable(&self) -> bool {
+        self.fallback_error.is_none()
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
@@ -164,13 +164,13 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Note, move |store| statements::settle(store, &id, claim, &outcome))
     }
 
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
         self.queue.ask(Weight::Note, statements::dead)
     }
 
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool> {
         let id = id.to_owned();
-        self.queue.ask(Weight::Promise, move |store| statements::revive(store, &id, now))
+        self.queue.ask(Weight::Promise, move |store| statements::requeue(store, &id, now))
     }
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
@@ -181,7 +181,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+    fn user(&self, id: &UserId) -> Pending<Option<Person>> {
         let id = id.clone();
         self.queue.ask(Weight::Note, move |store| people::find(store, &id))
     }
@@ -190,7 +190,7 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Promise, move |store| people::merge(store, &changes))
     }
 
-    fn people(&self, after: Option<FeedMark>) -> Pending<UserPage> {
+    fn users(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         let after = after.map(|mark| mark.0).unwrap_or_default();
         self.queue.ask(Weight::Note, move |store| people::roll(store, &after))
     }
@@ -200,11 +200,11 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Note, move |store| statements::record(store, &name))
     }
 
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.queue.read(statements::records)
     }
 
-    fn witness(&self, sighted: Vec<StoredSighting>) -> Pending<()> {
+    fn record_sightings(&self, sighted: Vec<StoredSighting>) -> Pending<()> {
         self.queue.ask(Weight::Note, move |store| sightings::witness(store, &sighted))
     }
 
@@ -212,11 +212,11 @@ impl Store for SqliteStore {
         self.queue.read(sightings::all)
     }
 
-    fn fallen_back(&self) -> Option<&StoreError> {
-        self.fallen_back.as_ref()
+    fn fallback_error(&self) -> Option<&StoreError> {
+        self.fallback_error.as_ref()
     }
 
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
         let name = name.to_owned();
         self.queue.ask(Weight::Promise, move |store| statements::keep(store, &name, &record))
     }

@@ -64,7 +64,7 @@ async fn an_operator_who_declares_an_outage_again_and_again_gives_no_more_than_i
     let mut served = 0;
     for minute in 0..90 {
         if minute % 10 == 0 {
-            world.clerk.unforce();
+            world.clerk.clear_override();
             world.pass(30).await;
             world.clerk.force_outage(Duration::MAX);
         }

@@ -78,7 +78,7 @@ async fn a_user_who_is_banned_while_the_clock_is_set_back_is_banned_all_the_same
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_in_the_feed_of_denials_ends_grace_until_all_of_it_was_read_again() {
-    let world = World::with(|builder| balanced(builder).fed_deny_list()).await;
+    let world = World::with(|builder| balanced(builder).external_deny_list()).await;
     let (_, token) = world.outage().await;
     for _ in 0..3 {
         world.clerk.deny_list_complete(Duration::ZERO);
@@ -92,7 +92,7 @@ async fn a_gap_in_the_feed_of_denials_ends_grace_until_all_of_it_was_read_again(
 
 #[tokio::test(start_paused = true)]
 async fn while_the_store_of_denials_is_down_there_is_no_grace_and_an_old_copy_of_it_gives_none() {
-    let world = World::with(|builder| balanced(builder).fed_deny_list()).await;
+    let world = World::with(|builder| balanced(builder).external_deny_list()).await;
     let (gone, ended) = seen(&world).await;
     let (_, token) = world.outage().await;
     world.clerk.deny_list_complete(Duration::ZERO);
@@ -114,7 +114,7 @@ async fn while_the_store_of_denials_is_down_there_is_no_grace_and_an_old_copy_of
 
 #[tokio::test(start_paused = true)]
 async fn a_crowd_drives_sessions_out_of_the_ledger_and_no_denial_out_of_the_list() {
-    let world = World::with(|builder| balanced(builder).ledger_capacity(4)).await;
+    let world = World::with(|builder| balanced(builder).session_capacity(4)).await;
     let victim = world.sim.sign_in("user_1");
     let revoked = world.sim.sign_in("user_2");
     let (token, ended) = (world.sim.mint(&victim), world.sim.mint(&revoked));
@@ -220,7 +220,7 @@ async fn browser(world: &World) -> (SimSession, String) {
 async fn a_ticket_that_was_kept_from_before_a_sign_out_is_of_no_use_where_that_is_known() {
     let first = World::with(with_tickets).await;
     let second = beside(&first, with_tickets);
-    let told = beside(&first, |builder| with_tickets(builder).fed_deny_list());
+    let told = beside(&first, |builder| with_tickets(builder).external_deny_list());
     let (session, cookies) = browser(&first).await;
     first.pass(1).await;
     first.break_clerk();

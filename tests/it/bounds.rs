@@ -43,7 +43,7 @@ async fn g6_the_token_alone_must_still_have_been_alive_when_the_outage_began() {
 
 #[tokio::test(start_paused = true)]
 async fn g8_a_deny_list_that_is_fed_from_elsewhere_must_have_been_complete_a_minute_ago() {
-    let world = World::with(|b| b.grace(GracePolicy::balanced()).fed_deny_list()).await;
+    let world = World::with(|b| b.grace(GracePolicy::balanced()).external_deny_list()).await;
     let (_, token) = world.outage().await;
     denied(&world.get(&token).await);
     world.clerk.deny_list_complete(Duration::ZERO);
@@ -72,7 +72,7 @@ async fn g9_where_webhooks_are_demanded_one_must_have_come_shortly_before_the_ou
     ] {
         let world = with(GracePolicy::balanced().webhooks_within("5min")).await;
         if let Some(before) = before {
-            world.clerk.webhook_heard();
+            world.clerk.record_webhook();
             world.pass(before).await;
         }
         let (_, token) = world.outage().await;

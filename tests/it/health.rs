@@ -391,6 +391,6 @@ async fn a_deny_list_that_a_shared_store_feeds_is_fed_by_nothing_else() {
     ));
     let shared = clerk_resilience::store::MemoryStore::shared();
     let error =
-        builder.fed_deny_list().store(shared).pair().expect_err("contradictory").to_string();
+        builder.external_deny_list().store(shared).pair().expect_err("contradictory").to_string();
     assert!(error.contains("fed_deny_list") && error.contains("store"), "{error}");
 }

@@ -72,7 +72,7 @@ async fn in_memory_the_oldest_dead_letter_makes_room_and_what_waits_does_not() {
     for n in 1..10_000 {
         store.accept(entry(&format!("more_{n}"), at(n), hooks("{}"))).await.expect("room");
     }
-    assert!(store.dead().await.expect("well").is_empty());
+    assert!(store.dead_letters().await.expect("well").is_empty());
     store.accept(entry("one more", at(1), hooks("{}"))).await.expect_err("all of them wait");
     store.settle("new", 0, Outcome::Done).await.expect("well");
     store.accept(entry("one more", at(1), hooks("{}"))).await.expect("room");

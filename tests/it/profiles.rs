@@ -110,21 +110,21 @@ impl Store for Watched {
         self.well(self.0.store.settle(id, claim, outcome))
     }
 
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
-        self.well(self.0.store.dead())
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
+        self.well(self.0.store.dead_letters())
     }
 
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
-        self.well(self.0.store.revive(id, now))
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        self.well(self.0.store.requeue(id, now))
     }
 
     fn prune(&self, now: Timestamp) -> Pending<()> {
         self.well(self.0.store.prune(now))
     }
 
-    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
+    fn user(&self, id: &UserId) -> Pending<Option<Person>> {
         self.0.reads.fetch_add(1, Ordering::Relaxed);
-        let read = self.0.store.person(id);
+        let read = self.0.store.user(id);
         let slow = self.0.slow.load(Ordering::Relaxed);
         if slow > 0 {
             let inner = Arc::clone(&self.0);
@@ -143,12 +143,12 @@ impl Store for Watched {
         self.well(self.0.store.merge(changes))
     }
 
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.0.store.records()
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.0.store.documents()
     }
 
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
-        self.well(self.0.store.keep(name, record))
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        self.well(self.0.store.put_document(name, record))
     }
 
     fn fleet(&self) -> Option<&dyn SharedStore> {
@@ -690,7 +690,7 @@ async fn without_webhooks_what_is_old_is_told_at_once_and_asked_for_again() {
         world.pass(1).await;
     }
     assert_eq!(asked(&world), 7, "at most once a minute");
-    let person = store.0.store.person(&"user_1".into()).await.expect("kept").expect("known");
+    let person = store.0.store.user(&"user_1".into()).await.expect("kept").expect("known");
     assert_eq!(person.profile().and_then(|kept| kept.first_name.as_deref()), Some("Adaeze"));
 }
 
@@ -724,7 +724,7 @@ async fn without_webhooks_it_is_heard_when_they_are_gone_or_left_an_organisation
     assert_eq!(places(&world, "user_2").await, [""; 0]);
     assert_eq!(world.get(&tokens[0]).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.get(&tokens[1]).await.status, StatusCode::OK);
-    let person = store.0.store.person(&"user_1".into()).await.expect("kept").expect("known");
+    let person = store.0.store.user(&"user_1".into()).await.expect("kept").expect("known");
     assert!(person.deleted().is_some());
 }
 
@@ -863,7 +863,7 @@ async fn private_metadata_is_kept_only_when_it_is_asked_for() {
             let found = known(&world, id).await.expect("told").expect("known");
             assert_eq!(found.profile.private_metadata, keep.then(|| private.clone()), "{id}");
             world.pass(1).await;
-            let kept = store.0.store.person(&id.into()).await.expect("kept").expect("known");
+            let kept = store.0.store.user(&id.into()).await.expect("kept").expect("known");
             let text = serde_json::to_string(&kept).expect("JSON");
             assert_eq!(text.contains("do-not-keep"), keep, "{id}");
         }
@@ -924,7 +924,7 @@ async fn a_store_in_memory_forgets_whom_it_met_first_when_it_is_full() {
     };
     store.merge((0..100_000).map(described).collect()).await.expect("merged");
     store.merge(vec![described(0), described(100_000)]).await.expect("merged");
-    let has = async |id: &str| store.person(&id.into()).await.expect("answered").is_some();
+    let has = async |id: &str| store.user(&id.into()).await.expect("answered").is_some();
     assert!(!has("user_0").await && has("user_1").await && has("user_100000").await);
 }
 

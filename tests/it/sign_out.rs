@@ -425,7 +425,7 @@ async fn a_full_queue_of_signals_loses_no_sign_out() {
     let world = World::production(|builder| builder).await;
     let sessions: Vec<_> = (0..20).map(|n| world.sim.sign_in(&*format!("user_{n}"))).collect();
     let tokens: Vec<_> = sessions.iter().map(|session| world.sim.mint(session)).collect();
-    (0..10_000).for_each(|_| world.clerk.unforce());
+    (0..10_000).for_each(|_| world.clerk.clear_override());
     for token in &tokens {
         let request = bearer("POST", "/auth/sign-out", token);
         let answer = futures_util::FutureExt::now_or_never(world.send(request));

@@ -497,7 +497,7 @@ impl Store for Sick {
         Ok(Vec::new())
     }
 
-    fn outlives(&self) -> bool {
+    fn is_durable(&self) -> bool {
         true
     }
 
@@ -513,11 +513,11 @@ impl Store for Sick {
         self.ill()
     }
 
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
         self.ill()
     }
 
-    fn revive(&self, _: &str, _: Timestamp) -> Pending<bool> {
+    fn requeue(&self, _: &str, _: Timestamp) -> Pending<bool> {
         self.ill()
     }
 
@@ -529,7 +529,7 @@ impl Store for Sick {
         self.ill()
     }
 
-    fn person(&self, _: &UserId) -> Pending<Option<Person>> {
+    fn user(&self, _: &UserId) -> Pending<Option<Person>> {
         self.ill()
     }
 
@@ -537,11 +537,11 @@ impl Store for Sick {
         self.ill()
     }
 
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         Ok(Vec::new())
     }
 
-    fn keep(&self, _: &str, _: Vec<u8>) -> Pending<()> {
+    fn put_document(&self, _: &str, _: Vec<u8>) -> Pending<()> {
         self.ill()
     }
 }

@@ -231,5 +231,5 @@ impl Health {
 
 fn health() -> impl Strategy<Value = Health> {
     use Health::{FewerFailures, Life, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell};
-    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell, ProofOfLife])
+    select(vec![FewerFailures, NoSecond, NothingAuthentic, PageIsGreen, PeersAreWell, Life])
 }

@@ -207,7 +207,7 @@ impl<'a> Stage<'a> {
             Event::DenyListRead(instance) => {
                 self.process(*instance).clerk.deny_list_complete(Duration::ZERO);
             }
-            Event::Webhook(instance) => self.process(*instance).clerk.webhook_heard(),
+            Event::Webhook(instance) => self.process(*instance).clerk.record_webhook(),
             Event::Deliver(instance, news) => {
                 let answering = self.process(*instance).ask(news.request(now));
                 self.oracle.told(now, *instance, news, answering.await.status().as_u16());
@@ -252,7 +252,7 @@ impl<'a> Stage<'a> {
         match verdict {
             Some(Verdict::Outage) => clerk.force_outage(ttl),
             Some(_) => clerk.force_healthy(ttl),
-            None => clerk.unforce(),
+            None => clerk.clear_override(),
         }
     }
 

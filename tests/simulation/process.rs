@@ -75,13 +75,13 @@ impl Process {
             .clock(setting.clock.clone())
             .upstream(wire)
             .token_cache(1_024)
-            .ledger_capacity(1_024)
+            .session_capacity(1_024)
             .grace(policy(plan.bounds, setting.mode));
         if plan.canary {
             builder = builder.egress_canary(CANARY.parse().expect("an address"));
         }
         if plan.fed {
-            builder = builder.fed_deny_list();
+            builder = builder.external_deny_list();
         }
         if plan.hooked {
             builder = builder.webhook_secret(crate::news::secret(false));

@@ -22,7 +22,7 @@ fn denials(store: &dyn Store) -> HashSet<Denial> {
 }
 
 async fn person(store: &dyn Store, id: &str) -> Option<Person> {
-    store.person(&UserId::from(id)).await.expect("answered")
+    store.user(&UserId::from(id)).await.expect("answered")
 }
 
 async fn accept(store: &dyn Store, entry: InboxEvent) -> Accepted {
@@ -140,7 +140,7 @@ async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) 
         assert!(!settle(&*store, "msg_1", late.claim, outcome).await);
         assert_eq!(claim(&*store, 59).await, None, "it is still claimed");
     }
-    assert!(store.dead().await.expect("readable").is_empty());
+    assert!(store.dead_letters().await.expect("readable").is_empty());
     assert!(settle(&*store, "msg_1", present.claim, Outcome::Done).await);
     assert_eq!(claim(&*store, 1_000).await, None);
 }
@@ -161,7 +161,7 @@ async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
     let second = work(&*store, 0).await;
     let dead = Outcome::Dead { why: "never".to_owned() };
     assert!(settle(&*store, "msg_1", second.claim, dead).await);
-    assert!(store.revive("msg_1", at(0)).await.expect("answered"));
+    assert!(store.requeue("msg_1", at(0)).await.expect("answered"));
     for claim in [first.claim, second.claim] {
         assert!(!settle(&*store, "msg_1", claim, Outcome::Done).await);
     }
@@ -195,13 +195,13 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
     let dead = Outcome::Dead { why: "never".to_owned() };
     assert!(settle(&*store, "msg_1", second.claim, dead).await);
     assert_eq!(claim(&*store, 1_000).await, None);
-    let letters = store.dead().await.expect("readable");
+    let letters = store.dead_letters().await.expect("readable");
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!((letter.id.as_str(), letter.why.as_str(), letter.attempts), ("msg_1", "never", 2));
-    assert!(!store.revive("msg_2", at(6)).await.expect("answered"));
-    assert!(store.revive("msg_1", at(6)).await.expect("answered"));
-    assert!(!store.revive("msg_1", at(6)).await.expect("answered"), "it is no longer dead");
-    assert!(store.dead().await.expect("readable").is_empty());
+    assert!(!store.requeue("msg_2", at(6)).await.expect("answered"));
+    assert!(store.requeue("msg_1", at(6)).await.expect("answered"));
+    assert!(!store.requeue("msg_1", at(6)).await.expect("answered"), "it is no longer dead");
+    assert!(store.dead_letters().await.expect("readable").is_empty());
     assert_eq!(claim(&*store, 6).await, taken("msg_1", 1));
 }
 
@@ -213,7 +213,7 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
         || InboxEvent { denials: vec![session("sess_1", 9)], ..entry("msg_1", hooks("{}")) };
     assert_eq!(accept(&*store, sense()).await, Accepted::New);
     assert_eq!(store.denials().expect("readable"), [session("sess_1", 9)]);
-    assert!(store.dead().await.expect("answered").is_empty());
+    assert!(store.dead_letters().await.expect("answered").is_empty());
     let again = InboxEvent { denials: vec![session("sess_2", 9)], ..sense() };
     assert_eq!(accept(&*store, again).await, Accepted::Duplicate);
     assert_eq!(accept(&*store, nonsense()).await, Accepted::Duplicate);
@@ -232,9 +232,9 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
 async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn Store>) {
     let nonsense = FollowUp::Malformed("not JSON".to_owned());
     assert_eq!(accept(&*store, entry("msg_1", nonsense)).await, Accepted::New);
-    let letters = store.dead().await.expect("readable");
+    let letters = store.dead_letters().await.expect("readable");
     assert_eq!((letters.len(), letters[0].why.as_str()), (1, "not JSON"));
-    assert!(!store.revive("msg_1", at(0)).await.expect("answered"));
+    assert!(!store.requeue("msg_1", at(0)).await.expect("answered"));
     assert_eq!(claim(&*store, 0).await, None);
 }
 
@@ -243,7 +243,7 @@ async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
         let nonsense = FollowUp::Malformed("not JSON".to_owned());
         accept(&*store, InboxEvent { received: at(secs), ..entry(id, nonsense) }).await;
     }
-    let letters = store.dead().await.expect("readable");
+    let letters = store.dead_letters().await.expect("readable");
     let ids: Vec<_> = letters.iter().map(|letter| letter.id.as_str()).collect();
     assert_eq!(ids, ["msg_3", "msg_2", "msg_1"]);
 }
@@ -258,10 +258,10 @@ async fn what_is_old_is_forgotten_and_what_waits_is_not(store: Arc<dyn Store>) {
     assert_eq!(self::denials(&*store), HashSet::from([user("user_1", 60)]));
     assert_eq!(accept(&*store, entry("done", FollowUp::Nothing)).await, Accepted::Duplicate);
     store.prune(week.plus(DAY)).await.expect("pruned");
-    assert_eq!(store.dead().await.expect("readable").len(), 1);
+    assert_eq!(store.dead_letters().await.expect("readable").len(), 1);
     assert_eq!(accept(&*store, entry("done", FollowUp::Nothing)).await, Accepted::New);
     store.prune(week.plus(30 * DAY)).await.expect("pruned");
-    assert!(store.dead().await.expect("readable").is_empty());
+    assert!(store.dead_letters().await.expect("readable").is_empty());
     assert_eq!(claim(&*store, 0).await, taken("waiting", 1));
 }
 
@@ -333,11 +333,11 @@ async fn denials_of_every_kind_are_kept_and_all_but_a_users_end(store: Arc<dyn S
 }
 
 async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
-    assert!(store.records().expect("readable").is_empty());
+    assert!(store.documents().expect("readable").is_empty());
     for (name, data) in [("keys", "1"), ("outages", "2"), ("keys", "3")] {
-        store.keep(name, data.as_bytes().to_vec()).await.expect("kept");
+        store.put_document(name, data.as_bytes().to_vec()).await.expect("kept");
     }
-    let mut records = store.records().expect("readable");
+    let mut records = store.documents().expect("readable");
     records.sort();
     let wanted = [("keys", "3"), ("outages", "2")];
     assert_eq!(records, wanted.map(|(name, data)| (name.to_owned(), data.as_bytes().to_vec())));
@@ -358,14 +358,14 @@ async fn of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later(
         sighted.session.push('2');
         sighted
     });
-    store.witness(forth.iter().cloned().chain(back).collect()).await.expect("noted");
+    store.record_sightings(forth.iter().cloned().chain(back).collect()).await.expect("noted");
     let wanted = [("a", 2, 4), ("a2", 2, 4), ("b", 1, 6), ("b2", 1, 6)];
     let wanted = wanted.map(|(session, claims, seen)| sighted(session, claims, seen));
     assert_eq!(sightings(&*store), wanted);
 }
 
 async fn sightings_of_yesterday_are_forgotten(store: Arc<dyn Store>) {
-    store.witness(vec![sighted("a", 0, 0), sighted("b", -9, 1)]).await.expect("noted");
+    store.record_sightings(vec![sighted("a", 0, 0), sighted("b", -9, 1)]).await.expect("noted");
     store.prune(at(0).plus(DAY)).await.expect("pruned");
     assert_eq!(sightings(&*store).len(), 2);
     store.prune(at(1).plus(DAY)).await.expect("pruned");
@@ -376,7 +376,7 @@ async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store:
     for n in 0..26 {
         let some = (n * 10_000..).take(10_000);
         let some = some.map(|n| sighted(&format!("{n:06}"), 0, n));
-        store.witness(some.collect()).await.expect("noted");
+        store.record_sightings(some.collect()).await.expect("noted");
     }
     store.prune(at(0)).await.expect("pruned");
     let left = sightings(&*store);
@@ -386,8 +386,8 @@ async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store:
 async fn a_record_is_found_by_its_name_as_it_is_now(store: Arc<dyn Store>) {
     assert_eq!(store.record("course").await.expect("answered"), None);
     for text in ["1", "2"] {
-        store.keep("course", text.as_bytes().to_vec()).await.expect("kept");
-        store.keep("other", b"3".to_vec()).await.expect("kept");
+        store.put_document("course", text.as_bytes().to_vec()).await.expect("kept");
+        store.put_document("other", b"3".to_vec()).await.expect("kept");
         let found = store.record("course").await.expect("answered");
         assert_eq!(found.as_deref(), Some(text.as_bytes()));
     }
@@ -400,10 +400,10 @@ async fn everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile(stor
         Change::User(Box::new(profile))
     };
     store.merge((0..1500).map(describe).collect()).await.expect("merged");
-    store.keep("no-user", b"1".to_vec()).await.expect("kept");
+    store.put_document("no-user", b"1".to_vec()).await.expect("kept");
     let (mut met, mut after, mut pages) = (HashSet::new(), None, 0);
     for n in 2000..2100 {
-        let roll = store.people(after).await.expect("answered");
+        let roll = store.users(after).await.expect("answered");
         for (id, person) in roll.people {
             assert_eq!(person.profile().map(|profile| &profile.id), Some(&id));
             met.insert(id.as_str().to_owned());

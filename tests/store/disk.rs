@@ -63,7 +63,7 @@ async fn a_disk_may_fill_up_and_have_room_again_and_one_that_is_read_only_is_nam
     assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
     assert!(error.to_string().contains("read-only"), "{error}");
     let store = SqliteStore::open_or_memory(disk.file()).expect("in memory");
-    assert!(store.fallen_back().is_some());
+    assert!(store.fallback_error().is_some());
     assert_eq!(store.accept(entry("msg_2", hooks("1"))).await.expect("kept"), Accepted::New);
     assert!(store.claim(at(0), crate::DAY).await.expect("claimed").is_some());
 }

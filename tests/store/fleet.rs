@@ -135,13 +135,13 @@ async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two
         let read = fleet(&two).sighted(after.cloned());
         async { read.await.expect("read") }
     };
-    one.witness(vec![sighted("a", 0, 0), sighted("b", 0, 0)]).await.expect("noted");
+    one.record_sightings(vec![sighted("a", 0, 0), sighted("b", 0, 0)]).await.expect("noted");
     let all = read(None).await;
     assert_eq!((all.sighted.len(), all.whole), (2, true));
     let nothing = read(Some(&all.mark)).await;
     assert_eq!((nothing.sighted.len(), nothing.whole), (0, false));
-    two.witness(vec![sighted("b", 0, 1), sighted("a", 0, -1)]).await.expect("noted");
-    one.witness(vec![sighted("c", 0, 0)]).await.expect("noted");
+    two.record_sightings(vec![sighted("b", 0, 1), sighted("a", 0, -1)]).await.expect("noted");
+    one.record_sightings(vec![sighted("c", 0, 0)]).await.expect("noted");
     let news = read(Some(&all.mark)).await;
     assert_eq!(news.sighted, [sighted("b", 0, 1), sighted("c", 0, 0)]);
     assert!(!news.whole);

@@ -27,9 +27,9 @@ async fn a_server_that_is_not_there_is_a_clear_error_unless_it_may_come_later() 
     let dir = tempfile::tempdir().expect("a directory");
     let url = format!("unix://{}/none.sock", dir.path().display());
     assert!(matches!(RedisStore::connect(&url, "test").await, Err(StoreError::Failed(_))));
-    let store = RedisStore::connect_later(&url, "test").expect("a good address");
+    let store = RedisStore::connect_lazy(&url, "test").expect("a good address");
     assert!(store.denials().expect("nothing is known").is_empty());
-    assert!(store.records().expect("nothing is known").is_empty());
+    assert!(store.documents().expect("nothing is known").is_empty());
     assert!(store.deny(vec![session("sess_1", 60)]).await.is_err());
 }
 
@@ -38,7 +38,7 @@ async fn a_store_that_began_without_its_server_finds_it_when_it_comes() {
     let mut server = Server::start();
     let url = server.url();
     server.kill();
-    let store = RedisStore::connect_later(&url, "test").expect("a good address");
+    let store = RedisStore::connect_lazy(&url, "test").expect("a good address");
     assert!(store.deny(vec![session("sess_1", 60)]).await.is_err());
     server.restart();
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
@@ -50,16 +50,16 @@ async fn a_store_that_must_be_read_says_so_when_it_cannot() {
     let (mut server, store) = new().await;
     server.kill();
     assert!(store.denials().is_err());
-    assert!(store.records().is_err());
+    assert!(store.documents().is_err());
 }
 
 #[tokio::test]
 async fn nothing_that_prints_shows_the_password_or_the_address() {
     let url = "redis://user:481516@127.0.0.1:9/0";
-    let store = RedisStore::connect_later(url, "test").expect("a good address");
+    let store = RedisStore::connect_lazy(url, "test").expect("a good address");
     let error = RedisStore::connect(url, "test").await.expect_err("nobody listens there");
     assert!(!format!("{store:?} {error:?} {error}").contains("481516"));
-    let error = RedisStore::connect_later("481516", "test").expect_err("no address");
+    let error = RedisStore::connect_lazy("481516", "test").expect_err("no address");
     assert!(!format!("{error:?} {error}").contains("481516"));
 }
 
@@ -67,7 +67,7 @@ async fn nothing_that_prints_shows_the_password_or_the_address() {
 async fn a_namespace_is_plain_text_and_keeps_its_things_to_itself() {
     let (server, store) = new().await;
     for name in ["", "a}b", "a b", "a:b"] {
-        assert!(RedisStore::connect_later(&server.url(), name).is_err(), "{name:?}");
+        assert!(RedisStore::connect_lazy(&server.url(), name).is_err(), "{name:?}");
     }
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
     let other = RedisStore::connect(&server.url(), "other").await.expect("a server that runs");
@@ -108,7 +108,7 @@ async fn of_many_who_describe_a_user_at_once_nobody_is_overwritten() {
     )
     .await;
     assert!(accepted.iter().all(Result::is_ok) && merged.iter().all(Result::is_ok));
-    let person = store.person(&UserId::from("user_1")).await.expect("answered").expect("known");
+    let person = store.user(&UserId::from("user_1")).await.expect("answered").expect("known");
     assert_eq!(person.memberships().count(), 16);
 }
 
@@ -137,13 +137,13 @@ async fn what_is_done_leaves_nothing_of_its_data() {
 #[tokio::test]
 async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
     let (server, store) = new().await;
-    store.witness(vec![sighted("a", 0, 0)]).await.expect("noted");
+    store.record_sightings(vec![sighted("a", 0, 0)]).await.expect("noted");
     let mark = store.sightings().expect("readable").mark;
     let read = || async { SharedStore::sighted(&store, Some(mark.clone())).await.expect("read") };
     assert!(!read().await.whole);
     let _: () = server.ask(&["FLUSHALL"]);
     assert!(read().await.whole);
-    store.witness(vec![sighted("b", 0, 0)]).await.expect("noted");
+    store.record_sightings(vec![sighted("b", 0, 0)]).await.expect("noted");
     let all = read().await;
     assert_eq!((all.sighted, all.whole), (vec![sighted("b", 0, 0)], true));
 }
@@ -161,16 +161,16 @@ async fn more_records_than_the_layer_keeps_are_an_error() {
         let _: i64 = server.ask(&command);
     };
     fill(0, 900);
-    assert_eq!(store.records().expect("readable").len(), 900);
+    assert_eq!(store.documents().expect("readable").len(), 900);
     fill(900, 3_000);
-    let error = store.records().expect_err("too many");
+    let error = store.documents().expect_err("too many");
     assert!(error.to_string().contains("1000 documents"), "{error}");
     let _: i64 = server.ask(&["DEL", records]);
     let large = "x".repeat(40 * 1024 * 1024);
     for name in ["one", "two"] {
         let _: i64 = server.ask(&["HSET", records, name, &large]);
     }
-    assert!(store.records().is_err(), "too many bytes");
+    assert!(store.documents().is_err(), "too many bytes");
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
     drop(before);
     let store = SqliteStore::open(file(&dir)).expect("brought up");
     assert_eq!(store.denials().expect("readable").len(), 1);
-    store.witness(vec![sighted("a", 0, 0)]).await.expect("noted");
+    store.record_sightings(vec![sighted("a", 0, 0)]).await.expect("noted");
     assert_eq!(store.sightings().expect("readable").sighted, [sighted("a", 0, 0)]);
 }
 
@@ -354,15 +354,15 @@ async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
         let changes = vec![named("Adaeze", round)];
         let event = InboxEvent { changes, ..entry(&format!("msg_{round}"), FollowUp::Nothing) };
         assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
-        let person = store.person(&user).await.expect("answered").expect("known");
+        let person = store.user(&user).await.expect("answered").expect("known");
         assert_eq!(person.profile().and_then(|now| now.first_name.as_deref()), Some("Adaeze"));
         assert_eq!(count(&dir, "person WHERE id = 'unreadable/user_1' AND data LIKE '%7%'"), 1);
     }
     tool.execute("UPDATE person SET data = '' WHERE id = 'user_1'", []).expect("written");
-    assert_eq!(store.person(&user).await.expect("answered"), None);
+    assert_eq!(store.user(&user).await.expect("answered"), None);
     let readable = "UPDATE person SET data = '{\"profile\":null,\"deleted\":null}'";
     tool.execute(readable, []).expect("written");
-    assert_eq!(store.people(None).await.expect("answered").people, [], "they are nobody's");
+    assert_eq!(store.users(None).await.expect("answered").people, [], "they are nobody's");
     store.merge(vec![Change::UserDeleted(user, at(3))]).await.expect("merged");
     assert_eq!(count(&dir, "person WHERE id LIKE 'unreadable/%'"), 0, "it goes with the user");
 }
@@ -417,18 +417,18 @@ async fn another_programs_file_is_left_alone_whatever_its_version() {
 async fn a_file_that_cannot_be_used_can_be_done_without_and_the_store_says_so() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
-    assert!(store.fallen_back().is_none());
+    assert!(store.fallback_error().is_none());
     let error = SqliteStore::open_or_memory_within(file(&dir), Duration::ZERO);
     assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
     drop(store);
     let store = SqliteStore::open_or_memory(file(&dir)).expect("free again");
-    assert!(store.fallen_back().is_none());
+    assert!(store.fallback_error().is_none());
     assert_eq!(store.denials().expect("readable").len(), 1);
     drop(store);
 
     fs::write(file(&dir), "not a database at all, but a text of some length").expect("written");
     let store = SqliteStore::open_or_memory(file(&dir)).expect("in memory");
-    let why = store.fallen_back().expect("a reason").to_string();
+    let why = store.fallback_error().expect("a reason").to_string();
     assert!(why.contains("webhooks.db") && why.contains("move it away"), "{why}");
     accept(&store, "msg_1").await;
     assert_eq!(store.claim(at(0), DAY).await.expect("claimed").expect("a task").id, "msg_1");

@@ -28,7 +28,7 @@ pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
     choices.place.must_be_there()?;
     let opened = choices.place.open().await?;
     let store = opened.store();
-    let letters = store.dead().await?;
+    let letters = store.dead_letters().await?;
     if choices.replay_all {
         let ids: Vec<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
         return replay(store, &ids, true).await;
@@ -56,7 +56,7 @@ async fn replay(store: &dyn Store, ids: &[&str], lenient: bool) -> Result<(), Bo
     let now = SystemClock::new().now().wall;
     let (mut revived, mut refused) = (0, Vec::new());
     for id in ids {
-        if store.revive(id, now).await? {
+        if store.requeue(id, now).await? {
             revived += 1;
         } else {
             refused.push(*id);

@@ -80,7 +80,7 @@ impl Denials {
             } else {
                 tokio::select! {
                     heard = hearing => heard,
-                    () = self.0.core.outbox.lacking.notified() => {
+                    () = self.0.core.denial_queue.lacking.notified() => {
                         course.mark = None;
                         continue;
                     }

@@ -41,7 +41,7 @@ impl Views {
     }
 
     /// Tells and hears, for good; quickly while somebody suspects something.
-    pub(super) async fn confer(&self) {
+    pub(super) async fn exchange(&self) {
         let (mut told, mut heard): (Option<(Moment, PeerReport)>, Option<Moment>) = (None, None);
         let mut roll = PeerRegistry::default();
         loop {

@@ -42,7 +42,7 @@ impl Kept {
         if self.rests() {
             return Err(());
         }
-        let person = self.within(|| store.person(id), core).await?;
+        let person = self.within(|| store.user(id), core).await?;
         // An earlier process may have been asked to keep it.
         Ok(person.map(|person| if self.keep_private { person } else { person.without_private() }))
     }

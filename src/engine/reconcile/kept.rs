@@ -26,7 +26,7 @@ impl SyncTask {
         begun: Timestamp,
         course: &mut SyncCursor,
     ) -> Result<Page, SyncError> {
-        let roll = within(self.with().store.people(after.map(FeedMark))).await?;
+        let roll = within(self.with().store.users(after.map(FeedMark))).await?;
         let alive = |(id, person): &(UserId, Person)| person.deleted().is_none() && is_plain(id);
         let people: Vec<_> = roll.people.into_iter().filter(alive).collect();
         for some in people.chunks(usize::try_from(USERS).unwrap_or(100)) {

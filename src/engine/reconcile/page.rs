@@ -92,7 +92,7 @@ impl SyncTask {
             changes.extend(event.changes(asked, self.with().keep_private).unwrap_or_default());
             denials.extend(event.denials(asked, self.with().rules).unwrap_or_default());
         }
-        self.core.deny(&denials, store.outlives());
+        self.core.deny(&denials, store.is_durable());
         if !denials.is_empty() {
             within(store.deny(denials)).await?;
         }

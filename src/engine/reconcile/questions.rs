@@ -45,7 +45,7 @@ const NOT_FOUND: &str = "resource_not_found";
 #[derive(Debug)]
 pub(super) struct Questions {
     access: Access,
-    pace: Duration,
+    grace_usage: Duration,
     counters: Arc<Counters>,
     /// The next question is not asked before.
     next: Mutex<Instant>,
@@ -70,11 +70,11 @@ impl Places {
 
 impl Questions {
     pub(super) fn new(access: Access, kind: InstanceKind, counters: Arc<Counters>) -> Self {
-        let pace = match kind {
+        let grace_usage = match kind {
             InstanceKind::Production => PACE,
             InstanceKind::Development => PACE_IN_DEVELOPMENT,
         };
-        Self { access, pace, counters, next: Mutex::new(Instant::now()) }
+        Self { access, grace_usage, counters, next: Mutex::new(Instant::now()) }
     }
 
     /// A page of users, the last changed first.
@@ -150,7 +150,7 @@ impl Questions {
     fn turn(&self) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*next).max(Instant::now());
-        *next = turn + self.pace;
+        *next = turn + self.grace_usage;
         turn
     }
 }

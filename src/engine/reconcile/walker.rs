@@ -186,7 +186,7 @@ impl SyncTask {
             Some((Step::Kept { after }, at)) => (self.kept(after, at, &mut course).await?, true),
         };
         let record = serde_json::to_vec(&course).unwrap_or_default();
-        within(self.with().store.keep(RECORD, record)).await?;
+        within(self.with().store.put_document(RECORD, record)).await?;
         self.tell(page, &course);
         let over = known.insert(course).next().is_none();
         if over && compared {

@@ -45,12 +45,12 @@ pub(super) struct Documents {
     trust: Trust,
     instance: String,
     keys: Option<(LastKeys, Moment)>,
-    calendar: Option<(OutageHistory, Moment)>,
+    outage_history: Option<(OutageHistory, Moment)>,
 }
 
 impl Documents {
     pub(super) fn new(link: StoreClient, trust: Trust, instance: String) -> Self {
-        Self { link, trust, instance, keys: None, calendar: None }
+        Self { link, trust, instance, keys: None, outage_history: None }
     }
 
     /// Leaves them, for good.
@@ -63,7 +63,7 @@ impl Documents {
 
     /// Leaves all, as it is now.
     pub(super) async fn finish(&mut self) {
-        (self.keys, self.calendar) = (None, None);
+        (self.keys, self.outage_history) = (None, None);
         self.look().await;
     }
 
@@ -72,8 +72,8 @@ impl Documents {
         if let Some(left) = self.renew(self.keys.as_ref()).await {
             self.keys = Some(left);
         }
-        if let Some(left) = self.renew(self.calendar.as_ref()).await {
-            self.calendar = Some(left);
+        if let Some(left) = self.renew(self.outage_history.as_ref()).await {
+            self.outage_history = Some(left);
         }
     }
 
@@ -86,7 +86,7 @@ impl Documents {
         let joined = self.joined_with_others(&present).await;
         let json = joined.as_ref().unwrap_or(&present).to_json(&self.instance, now.wall);
         let record = self.trust.close(T::NAME, json);
-        let left = self.link.written(self.link.store.keep(T::NAME, record)).await;
+        let left = self.link.written(self.link.store.put_document(T::NAME, record)).await;
         left.ok().map(|()| (present, now))
     }
 

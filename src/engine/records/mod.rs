@@ -43,7 +43,7 @@ impl StoredState {
         instance: &str,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let records = store.records()?;
+        let records = store.documents()?;
         let find = |name: &str| {
             let (_, record) = records.iter().find(|(found, _)| found == name)?;
             trust.open(name, record)

@@ -81,7 +81,7 @@ mod tests {
         Timestamp::from_secs(1_790_000_000 + secs)
     }
 
-    fn calendar(start: i64, end: Option<i64>) -> OutageHistory {
+    fn outage_history(start: i64, end: Option<i64>) -> OutageHistory {
         let interval = Interval { start: at(start), end: end.map(at) };
         let outages = Outages::restore(vec![interval], Some(at(start)));
         OutageHistory { outages, failed: None, ending: Arc::default() }
@@ -90,16 +90,16 @@ mod tests {
     #[test]
     fn an_outage_that_only_another_knows_of_is_left_with_ours() {
         for (end, known) in [(Some(60), 60), (None, 100)] {
-            let theirs = calendar(0, end).to_json("one", at(100));
-            let ours = calendar(7_200, None);
+            let theirs = outage_history(0, end).to_json("one", at(100));
+            let ours = outage_history(7_200, None);
             let joined = ours.joined_with(&theirs, "one", at(7_300)).expect("theirs can be read");
             let [first, last] = joined.outages.intervals() else { panic!("{joined:?}") };
             assert_eq!((first.start, first.end), (at(0), Some(at(known))), "as far as it knew");
             assert_eq!((last.start, last.end), (at(7_200), None), "ours lasts");
             assert!(ours.joined_with(&theirs, "two", at(7_300)).is_none());
         }
-        let theirs = calendar(0, Some(60)).to_json("one", at(100));
-        let joined = calendar(200_000, None).joined_with(&theirs, "one", at(200_000));
+        let theirs = outage_history(0, Some(60)).to_json("one", at(100));
+        let joined = outage_history(200_000, None).joined_with(&theirs, "one", at(200_000));
         assert_eq!(joined.map(|joined| joined.outages.intervals().len()), Some(1), "of a day ago");
     }
 }

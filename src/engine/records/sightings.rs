@@ -11,8 +11,8 @@ use clerk_verify::clock::{Moment, Timestamp};
 
 use super::Trust;
 use crate::decide::Sighting;
-use crate::engine::ledger::{SeenSessions, SessionDigest, Writer};
 use crate::engine::link::StoreClient;
+use crate::engine::seen_sessions::{SeenSessions, SessionDigest, Writer};
 use crate::state::health::{Surface, Verdict};
 use crate::store::{FeedMark, Sightings, StoreError, StoredSighting};
 
@@ -43,10 +43,15 @@ pub(super) struct SightingWriter {
 impl SightingWriter {
     /// Begins with what was read before the first request.
     pub(super) fn new(link: StoreClient, trust: Trust, left: Sightings) -> Self {
-        let told = Arc::new(link.core.ledger.alike());
+        let told = Arc::new(link.core.seen_sessions.alike());
         let register = Self { link, trust, told, told_all: None, heard: left.mark };
         let now = register.link.now();
-        believe(&left.sighted, &register.trust, [&register.link.core.ledger, &register.told], now);
+        believe(
+            &left.sighted,
+            &register.trust,
+            [&register.link.core.seen_sessions, &register.told],
+            now,
+        );
         register
     }
 
@@ -75,7 +80,7 @@ impl SightingWriter {
 
     /// Tells what is newer than what was told, by so much; as far as the store takes it.
     pub(super) async fn tell(&mut self, newer: Duration) {
-        let news = self.link.core.ledger.take_news(Writer::Store);
+        let news = self.link.core.seen_sessions.take_news(Writer::Store);
         if news || self.told_all.is_none_or(|told| told > newer) {
             self.told_all = None;
             self.told_all = self.catch_up(newer).await.map(|()| newer);
@@ -85,11 +90,11 @@ impl SightingWriter {
     /// None when the store did not take it all.
     async fn catch_up(&self, newer: Duration) -> Option<()> {
         let (core, told, now) = (self.link.core.clone(), self.told.clone(), self.link.now().wall);
-        let due = aside(move || core.ledger.beyond(&told, newer, now)).await;
+        let due = aside(move || core.seen_sessions.beyond(&told, newer, now)).await;
         for batch in due?.chunks(BATCH) {
             let (some, trust) = (batch.to_vec(), self.trust.clone());
             let sealed = aside(move || some.iter().map(|seen| seal(*seen, &trust)).collect());
-            self.link.written(self.link.store.witness(sealed.await?)).await.ok()?;
+            self.link.written(self.link.store.record_sightings(sealed.await?)).await.ok()?;
             for (session, seen) in batch {
                 self.told.merge(*session, *seen);
             }
@@ -106,12 +111,13 @@ impl SightingWriter {
             return self.link.core.counters.store_failed();
         };
         if whole {
-            self.told = Arc::new(self.link.core.ledger.alike());
+            self.told = Arc::new(self.link.core.seen_sessions.alike());
             self.told_all = None;
         }
         let (core, told) = (self.link.core.clone(), self.told.clone());
         let (trust, now) = (self.trust.clone(), self.link.now());
-        let heard = aside(move || believe(&sighted, &trust, [&core.ledger, &told], now)).await;
+        let heard =
+            aside(move || believe(&sighted, &trust, [&core.seen_sessions, &told], now)).await;
         if heard.is_some() {
             self.heard = mark;
         }
@@ -135,8 +141,8 @@ fn believe(sighted: &[StoredSighting], trust: &Trust, ledgers: [&SeenSessions; 2
         let Some(session) = SessionDigest::from_hex(session) else { continue };
         let seen = Sighting { last_valid: *last_valid, claims_as_of: *claims_as_of };
         if trust.is_good(PURPOSE, &message(session, seen), mark) {
-            for ledger in ledgers {
-                ledger.adopt(session, seen, now.wall);
+            for seen_sessions in ledgers {
+                seen_sessions.adopt(session, seen, now.wall);
             }
         }
     }

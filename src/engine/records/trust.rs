@@ -17,7 +17,7 @@ pub(crate) enum Trust {
 impl Trust {
     /// None when nothing can.
     pub(crate) fn new(store: &dyn Store, seal: Option<Seal>) -> Option<Self> {
-        let own = store.fleet().is_none() && store.outlives();
+        let own = store.fleet().is_none() && store.is_durable();
         let shared = store.fleet().is_some();
         match seal {
             Some(seal) if own || shared => Some(Self::Mark(Arc::new(seal))),

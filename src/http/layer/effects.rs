@@ -43,14 +43,14 @@ pub(super) struct Effects {
 
 impl Authenticator {
     /// Applies what a judgement changes. `Wait` changes nothing: the request is judged again.
-    pub(super) fn apply<B>(&self, request: &Request<B>, judged: &Judgement, now: Moment) {
-        let Judgement { passage, effects, .. } = judged;
-        if matches!(passage, Decision::Await(_)) {
+    pub(super) fn apply<B>(&self, request: &Request<B>, judgement: &Judgement, now: Moment) {
+        let Judgement { decision, effects, .. } = judgement;
+        if matches!(decision, Decision::Await(_)) {
             return;
         }
         let outer = self.outer(request);
         if let Some(known) = &effects.token {
-            self.apply_session(request.headers(), known, judged, outer, now);
+            self.apply_session(request.headers(), known, judgement, outer, now);
         }
         self.audit(effects, outer, now);
         let counters = &self.shared.core.counters;
@@ -66,7 +66,7 @@ impl Authenticator {
                 self.visits.nonces.count(now);
             }
         }
-        match passage {
+        match decision {
             Decision::Allow(Outcome { caller: None, otherwise, .. })
                 if *otherwise == Rejection::Unavailable(Unavailable::UnknownKey) =>
             {
@@ -84,21 +84,21 @@ impl Authenticator {
         &self,
         headers: &HeaderMap,
         known: &CachedToken,
-        judged: &Judgement,
+        judgement: &Judgement,
         outer: Option<&Outcome>,
         now: Moment,
     ) {
         let shared = &self.shared;
         let counted = outer.is_some_and(is_in_grace);
-        match &judged.passage {
-            passage if is_accepted_in_time(passage) => {
+        match &judgement.decision {
+            decision if is_accepted_in_time(decision) => {
                 if shared.witness(known, now) {
                     shared.prove_browser(headers, known);
                 }
             }
             Decision::Allow(outcome) if is_in_grace(outcome) => {
                 if !counted {
-                    shared.passed_in_grace(known, judged.effects.ticket, now);
+                    shared.passed_in_grace(known, judgement.effects.ticket, now);
                 }
             }
             // What passes everything else counts in a dry run too, or it would report other passes.
@@ -106,12 +106,12 @@ impl Authenticator {
                 GraceDenial::ReportOnly,
             ))) => {
                 if let (Some(session), None) = (known.session, outer) {
-                    shared.core.pace.count(session, now.wall);
+                    shared.core.grace_usage.count(session, now.wall);
                 }
             }
             _ => {
                 if let (Some(session), true) = (known.session, counted) {
-                    shared.core.pace.take_back(session, now.wall);
+                    shared.core.grace_usage.take_back(session, now.wall);
                 }
             }
         }
@@ -136,16 +136,16 @@ impl Authenticator {
     }
 
     /// The count for a judgement, to be settled when the response is ready.
-    pub(super) fn tally<B>(&self, request: &Request<B>, passage: &Decision) -> Tally {
+    pub(super) fn tally<B>(&self, request: &Request<B>, decision: &Decision) -> Tally {
         let shared = Arc::clone(&self.shared);
-        Tally { shared, class: Class::of(passage), nested: self.outer(request).is_some() }
+        Tally { shared, class: Class::of(decision), nested: self.outer(request).is_some() }
     }
 }
 
 /// A session was accepted with a token within its time; the route may demand more of it.
-fn is_accepted_in_time(passage: &Decision) -> bool {
+fn is_accepted_in_time(decision: &Decision) -> bool {
     use Rejection::{Forbidden, Pending, Reverify};
-    match passage {
+    match decision {
         Decision::Allow(outcome) if outcome.caller.is_some() => is_fresh(outcome.auth()),
         Decision::Allow(Outcome { otherwise: rejection, .. }) | Decision::Reject(rejection) => {
             matches!(rejection, Forbidden | Pending | Reverify(_))
@@ -171,8 +171,8 @@ enum Class {
 }
 
 impl Class {
-    fn of(passage: &Decision) -> Self {
-        match passage {
+    fn of(decision: &Decision) -> Self {
+        match decision {
             Decision::Allow(outcome) => match &outcome.caller {
                 Some(Caller::Machine(_)) => Self::Machine,
                 Some(Caller::User(auth)) if auth.grace().is_some() => Self::Grace,

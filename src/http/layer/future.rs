@@ -48,8 +48,8 @@ pin_project! {
         /// Something is being asked; then the request is judged again.
         Waiting {
             hearing: PendingLookup,
-            heard: Resolved,
-            gate: Arc<Authenticator>,
+            resolved: Resolved,
+            authenticator: Arc<Authenticator>,
             held: Option<(S, Request<B>)>,
         },
     }
@@ -75,27 +75,27 @@ where
     S: Service<Request<B>>,
 {
     pub(super) fn waiting(
-        gate: &Arc<Authenticator>,
+        authenticator: &Arc<Authenticator>,
         wait: Wait,
         service: S,
         request: Request<B>,
     ) -> Self {
-        Self { kind: wait_for(wait, Resolved::default(), gate, service, request) }
+        Self { kind: wait_for(wait, Resolved::default(), authenticator, service, request) }
     }
 }
 
 fn wait_for<S, B>(
     wait: Wait,
-    heard: Resolved,
-    gate: &Arc<Authenticator>,
+    resolved: Resolved,
+    authenticator: &Arc<Authenticator>,
     service: S,
     request: Request<B>,
 ) -> Kind<S, B, S::Future>
 where
     S: Service<Request<B>>,
 {
-    let (hearing, gate) = (wait.begin(gate), Arc::clone(gate));
-    Kind::Waiting { hearing, heard, gate, held: Some((service, request)) }
+    let (hearing, authenticator) = (wait.begin(authenticator), Arc::clone(authenticator));
+    Kind::Waiting { hearing, resolved, authenticator, held: Some((service, request)) }
 }
 
 impl<S, B> std::fmt::Debug for ResponseFuture<S, B>
@@ -120,16 +120,16 @@ where
             let next = match kind.as_mut().project() {
                 KindProj::Inner { future, after } => {
                     let response = ready!(future.poll(cx))?.into_response();
-                    return Poll::Ready(Ok(after.dress(response)));
+                    return Poll::Ready(Ok(after.apply(response)));
                 }
                 KindProj::Answered { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }
                 KindProj::Preflight { answering } => return answering.as_mut().poll(cx).map(Ok),
-                KindProj::Waiting { hearing, heard, gate, held } => {
-                    heard.hear(ready!(hearing.as_mut().poll(cx)));
+                KindProj::Waiting { hearing, resolved, authenticator, held } => {
+                    resolved.hear(ready!(hearing.as_mut().poll(cx)));
                     let (service, request) = held.take().expect("polled after completion");
-                    judge_again(gate, std::mem::take(heard), service, request)
+                    judge_again(authenticator, std::mem::take(resolved), service, request)
                 }
             };
             kind.set(next);
@@ -139,18 +139,20 @@ where
 
 /// What was waited for once is not waited for again; something else may be.
 fn judge_again<S, B>(
-    gate: &Arc<Authenticator>,
-    heard: Resolved,
+    authenticator: &Arc<Authenticator>,
+    resolved: Resolved,
     mut service: S,
     request: Request<B>,
 ) -> Kind<S, B, S::Future>
 where
     S: Service<Request<B>>,
 {
-    let judged = gate.rule(&request, &heard);
-    match judged.passage {
-        Decision::Await(wait) if !heard.has(&wait) => wait_for(wait, heard, gate, service, request),
-        _ => gate.carry_out(judged, request, |request| service.call(request)),
+    let judgement = authenticator.rule(&request, &resolved);
+    match judgement.decision {
+        Decision::Await(wait) if !resolved.has(&wait) => {
+            wait_for(wait, resolved, authenticator, service, request)
+        }
+        _ => authenticator.carry_out(judgement, request, |request| service.call(request)),
     }
 }
 
@@ -158,25 +160,25 @@ impl Authenticator {
     /// Carries a judgement out; `call` is the way into the application.
     pub(super) fn respond<S, B>(
         &self,
-        judged: Judgement,
+        judgement: Judgement,
         request: Request<B>,
         call: impl FnOnce(Request<B>) -> S::Future,
     ) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>>,
     {
-        ResponseFuture { kind: self.carry_out(judged, request, call) }
+        ResponseFuture { kind: self.carry_out(judgement, request, call) }
     }
 
     fn carry_out<S, B, F>(
         &self,
-        judged: Judgement,
+        judgement: Judgement,
         mut request: Request<B>,
         call: impl FnOnce(Request<B>) -> F,
     ) -> Kind<S, B, F> {
-        let mut tally = self.tally(&request, &judged.passage);
-        let Judgement { passage, cookies, terms, .. } = judged;
-        let response = match passage {
+        let mut tally = self.tally(&request, &judgement.decision);
+        let Judgement { decision, cookies, terms, .. } = judgement;
+        let response = match decision {
             Decision::Allow(outcome) => {
                 let after = ResponseEdits::of(&request, &outcome, cookies, terms.as_ref(), tally);
                 admit(&mut request, outcome, terms);
@@ -218,7 +220,7 @@ impl ResponseEdits {
         Self { cookies, bound: tenancy.map(Bound::Grace).or_else(revoked), tally }
     }
 
-    fn dress(&mut self, response: Response) -> Response {
+    fn apply(&mut self, response: Response) -> Response {
         let (cookies, bound) = (std::mem::take(&mut self.cookies), self.bound.take());
         let private = matches!(bound, Some(Bound::Grace(_))) || !cookies.is_empty();
         let response = match bound {

@@ -13,7 +13,7 @@ impl Authenticator {
     pub(super) fn examine(
         &self,
         token: &Located<'_>,
-        heard: &Resolved,
+        resolved: &Resolved,
         known: &Snapshot,
         now: Moment,
     ) -> Examined {
@@ -32,7 +32,7 @@ impl Authenticator {
         match TokenKind::of(text) {
             TokenKind::Session => examined,
             kind if kinds.accepts(kind) => {
-                self.shared.examine_machine(text, heard.told.as_ref(), known, now)
+                self.shared.examine_machine(text, resolved.told.as_ref(), known, now)
             }
             _ => Examined::Invalid(InvalidToken::Kind),
         }

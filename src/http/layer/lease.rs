@@ -31,7 +31,7 @@ pub(crate) struct GraceTerms {
     shared: Arc<Shared>,
     route: RoutePolicy,
     known: Arc<CachedToken>,
-    asking: RequestFacts,
+    facts: RequestFacts,
     /// How many leases of them there are.
     held: Arc<AtomicUsize>,
 }
@@ -39,16 +39,16 @@ pub(crate) struct GraceTerms {
 impl GraceTerms {
     /// A layer around this one has terms of its own; one lease holds both.
     pub(super) fn new(
-        gate: &Authenticator,
+        authenticator: &Authenticator,
         known: &Arc<CachedToken>,
-        asking: RequestFacts,
+        facts: RequestFacts,
         outer: Option<&Self>,
     ) -> Self {
         Self {
-            shared: Arc::clone(&gate.shared),
-            route: gate.route.clone(),
+            shared: Arc::clone(&authenticator.shared),
+            route: authenticator.route.clone(),
             known: Arc::clone(known),
-            asking,
+            facts,
             held: outer.map_or_else(Arc::default, |outer| Arc::clone(&outer.held)),
         }
     }
@@ -76,11 +76,14 @@ impl GraceTerms {
         let credential = Credential::Verified {
             token: verified,
             timing: verified.timing(now.wall, shared.expectations().leeway),
-            sighting: self.known.session.and_then(|session| shared.core.ledger.find(session)),
+            sighting: self
+                .known
+                .session
+                .and_then(|session| shared.core.seen_sessions.find(session)),
             // An open connection is in use, and is not a request.
             usage: Usage { last_passed: Some(now.wall), in_minute: 0 },
         };
-        match decide(&credential, self.asking, route, &shared.rules, &known, now) {
+        match decide(&credential, self.facts, route, &shared.rules, &known, now) {
             CredentialDecision::Pass(auth) => {
                 let until = auth.grace()?.until;
                 let rest = until.since(known.latest(now));

@@ -16,18 +16,18 @@ impl Authenticator {
         request: &Request<B>,
         known: &CachedToken,
         ticket: Option<Sighting>,
-        passage: &Decision,
-        scene: RequestContext<'_>,
+        decision: &Decision,
+        ctx: RequestContext<'_>,
     ) -> Option<Box<GraceEvent>> {
-        let ruling = ruling(passage)?;
-        let noted = known.session.and_then(|session| self.shared.core.ledger.find(session));
+        let ruling = ruling(decision)?;
+        let noted = known.session.and_then(|session| self.shared.core.seen_sessions.find(session));
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         Some(Box::new(GraceEvent {
-            at: scene.now.wall,
+            at: ctx.now.wall,
             session: known.session.map(SessionDigest::to_hex),
             method: request.method().clone(),
             route: matched.unwrap_or(request.uri().path()).to_owned(),
-            verdict: scene.known.verdict(scene.now),
+            verdict: ctx.known.verdict(ctx.now),
             ruling,
             expired_at: known.verified.session().expires_at,
             last_valid: Sighting::newest(noted, ticket).map(|seen| seen.last_valid),
@@ -36,8 +36,8 @@ impl Authenticator {
 }
 
 /// `None` where grace was not the question: it is switched off, or the request passed without.
-fn ruling(passage: &Decision) -> Option<GraceRuling> {
-    match passage {
+fn ruling(decision: &Decision) -> Option<GraceRuling> {
+    match decision {
         Decision::Allow(outcome) => Some(GraceRuling::Passed(outcome.auth()?.grace()?.clone())),
         Decision::Reject(Rejection::Unavailable(Unavailable::GraceDenied(denial))) => {
             Some(*denial).filter(|denial| *denial != GraceDenial::Disabled).map(GraceRuling::Denied)

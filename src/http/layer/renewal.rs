@@ -48,9 +48,9 @@ impl Authenticator {
         request: &Request<B>,
         token: &Located<'_>,
         examined: &Examined,
-        judged: &Judgement,
+        judgement: &Judgement,
     ) -> bool {
-        judged.is_expired()
+        judgement.is_expired()
             && matches!(examined, Examined::Verified(_, Timing::Expired { otherwise_good: true }))
             && matches!(token, Located::Cookie { .. })
             && *request.method() == Method::GET
@@ -63,10 +63,10 @@ impl Authenticator {
         &'a self,
         request: &'a Request<B>,
         address: &'a Url,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> Context<'a> {
         let head = Head { method: request.method(), address, headers: request.headers() };
-        Context::at(&self.visits.site, head, scene.now.wall).with_token(scene.token)
+        Context::at(&self.visits.site, head, ctx.now.wall).with_token(ctx.token)
     }
 
     /// Renews the session of a request that does not show a page.
@@ -74,18 +74,18 @@ impl Authenticator {
         &self,
         request: &Request<B>,
         plain: Judgement,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> Judgement {
         let Some(address) = self.answers.origins.address(Asked::of(request)) else { return plain };
-        let mut context = self.context(request, &address, scene);
+        let mut context = self.context(request, &address, ctx);
         context.forget_return();
-        let answer = self.answer(&context, request, scene, &Return::None);
-        if let Some(judged) = unverifiable(&context, &answer, &plain, scene) {
-            return judged;
+        let answer = self.answer(&context, request, ctx, &Return::None);
+        if let Some(judgement) = unverifiable(&context, &answer, &plain, ctx) {
+            return judgement;
         }
         match answer {
-            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
-            Ok(answer) => plain.unless_untold(&answer),
+            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, ctx),
+            Ok(answer) => plain.or_unavailable(&answer),
             Err(Waiting::For(wait)) => Decision::Await(wait).into(),
             Err(Waiting::InVain) => plain,
         }
@@ -96,15 +96,15 @@ impl Authenticator {
         &self,
         request: &Request<B>,
         answer: &RequestState,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> Judgement {
         let AuthStatus::SignedIn { token, .. } = &answer.state else {
             return Decision::Reject(Rejection::Missing).into();
         };
-        let examined = self.shared.examine(Some(token), scene.known, scene.now);
-        let mut judged = self.weigh(request, &examined, scene);
-        judged.effects.renewed = true;
-        Judgement { cookies: set_cookies(&answer.headers), ..judged }
+        let examined = self.shared.examine(Some(token), ctx.known, ctx.now);
+        let mut judgement = self.evaluate(request, &examined, ctx);
+        judgement.effects.renewed = true;
+        Judgement { cookies: set_cookies(&answer.headers), ..judgement }
     }
 }
 
@@ -112,7 +112,7 @@ impl Judgement {
     /// Nothing but the age of the token is wrong, and Clerk is well.
     fn is_expired(&self) -> bool {
         let expired = Rejection::Invalid(InvalidToken::Expired);
-        match &self.passage {
+        match &self.decision {
             Decision::Reject(rejection) => *rejection == expired,
             Decision::Allow(outcome) => outcome.caller.is_none() && outcome.otherwise == expired,
             _ => false,
@@ -120,13 +120,13 @@ impl Judgement {
     }
 
     /// The same, unless the Backend API owes an answer.
-    pub(super) fn unless_untold(mut self, answer: &RequestState) -> Self {
+    pub(super) fn or_unavailable(mut self, answer: &RequestState) -> Self {
         let untold = Rejection::Unavailable(Unavailable::BackendApi);
         let unreachable = Reason::TokenExpired(RefreshDenial::Unreachable);
         if answer.state.reason() != Some(&unreachable) || !self.is_expired() {
             return self;
         }
-        match &mut self.passage {
+        match &mut self.decision {
             Decision::Allow(outcome) => outcome.otherwise = untold,
             closed => *closed = Decision::Reject(untold),
         }
@@ -135,21 +135,18 @@ impl Judgement {
 }
 
 /// A call that this request may cause, or why it may not.
-pub(super) fn permitted(
-    call: &RefreshCall,
-    scene: RequestContext<'_>,
-) -> Result<(), RefreshDenial> {
-    let verified = scene.verified.is_some_and(|(token, _)| token == call.expired_token);
-    if !scene.renewable || !verified {
+pub(super) fn permitted(call: &RefreshCall, ctx: RequestContext<'_>) -> Result<(), RefreshDenial> {
+    let verified = ctx.verified.is_some_and(|(token, _)| token == call.expired_token);
+    if !ctx.renewable || !verified {
         return Err(RefreshDenial::NoBackendApi);
     }
-    if can_ask(scene) { Ok(()) } else { Err(RefreshDenial::Unreachable) }
+    if can_ask(ctx) { Ok(()) } else { Err(RefreshDenial::Unreachable) }
 }
 
 /// Whether the Backend API is worth asking for a browser's sake.
-pub(super) fn can_ask(scene: RequestContext<'_>) -> bool {
-    let status = scene.known.health.surface(Surface::BackendApi).status();
-    let verdict = scene.known.verdict(scene.now);
+pub(super) fn can_ask(ctx: RequestContext<'_>) -> bool {
+    let status = ctx.known.health.surface(Surface::BackendApi).status();
+    let verdict = ctx.known.verdict(ctx.now);
     matches!(verdict, Verdict::Healthy | Verdict::Recovering) && status != Status::Down
 }
 

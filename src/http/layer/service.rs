@@ -39,7 +39,7 @@ pub(crate) struct Authenticator {
 
 /// The result of the gate, what goes with whatever answer it leads to, and what it changes.
 pub(super) struct Judgement {
-    pub(super) passage: Decision,
+    pub(super) decision: Decision,
     pub(super) cookies: Vec<HeaderValue>,
     /// On what terms, in grace.
     pub(super) terms: Option<GraceTerms>,
@@ -47,26 +47,26 @@ pub(super) struct Judgement {
 }
 
 impl From<Decision> for Judgement {
-    fn from(passage: Decision) -> Self {
-        Self { passage, cookies: Vec::new(), terms: None, effects: Effects::default() }
+    fn from(decision: Decision) -> Self {
+        Self { decision, cookies: Vec::new(), terms: None, effects: Effects::default() }
     }
 }
 
 impl Judgement {
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.passage, Decision::Allow(_))
+        matches!(self.decision, Decision::Allow(_))
     }
 
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.passage, Decision::Reject(_))
+        matches!(self.decision, Decision::Reject(_))
     }
 
     pub(super) fn is_revoked(&self) -> bool {
-        matches!(self.passage, Decision::Reject(Rejection::Revoked))
+        matches!(self.decision, Decision::Reject(Rejection::Revoked))
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        matches!(&self.passage, Decision::Allow(outcome) if is_fresh(outcome.auth()))
+        matches!(&self.decision, Decision::Allow(outcome) if is_fresh(outcome.auth()))
     }
 }
 
@@ -84,21 +84,21 @@ pub(super) enum Decision {
 
 impl Authenticator {
     /// Judges a request by its head, and applies what the judgement changes.
-    pub(super) fn rule<B>(&self, request: &Request<B>, heard: &Resolved) -> Judgement {
+    pub(super) fn rule<B>(&self, request: &Request<B>, resolved: &Resolved) -> Judgement {
         if is_preflight(request) && !self.route.optional && !self.is_public(request) {
             return Decision::Preflight.into();
         }
         let now = self.shared.now();
-        let judged = self.judge(request, heard, now);
-        self.apply(request, &judged, now);
-        judged
+        let judgement = self.judge(request, resolved, now);
+        self.apply(request, &judgement, now);
+        judgement
     }
 
     /// Judges a request by its head. This changes nothing.
-    fn judge<B>(&self, request: &Request<B>, heard: &Resolved, now: Moment) -> Judgement {
+    fn judge<B>(&self, request: &Request<B>, resolved: &Resolved, now: Moment) -> Judgement {
         let known = self.shared.core.load();
         let located = self.shared.locate(request.headers(), now);
-        let examined = self.examine(&located, heard, &known, now);
+        let examined = self.examine(&located, resolved, &known, now);
         let (token, examined) = if examined.is_of_the_past() {
             (Located::Nowhere, Examined::Absent)
         } else {
@@ -106,10 +106,10 @@ impl Authenticator {
         };
         let verified = token.token().zip(examined.verified());
         let visit = self.is_visit(request, &token);
-        let mut scene = RequestContext {
+        let mut ctx = RequestContext {
             known: &known,
             now,
-            heard,
+            resolved,
             token: &token,
             verified,
             visit,
@@ -117,64 +117,64 @@ impl Authenticator {
         };
         let contradicted = self.is_contradicted(&token, &examined);
         let believed = if contradicted { &Examined::Absent } else { &examined };
-        let mut judged = self.weigh(request, believed, scene);
-        if !matches!(judged.passage, Decision::Await(_)) {
-            scene.renewable = self.is_renewable(request, &token, believed, &judged);
+        let mut judgement = self.evaluate(request, believed, ctx);
+        if !matches!(judgement.decision, Decision::Await(_)) {
+            ctx.renewable = self.is_renewable(request, &token, believed, &judgement);
             if visit {
-                judged = self.visit(request, judged, scene);
-            } else if scene.renewable {
-                judged = self.renew(request, judged, scene);
+                judgement = self.visit(request, judgement, ctx);
+            } else if ctx.renewable {
+                judgement = self.renew(request, judgement, ctx);
             }
         }
-        judged.cookies.extend(self.ticket(request, &token, believed, &judged, now));
-        if judged.is_fresh() {
-            judged.cookies.extend(self.answers.arrived(request));
+        judgement.cookies.extend(self.ticket(request, &token, believed, &judgement, now));
+        if judgement.is_fresh() {
+            judgement.cookies.extend(self.answers.arrived(request));
         }
-        judged.terms = self.terms(request, believed, &judged, scene);
-        judged.effects.reused_answer = is_reused(&token, &examined, heard);
-        if let Some(known) = &judged.effects.token {
-            judged.effects.event =
-                self.event(request, known, judged.effects.ticket, &judged.passage, scene);
+        judgement.terms = self.terms(request, believed, &judgement, ctx);
+        judgement.effects.reused_answer = is_reused(&token, &examined, resolved);
+        if let Some(known) = &judgement.effects.token {
+            judgement.effects.event =
+                self.event(request, known, judgement.effects.ticket, &judgement.decision, ctx);
         }
-        judged
+        judgement
     }
 
     /// Judges a request by an examined token.
-    pub(super) fn weigh<B>(
+    pub(super) fn evaluate<B>(
         &self,
         request: &Request<B>,
         examined: &Examined,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> Judgement {
-        let ticket = self.redeem(request, examined, scene.now);
+        let ticket = self.redeem(request, examined, ctx.now);
         let counted = self.outer(request).is_some_and(is_in_grace);
-        let credential = self.shared.credential(examined, ticket, counted, scene.now);
+        let credential = self.shared.credential(examined, ticket, counted, ctx.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
-        let asking = self.asking(request, timely, scene);
-        let mut judged = Judgement::from(self.decide(request, &credential, asking, scene));
-        judged.effects.ticket = ticket;
-        judged.effects.token = match examined {
+        let facts = self.facts(request, timely, ctx);
+        let mut judgement = Judgement::from(self.decide(request, &credential, facts, ctx));
+        judgement.effects.ticket = ticket;
+        judgement.effects.token = match examined {
             // Nothing depends on a token that was noted before.
             Examined::Verified(known, timing) if *timing != Timing::Current || known.is_new() => {
                 Some(Arc::clone(known))
             }
             _ => None,
         };
-        judged
+        judgement
     }
 
     fn terms<B>(
         &self,
         request: &Request<B>,
         examined: &Examined,
-        judged: &Judgement,
-        scene: RequestContext<'_>,
+        judgement: &Judgement,
+        ctx: RequestContext<'_>,
     ) -> Option<GraceTerms> {
         let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
-        let Decision::Allow(outcome) = &judged.passage else { return None };
+        let Decision::Allow(outcome) = &judgement.decision else { return None };
         outcome.auth()?.grace()?;
         let outer = request.extensions().get::<GraceTerms>();
-        Some(GraceTerms::new(self, known, self.asking(request, false, scene), outer))
+        Some(GraceTerms::new(self, known, self.facts(request, false, ctx), outer))
     }
 
     /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
@@ -199,11 +199,11 @@ impl Authenticator {
         &self,
         request: &Request<B>,
         credential: &Credential<'_>,
-        asking: RequestFacts,
-        scene: RequestContext<'_>,
+        facts: RequestFacts,
+        ctx: RequestContext<'_>,
     ) -> Decision {
-        let RequestContext { known, now, .. } = scene;
-        match decide(credential, asking, &self.route, &self.shared.rules, known, now) {
+        let RequestContext { known, now, .. } = ctx;
+        match decide(credential, facts, &self.route, &self.shared.rules, known, now) {
             CredentialDecision::Pass(auth) => {
                 self.open(Some(Caller::User(auth)), Rejection::Missing)
             }
@@ -215,7 +215,7 @@ impl Authenticator {
             CredentialDecision::Reject(rejection) => Decision::Reject(rejection),
             CredentialDecision::AwaitKeys => Decision::Await(Wait::Keys),
             CredentialDecision::AskClerk => {
-                let token = self.shared.locate(request.headers(), scene.now);
+                let token = self.shared.locate(request.headers(), ctx.now);
                 Decision::Await(Wait::Machine(token.token().unwrap_or_default().to_owned()))
             }
         }
@@ -232,11 +232,11 @@ impl Authenticator {
 
     /// A token within its time is judged by itself: what matters to grace and to those without a
     /// session is then not looked for, and stands at its strictest.
-    fn asking<B>(
+    fn facts<B>(
         &self,
         request: &Request<B>,
         timely: bool,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> RequestFacts {
         let (method, headers) = (request.method(), request.headers());
         RequestFacts {
@@ -248,8 +248,8 @@ impl Authenticator {
             preflight: is_preflight(request),
             public: self.is_public(request),
             may_sign_in: !timely && self.answers.may_sign_in(request),
-            visit: scene.visit,
-            settled: scene.heard.settled,
+            visit: ctx.visit,
+            settled: ctx.resolved.settled,
         }
     }
 
@@ -264,12 +264,12 @@ impl Authenticator {
 }
 
 /// An answer of the Backend API of before this request said what a machine's token stands for.
-fn is_reused(token: &Located<'_>, examined: &Examined, heard: &Resolved) -> bool {
+fn is_reused(token: &Located<'_>, examined: &Examined, resolved: &Resolved) -> bool {
     use InvalidToken::Malformed;
     let opaque = || matches!(token, Located::Header(text) if TokenKind::of_opaque(text).is_some());
     let told =
         matches!(examined, Examined::Machine { signed: false, .. } | Examined::Invalid(Malformed));
-    told && heard.told.is_none() && opaque()
+    told && resolved.told.is_none() && opaque()
 }
 
 /// A request whose answer has no end of its own: a WebSocket, or server-sent events.
@@ -282,12 +282,12 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 #[derive(Clone, Debug)]
 pub struct Authenticate<S> {
     inner: S,
-    gate: Arc<Authenticator>,
+    authenticator: Arc<Authenticator>,
 }
 
 impl<S> Authenticate<S> {
-    pub(crate) fn new(inner: S, gate: Arc<Authenticator>) -> Self {
-        Self { inner, gate }
+    pub(crate) fn new(inner: S, authenticator: Arc<Authenticator>) -> Self {
+        Self { inner, authenticator }
     }
 
     /// The service inside.
@@ -320,15 +320,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let judged = self.gate.rule(&request, &Resolved::default());
-        let Decision::Await(wait) = judged.passage else {
-            return self.gate.respond(judged, request, |request| self.inner.call(request));
+        let judgement = self.authenticator.rule(&request, &Resolved::default());
+        let Decision::Await(wait) = judgement.decision else {
+            return self
+                .authenticator
+                .respond(judgement, request, |request| self.inner.call(request));
         };
         // The clone is not ready; the service that is goes with the request.
         // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        ResponseFuture::waiting(&self.gate, wait, ready, request)
+        ResponseFuture::waiting(&self.authenticator, wait, ready, request)
     }
 }
 

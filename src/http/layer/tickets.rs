@@ -28,14 +28,14 @@ impl Authenticator {
         request: &Request<B>,
         token: &Located<'_>,
         examined: &Examined,
-        judged: &Judgement,
+        judgement: &Judgement,
         now: Moment,
     ) -> Option<HeaderValue> {
         let tickets = self.shared.tickets.as_ref()?;
         match (token, examined) {
             // Not for a token that only led to another one: a handshake, or a renewal.
             (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
-                if judged.is_fresh() =>
+                if judgement.is_fresh() =>
             {
                 let host = self.answers.origins.host(Asked::of(request));
                 tickets.renew(request.headers(), known, &host, now)

@@ -27,19 +27,19 @@ pub(super) fn unverifiable(
     context: &Context<'_>,
     answer: &Result<RequestState, Waiting>,
     plain: &Judgement,
-    scene: RequestContext<'_>,
+    ctx: RequestContext<'_>,
 ) -> Option<Judgement> {
     let answer = answer.as_ref().ok()?;
     let renewed = is_renewed(answer);
     if !plain.is_refused() || !(renewed || is_handshake(answer, context)) {
         return None;
     }
-    let keys = &scene.known.keys;
-    if !scene.heard.settled && (keys.refreshing || keys.may_refresh(scene.now)) {
+    let keys = &ctx.known.keys;
+    if !ctx.resolved.settled && (keys.refreshing || keys.may_refresh(ctx.now)) {
         return Some(Decision::Await(Wait::Keys).into());
     }
     let limit = if renewed { JUST_NOW } else { RECENT };
-    let recent = keys.age(scene.now.wall).is_some_and(|age| age <= limit);
+    let recent = keys.age(ctx.now.wall).is_some_and(|age| age <= limit);
     let unknown = Rejection::Unavailable(Unavailable::UnknownKey);
     (!recent).then(|| Decision::Reject(unknown).into())
 }

@@ -70,7 +70,7 @@ pub(crate) struct Visits {
 pub(super) struct RequestContext<'a> {
     pub(super) known: &'a Snapshot,
     pub(super) now: Moment,
-    pub(super) heard: &'a Resolved,
+    pub(super) resolved: &'a Resolved,
     /// The token that counts, and where it was found.
     pub(super) token: &'a Located<'a>,
     /// The request's token, if it is verified.
@@ -96,30 +96,30 @@ impl Authenticator {
         &self,
         request: &Request<B>,
         plain: Judgement,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
     ) -> Judgement {
         let headers = request.headers();
         let Some((address, host)) = self.answers.origins.for_redirect(Asked::of(request)) else {
             return plain;
         };
-        let mut context = self.context(request, &address, scene);
+        let mut context = self.context(request, &address, ctx);
         let back = match context.state() {
             state if !is_prefetch(headers) => {
-                self.visits.trips.back(state.as_deref(), headers, scene.now.wall)
+                self.visits.trips.back(state.as_deref(), headers, ctx.now.wall)
             }
             _ => Return::None,
         };
         let trip = Trip { page: context.page(), back, host };
         let failed = self.visits.returns.read(headers, &trip.page) + u8::from(trip.is_bound());
         context.redirects = f64::from(failed);
-        context.nonce &= backend_is_well(scene) && self.visits.nonces.have_room(scene.now);
+        context.nonce &= backend_is_well(ctx) && self.visits.nonces.have_room(ctx.now);
         if !trip.is_believed(&plain) {
             context.ignore_handshake();
-        } else if scene.heard.payload == Some(Payload::Gone) {
+        } else if ctx.resolved.payload == Some(Payload::Gone) {
             context.forget_return();
         }
-        let judged = self.judge_visit(request, &context, plain, scene, &trip);
-        self.end_trip(judged, &trip, failed)
+        let judgement = self.judge_visit(request, &context, plain, ctx, &trip);
+        self.end_trip(judgement, &trip, failed)
     }
 
     fn judge_visit<B>(
@@ -127,25 +127,24 @@ impl Authenticator {
         request: &Request<B>,
         context: &Context<'_>,
         plain: Judgement,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
         trip: &Trip,
     ) -> Judgement {
-        let answer = self.answer(context, request, scene, &trip.back);
-        if let Some(judged) = unverifiable(context, &answer, &plain, scene) {
-            return judged;
+        let answer = self.answer(context, request, ctx, &trip.back);
+        if let Some(judgement) = unverifiable(context, &answer, &plain, ctx) {
+            return judgement;
         }
         match answer {
             Ok(answer) if answer.arrival == HandshakeResult::Resolved => {
-                self.arrived(request, context, &answer, scene, trip)
+                self.arrived(request, context, &answer, ctx, trip)
             }
-            Ok(answer) if self.demands(request) && wants_newer_claims(&plain, &answer) => {
-                self.stay_or_go(request, context, &context.for_newer_claims(), plain, scene, trip)
-            }
-            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, scene),
+            Ok(answer) if self.demands(request) && wants_newer_claims(&plain, &answer) => self
+                .redirect_decision(request, context, &context.for_newer_claims(), plain, ctx, trip),
+            Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, ctx),
             Ok(answer) if self.demands(request) || is_for_satellite(&answer) => {
-                self.stay_or_go(request, context, &answer, plain, scene, trip)
+                self.redirect_decision(request, context, &answer, plain, ctx, trip)
             }
-            Ok(answer) => plain.unless_untold(&answer),
+            Ok(answer) => plain.or_unavailable(&answer),
             Err(Waiting::For(wait)) => Decision::Await(wait).into(),
             Err(Waiting::InVain) if plain.is_open() => plain,
             Err(Waiting::InVain) => {
@@ -156,50 +155,50 @@ impl Authenticator {
 
     /// A handshake ends with its return, and the count of the page follows: a page that is shown with a
     /// fresh session was a success.
-    fn end_trip(&self, mut judged: Judgement, trip: &Trip, failed: u8) -> Judgement {
-        if matches!(judged.passage, Decision::Await(_)) {
-            return judged;
+    fn end_trip(&self, mut judgement: Judgement, trip: &Trip, failed: u8) -> Judgement {
+        if matches!(judgement.decision, Decision::Await(_)) {
+            return judgement;
         }
-        let counted = if judged.is_fresh() || judged.is_revoked() {
+        let counted = if judgement.is_fresh() || judgement.is_revoked() {
             (failed > 0).then(|| self.visits.returns.remove(&trip.page))
         } else {
             trip.is_bound().then(|| self.visits.returns.store(&trip.page, failed))
         };
-        judged.cookies.extend(counted.flatten());
+        judgement.cookies.extend(counted.flatten());
         if let Return::Bound(bound) = &trip.back {
-            judged.cookies.extend(self.visits.trips.end(bound));
+            judgement.cookies.extend(self.visits.trips.end(bound));
         }
-        judged
+        judgement
     }
 
     pub(super) fn answer<B>(
         &self,
         context: &Context<'_>,
         request: &Request<B>,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
         back: &Return,
     ) -> Result<RequestState, Waiting> {
-        let keys = &scene.known.keys;
-        let usable = keys.usable(scene.now.wall, self.shared.rules.max_key_age);
+        let keys = &ctx.known.keys;
+        let usable = keys.usable(ctx.now.wall, self.shared.rules.max_key_age);
         let evidence = Evidence {
             keys: if usable { Ok(&keys.set) } else { Err(KeyFailure::NotLoaded) },
             expect: self.shared.expectations(),
-            now: scene.now.wall,
-            verified: scene.verified,
+            now: ctx.now.wall,
+            verified: ctx.verified,
         };
         let mut answers = BackendResponses {
             backend_api: self.shared.backend.is_some(),
-            refreshed: scene.heard.renewal.clone(),
+            refreshed: ctx.resolved.renewal.clone(),
             ..BackendResponses::default()
         };
-        match &scene.heard.payload {
+        match &ctx.resolved.payload {
             Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
             Some(Payload::Unknown) if context.returns().is_some() => return Err(Waiting::InVain),
             _ => {}
         }
         let mut answer = context.authenticate(&evidence, &answers);
         if let Err(NeedsBackend::Refresh(call)) = answer {
-            match permitted(&call, scene) {
+            match permitted(&call, ctx) {
                 Ok(()) => {
                     let shown = shown(request, &self.answers.origins);
                     return Err(Waiting::For(Wait::Renewal(Box::new(call), shown)));
@@ -209,8 +208,8 @@ impl Authenticator {
             answer = context.authenticate(&evidence, &answers);
         }
         answer.map_err(|need| match need {
-            NeedsBackend::Payload(nonce) if can_ask(scene) => {
-                let standing = self.visits.trips.standing(back, scene.now.wall);
+            NeedsBackend::Payload(nonce) if can_ask(ctx) => {
+                let standing = self.visits.trips.standing(back, ctx.now.wall);
                 Waiting::For(Wait::Payload(nonce, standing))
             }
             _ => Waiting::InVain,
@@ -228,7 +227,7 @@ impl Authenticator {
         request: &Request<B>,
         context: &Context<'_>,
         answer: &RequestState,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
         trip: &Trip,
     ) -> Judgement {
         // A browser for which nothing was begun may have followed a link into somebody else's session.
@@ -241,28 +240,28 @@ impl Authenticator {
             AuthStatus::SignedIn { token, .. } => Some(token.as_str()),
             _ => None,
         };
-        let examined = self.shared.examine(token, scene.known, scene.now);
-        let mut judged = self.weigh(request, &examined, scene);
+        let examined = self.shared.examine(token, ctx.known, ctx.now);
+        let mut judgement = self.evaluate(request, &examined, ctx);
         let stranger =
-            matches!(judged.passage, Decision::Reject(Rejection::Missing | Rejection::SignIn));
+            matches!(judgement.decision, Decision::Reject(Rejection::Missing | Rejection::SignIn));
         if stranger && !request.headers().contains_key(COOKIE) {
             // It was given cookies when it was sent. Without any, signing in would not help it.
-            judged.passage = Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies));
+            judgement.decision = Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies));
         }
-        judged
+        judgement
     }
 
-    fn stay_or_go<B>(
+    fn redirect_decision<B>(
         &self,
         request: &Request<B>,
         context: &Context<'_>,
         answer: &RequestState,
         plain: Judgement,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
         trip: &Trip,
     ) -> Judgement {
         let reason = answer.state.reason();
-        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.passage, reason, context));
+        let worth = reason.is_some_and(|reason| self.is_worth_it(&plain.decision, reason, context));
         match &answer.state {
             AuthStatus::Handshake { .. } if worth && is_prefetch(request.headers()) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Prefetch)).into()
@@ -276,15 +275,15 @@ impl Authenticator {
                 Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies)).into()
             }
             AuthStatus::Handshake { .. } if worth && !self.visits.hosts.allows(trip.host) => plain,
-            AuthStatus::Handshake { location, reason } if worth && is_well(scene) => {
-                self.depart(context, (reason, location), request.headers(), scene, trip)
+            AuthStatus::Handshake { location, reason } if worth && is_well(ctx) => {
+                self.depart(context, (reason, location), request.headers(), ctx, trip)
             }
-            AuthStatus::Handshake { .. } if worth && plain.is_refused() && !is_well(scene) => {
+            AuthStatus::Handshake { .. } if worth && plain.is_refused() && !is_well(ctx) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             // Nobody is sent on from here, and the next sign-in must not find the count used up.
             _ if plain.is_revoked() => plain,
-            _ if worth && answer.exhausted && is_uneasy(scene) => {
+            _ if worth && answer.exhausted && is_uneasy(ctx) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
             _ if worth && answer.exhausted => {
@@ -301,17 +300,16 @@ impl Authenticator {
         context: &Context<'_>,
         (reason, location): (&Reason, &Url),
         headers: &HeaderMap,
-        scene: RequestContext<'_>,
+        ctx: RequestContext<'_>,
         trip: &Trip,
     ) -> Judgement {
         let hops = match trip.back {
             Return::Unbound { again, .. } => again.unwrap_or_default(),
             _ => 0,
         };
-        let session = scene.verified.and_then(|(_, token)| token.session().session_id.as_ref());
+        let session = ctx.verified.and_then(|(_, token)| token.session().session_id.as_ref());
         let session = session.map(SessionId::as_str);
-        let Some(departure) = self.visits.trips.depart(headers, session, hops, scene.now.wall)
-        else {
+        let Some(departure) = self.visits.trips.depart(headers, session, hops, ctx.now.wall) else {
             return Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into();
         };
         let Departure { state, cookies } = departure;
@@ -414,7 +412,7 @@ fn is_for_satellite(answer: &RequestState) -> bool {
 /// A good session is refused for the age of its claims alone.
 fn wants_newer_claims(plain: &Judgement, answer: &RequestState) -> bool {
     let stale = Rejection::Unavailable(Unavailable::StaleClaims);
-    matches!(&plain.passage, Decision::Reject(rejection) if *rejection == stale)
+    matches!(&plain.decision, Decision::Reject(rejection) if *rejection == stale)
         && matches!(answer.state, AuthStatus::SignedIn { .. })
 }
 
@@ -430,28 +428,28 @@ pub(super) enum Waiting {
 ///
 /// Slow is well enough; a single failure is not. During the drain of an outage it is well enough for
 /// those whose grace is over, and nobody else is refused a page.
-fn is_well(scene: RequestContext<'_>) -> bool {
+fn is_well(ctx: RequestContext<'_>) -> bool {
     let answers = |surface| {
-        let tracker = scene.known.health.surface(surface);
+        let tracker = ctx.known.health.surface(surface);
         tracker.last_good().is_some() && tracker.failures() == 0
     };
-    let verdict = scene.known.verdict(scene.now);
+    let verdict = ctx.known.verdict(ctx.now);
     let back = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
     back && answers(Surface::Handshake) && answers(Surface::SessionMint)
 }
 
 /// Whether a nonce that is asked for now can be exchanged in a moment.
-fn backend_is_well(scene: RequestContext<'_>) -> bool {
-    let backend = scene.known.health.surface(Surface::BackendApi);
-    backend.failures() == 0 && !backend.failed_within(AFTERMATH, scene.now)
+fn backend_is_well(ctx: RequestContext<'_>) -> bool {
+    let backend = ctx.known.health.surface(Surface::BackendApi);
+    backend.failures() == 0 && !backend.failed_within(AFTERMATH, ctx.now)
 }
 
 /// Whether Clerk failed so lately that a browser may have been sent there in vain, without any fault of
 /// its own.
-fn is_uneasy(scene: RequestContext<'_>) -> bool {
+fn is_uneasy(ctx: RequestContext<'_>) -> bool {
     [Surface::Handshake, Surface::SessionMint, Surface::BackendApi]
         .into_iter()
-        .any(|surface| scene.known.health.surface(surface).failed_within(COUNTED, scene.now))
+        .any(|surface| ctx.known.health.surface(surface).failed_within(COUNTED, ctx.now))
 }
 
 /// What keeps the browser from coming back with a session, as far as this request shows.

@@ -34,8 +34,8 @@ pub(super) enum LookupResult {
 pub(super) type PendingLookup = Pin<Box<dyn Future<Output = LookupResult> + Send>>;
 
 impl Wait {
-    pub(super) fn begin(self, gate: &Authenticator) -> PendingLookup {
-        let shared = Arc::clone(&gate.shared);
+    pub(super) fn begin(self, authenticator: &Authenticator) -> PendingLookup {
+        let shared = Arc::clone(&authenticator.shared);
         Box::pin(async move { self.hear(&shared).await })
     }
 

@@ -125,14 +125,14 @@ mod tests {
 
     #[test]
     fn two_failures_apart_and_without_a_good_answer_between_are_a_signal_for_a_minute() {
-        use ReportKind::{Failure, FailureKind, Good};
+        use ReportKind::{Failure, Good, Unclear};
         let none = Tracker::default();
         for (words, is_failing) in [
             (&[(Failure, 0), (Failure, 2)][..], true),
-            (&[(Failure, 0), (FailureKind, 1), (Failure, 2)], true),
+            (&[(Failure, 0), (Unclear, 1), (Failure, 2)], true),
             (&[(Failure, 0)], false),
             (&[(Failure, 0), (Failure, 1)], false),
-            (&[(FailureKind, 0), (FailureKind, 2), (FailureKind, 4)], false),
+            (&[(Unclear, 0), (Unclear, 2), (Unclear, 4)], false),
             (&[(Failure, 0), (Good, 1), (Failure, 2)], false),
         ] {
             assert_eq!(told(words).is_failing(&none, at(5)), is_failing, "{words:?}");

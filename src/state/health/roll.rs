@@ -45,7 +45,7 @@ impl PeerRegistry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::peers::View;
+    use super::super::peers::PeerReport;
     use super::*;
 
     fn at(secs: i64) -> Timestamp {

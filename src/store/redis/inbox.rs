@@ -118,7 +118,7 @@ impl Inner {
         Ok(rows.into_iter().map(letter).collect())
     }
 
-    pub(super) async fn revive(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+    pub(super) async fn requeue(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let mut call = script::REVIVE.call(&self.keys);
         call.arg(id).arg(now.as_millis());
         self.run(&call).await

@@ -77,7 +77,7 @@ impl RedisOptions {
     /// # Errors
     ///
     /// The same, and that the certificates are none, or the replicas are waited for too long.
-    pub fn connect_later(self) -> Result<RedisStore, StoreError> {
+    pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
         self.open(true)
     }
 

@@ -14,24 +14,24 @@ impl Inner {
         let Some(info) = self.link.told::<String>(&cmd("INFO")).await else { return };
         let saves = self.link.told(cmd("CONFIG").arg("GET").arg("save")).await;
         let saves = saves.and_then(|pair: Vec<String>| pair.into_iter().nth(1));
-        let doubts = doubts(&info, saves.as_deref());
-        let mut known = self.doubts();
-        for doubt in doubts.iter().filter(|doubt| !known.contains(doubt)) {
+        let config_warnings = config_warnings(&info, saves.as_deref());
+        let mut known = self.config_warnings();
+        for doubt in config_warnings.iter().filter(|doubt| !known.contains(doubt)) {
             tracing::warn!(event = "clerk.store.doubt", "the Redis server {doubt}");
         }
-        *known = doubts;
+        *known = config_warnings;
     }
 }
 
 /// Sentences about the server.
-fn doubts(info: &str, saves: Option<&str>) -> Vec<String> {
+fn config_warnings(info: &str, saves: Option<&str>) -> Vec<String> {
     let said = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let mut doubts = Vec::new();
+    let mut config_warnings = Vec::new();
     let policy = said("maxmemory_policy").unwrap_or_default();
     let bounded = said("maxmemory").is_some_and(|bytes| bytes != "0");
     // Other policies throw away only what has an end of its own, which no denial has there.
     if bounded && policy.starts_with("allkeys-") {
-        doubts.push(format!("has the maxmemory-policy {policy}: when its memory is full it forgets revocations; set maxmemory-policy noeviction"));
+        config_warnings.push(format!("has the maxmemory-policy {policy}: when its memory is full it forgets revocations; set maxmemory-policy noeviction"));
     }
     if said("aof_enabled") == Some("0") {
         let rest = match saves {
@@ -39,12 +39,12 @@ fn doubts(info: &str, saves: Option<&str>) -> Vec<String> {
             Some(_) => "and saves only from time to time: a restart loses what came since",
             None => "and does not say whether it saves: a restart may lose what it keeps",
         };
-        doubts.push(format!("has appendonly no, {rest}; set appendonly yes"));
+        config_warnings.push(format!("has appendonly no, {rest}; set appendonly yes"));
     }
     if said("role") == Some("slave") {
-        doubts.push("is a replica, which takes no writes; name the primary".to_owned());
+        config_warnings.push("is a replica, which takes no writes; name the primary".to_owned());
     }
-    doubts
+    config_warnings
 }
 
 #[cfg(test)]
@@ -56,12 +56,15 @@ mod tests {
 
     #[test]
     fn a_server_that_keeps_what_it_is_given_is_not_doubted() {
-        assert!(doubts(WELL, Some("")).is_empty());
+        assert!(config_warnings(WELL, Some("")).is_empty());
         let volatile = WELL.replace("noeviction", "volatile-lru");
-        assert!(doubts(&volatile, None).is_empty(), "no denial has an end of its own there");
+        assert!(
+            config_warnings(&volatile, None).is_empty(),
+            "no denial has an end of its own there"
+        );
         let unbounded = WELL.replace("noeviction", "allkeys-lru").replace("100", "0");
-        assert!(doubts(&unbounded, None).is_empty());
-        assert!(doubts("", None).is_empty(), "who says nothing is not blamed");
+        assert!(config_warnings(&unbounded, None).is_empty());
+        assert!(config_warnings("", None).is_empty(), "who says nothing is not blamed");
     }
 
     #[test]
@@ -71,8 +74,11 @@ mod tests {
             ("aof_enabled:1", "aof_enabled:0", "appendonly no"),
             ("role:master", "role:slave", "replica"),
         ] {
-            let doubts = doubts(&WELL.replace(well, ill), Some(""));
-            assert!(matches!(&doubts[..], [doubt] if doubt.contains(word)), "{doubts:?}");
+            let config_warnings = config_warnings(&WELL.replace(well, ill), Some(""));
+            assert!(
+                matches!(&config_warnings[..], [doubt] if doubt.contains(word)),
+                "{config_warnings:?}"
+            );
         }
     }
 
@@ -82,7 +88,7 @@ mod tests {
         for (saves, word) in
             [(Some(""), "is gone"), (Some("3600 1"), "came since"), (None, "may lose")]
         {
-            assert!(doubts(&info, saves)[0].contains(word), "{saves:?}");
+            assert!(config_warnings(&info, saves)[0].contains(word), "{saves:?}");
         }
     }
 }

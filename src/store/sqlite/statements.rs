@@ -136,12 +136,12 @@ pub(super) fn dead(store: &Transaction<'_>) -> Result<Vec<DeadLetter>> {
     query.query_map([SHOWN], letter)?.collect()
 }
 
-pub(super) fn revive(store: &Transaction<'_>, id: &str, now: Timestamp) -> Result<bool> {
-    let mut revive = store.prepare_cached(
+pub(super) fn requeue(store: &Transaction<'_>, id: &str, now: Timestamp) -> Result<bool> {
+    let mut requeue = store.prepare_cached(
         "UPDATE inbox SET state = 'received', attempts = 0, claim = claim + 1, next_at = ?2
          WHERE id = ?1 AND state = 'dead' AND data IS NOT NULL",
     )?;
-    Ok(revive.execute(params![id, now.as_millis()])? > 0)
+    Ok(requeue.execute(params![id, now.as_millis()])? > 0)
 }
 
 /// Forgets some of what is old. True when there may be more.

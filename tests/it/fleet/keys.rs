@@ -49,13 +49,13 @@ async fn keys_from_a_store_take_the_same_secret_and_nothing_changed() {
     assert_eq!(starts(&world, without.clone(), store.clone()).await, refused);
     let other = SecretKey::parse("sk_test_another").expect("a key");
     assert_eq!(starts(&world, without.secret_key(other), store.clone()).await, refused);
-    let records = store.records().expect("readable");
+    let records = store.documents().expect("readable");
     let (name, record) = records.iter().find(|(name, _)| name == "keys").expect("left");
     let mut changed = record.clone();
     *changed.last_mut().expect("not empty") ^= 1;
-    store.keep(name, changed).await.expect("kept");
+    store.put_document(name, changed).await.expect("kept");
     assert_eq!(starts(&world, config(&world.sim), store.clone()).await, refused);
-    store.keep(name, record.clone()).await.expect("kept");
+    store.put_document(name, record.clone()).await.expect("kept");
     assert_eq!(starts(&world, config(&world.sim), store).await, StatusCode::OK);
 }
 

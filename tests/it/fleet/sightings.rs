@@ -98,7 +98,7 @@ async fn while_clerk_is_well_a_session_is_told_again_when_that_is_two_minutes_ne
 /// A healthy instance that finds this in its store.
 async fn finding(world: &World, config: ClerkConfig, sighted: &StoredSighting) -> World {
     let store = MemoryStore::shared();
-    store.witness(vec![sighted.clone()]).await.expect("noted");
+    store.record_sightings(vec![sighted.clone()]).await.expect("noted");
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
     let new = World::configured(config, clock, sim, |builder| {
         builder.grace(GracePolicy::balanced()).store(store)

@@ -144,34 +144,34 @@ impl Store for Wire {
     fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
         self.attempt(|store| store.settle(id, claim, outcome))
     }
-    fn dead(&self) -> Pending<Vec<DeadLetter>> {
-        self.attempt(Store::dead)
+    fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
+        self.attempt(Store::dead_letters)
     }
-    fn revive(&self, id: &str, now: Timestamp) -> Pending<bool> {
-        self.attempt(|store| store.revive(id, now))
+    fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool> {
+        self.attempt(|store| store.requeue(id, now))
     }
     fn prune(&self, now: Timestamp) -> Pending<()> {
         self.attempt(|store| store.prune(now))
     }
-    fn person(&self, id: &UserId) -> Pending<Option<Person>> {
-        self.attempt(|store| store.person(id))
+    fn user(&self, id: &UserId) -> Pending<Option<Person>> {
+        self.attempt(|store| store.user(id))
     }
     fn merge(&self, changes: Vec<Change>) -> Pending<()> {
         self.attempt(|store| store.merge(changes))
     }
-    fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.store().records()
+    fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.store().documents()
     }
-    fn keep(&self, name: &str, record: Vec<u8>) -> Pending<()> {
-        self.attempt(|store| store.keep(name, record))
+    fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
+        self.attempt(|store| store.put_document(name, record))
     }
-    fn witness(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
-        self.attempt(|store| store.witness(sightings))
+    fn record_sightings(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
+        self.attempt(|store| store.record_sightings(sightings))
     }
     fn sightings(&self) -> Result<Sightings, StoreError> {
         self.store().sightings()
     }
-    fn outlives(&self) -> bool {
+    fn is_durable(&self) -> bool {
         self.own
     }
     fn fleet(&self) -> Option<&dyn SharedStore> {

@@ -31,16 +31,17 @@ async fn all_calls_work(store: &RedisStore) {
             well &= store.settle(&task.id, task.claim, Outcome::Done).await.is_ok();
         }
         well &= store.deny(vec![session("sess_2", 60)]).await.is_ok();
-        well &= store.dead().await.is_ok() && store.revive("none", at(0)).await.is_ok();
+        well &= store.dead_letters().await.is_ok() && store.requeue("none", at(0)).await.is_ok();
         well &= store.merge(vec![joined("org:member", 1)]).await.is_ok();
-        well &= store.person(&UserId::from("user_1")).await.is_ok();
-        well &= store.prune(at(0)).await.is_ok() && store.keep("name", vec![1]).await.is_ok();
+        well &= store.user(&UserId::from("user_1")).await.is_ok();
+        well &=
+            store.prune(at(0)).await.is_ok() && store.put_document("name", vec![1]).await.is_ok();
         let fleet = store.fleet().expect("it is shared");
         well &= fleet.tell("one", vec![1], LEASE).await.is_ok() && fleet.told().await.is_ok();
         well &= matches!(fleet.follow(None).await, Ok(feed) if feed.denials.len() == 2);
-        well &= store.witness(vec![sighted("a", 1, 5)]).await.is_ok();
+        well &= store.record_sightings(vec![sighted("a", 1, 5)]).await.is_ok();
         well &= store.sightings().is_ok_and(|all| all.sighted.len() == 1);
-        well &= store.records().is_ok() && store.denials().is_ok_and(|all| all.len() == 2);
+        well &= store.documents().is_ok() && store.denials().is_ok_and(|all| all.len() == 2);
         if well {
             return;
         }
@@ -52,17 +53,17 @@ async fn all_calls_work(store: &RedisStore) {
 async fn a_sighting_or_its_place_that_is_damaged_keeps_no_other_from_being_told() {
     let (server, store) = new().await;
     let fleet = store.fleet().expect("it is shared");
-    store.witness(vec![sighted("a", 1, 5)]).await.expect("told");
+    store.record_sightings(vec![sighted("a", 1, 5)]).await.expect("told");
     let mark = fleet.sighted(None).await.expect("heard").mark;
     let _: i64 = server.ask(&["HSET", &key("sighted"), "a", "x"]);
     let _: i64 = server.ask(&["ZADD", &key("sightings"), "inf", "nobody"]);
-    store.witness(vec![sighted("a", 1, 5), sighted("b", 1, 5)]).await.expect("told");
+    store.record_sightings(vec![sighted("a", 1, 5), sighted("b", 1, 5)]).await.expect("told");
     let mut heard = fleet.sighted(Some(mark)).await.expect("heard").sighted;
     heard.sort_by(|a, b| a.session.cmp(&b.session));
     assert_eq!(heard, [sighted("a", 1, 5), sighted("b", 1, 5)]);
     // One of both is lost, and nobody notices but by what is told again.
     let _: i64 = server.ask(&["DEL", &key("sightings")]);
-    store.witness(vec![sighted("a", 1, 5)]).await.expect("told");
+    store.record_sightings(vec![sighted("a", 1, 5)]).await.expect("told");
     assert_eq!(store.sightings().expect("readable").sighted, [sighted("a", 1, 5)]);
 }
 
@@ -93,7 +94,7 @@ async fn an_event_that_could_not_be_kept_whole_is_kept_when_it_comes_again() {
         store.accept(entry("msg_1", rest.clone())).await.expect_err("it cannot be kept");
         store.accept(entry("msg_1", rest)).await.expect("kept");
         let open = store.claim(at(0), LEASE).await.expect("claimed").is_some();
-        let dead = store.dead().await.expect("read").len();
+        let dead = store.dead_letters().await.expect("read").len();
         assert!(open || dead == 1, "{name}: nothing is left of it");
     }
 }
@@ -135,7 +136,7 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
             assert_eq!(store.claim(at(3_600), LEASE).await.expect("claimed"), None);
             // One that does not say when it came did not come long ago.
             store.prune(at(0)).await.expect("pruned");
-            let dead = store.dead().await.expect("read").len();
+            let dead = store.dead_letters().await.expect("read").len();
             assert_eq!(dead, if outcome == Outcome::Done { 0 } else { 2 }, "{hash}: {value}");
         }
     }
@@ -148,7 +149,7 @@ async fn dead_letters_can_be_read_though_one_of_them_cannot() {
     store.accept(entry("msg_2", FollowUp::Malformed("why".to_owned()))).await.expect("accepted");
     let _: i64 = server.ask(&["HSET", &key("attempts"), "msg_1", "many"]);
     let _: i64 = server.ask(&["HSET", &key("event"), "msg_1", "{"]);
-    assert_eq!(store.dead().await.expect("read").len(), 2);
+    assert_eq!(store.dead_letters().await.expect("read").len(), 2);
 }
 
 #[tokio::test]
@@ -162,8 +163,10 @@ async fn an_id_that_is_no_text_leaves_the_queue() {
     assert_eq!(store.claim(at(0), LEASE).await.expect("claimed"), None);
     assert!(store.claim(at(0), LEASE).await.expect("claimed").is_some());
     let open: i64 = server.ask(&["ZCARD", &key("due")]);
-    assert_eq!((open, store.dead().await.expect("read").len()), (1, 1));
-    assert!(store.records().expect("read").is_empty() && store.denials().expect("read").is_empty());
+    assert_eq!((open, store.dead_letters().await.expect("read").len()), (1, 1));
+    assert!(
+        store.documents().expect("read").is_empty() && store.denials().expect("read").is_empty()
+    );
 }
 
 #[tokio::test]
@@ -177,7 +180,7 @@ async fn a_user_who_cannot_be_read_is_begun_anew() {
             .accept(InboxEvent { changes, ..entry(&id, FollowUp::Nothing) })
             .await
             .expect("accepted");
-        let person = store.person(&UserId::from("user_1")).await.expect("read").expect("known");
+        let person = store.user(&UserId::from("user_1")).await.expect("read").expect("known");
         assert_eq!(person.memberships().count(), 1);
     }
 }

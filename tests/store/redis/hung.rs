@@ -31,8 +31,8 @@ async fn what_is_read_before_the_first_request_comes_to_an_end_and_says_what_to_
         panic!("another error")
     };
     assert!(why.contains("connect_later"), "{why}");
-    let later = RedisStore::connect_later(&server.url(), "test").expect("a good address");
-    let all = within_reason(move || (later.records(), later.denials(), later.records()));
+    let later = RedisStore::connect_lazy(&server.url(), "test").expect("a good address");
+    let all = within_reason(move || (later.documents(), later.denials(), later.documents()));
     assert!(all.0.is_ok_and(|records| records.is_empty()) && all.1.is_ok() && all.2.is_ok());
     server.resume();
     // One for what must be read, one for what may come later, and the one that asks.

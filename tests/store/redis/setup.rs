@@ -13,16 +13,19 @@ use crate::{at, entry, hooks, joined, session};
 #[tokio::test]
 async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
     let (_server, store) = new().await;
-    assert!(store.doubts().is_empty(), "{:?}", store.doubts());
+    assert!(store.config_warnings().is_empty(), "{:?}", store.config_warnings());
     let evicts = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
     let evicting = Server::start_with(&evicts);
-    let doubts = evicting.store().await.doubts();
+    let config_warnings = evicting.store().await.config_warnings();
     assert!(
-        matches!(&doubts[..], [one] if one.contains("allkeys-lru") && one.contains("noeviction"))
+        matches!(&config_warnings[..], [one] if one.contains("allkeys-lru") && one.contains("noeviction"))
     );
     let forgetful = Server::start_with(&["--appendonly", "no"]);
-    let doubts = forgetful.store().await.doubts();
-    assert!(matches!(&doubts[..], [one] if one.contains("is gone when it restarts")), "{doubts:?}");
+    let config_warnings = forgetful.store().await.config_warnings();
+    assert!(
+        matches!(&config_warnings[..], [one] if one.contains("is gone when it restarts")),
+        "{config_warnings:?}"
+    );
 }
 
 #[tokio::test]
@@ -34,7 +37,7 @@ async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
     let fleet = store.fleet().expect("it is shared");
     for _ in 0..20 {
         drop(fleet.follow(None).await);
-        if !store.doubts().is_empty() {
+        if !store.config_warnings().is_empty() {
             return;
         }
     }
@@ -60,7 +63,7 @@ async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
     let port: Vec<String> = server.ask(&["CONFIG", "GET", "port"]);
     let url = |password| format!("redis://app:{password}@127.0.0.1:{}/0", port[1]);
     let store = RedisStore::connect(&url("481516"), "test").await.expect("it may");
-    assert!(store.doubts().is_empty());
+    assert!(store.config_warnings().is_empty());
     let event = entry("msg_1", FollowUp::Nothing);
     assert_eq!(store.accept(event).await.expect("accepted"), Accepted::New);
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
@@ -140,8 +143,8 @@ fn slot(server: &Server, namespace: &str) -> String {
 fn options_that_cannot_be_meant_are_refused() {
     let options = || RedisOptions::new("redis://app:481516@127.0.0.1:9/0", "test");
     for within in [Duration::ZERO, Duration::from_secs(2)] {
-        assert!(options().replicas(1, within).connect_later().is_err(), "{within:?}");
+        assert!(options().replicas(1, within).connect_lazy().is_err(), "{within:?}");
     }
-    assert!(options().trust("").connect_later().is_err(), "certificates without TLS");
+    assert!(options().trust("").connect_lazy().is_err(), "certificates without TLS");
     assert!(!format!("{:?}", options()).contains("481516"));
 }

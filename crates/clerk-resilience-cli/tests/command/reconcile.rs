@@ -161,7 +161,7 @@ async fn it_reads_everything_into_the_store_of_a_fleet() {
     let output = vars.run(&place).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let store = server.store().await;
-    let roll = store.people(None).await.expect("answered");
+    let roll = store.users(None).await.expect("answered");
     let belong = roll.people.iter().filter(|(_, person)| person.memberships().count() == 1);
     assert_eq!((roll.people.len(), belong.count()), (3, 3));
 

@@ -189,7 +189,7 @@ fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
 fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
     let refuses = shared.webhooks.as_ref().is_some_and(|webhooks| webhooks.store_fails());
     let unwritten = known.feeds.store.unwritten_since;
-    let fallen_back = shared.core.counters.read().store_fallen_back > 0;
+    let fallback_error = shared.core.counters.read().store_fallen_back > 0;
     let (status, output) = match () {
         () if refuses => (
             "fail",
@@ -199,7 +199,7 @@ fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
             "fail",
             "the store does not take what is revoked here, so it would be lost with this process",
         ),
-        () if fallen_back => (
+        () if fallback_error => (
             "warn",
             "the store could not be opened and is kept in memory; nothing outlives this process, and for a day there is no grace",
         ),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outbox::{DenialReceiver, DenialWriter};
+use super::denial_queue::{DenialReceiver, DenialWriter};
 use super::records::{Records, Trust};
 use super::shared::Core;
 use crate::store::{Sightings, Store};
@@ -30,7 +30,7 @@ impl Persister {
         instance: String,
         left: Sightings,
     ) -> Option<Self> {
-        let lasting = store.outlives() || store.fleet().is_some();
+        let lasting = store.is_durable() || store.fleet().is_some();
         let records = trust.map(|trust| Records::new(store, core, trust, instance, left));
         lasting.then(|| Self { post: DenialWriter::new(letters, store, core), records })
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use clerk_verify::clock::Timestamp;
 
 use super::cache::Cache;
-use super::ledger::SessionDigest;
+use super::seen_sessions::SessionDigest;
 use crate::decide::Usage;
 
 /// A session that never passed.
@@ -127,51 +127,54 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_the_minute_and_by_the_session() {
-        let pace = GraceUsage::new(64);
-        let count = |secs| pace.count(session(), at(secs));
+        let grace_usage = GraceUsage::new(64);
+        let count = |secs| grace_usage.count(session(), at(secs));
         assert_eq!([count(60), count(119), count(120), count(60)], [1, 2, 1, 1]);
-        assert_eq!(pace.count(SessionDigest::named("user_1", "sess_2"), at(60)), 1);
+        assert_eq!(grace_usage.count(SessionDigest::named("user_1", "sess_2"), at(60)), 1);
     }
 
     #[test]
     fn reading_the_usage_counts_nothing() {
-        let pace = GraceUsage::new(64);
-        assert_eq!(pace.usage(session(), at(60)), Usage::default());
-        pace.passed(session(), at(62));
-        pace.passed(session(), at(61));
+        let grace_usage = GraceUsage::new(64);
+        assert_eq!(grace_usage.usage(session(), at(60)), Usage::default());
+        grace_usage.passed(session(), at(62));
+        grace_usage.passed(session(), at(61));
         let usage = Usage { last_passed: Some(at(62)), in_minute: 2 };
-        assert_eq!([pace.usage(session(), at(63)), pace.usage(session(), at(63))], [usage; 2]);
-        assert_eq!(pace.usage(session(), at(120)), Usage { in_minute: 0, ..usage });
+        assert_eq!(
+            [grace_usage.usage(session(), at(63)), grace_usage.usage(session(), at(63))],
+            [usage; 2]
+        );
+        assert_eq!(grace_usage.usage(session(), at(120)), Usage { in_minute: 0, ..usage });
     }
 
     #[test]
     fn a_request_is_taken_back_within_its_minute() {
-        let pace = GraceUsage::new(64);
-        let in_minute = |secs| pace.usage(session(), at(secs)).in_minute;
-        pace.take_back(session(), at(60));
-        pace.passed(session(), at(60));
-        pace.take_back(session(), at(120));
+        let grace_usage = GraceUsage::new(64);
+        let in_minute = |secs| grace_usage.usage(session(), at(secs)).in_minute;
+        grace_usage.take_back(session(), at(60));
+        grace_usage.passed(session(), at(60));
+        grace_usage.take_back(session(), at(120));
         assert_eq!(in_minute(60), 1);
-        pace.take_back(session(), at(60));
-        pace.take_back(session(), at(60));
+        grace_usage.take_back(session(), at(60));
+        grace_usage.take_back(session(), at(60));
         assert_eq!(in_minute(60), 0);
     }
 
     #[test]
     fn requests_at_once_are_all_counted() {
         for _ in 0..200 {
-            let (pace, start) = (GraceUsage::new(64), std::sync::Barrier::new(4));
+            let (grace_usage, start) = (GraceUsage::new(64), std::sync::Barrier::new(4));
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         start.wait();
                         for _ in 0..10 {
-                            pace.count(session(), at(60));
+                            grace_usage.count(session(), at(60));
                         }
                     });
                 }
             });
-            assert_eq!(pace.count(session(), at(60)), 41);
+            assert_eq!(grace_usage.count(session(), at(60)), 41);
         }
     }
 }

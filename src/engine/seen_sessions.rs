@@ -195,18 +195,18 @@ mod tests {
 
     #[test]
     fn an_older_sighting_never_replaces_a_newer_one() {
-        let ledger = SeenSessions::new(64);
-        ledger.merge(digest(1), seen(100));
-        ledger.merge(digest(1), seen(50));
-        assert_eq!(ledger.find(digest(1)), Some(seen(100)));
-        assert_eq!(ledger.find(digest(2)), None);
+        let seen_sessions = SeenSessions::new(64);
+        seen_sessions.merge(digest(1), seen(100));
+        seen_sessions.merge(digest(1), seen(50));
+        assert_eq!(seen_sessions.find(digest(1)), Some(seen(100)));
+        assert_eq!(seen_sessions.find(digest(2)), None);
     }
 
     #[test]
     fn what_was_noted_survives_being_written_and_read() {
-        let ledger = SeenSessions::new(64);
-        ledger.merge(digest(0xab), seen(100));
-        let records = ledger.records(Timestamp::from_secs(200));
+        let seen_sessions = SeenSessions::new(64);
+        seen_sessions.merge(digest(0xab), seen(100));
+        let records = seen_sessions.records(Timestamp::from_secs(200));
         let next = SeenSessions::new(64);
         next.restore(&records, Timestamp::from_secs(200));
         assert_eq!(next.find(digest(0xab)), Some(seen(100)));
@@ -214,32 +214,36 @@ mod tests {
 
     #[test]
     fn sightings_from_the_future_or_of_yesterday_are_not_taken_up() {
-        let ledger = SeenSessions::new(64);
+        let seen_sessions = SeenSessions::new(64);
         let bad = [
             SightingRecord("ab".repeat(16), 10_000, 0),
             SightingRecord("zz".repeat(16), 1_000, 0),
             SightingRecord("ab".into(), 1_000, 0),
         ];
-        ledger.restore(&bad, Timestamp::from_secs(5));
-        assert_eq!(ledger.cache.entries().count(), 0);
-        ledger.merge(digest(1), seen(0));
-        assert!(ledger.records(Timestamp::from_secs(24 * 60 * 60 + 1)).is_empty());
+        seen_sessions.restore(&bad, Timestamp::from_secs(5));
+        assert_eq!(seen_sessions.cache.entries().count(), 0);
+        seen_sessions.merge(digest(1), seen(0));
+        assert!(seen_sessions.records(Timestamp::from_secs(24 * 60 * 60 + 1)).is_empty());
     }
 
     /// One writer brings ever newer claims, the other ever later sightings.
     #[test]
     fn of_two_writers_at_once_neither_loses_what_is_newest() {
-        let (ledger, last) = (SeenSessions::new(64), 20_000);
+        let (seen_sessions, last) = (SeenSessions::new(64), 20_000);
         let seen = |last_valid: i64, claims_as_of: i64| Sighting {
             last_valid: Timestamp::from_secs(last_valid),
             claims_as_of: Timestamp::from_secs(claims_as_of),
         };
         for session in 0..4 {
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..=last).for_each(|n| ledger.merge(digest(session), seen(n, 0))));
-                scope.spawn(|| (0..=last).for_each(|n| ledger.merge(digest(session), seen(0, n))));
+                scope.spawn(|| {
+                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(n, 0)))
+                });
+                scope.spawn(|| {
+                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(0, n)))
+                });
             });
-            assert_eq!(ledger.find(digest(session)), Some(seen(last, last)));
+            assert_eq!(seen_sessions.find(digest(session)), Some(seen(last, last)));
         }
     }
 }

@@ -78,7 +78,7 @@ impl DenialWriter {
             self.bag.push(denial);
         }
         let core = &self.link.core;
-        if core.outbox.overflowed.load(Ordering::Acquire) {
+        if core.denial_queue.overflowed.load(Ordering::Acquire) {
             self.bag.extend(core.load().revocations.denials());
         }
         while !self.bag.is_empty() && self.deliver().await {}
@@ -93,7 +93,7 @@ impl DenialWriter {
         let core = &self.link.core;
         tokio::select! {
             _ = self.letters.recv_many(&mut self.bag, BATCH) => {}
-            () = core.outbox.lacking.notified(), if !self.link.is_shared() => {
+            () = core.denial_queue.lacking.notified(), if !self.link.is_shared() => {
                 self.bag.extend(core.load().revocations.denials());
             }
         }
