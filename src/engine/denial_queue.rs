@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::link::StoreClient;
 use super::shared::Core;
+use super::store_client::StoreClient;
 use crate::state::revocation::Denial;
 use crate::store::Store;
 

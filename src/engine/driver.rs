@@ -16,12 +16,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::alerts::Transition;
-use super::feed_watch::WebhookSilenceMonitor;
 use super::persister::Persister;
 use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, StateFiles};
+use super::webhook_silence::WebhookSilenceMonitor;
 use crate::probe::{Ended, Probe, ProbePayload, ProbeResult, Prober};
 use crate::state::health::{
     Evidence, Health, Observation, Outcome, Peers, ReportKind, Surface, Verdict,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use self::denials::Denials;
 use self::views::Views;
-use super::link::StoreClient;
 use super::shared::Core;
+use super::store_client::StoreClient;
 use crate::state::seal::Seal;
 use crate::store::Store;
 

@@ -11,42 +11,42 @@
 
 mod alerts;
 mod backend;
-mod bucket;
 mod cache;
 mod counters;
 mod denial_queue;
-mod digest;
 mod driver;
-mod feed_watch;
+mod events;
 mod fleet;
-mod flights;
 mod grace_usage;
 mod inbox;
 mod instance;
-mod link;
+mod keyed_hasher;
 mod machines;
 mod persister;
 mod profiles;
+mod rate_limiter;
 mod reconcile;
 mod records;
 mod schedule;
 mod seen_sessions;
 mod shared;
 mod sign_outs;
+mod single_flight;
 mod state;
+mod store_client;
 mod tickets;
-mod typed;
 mod verified;
+mod webhook_silence;
 
 pub use alerts::Transition;
 pub use counters::Counts;
 pub use driver::Driver;
+pub use events::{
+    FromEvent, MembershipChanged, MembershipEnded, SessionEnded, UserChanged, UserDeleted,
+};
 pub use inbox::Event;
 pub use profiles::{KnownUser, ProfileError, Profiles, Source};
 pub use reconcile::Progress;
-pub use typed::{
-    FromEvent, MembershipChanged, MembershipEnded, SessionEnded, UserChanged, UserDeleted,
-};
 
 pub(crate) use alerts::{Alerts, TransitionHook};
 pub(crate) use backend::{
@@ -54,7 +54,6 @@ pub(crate) use backend::{
 };
 pub(crate) use denial_queue::DenialQueue;
 pub(crate) use driver::Work;
-pub(crate) use feed_watch::WebhookSilenceMonitor;
 pub(crate) use fleet::Fleet;
 pub(crate) use inbox::{Delivered, Hook, Webhooks, prune};
 pub(crate) use instance::Instance;
@@ -67,3 +66,4 @@ pub(crate) use shared::{Core, Examined, Shared, SharedParts, Signal};
 pub(crate) use sign_outs::PendingSignOuts;
 pub(crate) use state::{RestoredState, StateFiles};
 pub(crate) use verified::CachedToken;
+pub(crate) use webhook_silence::WebhookSilenceMonitor;

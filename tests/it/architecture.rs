@@ -153,7 +153,7 @@ const CIRCLES: &[&[&str]] = &[
     ],
 ];
 
-/// `health/mod.rs` as `health`, `health/roll.rs` as `health/roll`, `lib.rs` as the empty path.
+/// `health/mod.rs` as `health`, `health/peer_registry.rs` as `health/roll`, `lib.rs` as the empty path.
 fn module(path: &str) -> &str {
     let path = path.trim_end_matches(".rs");
     if path == "lib" || path == "mod" { "" } else { path.trim_end_matches("/mod") }
@@ -519,7 +519,10 @@ fn imports_from_below_and_from_within_are_allowed() {
     let rows = [
         ("state/snapshot.rs", "use crate::state::{health::{A, B}, revocation::Denial};"),
         ("state/snapshot.rs", "use super::health::A;"),
-        ("state/health/roll.rs", "use super::Surface;\nuse crate::state::health::verdict;"),
+        (
+            "state/health/peer_registry.rs",
+            "use super::Surface;\nuse crate::state::health::verdict;",
+        ),
         ("state/health/mod.rs", "mod roll;\npub use roll::Roll;"),
         ("engine/driver.rs", "pub async fn run() { tokio::spawn(f()).await; Mutex::new(()); }"),
         ("engine/driver.rs", "use crate::http::response::Page;"),
@@ -553,7 +556,7 @@ fn every_way_off_a_floor_is_caught() {
         ("decide/grace.rs", "use super::super::engine;", "`engine`"),
         ("state/health/mod.rs", "async fn f() {}", "`async fn`"),
         ("decide.rs", "fn f() { let _ = std::fs::read(p); }", "`std::fs`"),
-        ("state/health/roll.rs", "fn f() { SystemTime::now(); }", "`SystemTime`"),
+        ("state/health/peer_registry.rs", "fn f() { SystemTime::now(); }", "`SystemTime`"),
         ("state/health.rs", "static LOCK: Mutex<()> = Mutex::new(());", "`Mutex`"),
         ("decide.rs", "#[cfg(test)]\nmod tests {\n    f();\n}\nfn g() { h().await }", "`.await`"),
         ("decide.rs", "#[cfg(test)]\nuse a::b;\nuse crate::engine::D;\n", "`engine`"),

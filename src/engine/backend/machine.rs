@@ -6,9 +6,9 @@ use std::time::Duration;
 use clerk_verify::machine::{MachineError, MachineToken, Question};
 use clerk_verify::transport::ApiRequest;
 
-use super::super::bucket::RateLimiter;
-use super::super::digest::Digest;
-use super::super::flights::{Keep, SingleFlight};
+use super::super::keyed_hasher::Digest;
+use super::super::rate_limiter::RateLimiter;
+use super::super::single_flight::{Keep, SingleFlight};
 use super::{AT_ONCE, BackendApi, KNOWN, STRANGERS, Wire};
 use crate::decide::Unavailable;
 

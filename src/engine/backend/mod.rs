@@ -27,9 +27,9 @@ pub(crate) use refresh::Refreshed;
 pub(crate) use trip::{Departure, HandshakeTrips, NonceTrust, Return};
 pub(super) use user::Described;
 
-use super::bucket::RateLimiter;
 use super::counters::Counters;
-use super::digest::KeyedHasher;
+use super::keyed_hasher::KeyedHasher;
+use super::rate_limiter::RateLimiter;
 
 /// The field that says which version of the Backend API is spoken, and the version.
 pub(super) const API_VERSION: (HeaderName, HeaderValue) =

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clerk_verify::transport::ApiRequest;
 use http::StatusCode;
 
-use super::super::bucket::RateLimiter;
-use super::super::flights::{Keep, SingleFlight};
+use super::super::rate_limiter::RateLimiter;
+use super::super::single_flight::{Keep, SingleFlight};
 use super::{AT_ONCE, BackendApi, KNOWN, NonceTrust, STRANGERS, Wire};
 
 /// A longer nonce is none.

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::bucket::RateLimiter;
 use super::super::cache::Cache;
-use super::super::digest::Digest;
-use super::super::flights::{Keep, SingleFlight};
+use super::super::keyed_hasher::Digest;
+use super::super::rate_limiter::RateLimiter;
+use super::super::single_flight::{Keep, SingleFlight};
 use super::{AT_ONCE, BackendApi, KNOWN, Wire};
 
 /// `Set-Cookie` lines, or why there are none.

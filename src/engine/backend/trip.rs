@@ -25,7 +25,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::super::cache::Cache;
-use super::super::digest::{Digest, KeyedHasher};
+use super::super::keyed_hasher::{Digest, KeyedHasher};
 use crate::state::seal::CookieSigner;
 
 /// What the names of the cookies begin with, in production and in development. The prefix `__Host-`

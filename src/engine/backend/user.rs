@@ -11,8 +11,8 @@ use http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::bucket::RateLimiter;
 use super::super::profiles::ProfileError;
+use super::super::rate_limiter::RateLimiter;
 use super::{BackendApi, STRANGERS};
 use crate::state::profile::{Membership, Profile};
 

@@ -12,8 +12,8 @@ use clerk_verify::clock::Moment;
 
 use super::aside;
 use super::seen::Seen;
-use crate::engine::link::StoreClient;
 use crate::engine::shared::Core;
+use crate::engine::store_client::StoreClient;
 use crate::state::revocation::{Denial, Revocations};
 use crate::state::snapshot::{DenyList, SyncStatus};
 use crate::store::{Feed, FeedMark, Part, Store, StoreError};

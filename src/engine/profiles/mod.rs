@@ -17,10 +17,10 @@ use serde::Serialize;
 
 use self::kept::Kept;
 use self::memory::Memory;
-use super::bucket::RateLimiter;
-use super::digest::{Digest, KeyedHasher};
-use super::flights::{Keep, SingleFlight};
+use super::keyed_hasher::{Digest, KeyedHasher};
+use super::rate_limiter::RateLimiter;
 use super::shared::Shared;
+use super::single_flight::{Keep, SingleFlight};
 use crate::state::profile::{Change, Membership, Person, Profile};
 use crate::state::revocation::TokenIdentity;
 use crate::store::Store;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::page::{Page, described, placed};
 use super::questions::is_plain;
-use super::trouble::{SyncError, within};
-use super::walker::SyncTask;
+use super::sync_error::{SyncError, within};
+use super::sync_task::SyncTask;
 use crate::state::profile::{Membership, Person, is_new};
 use crate::state::reconcile::{SyncCursor, USERS};
 use crate::state::webhook_event::WebhookEvent;

@@ -6,8 +6,8 @@
 mod kept;
 mod page;
 mod questions;
-mod trouble;
-mod walker;
+mod sync_error;
+mod sync_task;
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::key::InstanceKind;
 use tokio::sync::{Notify, watch};
 
-use self::walker::SyncTask;
+use self::sync_task::SyncTask;
 use super::backend::Access;
 use super::instance::Instance;
 use super::profiles::People;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use serde_json::Value;
 
-use super::trouble::{SyncError, within};
-use super::walker::SyncTask;
+use super::sync_error::{SyncError, within};
+use super::sync_task::SyncTask;
 use crate::engine::instance::Owner;
 use crate::state::json;
 use crate::state::reconcile::{MEMBERS, SyncCursor, USERS};

@@ -25,7 +25,7 @@ use http::header::{DATE, RETRY_AFTER};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::trouble::SyncError;
+use super::sync_error::SyncError;
 use crate::engine::backend::{API_VERSION, Access};
 use crate::engine::counters::Counters;
 use crate::state::reconcile::{MEMBERS, USERS};

@@ -7,7 +7,7 @@ use clerk_verify::clock::{Moment, Timestamp};
 use super::Trust;
 use super::keys::LastKeys;
 use super::outages::OutageHistory;
-use crate::engine::link::StoreClient;
+use crate::engine::store_client::StoreClient;
 
 /// Whether there is something new is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::jwks::KeySet;
 
 use super::documents::Document;
-use crate::engine::link::StoreClient;
+use crate::engine::store_client::StoreClient;
 use crate::store::KeysRecord;
 
 /// For their confirmation.

@@ -22,8 +22,8 @@ use self::keys::LastKeys;
 use self::outages::OutageHistory;
 use self::sightings::SightingWriter;
 pub(crate) use self::trust::Trust;
-use super::link::StoreClient;
 use super::shared::Core;
+use super::store_client::StoreClient;
 use crate::store::{OutageRecord, Sightings, Store, StoreError};
 
 /// What an earlier process, or another instance, left.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 
 use super::documents::Document;
-use crate::engine::link::StoreClient;
+use crate::engine::store_client::StoreClient;
 use crate::state::health::Outages;
 use crate::state::revocation::Revocations;
 use crate::store::{OutageRecord, PendingSignOut};

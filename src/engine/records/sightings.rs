@@ -11,8 +11,8 @@ use clerk_verify::clock::{Moment, Timestamp};
 
 use super::Trust;
 use crate::decide::Sighting;
-use crate::engine::link::StoreClient;
 use crate::engine::seen_sessions::{SeenSessions, SessionDigest, Writer};
+use crate::engine::store_client::StoreClient;
 use crate::state::health::{Surface, Verdict};
 use crate::store::{FeedMark, Sightings, StoreError, StoredSighting};
 

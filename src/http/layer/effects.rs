@@ -17,8 +17,8 @@ use clerk_verify::clock::Moment;
 use http::{HeaderMap, Request};
 
 use super::future::NOTHING_HEARD;
+use super::page::is_fresh;
 use super::service::{Authenticator, Decision, Judgement};
-use super::visit::is_fresh;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, Shared, Signal};

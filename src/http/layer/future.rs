@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::effects::Tally;
-use super::grace_field;
+use super::grace_header;
 use super::lease::{GraceBinding, GraceTerms};
 use super::preflight::Answering;
 use super::revocation_watch::RevocationWatch;
@@ -213,7 +213,7 @@ impl ResponseEdits {
             let (terms, answers) = (terms.clone(), Arc::clone(&outcome.answers));
             let connect = *request.method() == Method::CONNECT;
             let grace = outcome.auth().and_then(Auth::grace);
-            let named = grace.filter(|_| answers.names_grace).and_then(grace_field::value);
+            let named = grace.filter(|_| answers.names_grace).and_then(grace_header::value);
             Box::new(GraceBinding { terms, answers, shape, connect, named })
         });
         let revoked = || RevocationWatch::of(outcome).map(Bound::Revoked);

@@ -12,7 +12,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use super::grace_field::GRACE;
+use super::grace_header::GRACE;
 use super::leased_body::{LeasedBody, is_stream};
 use super::revocation_watch::{EVERY, RevocationWatch};
 use super::service::Authenticator;

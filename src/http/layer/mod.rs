@@ -19,22 +19,22 @@
 //!
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 
+mod audit;
 mod effects;
 mod future;
-mod grace_field;
-mod kinds;
+mod grace_header;
 mod lease;
 mod leased_body;
 mod nonces;
+mod page;
 mod preflight;
 mod public;
-mod record;
-mod renewal;
 mod revocation_watch;
 mod service;
+mod session_refresh;
 mod tickets;
+mod token_kind;
 mod unknown_key;
-mod visit;
 mod wait;
 
 pub use future::ResponseFuture;
@@ -44,6 +44,6 @@ pub use public::{PublicPathError, PublicPaths};
 pub use service::Authenticate;
 
 pub(crate) use nonces::NonceBudget;
+pub(crate) use page::{HostWarnings, Visits};
 pub(crate) use preflight::{Cors, Preflights};
 pub(crate) use service::Authenticator;
-pub(crate) use visit::{HostWarnings, Visits};

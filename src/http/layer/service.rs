@@ -13,9 +13,9 @@ use tower::Service;
 use super::effects::{Effects, is_in_grace};
 use super::future::ResponseFuture;
 use super::lease::GraceTerms;
+use super::page::{RequestContext, Visits, is_fresh};
 use super::preflight::{Preflights, is_preflight};
 use super::public::PublicPaths;
-use super::visit::{RequestContext, Visits, is_fresh};
 use super::wait::{Resolved, Wait};
 use crate::decide::policy::{ClientUat, RoutePolicy};
 use crate::decide::{

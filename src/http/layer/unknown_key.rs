@@ -10,8 +10,8 @@ use clerk_verify::authenticate::{
 };
 use clerk_verify::token::InvalidToken;
 
+use super::page::{RequestContext, Waiting};
 use super::service::{Decision, Judgement};
-use super::visit::{RequestContext, Waiting};
 use super::wait::Wait;
 use crate::decide::{Rejection, Unavailable};
 

@@ -3,27 +3,27 @@
 //! Observations come in, a [`Report`] goes out. Everything here is a value: the state machine never
 //! reads a clock and can be replayed from a list of observations.
 
+mod app_reports;
 mod episode;
-mod hearsay;
-mod mints;
+mod mint_rate;
 mod observation;
+mod peer_registry;
 mod peers;
-mod roll;
 mod surface;
 mod tracker;
 mod verdict;
 
 use std::time::Duration;
 
-use hearsay::Hearsay;
+use app_reports::Hearsay;
 
+pub use app_reports::CallOutcome;
+pub(crate) use app_reports::ReportKind;
 pub use episode::{Interval, Outages};
-pub use hearsay::CallOutcome;
-pub(crate) use hearsay::ReportKind;
-pub use mints::{MintRate, ProofOfLife};
+pub use mint_rate::{MintRate, ProofOfLife};
 pub use observation::{Evidence, FailureKind, LocalFault, Observation, Outcome};
+pub use peer_registry::PeerRegistry;
 pub use peers::{AuthenticatedView, PeerReport, Peers};
-pub use roll::PeerRegistry;
 pub use surface::{Status, Surface};
 pub use tracker::Tracker;
 pub use verdict::{Drain, Signals, Standing, Verdict};

@@ -19,9 +19,9 @@ use http::{Method, Request};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::page::{RequestContext, Waiting, set_cookies};
 use super::service::{Authenticator, Decision, Judgement};
 use super::unknown_key::unverifiable;
-use super::visit::{RequestContext, Waiting, set_cookies};
 use crate::decide::{Rejection, Unavailable};
 use crate::engine::{Examined, Return};
 use crate::http::origin::{Asked, Origins};

@@ -35,8 +35,8 @@ use url::Url;
 
 use super::effects::Effects;
 use super::nonces::NonceBudget;
-use super::renewal::{can_ask, is_renewed, permitted, shown};
 use super::service::{Authenticator, Decision, Judgement};
+use super::session_refresh::{can_ask, is_renewed, permitted, shown};
 use super::unknown_key::unverifiable;
 use super::wait::{Resolved, Wait};
 use crate::decide::policy::ClientUat;

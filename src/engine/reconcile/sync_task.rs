@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::page::Page;
 use super::questions::Questions;
-use super::trouble::{SyncError, within};
+use super::sync_error::{SyncError, within};
 use super::{Progress, Reconciler, ReconcilerConfig};
 use crate::engine::shared::Core;
 use crate::state::health::Verdict;

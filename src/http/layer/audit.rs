@@ -3,8 +3,8 @@
 use axum::extract::MatchedPath;
 use http::Request;
 
+use super::page::RequestContext;
 use super::service::{Authenticator, Decision};
-use super::visit::RequestContext;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, SessionDigest};

@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::bucket::RateLimiter;
 use super::cache::Cache;
-use super::digest::Digest;
+use super::keyed_hasher::Digest;
+use super::rate_limiter::RateLimiter;
 
 /// Questions of one sort, and their answers.
 pub(super) struct SingleFlight<A>(Arc<Inner<A>>);
@@ -185,7 +185,7 @@ impl<A> fmt::Debug for SingleFlight<A> {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::super::digest::KeyedHasher;
+    use super::super::keyed_hasher::KeyedHasher;
     use super::*;
 
     fn about(thing: &str) -> Digest {
