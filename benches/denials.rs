@@ -74,7 +74,7 @@ fn builder(store: RedisStore) -> clerk_resilience::Builder {
         .frontend_api(sim.frontend_api_url())
         .backend_api(sim.backend_api_url())
         .status_page(None);
-    ClerkResilience::builder(config).upstream(sim.upstream()).store(store)
+    ClerkResilience::builder(config).transport(sim.transport()).store(store)
 }
 
 async fn read_all(store: &RedisStore) {

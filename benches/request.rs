@@ -257,7 +257,7 @@ async fn layer(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) -> Clerk
         .status_page(None)
         .authorized_parties(["https://app.example.com"]);
     let builder = ClerkResilience::builder(config)
-        .upstream(sim.upstream())
+        .transport(sim.transport())
         .grace(GracePolicy::balanced().requests_per_minute(u32::MAX));
     let clerk = choose(builder).build().expect("a good configuration");
     clerk.ready(Duration::from_secs(10)).await.expect("a healthy Clerk");

@@ -153,7 +153,7 @@ async fn application() -> (ClerkResilience, clerk_resilience::Driver) {
     let sim = SimClerk::builder().clock(SystemClock::new()).build();
     let secret = WebhookSecret::parse(SECRET).expect("a secret");
     let config = ClerkConfig::new(sim.publishable_key().clone()).webhook_secret(secret);
-    let builder = ClerkResilience::builder(config).upstream(sim.upstream()).store(store);
+    let builder = ClerkResilience::builder(config).transport(sim.transport()).store(store);
     builder.pair().expect("a good configuration")
 }
 

@@ -126,7 +126,7 @@ impl World {
             .status_page(None)
             .webhook_secret(secret().expect("a secret"));
         let builder = ClerkResilience::builder(config)
-            .upstream(sim.upstream())
+            .transport(sim.transport())
             .on_event(["user.created"], |_| async { Ok::<(), String>(()) });
         let builder = match dir {
             None => builder.store(MemoryStore::new()),

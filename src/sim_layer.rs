@@ -225,7 +225,7 @@ impl SimClerkExt for SimClerk {
         choose: impl FnOnce(Builder) -> Builder,
     ) -> Result<ClerkResilience, ConfigError> {
         let builder = ClerkResilience::builder(self.config());
-        choose(builder.upstream(self.upstream()).clock(self.clock())).build()
+        choose(builder.transport(self.transport()).clock(self.clock())).build()
     }
 
     fn bearer(&self, session: &SimSession) -> HeaderValue {

@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 5;
 /// What it needs to know.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    pub(crate) upstream: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) address: Address,
     pub(crate) publishable: PublishableKey,
@@ -109,7 +109,7 @@ impl Plain {
     async fn fetch(&self) -> Option<KeySet> {
         let url = self.address.backend_api.join("v1/jwks").ok()?;
         let call = ApiRequest::get(url).bearer(self.secret.expose()).deadline(PATIENCE);
-        let reply = self.upstream.call(call).await.ok()?;
+        let reply = self.transport.call(call).await.ok()?;
         if reply.status.is_success() { KeySet::parse(&reply.body).ok() } else { None }
     }
 

@@ -42,7 +42,7 @@ impl Kind {
 pub(crate) struct Browser {
     pub(crate) session: SimSession,
     token: Mutex<String>,
-    upstream: Arc<dyn Transport>,
+    transport: Arc<dyn Transport>,
     tokens: Url,
 }
 
@@ -52,10 +52,10 @@ impl Browser {
         session: SimSession,
         token: String,
         address: &Address,
-        upstream: Arc<dyn Transport>,
+        transport: Arc<dyn Transport>,
     ) -> Self {
         let tokens = address.at(&format!("v1/client/sessions/{}/tokens", session.id));
-        Self { session, token: Mutex::new(token), upstream, tokens }
+        Self { session, token: Mutex::new(token), transport, tokens }
     }
 
     pub(crate) fn token(&self) -> String {
@@ -82,7 +82,7 @@ impl Browser {
     /// Asks for a new token, once.
     pub(crate) async fn renew(&self) -> Option<()> {
         let call = ApiRequest::get(self.tokens.clone()).post().deadline(Duration::from_secs(30));
-        let reply = self.upstream.call(call).await.ok()?;
+        let reply = self.transport.call(call).await.ok()?;
         let body: Value = serde_json::from_slice(&reply.body).ok()?;
         let jwt = body["jwt"].as_str().filter(|_| reply.status.is_success())?;
         jwt.clone_into(&mut self.token.lock().unwrap_or_else(PoisonError::into_inner));

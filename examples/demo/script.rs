@@ -112,13 +112,13 @@ impl Play {
     async fn new() -> Result<Self, Error> {
         let clock = SimClock::starting_at(Timestamp::from_secs(1_780_000_000));
         let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
-        let wires = [(); 2].map(|()| Counted::new(Arc::new(sim.upstream())));
+        let wires = [(); 2].map(|()| Counted::new(Arc::new(sim.transport())));
         let state = tempfile::tempdir()?;
         let builder = builder(&sim, &clock, &wires[0], &state);
         let protected = Protected::start(builder, Notes::default())?;
         protected.clerk.ready(Duration::from_secs(5)).await?;
         let plain = Plain {
-            upstream: Arc::new(wires[1].clone()),
+            transport: Arc::new(wires[1].clone()),
             clock: Arc::new(clock.clone()),
             address: Address::of(&sim),
             publishable: sim.publishable_key().clone(),
@@ -223,14 +223,14 @@ fn builder(sim: &SimClerk, clock: &SimClock, wire: &Counted, state: &TempDir) ->
     ClerkResilience::builder(config)
         .grace(GracePolicy::balanced())
         .clock(clock.clone())
-        .upstream(wire.clone())
+        .transport(wire.clone())
 }
 
 /// A browser with a session whose first token is so many seconds old.
 fn open(sim: &SimClerk, name: &str, age: u64) -> Arc<Browser> {
     let (session, age) = (sim.sign_in(format!("user_{name}")), Duration::from_secs(age));
     let token = sim.token(&session).ago(age).sign();
-    let browser = Browser::new(session, token, &Address::of(sim), Arc::new(sim.upstream()));
+    let browser = Browser::new(session, token, &Address::of(sim), Arc::new(sim.transport()));
     let browser = Arc::new(browser);
     tokio::spawn(browser.clone().keep_renewing(RENEW_AFTER.saturating_sub(age)));
     browser

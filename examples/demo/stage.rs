@@ -183,12 +183,12 @@ fn builder(
         .grace(GracePolicy::balanced())
         .state_dir(state.path())
         .egress_canary(canary.clone())
-        .upstream(wire.clone())
+        .transport(wire.clone())
 }
 
 fn plain(sim: &SimClerk, clock: &SystemClock, wire: &Counted) -> Plain {
     Plain {
-        upstream: Arc::new(wire.clone()),
+        transport: Arc::new(wire.clone()),
         clock: Arc::new(clock.clone()),
         address: Address::of(sim),
         publishable: sim.publishable_key().clone(),

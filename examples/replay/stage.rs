@@ -65,7 +65,7 @@ impl Stage {
     pub(crate) async fn new(variant: Variant, seed: u64) -> Result<Self, Error> {
         let clock = SimClock::starting_at(EPOCH);
         let sim = SimClerk::builder().clock(clock.clone()).seed(seed).build();
-        let wire = Wire::new(sim.upstream());
+        let wire = Wire::new(sim.transport());
         let grace = match variant {
             Variant::Plain => None,
             Variant::Off => Some(GracePolicy::disabled()),
@@ -79,7 +79,7 @@ impl Stage {
             .grace(grace)
             .egress_canary(Wire::canary())
             .clock(clock.clone())
-            .upstream(wire.clone())
+            .transport(wire.clone())
             .build()?;
         clerk.ready(Duration::from_secs(5)).await?;
         let app = routes(get(protected), post(protected)).route_layer(clerk.clone());
@@ -122,7 +122,7 @@ fn config(sim: &SimClerk) -> ClerkConfig {
 
 fn plain(sim: &SimClerk, clock: &SimClock, wire: &Wire) -> Router {
     let plain = Plain {
-        upstream: Arc::new(wire.clone()),
+        transport: Arc::new(wire.clone()),
         clock: Arc::new(clock.clone()),
         address: Address::of(sim),
         publishable: sim.publishable_key().clone(),

@@ -63,7 +63,7 @@ pub(crate) async fn perform(variant: Variant, seed: u64) -> Result<Stampede, Err
     tokio::time::sleep(Duration::from_secs(OUTAGE)).await;
     stage.sim.heal_all();
     let (healed, log) = (Instant::now(), Arc::new(Mutex::new(Log::default())));
-    let clerk: Arc<dyn Transport> = Arc::new(stage.sim.upstream());
+    let clerk: Arc<dyn Transport> = Arc::new(stage.sim.transport());
     let mut random = fastrand::Rng::with_seed(seed);
     for jar in &jars {
         let (app, clerk, jar, log) = (stage.app.clone(), clerk.clone(), jar.clone(), log.clone());

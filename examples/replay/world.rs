@@ -30,7 +30,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(stage: Stage, weather: Weather) -> Arc<Self> {
-        let (clerk, address) = (Arc::new(stage.sim.upstream()), Address::of(&stage.sim));
+        let (clerk, address) = (Arc::new(stage.sim.transport()), Address::of(&stage.sim));
         let passed = u64::try_from(stage.now()).unwrap_or(0);
         let began = Instant::now() - Duration::from_secs(passed);
         let tally = Mutex::default();

@@ -25,9 +25,9 @@ use crate::fetch::HttpUpstream;
 pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
     let (config, mut findings) = variables::read_all(&read);
     match config.map(|config| (config, HttpUpstream::new())) {
-        Some((config, Ok(upstream))) => {
+        Some((config, Ok(transport))) => {
             let clock = Arc::new(SystemClock::new());
-            findings.extend(examine(&config, Arc::new(upstream), clock).await);
+            findings.extend(examine(&config, Arc::new(transport), clock).await);
         }
         Some((_, Err(problem))) => findings.push(Finding::error("http-client", problem, "")),
         None => findings.push(Finding::note(
@@ -42,10 +42,10 @@ pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
 /// Examines a configuration over a wire of one's own.
 pub async fn examine(
     config: &ClerkConfig,
-    upstream: Arc<dyn Transport>,
+    transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let mut findings = settings::examine(config);
-    findings.extend(network::examine(config, upstream, clock).await);
+    findings.extend(network::examine(config, transport, clock).await);
     findings
 }

@@ -20,11 +20,11 @@ const SKEW_WARNING_MILLIS: i64 = 2_000;
 
 pub(super) async fn examine(
     config: &ClerkConfig,
-    upstream: Arc<dyn Transport>,
+    transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
 ) -> Vec<Finding> {
     let targets = config.targets(DEADLINE);
-    let prober = Prober { upstream, clock, targets: Arc::new(targets) };
+    let prober = Prober { transport, clock, targets: Arc::new(targets) };
     let mut found = Vec::new();
     for probe in Probe::ALL {
         if prober.targets.can_ask(probe) {

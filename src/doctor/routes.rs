@@ -31,22 +31,22 @@ pub enum Intent {
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],
-    upstream: &dyn Transport,
+    transport: &dyn Transport,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (intent, path) in routes {
         findings.push(match app.join(path) {
-            Ok(url) if url.origin() == app.origin() => ask(*intent, path, url, upstream).await,
+            Ok(url) if url.origin() == app.origin() => ask(*intent, path, url, transport).await,
             _ => Finding::error("route", format!("{path} is no path, as /me."), ""),
         });
     }
     findings
 }
 
-async fn ask(intent: Intent, path: &str, url: Url, upstream: &dyn Transport) -> Finding {
+async fn ask(intent: Intent, path: &str, url: Url, transport: &dyn Transport) -> Finding {
     let mut call = ApiRequest::get(url).deadline(DEADLINE);
     call.max_bytes = MAX_BYTES;
-    match upstream.call(call).await {
+    match transport.call(call).await {
         Ok(reply) => judge(intent, path, &reply),
         Err(fault) => {
             let what = format!("{path} could not be asked for: {fault}.");

@@ -123,7 +123,7 @@ pub(crate) enum ProbePayload {
 /// Everything a probe needs; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Prober {
-    pub(crate) upstream: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) targets: Arc<Targets>,
 }
@@ -170,7 +170,7 @@ impl Prober {
     /// Over by the deadline, whatever the upstream makes of it.
     async fn call(&self, call: ApiRequest) -> Result<ApiResponse, TransportError> {
         let limit = call.deadline + STARVED_BY;
-        let result = tokio::time::timeout(limit, self.upstream.call(call)).await;
+        let result = tokio::time::timeout(limit, self.transport.call(call)).await;
         result.unwrap_or(Err(TransportError::Timeout))
     }
 

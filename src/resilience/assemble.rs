@@ -41,11 +41,11 @@ const MORE_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), ConfigError> {
     let public = std::mem::replace(&mut choices.public, Ok(PublicPaths::default()))?;
     let clock = choices.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
-    let upstream = match choices.upstream.take() {
-        Some(upstream) => upstream,
+    let transport = match choices.transport.take() {
+        Some(transport) => transport,
         None => Arc::new(HttpUpstream::new().map_err(ConfigError::Client)?),
     };
-    check_clocks(&*upstream, &*clock)?;
+    check_clocks(&*transport, &*clock)?;
     let sign_in = choices.config.sign_in_url.as_deref();
     let sign_in = sign_in.map(|text| sign_in_address(text, &choices.config)).transpose()?;
     let production = choices.config.publishable_key.kind() == InstanceKind::Production;
@@ -87,10 +87,10 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     store.as_deref().map_or(Ok(()), |store| denied(store, &mut initial))?;
     let kept = store.clone();
     let people = Arc::new(People::new(store, choices.profile_capacity, choices.keep_private));
-    let prober = prober(&choices, &upstream, clock.clone());
+    let prober = prober(&choices, &transport, clock.clone());
     let owner = Arc::new(Instance::new(prober.clone()));
     let reconciler = chosen.and_then(|store| {
-        let access = access(&choices, &upstream)?;
+        let access = access(&choices, &transport)?;
         Some(reconciler(&choices, access, store, &people, &owner))
     });
     let (shared, incoming) = Shared::new(SharedParts {
@@ -107,7 +107,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
             choices.session_capacity
         },
         patience: choices.probe_deadline + MORE_PATIENCE,
-        backend: access(&choices, &upstream),
+        backend: access(&choices, &transport),
         tickets: choices.tickets.take(),
         recorder: choices.recorder.take(),
         webhooks: webhooks.clone(),
@@ -174,10 +174,10 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
 }
 
 /// A simulated Clerk whose time the layer does not share would make every outage test pass.
-fn check_clocks(upstream: &dyn Transport, clock: &dyn Clock) -> Result<(), ConfigError> {
-    match upstream.clock() {
+fn check_clocks(transport: &dyn Transport, clock: &dyn Clock) -> Result<(), ConfigError> {
+    match transport.clock() {
         Some(simulated) if simulated.id() != clock.id() => Err(ConfigError::Contradiction {
-            first: "upstream",
+            first: "transport",
             second: "clock",
             problem: "the simulated Clerk follows another clock, so the time of a test passes for only one of them; build the layer with sim.layer(..), or add .clock(sim.clock())",
         }),
@@ -197,9 +197,9 @@ fn expectations(choices: &Builder) -> Expectations {
 }
 
 /// The way to the Backend API, when there is a secret key to ask it with.
-fn access(choices: &Builder, upstream: &Arc<dyn Transport>) -> Option<Access> {
+fn access(choices: &Builder, transport: &Arc<dyn Transport>) -> Option<Access> {
     choices.config.secret_key.clone().map(|secret| Access {
-        upstream: Arc::clone(upstream),
+        transport: Arc::clone(transport),
         address: choices.config.backend_api.clone(),
         secret,
         deadline: choices.probe_deadline,
@@ -244,9 +244,9 @@ fn reconciler(
     }))
 }
 
-fn prober(choices: &Builder, upstream: &Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Prober {
+fn prober(choices: &Builder, transport: &Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Prober {
     let targets = choices.config.targets(choices.probe_deadline);
-    Prober { upstream: Arc::clone(upstream), clock, targets: Arc::new(targets) }
+    Prober { transport: Arc::clone(transport), clock, targets: Arc::new(targets) }
 }
 
 /// Whoever shares a store has to have read it before anything is granted.

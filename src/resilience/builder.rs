@@ -47,7 +47,7 @@ pub struct Builder {
     pub(super) leeway: Duration,
     pub(super) answers: Answers,
     pub(super) clock: Option<Arc<dyn Clock>>,
-    pub(super) upstream: Option<Arc<dyn Transport>>,
+    pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) token_capacity: usize,
     pub(super) session_capacity: usize,
     pub(super) probe_deadline: Duration,
@@ -81,7 +81,7 @@ impl Builder {
             leeway: Duration::from_secs(5),
             answers: Answers::default(),
             clock: None,
-            upstream: None,
+            transport: None,
             token_capacity: 8 * 1024,
             session_capacity: 64 * 1024,
             probe_deadline: PROBE_DEADLINE,
@@ -457,8 +457,8 @@ impl Builder {
     }
 
     /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
-    pub fn upstream(mut self, upstream: impl Transport) -> Self {
-        self.upstream = Some(Arc::new(upstream));
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
         self
     }
 

@@ -51,9 +51,9 @@ impl<U: Transport> Transport for Fragile<U> {
 async fn probes_that_panic_mean_unknown_and_no_grace() {
     let mut world = World::unready(|builder| builder);
     let broken = Arc::new(AtomicBool::new(false));
-    let fragile = Fragile { inner: world.sim.upstream(), broken: Arc::clone(&broken) };
+    let fragile = Fragile { inner: world.sim.transport(), broken: Arc::clone(&broken) };
     let builder = ClerkResilience::builder(config(&world.sim)).clock(world.clock.clone());
-    world.clerk = balanced(builder.upstream(fragile)).build().expect("a good configuration");
+    world.clerk = balanced(builder.transport(fragile)).build().expect("a good configuration");
     world.app = routes().route_layer(world.clerk.clone());
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     let (_, token) = world.outage().await;

@@ -22,7 +22,7 @@ async fn half_an_outage(secret: bool) -> World {
         let config = ClerkConfig::new(world.sim.publishable_key().clone());
         let config = config.frontend_api(world.sim.frontend_api_url()).status_page(None);
         let builder = ClerkResilience::builder(config).clock(world.clock.clone());
-        let builder = balanced(builder.upstream(world.sim.upstream()));
+        let builder = balanced(builder.transport(world.sim.transport()));
         world.clerk = builder.build().expect("a good configuration");
     }
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");

@@ -56,7 +56,7 @@ async fn with_pem(dir: &Path) -> World {
 fn with_this_pem(clock: SimClock, sim: SimClerk, pem: &str, dir: &Path) -> World {
     let config = config(&sim).jwt_key(pem).expect("a key").state_dir(dir);
     let builder = ClerkResilience::builder(config).clock(clock.clone());
-    let clerk = balanced(builder.upstream(sim.upstream())).build().expect("a good configuration");
+    let clerk = balanced(builder.transport(sim.transport())).build().expect("a good configuration");
     let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
     World { clock, sim, clerk, app }
 }

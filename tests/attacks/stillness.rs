@@ -51,10 +51,10 @@ impl<U: Transport> Transport for Pieces<U> {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_stands_still_for_ten_seconds_again_and_again_sees_no_outage() {
     let mut world = World::unready(|builder| builder);
-    let (inner, under_way) = (Arc::new(world.sim.upstream()), Arc::new(AtomicUsize::new(0)));
+    let (inner, under_way) = (Arc::new(world.sim.transport()), Arc::new(AtomicUsize::new(0)));
     let pieces = Pieces { inner, under_way: Arc::clone(&under_way) };
     let builder = ClerkResilience::builder(config(&world.sim)).clock(world.clock.clone());
-    world.clerk = balanced(builder.upstream(pieces)).build().expect("a good configuration");
+    world.clerk = balanced(builder.transport(pieces)).build().expect("a good configuration");
     world.app = routes().route_layer(world.clerk.clone());
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     let token = world.sim.mint(&world.sim.sign_in("user_1"));

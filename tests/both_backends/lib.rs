@@ -54,7 +54,7 @@ async fn requests_pass_the_layer_all_the_same() {
         .status_page(None);
     let clerk = ClerkResilience::builder(config)
         .clock(sim.clock())
-        .upstream(sim.upstream())
+        .transport(sim.transport())
         .build()
         .expect("a good configuration");
     clerk.ready(Duration::from_secs(10)).await.expect("a healthy Clerk");

@@ -121,7 +121,7 @@ impl House {
             .site(|site| doors.site(site))
             .grace(GracePolicy::balanced())
             .clock(clock)
-            .upstream(sim.upstream())
+            .transport(sim.transport())
             .build()
             .expect("a good configuration");
         let trail = Trail::default();

@@ -40,7 +40,7 @@ pub(crate) async fn receive(orders: Orders) {
         .webhook_secret(secret());
     let heard = OpenOptions::new().create(true).append(true).open(orders.dir.join("heard"));
     let heard = heard.expect("a file");
-    let builder = ClerkResilience::builder(config).clock(clock).upstream(sim.upstream());
+    let builder = ClerkResilience::builder(config).clock(clock).transport(sim.transport());
     let builder = match &orders.server {
         Some(url) => builder.store(RedisStore::connect(url, NAMESPACE).await.expect("it runs")),
         None => builder.store(SqliteStore::open(file(&orders.dir)).expect("a sound file")),

@@ -315,7 +315,7 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
     let canary = "https://canary.sim.example/".parse().expect("an address");
     world.clerk = clerk_resilience::ClerkResilience::builder(config)
         .clock(world.clock.clone())
-        .upstream(world.sim.upstream())
+        .transport(world.sim.transport())
         .egress_canary(canary)
         .build()
         .expect("a good configuration");
@@ -356,7 +356,7 @@ async fn nobody_is_sent_to_sign_in_while_minting_alone_is_down() {
     let mut world = World::new().await;
     let config = crate::support::config(&world.sim).sign_in_url("/sign-in");
     let builder = clerk_resilience::ClerkResilience::builder(config);
-    let builder = builder.clock(world.clock.clone()).upstream(world.sim.upstream());
+    let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
     world.clerk = builder.build().expect("a good configuration");
     world.app = crate::support::routes().route_layer(world.clerk.clone());
     world.until(Verdict::Healthy).await;

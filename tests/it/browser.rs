@@ -140,7 +140,7 @@ impl<'a> Browser<'a> {
             asked.set_query(address.query());
         }
         self.trail.push(format!("clerk {}", asked.path()));
-        let reply = sim.upstream().call(ApiRequest::get(asked)).await;
+        let reply = sim.transport().call(ApiRequest::get(asked)).await;
         let reply = reply.expect("an answer of Clerk's");
         (reply.status, location(&reply.headers), None)
     }

@@ -452,7 +452,7 @@ async fn the_driver_ends_when_the_last_handle_and_layer_are_gone() {
     let world = World::new().await;
     let (sim, clock) = (world.sim.clone(), world.clock.clone());
     let builder = ClerkResilience::builder(crate::support::config(&sim));
-    let (clerk, driver) = builder.clock(clock).upstream(sim.upstream()).pair().expect("good");
+    let (clerk, driver) = builder.clock(clock).transport(sim.transport()).pair().expect("good");
     let driver = tokio::spawn(driver);
     let wrapped = clerk.layer(Strict::new().0);
     let health = clerk.health_service();

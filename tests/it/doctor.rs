@@ -10,7 +10,7 @@ use clerk_resilience::{ClerkConfig, ClerkResilience};
 use crate::support::{config, routes};
 
 async fn findings(sim: &SimClerk, config: ClerkConfig) -> Vec<Finding> {
-    examine(&config, Arc::new(sim.upstream()), sim.clock()).await
+    examine(&config, Arc::new(sim.transport()), sim.clock()).await
 }
 
 fn severity(findings: &[Finding], code: &str) -> Option<Severity> {
@@ -176,7 +176,7 @@ async fn what_each_route_demands_is_found_by_asking() {
 
     let sim = SimClerk::in_memory();
     let builder = ClerkResilience::builder(config(&sim)).clock(sim.clock());
-    let clerk = builder.upstream(sim.upstream()).build();
+    let clerk = builder.transport(sim.transport()).build();
     let away = get(async || Redirect::to("/elsewhere?token=oops_secret"));
     let open = Router::new().route("/open", get(async || "all")).route("/away", away);
     let app = routes().route_layer(clerk.expect("a good configuration")).merge(open);
@@ -184,7 +184,7 @@ async fn what_each_route_demands_is_found_by_asking() {
     let address = listener.local_addr().expect("bound");
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
     let app = format!("http://{address}").parse().expect("an address");
-    let upstream = HttpUpstream::new().expect("a client");
+    let transport = HttpUpstream::new().expect("a client");
     for (intent, path, severity, code, says) in [
         (Intent::Unsaid, "/me", Severity::Fine, "route", "demands a session"),
         (Intent::Unsaid, "/open", Severity::Note, "route-open", "is open to everybody"),
@@ -198,7 +198,7 @@ async fn what_each_route_demands_is_found_by_asking() {
         (Intent::Public, "//evil.example/", Severity::Error, "route", "is no path"),
     ] {
         let routes = [(intent, path.to_owned())];
-        let found = examine_routes(&app, &routes, &upstream).await.remove(0);
+        let found = examine_routes(&app, &routes, &transport).await.remove(0);
         assert_eq!((found.severity, found.code), (severity, code), "{intent:?} {path} {found:?}");
         assert!(found.what.contains(says), "{found:?}");
         assert!(!found.what.contains("oops_secret"), "{found:?}");

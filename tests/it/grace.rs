@@ -416,7 +416,7 @@ async fn a_driver_that_died_grants_nothing() {
     let sim = clerk_resilience::sim::SimClerk::builder().clock(clock.clone()).build();
     let (clerk, driver) = clerk_resilience::ClerkResilience::builder(crate::support::config(&sim))
         .clock(clock.clone())
-        .upstream(sim.upstream())
+        .transport(sim.transport())
         .grace(GracePolicy::balanced())
         .pair()
         .expect("a good configuration");
@@ -540,7 +540,7 @@ async fn variables_choose_grace_and_the_builder_has_the_last_word() {
     for (variable, choose, status) in rows {
         let mut world = World::unready(|builder| builder);
         let builder = ClerkResilience::builder(variables(&world.sim, variable));
-        let builder = builder.clock(world.clock.clone()).upstream(world.sim.upstream());
+        let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
         world.clerk = choose(builder).build().expect("a good configuration");
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         world.app = crate::support::routes().route_layer(world.clerk.clone());

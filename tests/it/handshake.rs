@@ -144,7 +144,7 @@ async fn without_a_secret_key_the_result_comes_in_the_address() {
         .frontend_api(sim.frontend_api_url())
         .status_page(None);
     let builder = clerk_resilience::ClerkResilience::builder(config);
-    let clerk = builder.clock(clock.clone()).upstream(sim.upstream()).build().expect("good");
+    let clerk = builder.clock(clock.clone()).transport(sim.transport()).build().expect("good");
     let app = crate::support::routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");

@@ -221,7 +221,7 @@ fn with_a_wrong_secret() -> World {
     let wrong = SecretKey::parse("sk_live_someone_else_s").expect("well-formed");
     world.clerk = ClerkResilience::builder(config(&world.sim).secret_key(wrong))
         .clock(world.clock.clone())
-        .upstream(world.sim.upstream())
+        .transport(world.sim.transport())
         .build()
         .expect("a good configuration");
     world.app =

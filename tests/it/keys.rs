@@ -180,7 +180,7 @@ async fn a_pem_verifies_when_clerk_was_never_reached() {
     let config = crate::support::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
     let clerk = ClerkResilience::builder(config)
         .clock(clock.clone())
-        .upstream(sim.upstream())
+        .transport(sim.transport())
         .build()
         .expect("a good configuration");
     let app = crate::support::routes().route_layer(clerk.clone());
@@ -206,7 +206,7 @@ async fn keys_of_another_instance_are_not_taken_from_a_mixed_up_backend_api() {
         [7, 8].map(|seed| SimClerk::builder().clock(clock.clone()).seed(seed).build());
     let clerk = ClerkResilience::builder(config(&ours))
         .clock(clock.clone())
-        .upstream(MixedUp(ours.upstream(), theirs.upstream()))
+        .transport(MixedUp(ours.transport(), theirs.transport()))
         .build()
         .expect("a good configuration");
     clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");

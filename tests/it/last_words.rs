@@ -17,7 +17,7 @@ async fn application(wire: &Wire) -> (World, JoinHandle<()>) {
     let clock = SimClock::starting_at(start_of_time());
     let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
     let builder =
-        ClerkResilience::builder(config(&sim)).clock(clock.clone()).upstream(sim.upstream());
+        ClerkResilience::builder(config(&sim)).clock(clock.clone()).transport(sim.transport());
     let builder = builder.grace(GracePolicy::balanced()).store(wire.clone());
     let (clerk, driver) = builder.pair().expect("a good configuration");
     let driver = tokio::spawn(driver);

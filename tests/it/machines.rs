@@ -321,7 +321,7 @@ async fn a_secret_key_that_clerk_refuses_is_our_fault_and_not_the_callers() {
     let world = World::with(|builder| builder).await;
     let secret = SecretKey::parse("sk_test_another").expect("a secret key");
     let builder = ClerkResilience::builder(config(&world.sim).secret_key(secret));
-    let builder = builder.clock(world.clock.clone()).upstream(world.sim.upstream());
+    let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
     let machines = Machines { app: app(&builder.build().expect("good")), world };
     machines.world.pass(5).await;
     let (status, reason) = machines.verdict("/machine", &machines.key()).await;
@@ -455,7 +455,7 @@ async fn without_a_secret_key_opaque_tokens_are_503_and_a_builder_says_so() {
     assert!(error.to_string().contains("CLERK_SECRET_KEY"), "{error}");
 
     let builder = ClerkResilience::builder(config()).clock(world.clock.clone());
-    let clerk = builder.upstream(world.sim.upstream()).build().expect("good");
+    let clerk = builder.transport(world.sim.transport()).build().expect("good");
     clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     let machines = Machines { app: app(&clerk), world };
     let (status, reason) = machines.verdict("/machine", &machines.key()).await;

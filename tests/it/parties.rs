@@ -77,7 +77,7 @@ async fn an_empty_list_or_entry_is_an_error_at_start() {
     let start = |choose: fn(Builder) -> Builder| {
         let sim = SimClerk::in_memory();
         let built = choose(
-            ClerkResilience::builder(config(&sim)).upstream(sim.upstream()).clock(sim.clock()),
+            ClerkResilience::builder(config(&sim)).transport(sim.transport()).clock(sim.clock()),
         )
         .pair();
         built.map(drop).map_err(|error| error.to_string())

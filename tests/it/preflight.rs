@@ -195,7 +195,7 @@ fn the_first_preflight_without_a_cors_layer_is_logged_once() {
         runtime.expect("a runtime").block_on(async {
             let sim = SimClerk::in_memory();
             let builder = ClerkResilience::builder(crate::support::config(&sim));
-            let builder = builder.upstream(sim.upstream()).clock(sim.clock());
+            let builder = builder.transport(sim.transport()).clock(sim.clock());
             let clerk = builder.build().expect("a good configuration");
             let app = crate::support::routes()
                 .layer(clerk.policy(RoutePolicy::required()))

@@ -787,8 +787,8 @@ fn overheard(
     }
     let (clock, heard) = (SimClock::starting_at(start_of_time()), Arc::new(Mutex::new(0)));
     let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
-    let ear = Ear(Arc::new(sim.upstream()), Box::new(instead), Arc::clone(&heard));
-    (World::beside(clock, sim, |builder| builder.upstream(ear)), heard)
+    let ear = Ear(Arc::new(sim.transport()), Box::new(instead), Arc::clone(&heard));
+    (World::beside(clock, sim, |builder| builder.transport(ear)), heard)
 }
 
 #[tokio::test(start_paused = true)]
@@ -839,7 +839,7 @@ async fn without_a_secret_key_webhooks_alone_tell() {
     let key = world.sim.publishable_key().clone();
     let config = clerk_resilience::ClerkConfig::new(key).frontend_api(world.sim.frontend_api_url());
     let builder = clerk_resilience::ClerkResilience::builder(config).clock(world.clock.clone());
-    let clerk = builder.upstream(world.sim.upstream()).build().expect("a good configuration");
+    let clerk = builder.transport(world.sim.transport()).build().expect("a good configuration");
     let told = clerk.profiles().get(&"user_1".into()).await;
     assert_eq!(told, Err(ProfileError::NoSecretKey));
 }

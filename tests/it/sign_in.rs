@@ -16,7 +16,7 @@ async fn world(sign_in: &str, choose: impl FnOnce(Builder) -> Builder) -> World 
     let mut world = World::unready(|builder| builder);
     let config = config(&world.sim).sign_in_url(sign_in);
     let builder = ClerkResilience::builder(config).clock(world.clock.clone());
-    let builder = choose(builder.upstream(world.sim.upstream()));
+    let builder = choose(builder.transport(world.sim.transport()));
     world.clerk = builder.build().expect("a good configuration");
     world.clerk.ready(std::time::Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.app = routes().layer(world.clerk.clone()).merge(world.clerk.routes());

@@ -154,9 +154,9 @@ async fn behind_a_stubborn_one(status: u16, body: &'static str) -> (usize, bool)
         session: first.id.to_string(),
         answer: (status, body),
         asked: Arc::clone(&asked),
-        clerk: Arc::new(sim.upstream()),
+        clerk: Arc::new(sim.transport()),
     };
-    let world = World::beside(clock, sim, |builder| builder.upstream(wire));
+    let world = World::beside(clock, sim, |builder| builder.transport(wire));
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     for session in [&first, &second] {
         sign_out(&world, &world.sim.mint(session), &[SAME_ORIGIN]).await;

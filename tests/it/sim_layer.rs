@@ -92,8 +92,8 @@ async fn a_simulated_clerk_on_a_foreign_clock_is_refused() {
     for (row, choose) in foreign.into_iter().enumerate() {
         let builder = || choose(ClerkResilience::builder(sim.config()));
         for error in [
-            builder().upstream(sim.upstream()).build().expect_err("foreign"),
-            builder().upstream(Wrapped(sim.upstream())).build().expect_err("foreign"),
+            builder().transport(sim.transport()).build().expect_err("foreign"),
+            builder().transport(Wrapped(sim.transport())).build().expect_err("foreign"),
         ] {
             let contradiction = matches!(error, ConfigError::Contradiction { .. });
             assert!(contradiction && error.to_string().contains("sim.layer(..)"), "{row}: {error}");
@@ -114,7 +114,7 @@ async fn clocks_of_one_source_are_accepted() {
     let sim = SimClerk::builder().clock(SystemClock::new()).build();
     sim.try_layer(|builder| builder.clock(SystemClock::new())).expect("both are the system's");
     let sim = SimClerk::builder().clock(SystemClock::new()).build();
-    let default = ClerkResilience::builder(sim.config()).upstream(sim.upstream());
+    let default = ClerkResilience::builder(sim.config()).transport(sim.transport());
     default.build().expect("the default is the system's");
     let nameless = Nameless(SimClock::starting_now());
     let sim = SimClerk::builder().clock(nameless.clone()).build();

@@ -40,7 +40,7 @@ async fn application(sim: &SimClerk, choose: impl FnOnce(Builder) -> Builder) ->
         .status_page(None);
     let clock = SimClock::starting_at(start_of_time());
     let builder = ClerkResilience::builder(config).clock(clock.clone());
-    let builder = choose(builder.upstream(AtProxy(Arc::new(sim.upstream()))));
+    let builder = choose(builder.transport(AtProxy(Arc::new(sim.transport()))));
     let clerk = builder.public(["/sign-in"]).build().expect("a good configuration");
     let app = Router::new()
         .route("/me", get(me))

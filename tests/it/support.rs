@@ -121,7 +121,7 @@ impl World {
         choose: impl FnOnce(Builder) -> Builder,
     ) -> Self {
         let builder =
-            ClerkResilience::builder(config).clock(clock.clone()).upstream(sim.upstream());
+            ClerkResilience::builder(config).clock(clock.clone()).transport(sim.transport());
         let clerk = choose(builder).build().expect("a good configuration");
         let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
         Self { clock, sim, clerk, app }

@@ -73,7 +73,7 @@ impl Process {
         let plan = setting.plan;
         let mut builder = ClerkResilience::builder(config())
             .clock(setting.clock.clone())
-            .upstream(wire)
+            .transport(wire)
             .token_cache(1_024)
             .session_capacity(1_024)
             .grace(policy(plan.bounds, setting.mode));

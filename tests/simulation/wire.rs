@@ -108,7 +108,7 @@ impl Wire {
         let right = fault.as_ref().is_none_or(|fault| matches!(fault, SimFault::Latency(_)));
         let calling = clerk(|sim| {
             sim.set_board(board(lock(&self.sky).red));
-            sim.upstream().call(call)
+            sim.transport().call(call)
         });
         // Whatever Clerk publishes in its own voice are its keys.
         let foreign = fault == Some(SimFault::ForeignKeys) && surface == SimSurface::Jwks;

@@ -95,8 +95,8 @@ fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
 
 async fn doctor(json: bool, app: Option<Url>, routes: Vec<(Intent, String)>) -> ExitCode {
     let mut findings = examine_vars(|name| std::env::var(name).ok()).await.findings;
-    if let (Some(app), Ok(upstream)) = (app, HttpUpstream::new()) {
-        findings.extend(examine_routes(&app, &routes, &upstream).await);
+    if let (Some(app), Ok(transport)) = (app, HttpUpstream::new()) {
+        findings.extend(examine_routes(&app, &routes, &transport).await);
     }
     let diagnosis = Diagnosis::new(findings);
     if json {

@@ -54,7 +54,7 @@ impl SimClerk {
     /// A client of this instance that stays in the process. It knows the hosts of the addresses
     /// below, sockets or not; any other host does not resolve.
     #[must_use]
-    pub fn upstream(&self) -> impl Transport + Clone + use<> {
+    pub fn transport(&self) -> impl Transport + Clone + use<> {
         InMemory::new(self.state.clone(), self.hosts())
     }
 

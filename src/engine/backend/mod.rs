@@ -57,7 +57,7 @@ pub(crate) struct BackendApi {
 /// Where the Backend API is, and what to ask it with.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    pub(crate) upstream: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) address: Url,
     pub(crate) secret: SecretKey,
     /// Each call is over after this.
@@ -102,7 +102,7 @@ impl Wire {
             .header(API_VERSION.0, API_VERSION.1)
             .deadline(deadline);
         self.counters.asked_backend();
-        let timely = tokio::time::timeout(deadline, self.access.upstream.call(call)).await;
+        let timely = tokio::time::timeout(deadline, self.access.transport.call(call)).await;
         let reply = timely.ok()?.ok();
         let answered = reply.as_ref().is_some_and(|reply| {
             !reply.status.is_server_error() && reply.status != http::StatusCode::TOO_MANY_REQUESTS

@@ -144,7 +144,7 @@ impl Questions {
         let call = ApiRequest::get(url).bearer(self.access.secret.expose()).deadline(DEADLINE);
         let call = call.header(API_VERSION.0, API_VERSION.1);
         self.counters.asked_upstream();
-        Ok(self.access.upstream.call(ApiRequest { max_bytes: MAX_BYTES, ..call }).await?)
+        Ok(self.access.transport.call(ApiRequest { max_bytes: MAX_BYTES, ..call }).await?)
     }
 
     fn turn(&self) -> Instant {

@@ -22,7 +22,7 @@ async fn outage() -> (World, MemoryStore) {
 /// How a new instance answers a session that is well within its time.
 async fn starts(world: &World, config: ClerkConfig, store: MemoryStore) -> StatusCode {
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
-    let builder = ClerkResilience::builder(config).clock(clock.clone()).upstream(sim.upstream());
+    let builder = ClerkResilience::builder(config).clock(clock.clone()).transport(sim.transport());
     let clerk = builder.store(store).build().expect("a good configuration");
     let app = routes().route_layer(clerk.clone());
     let new = World { clock, sim, clerk, app };

@@ -32,7 +32,7 @@ impl Fleet {
         let world = World::beside(self.clock.clone(), self.sim.clone(), |builder| {
             let builder = builder.webhook_secret(secret()).store(self.store.clone());
             let builder = if on_demand { builder.reconcile_on_demand() } else { builder };
-            builder.upstream(wire)
+            builder.transport(wire)
         });
         (world, ear)
     }

@@ -65,7 +65,7 @@ impl Transport for Ear {
 
 impl Ear {
     fn at(sim: &SimClerk) -> Self {
-        let (inner, slow) = (Arc::new(sim.upstream()), Duration::ZERO);
+        let (inner, slow) = (Arc::new(sim.transport()), Duration::ZERO);
         Self { inner, pages: Arc::default(), tamper: Arc::default(), slow }
     }
 
@@ -105,7 +105,7 @@ async fn with(users: u32, choose: impl FnOnce(Builder) -> Builder) -> (World, Ea
     let wire = ear.clone();
     let world = World::beside(clock, sim, |builder| {
         let builder = builder.webhook_secret(secret()).store(MemoryStore::new());
-        choose(builder.upstream(wire))
+        choose(builder.transport(wire))
     });
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     (world, ear)
@@ -260,7 +260,7 @@ async fn a_walk_goes_on_after_a_restart_where_it_was() {
     let start = |store: SqliteStore| {
         let (sim, clock, wire) = (sim.clone(), clock.clone(), ear.clone());
         World::beside(clock, sim, |builder| {
-            builder.webhook_secret(secret()).store(store).upstream(wire)
+            builder.webhook_secret(secret()).store(store).transport(wire)
         })
     };
     let mut store = SqliteStore::open(&file).expect("a new file");

@@ -20,7 +20,7 @@ async fn broken(fault: SimFault) -> Result<ApiResponse, TransportError> {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::Jwks, fault);
     let call = jwks_call(&clerk);
-    clerk.upstream().call(call).await
+    clerk.transport().call(call).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_slow_answer_is_right_and_says_how_long_it_took() {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::Jwks, SimFault::Latency(Duration::from_millis(1_500)));
     let started = Instant::now();
-    let reply = clerk.upstream().call(jwks_call(&clerk)).await.expect("an answer");
+    let reply = clerk.transport().call(jwks_call(&clerk)).await.expect("an answer");
     assert_eq!(json(&reply), clerk.jwks());
     assert!(reply.latency >= Duration::from_millis(1_500));
     assert!(started.elapsed() < Duration::from_millis(1_600));
@@ -99,7 +99,7 @@ async fn an_answer_longer_than_the_cap_is_too_large() {
     let clerk = SimClerk::in_memory();
     let mut call = jwks_call(&clerk);
     call.max_bytes = 100;
-    assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), TransportError::TooLarge);
+    assert_eq!(clerk.transport().call(call).await.expect_err("a fault"), TransportError::TooLarge);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn a_host_that_is_not_clerks_does_not_resolve() {
     let clerk = SimClerk::in_memory();
     for address in ["https://clerk.other.example/", "https://clerk.sim.example:8443/"] {
         let call = ApiRequest::get(Url::parse(address).expect("an address"));
-        assert_eq!(clerk.upstream().call(call).await.expect_err("a fault"), TransportError::Dns);
+        assert_eq!(clerk.transport().call(call).await.expect_err("a fault"), TransportError::Dns);
     }
 }
 
@@ -116,11 +116,11 @@ async fn requests_are_counted_where_they_went_until_that_is_forgotten() {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::Jwks, SimFault::Refused);
     for _ in 0..3 {
-        let _ = clerk.upstream().call(jwks_call(&clerk)).await;
+        let _ = clerk.transport().call(jwks_call(&clerk)).await;
         tokio::time::advance(Duration::from_secs(10)).await;
     }
     let page = clerk.status_page_url().join("api/v2/summary.json").expect("a path");
-    clerk.upstream().call(ApiRequest::get(page)).await.expect("an answer");
+    clerk.transport().call(ApiRequest::get(page)).await.expect("an answer");
     assert_eq!(clerk.requests(SimSurface::Jwks), 3);
     assert_eq!(clerk.requests(SimSurface::StatusPage), 1);
     assert_eq!(clerk.total_requests(), 3);
@@ -135,7 +135,7 @@ async fn healing_takes_away_what_was_set_and_only_there() {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::CLERK, SimFault::Hang);
     clerk.heal(SimSurface::Jwks);
-    clerk.upstream().call(jwks_call(&clerk)).await.expect("an answer");
+    clerk.transport().call(jwks_call(&clerk)).await.expect("an answer");
     assert_eq!(clerk.faults(SimSurface::SessionMint), [(1.0, SimFault::Hang)]);
     clerk.heal_all();
     assert!(SimSurface::ALL.iter().all(|surface| clerk.faults(*surface).is_empty()));
@@ -179,7 +179,7 @@ async fn no_request_is_too_strange_for_an_answer() {
                 [random.usize(..5)]
             .clone();
             let known = call.url.host() == base.host();
-            assert_eq!(clerk.upstream().call(call).await.is_ok(), known);
+            assert_eq!(clerk.transport().call(call).await.is_ok(), known);
         }
     }
 }
@@ -189,7 +189,7 @@ async fn a_head_request_gets_the_headers_alone() {
     let clerk = SimClerk::in_memory();
     let mut call = jwks_call(&clerk);
     call.method = Method::HEAD;
-    let reply = clerk.upstream().call(call).await.expect("an answer");
+    let reply = clerk.transport().call(call).await.expect("an answer");
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.body.is_empty());
 }
@@ -200,6 +200,6 @@ async fn an_instance_with_sockets_can_be_asked_in_memory_too() {
     let named = "https://clerk.sim.example/.well-known/jwks.json";
     let named = ApiRequest::get(Url::parse(named).expect("an address"));
     for call in [jwks_call(&clerk), named] {
-        assert_eq!(json(&clerk.upstream().call(call).await.expect("an answer")), clerk.jwks());
+        assert_eq!(json(&clerk.transport().call(call).await.expect("an answer")), clerk.jwks());
     }
 }

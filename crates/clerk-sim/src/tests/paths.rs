@@ -12,7 +12,7 @@ use crate::{SimClerk, SimClock, SimComponentState, SimFault, SimOrganization, Si
 use super::{decode, json, verify};
 
 async fn send(clerk: &SimClerk, call: ApiRequest) -> ApiResponse {
-    clerk.upstream().call(call).await.expect("an answer")
+    clerk.transport().call(call).await.expect("an answer")
 }
 
 fn frontend(clerk: &SimClerk, path: &str) -> ApiRequest {
