@@ -1,8 +1,9 @@
-//! What is written down of every decision about grace.
+//! Audit events: one for each decision about grace.
 //!
-//! Each is a `tracing` event of the target `clerk_resilience::audit`, and goes to the application's own
-//! recorder if there is one ([`Builder::audit`](crate::Builder::audit)). No token, user or session is
-//! named: the session by a digest, the route by its pattern.
+//! Each event is a `tracing` event of the target `clerk_resilience::audit`. The application's
+//! recorder ([`Builder::audit`](crate::Builder::audit)) receives it too. An event contains no
+//! token, user id or session id: a digest stands for the session, and the route appears as its
+//! pattern.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,46 +14,46 @@ use http::Method;
 use crate::decide::{Grace, GraceDenial};
 use crate::state::health::Verdict;
 
-/// The target of the events.
+/// `tracing` target of the audit events.
 pub const TARGET: &str = "clerk_resilience::audit";
 
-/// One decision about grace.
+/// One decision about grace, as the recorder receives it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GraceEvent {
-    /// When.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// The session: half of SHA-256 over user and session id, in hexadecimal. The same session has the
-    /// same digest everywhere. `None` for a token without a session.
+    /// Digest of the session: half of SHA-256 over user id and session id, in hexadecimal. The same
+    /// session has the same digest in every process. `None` for a token without a session.
     pub session: Option<String>,
-    /// The request's method.
+    /// HTTP method of the request.
     pub method: Method,
-    /// The route, as `/orders/{id}` where axum tells the pattern, else the path.
+    /// Pattern of the route, such as `/orders/{id}`, if axum provides it; else the path.
     pub route: String,
-    /// The verdict on Clerk.
+    /// The layer's verdict on Clerk at that time.
     pub verdict: Verdict,
-    /// What was decided.
+    /// The decision.
     pub ruling: GraceRuling,
-    /// The `exp` that Clerk signed.
+    /// Expiry of the token: the `exp` that Clerk signed.
     pub expired_at: Timestamp,
-    /// When this application last saw the session with a token within its time; `None` when it never
-    /// did.
+    /// Time at which this application last saw the session with an unexpired token. `None` if it
+    /// never did.
     pub last_valid: Option<Timestamp>,
 }
 
-/// What was decided about grace.
+/// The decision on one request: grace applies or not.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GraceRuling {
-    /// The request passed.
+    /// The request passed in grace.
     Passed(Grace),
-    /// It did not, by this condition. [`GraceDenial::ReportOnly`] stands for one that would have
-    /// passed.
+    /// The named condition denied grace. [`GraceDenial::ReportOnly`] marks a request that would
+    /// have passed if the policy were not report-only.
     Denied(GraceDenial),
 }
 
-/// The application's own recorder. It is called while a request waits: hand the event on, and do not
-/// wait for anything.
+/// The application's recorder for audit events. The layer calls it while a request waits, so it
+/// must hand the event on without blocking.
 #[derive(Clone)]
 pub(crate) struct Recorder(pub(crate) Arc<dyn Fn(&GraceEvent) + Send + Sync>);
 

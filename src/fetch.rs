@@ -1,5 +1,7 @@
-//! The one HTTP client. It waits no longer and reads no more than it is told, follows no redirect,
-//! and says *how* a call failed, because that decides what the failure proves.
+//! HTTP client for all calls to Clerk.
+//!
+//! The client enforces the deadline and the size limit of each call and follows no redirect. Errors
+//! are classified by cause, because the cause decides what a failure proves about Clerk.
 
 use std::error::Error;
 use std::io;
@@ -10,9 +12,10 @@ use url::{Host, Url};
 
 use clerk_verify::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 
-/// Calls Clerk over HTTP, with TLS certificates checked against the platform's trust store.
+/// A [`Transport`] over HTTP that verifies TLS certificates against the platform's trust store.
 ///
-/// Proxies are taken from the usual environment variables, except for loopback addresses.
+/// The client uses the proxies of the usual environment variables (`HTTPS_PROXY`, `NO_PROXY` and
+/// the like), except for loopback addresses.
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     direct: reqwest::Client,
@@ -20,11 +23,11 @@ pub struct HttpUpstream {
 }
 
 impl HttpUpstream {
-    /// A client with its own connection pool.
+    /// Creates a client with its own connection pool.
     ///
     /// # Errors
     ///
-    /// When TLS cannot be set up on this platform, with a description.
+    /// A description of the problem, if TLS cannot be set up on this platform.
     pub fn new() -> Result<Self, String> {
         Self::with(|builder| builder)
     }
@@ -86,7 +89,7 @@ async fn carry(client: reqwest::Client, call: ApiRequest) -> Result<ApiResponse,
     })
 }
 
-/// Walks from the outermost error to its cause.
+/// Classifies an error by the first known error in its chain of causes.
 fn fault(error: &reqwest::Error) -> TransportError {
     if error.is_timeout() {
         return TransportError::Timeout;
@@ -104,8 +107,8 @@ fn fault(error: &reqwest::Error) -> TransportError {
     if error.is_connect() { TransportError::Reset } else { TransportError::Protocol }
 }
 
-/// What an error wraps. The source of an `io::Error` is the source of the error in it, so following
-/// sources alone would pass that one over.
+/// Returns the error that `error` wraps. `io::Error::source` skips the wrapped error itself and
+/// returns the source of that error, so `get_ref` is necessary.
 fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
@@ -129,11 +132,13 @@ fn known_fault(error: &(dyn Error + 'static)) -> Option<TransportError> {
             _ => None,
         };
     }
-    // The resolver's error type is private to the HTTP client; its text is all there is.
+    // The resolver's error type is private to the HTTP client, so only its text identifies the
+    // error.
     error.to_string().contains("dns error").then_some(TransportError::Dns)
 }
 
-/// Only a certificate that does not convince proves a stranger. Bytes that are not TLS do not.
+/// Classifies a TLS error. Only an invalid or missing certificate proves that another server
+/// answered. Bytes that are not TLS prove nothing.
 fn tls_fault(error: &rustls::Error) -> TransportError {
     match error {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
@@ -147,7 +152,7 @@ fn innermost(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), innermost)
 }
 
-/// True for addresses that never leave this host.
+/// Returns whether a URL names this host: `localhost`, a name below it, or a loopback address.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

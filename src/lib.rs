@@ -8,7 +8,7 @@ pub use clerk_verify::{
     webhook_signature,
 };
 
-/// The examples of `docs/guide.md`, compiled and run with the other examples.
+/// Compiles the examples of `docs/guide.md` as doc tests.
 #[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;

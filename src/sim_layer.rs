@@ -1,7 +1,8 @@
-//! The layer beside a simulated Clerk, wired in one call.
+//! Builds the layer with a simulated Clerk for tests.
 //!
-//! An outage test needs one transport, one clock, the status page and an egress canary. Joined by
-//! hand, one of them is easily forgotten, and the test passes whatever the application does.
+//! An outage test needs one transport, one clock, a status page and an egress canary for both
+//! sides. If one of them is missing, a test can pass for the wrong reason, so [`SimClerkExt`]
+//! connects them all.
 
 use std::future::Future;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::resilience::{Builder, ClerkResilience};
 
 const WEBHOOK_PATH: &str = "/auth/webhooks";
 const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLWNsZXJrLXdlYmhvb2tz";
-/// What a browser sends with a page visit.
+/// Headers of a browser's page navigation.
 const NAVIGATION: [(&str, &str); 4] = [
     ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
     ("sec-fetch-dest", "document"),
@@ -35,11 +36,11 @@ mod sealed {
     impl Sealed for clerk_sim::SimClerk {}
 }
 
-/// Builds the layer beside a [`SimClerk`], and the requests that a test sends to it.
+/// Builds the layer for a [`SimClerk`], and the requests that a test sends to the application.
 ///
-/// A request has a `String` as its body and can be [sent](Self::send) again later, for example after its
-/// token expired. Time follows tokio: with `#[tokio::test(start_paused = true)]`
-/// a virtual hour passes at once.
+/// A request has a `String` body, and a test can [send](Self::send) it again later, for example
+/// after its token expired. Time follows tokio: with `#[tokio::test(start_paused = true)]` a
+/// virtual hour passes at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,23 +70,23 @@ mod sealed {
 /// # }
 /// ```
 ///
-/// The egress canary is the host of the status page. Faults on [`SimSurface::CLERK`] are an outage of
-/// Clerk; silence on [`SimSurface::ALL`] means that the application's own network is cut.
+/// The egress canary is the host of the status page. Faults on [`SimSurface::CLERK`] simulate an
+/// outage of Clerk. Silence on [`SimSurface::ALL`] simulates a cut network of the application.
 ///
 /// [`SimSurface::CLERK`]: clerk_sim::SimSurface::CLERK
 /// [`SimSurface::ALL`]: clerk_sim::SimSurface::ALL
 pub trait SimClerkExt: sealed::Sealed {
-    /// The configuration of an application of this instance: publishable and secret key, addresses,
-    /// status page, egress canary, and the [signing secret](Self::webhook_secret) of webhooks. It
+    /// Returns a configuration for this instance: publishable and secret key, addresses, status
+    /// page, egress canary, and the [signing secret](Self::webhook_secret) of webhooks. The method
     /// reads no environment variables.
     fn config(&self) -> ClerkConfig;
 
-    /// Builds the layer with [`config`](Self::config), the transport and the clock of this instance,
-    /// and with the choices of `choose`. Grace is off unless `choose` names a policy.
+    /// Builds the layer with [`config`](Self::config), and with the transport and clock of this
+    /// instance. `choose` sets further options. Grace is off unless `choose` sets a policy.
     ///
     /// # Panics
     ///
-    /// When [`try_layer`](Self::try_layer) returns an error; the message is the error's.
+    /// Panics if [`try_layer`](Self::try_layer) returns an error, with that error's message.
     #[track_caller]
     fn layer(&self, choose: impl FnOnce(Builder) -> Builder) -> ClerkResilience {
         match self.try_layer(choose) {
@@ -94,63 +95,64 @@ pub trait SimClerkExt: sealed::Sealed {
         }
     }
 
-    /// The same as [`layer`](Self::layer), with a result.
+    /// Builds the layer as [`layer`](Self::layer) does, and returns an error instead of a panic.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], as of [`Builder::build`]: there is no tokio runtime, two choices exclude each
-    /// other, or `choose` names a clock that the simulated Clerk does not follow.
+    /// [`ConfigError`] of [`Builder::build`]: no tokio runtime, options that exclude each other, or
+    /// a clock that the simulated Clerk does not follow.
     fn try_layer(
         &self,
         choose: impl FnOnce(Builder) -> Builder,
     ) -> Result<ClerkResilience, ConfigError>;
 
-    /// Lets time pass, and the driver of the layer work meanwhile. Virtual under tokio's paused time;
-    /// real time otherwise.
+    /// Waits while the layer's driver runs. The time is virtual under tokio's paused time, else
+    /// real.
     fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send {
         tokio::time::sleep(time)
     }
 
-    /// `Authorization: Bearer …` with a session token issued now; it expires in 60 s.
+    /// Returns an `Authorization` value, `Bearer …`, with a session token issued now. The token
+    /// expires after 60 s.
     fn bearer(&self, session: &SimSession) -> HeaderValue;
 
-    /// The `Cookie` header of a browser that is signed in with this session: a session token issued
-    /// now, which expires in 60 s, and the time of the sign-in.
+    /// Returns the `Cookie` header of a browser that is signed in with this session. The session
+    /// token is issued now and expires after 60 s; `__client_uat` holds the time of the sign-in.
     fn cookies(&self, session: &SimSession) -> HeaderValue;
 
-    /// A request of a program: this method and path with [`bearer`](Self::bearer).
+    /// Builds an API client's request: this method and path, with [`bearer`](Self::bearer).
     ///
     /// # Panics
     ///
-    /// When the path is no valid request target.
+    /// Panics if `path` is not a valid request target.
     fn request(&self, method: Method, path: &str, session: &SimSession) -> Request<String> {
         request(method, path, [(AUTHORIZATION, self.bearer(session))])
     }
 
-    /// `GET` of this path with [`bearer`](Self::bearer).
+    /// Builds a `GET` request for this path, with [`bearer`](Self::bearer).
     ///
     /// # Panics
     ///
-    /// When the path is no valid request target.
+    /// Panics if `path` is not a valid request target.
     fn get(&self, path: &str, session: &SimSession) -> Request<String> {
         self.request(Method::GET, path, session)
     }
 
-    /// `POST` to this path with [`bearer`](Self::bearer) and an empty body.
+    /// Builds a `POST` request to this path, with [`bearer`](Self::bearer) and an empty body.
     ///
     /// # Panics
     ///
-    /// When the path is no valid request target.
+    /// Panics if `path` is not a valid request target.
     fn post(&self, path: &str, session: &SimSession) -> Request<String> {
         self.request(Method::POST, path, session)
     }
 
-    /// A page visit of a browser: `GET` of this path on `app.example.com` with
-    /// [`cookies`](Self::cookies), or without any for `None`.
+    /// Builds a browser's page navigation: `GET` of this path on `app.example.com`, with
+    /// [`cookies`](Self::cookies), or without cookies if `session` is `None`.
     ///
     /// # Panics
     ///
-    /// When the path is no valid request target.
+    /// Panics if `path` is not a valid request target.
     fn page(&self, path: &str, session: Option<&SimSession>) -> Request<String> {
         let navigation = NAVIGATION
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -159,7 +161,7 @@ pub trait SimClerkExt: sealed::Sealed {
         request(Method::GET, path, navigation.into_iter().chain([host]).chain(cookies))
     }
 
-    /// Sends a copy of a request to an application in the same process, and returns its response.
+    /// Sends a copy of a request to an application in the same process, and returns the response.
     fn send(
         &self,
         app: &Router,
@@ -169,13 +171,13 @@ pub trait SimClerkExt: sealed::Sealed {
         async { answer.await.unwrap_or_else(|never| match never {}) }
     }
 
-    /// The secret that signs this instance's webhooks.
+    /// Returns the secret that signs this instance's webhooks.
     fn webhook_secret(&self) -> WebhookSecret {
         WebhookSecret::parse(WEBHOOK_SECRET).expect("the secret is well-formed")
     }
 
-    /// A signed webhook as Clerk sends it to `POST /auth/webhooks`: an event of this kind, as
-    /// `user.created`, that happened now. Faults do not touch it.
+    /// Builds a signed webhook request to `POST /auth/webhooks`, as Clerk sends it. `kind` is the
+    /// event type, such as `user.created`; the event happens now. Faults do not affect it.
     ///
     /// ```
     /// # use clerk_resilience::SimClerkExt as _;
@@ -188,19 +190,21 @@ pub trait SimClerkExt: sealed::Sealed {
     /// ```
     fn webhook(&self, kind: &str, data: &Value) -> Request<String>;
 
-    /// Ends a session at Clerk, and returns the webhook that reports it.
+    /// Ends a session at Clerk, and returns the webhook that reports the end.
     fn session_ended(&self, session: &SimSession) -> Request<String>;
 
-    /// Bans a user and ends all their sessions at Clerk, and returns the webhook that reports it.
+    /// Bans a user at Clerk, ends all sessions of the user, and returns the webhook that reports
+    /// the ban.
     fn user_banned(&self, user: impl Into<UserId>) -> Request<String>;
 
-    /// Makes the user of a session a member of an organization, or changes their role in it; makes it
-    /// the session's active one; and returns the webhook that reports it.
+    /// Adds the user of a session to an organization, or changes the user's role in it. The
+    /// organization becomes the session's active one. Returns the webhook that reports the
+    /// membership.
     fn member_added(&self, session: &SimSession, organization: &SimOrganization)
     -> Request<String>;
 
-    /// Ends the membership of a session's user, after which the session has no active organization,
-    /// and returns the webhook that reports it.
+    /// Ends the membership of a session's user and clears the session's active organization.
+    /// Returns the webhook that reports the end of the membership.
     fn member_removed(
         &self,
         session: &SimSession,

@@ -1,4 +1,4 @@
-//! Addresses, origins and domains, and which of them will do.
+//! Validation of URLs, origins and domains.
 
 use clerk_verify::authenticate::Proxy;
 use url::Url;
@@ -18,7 +18,8 @@ pub(super) fn address(name: &str, text: &str) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
-/// Without TLS nobody knows who answers, so plain HTTP is for this host alone.
+/// Checks that a URL is usable for calls. Plain HTTP does not authenticate the server, so only
+/// loopback hosts may use it.
 pub(super) fn check_address(name: &str, url: &Url) -> Result<(), ConfigError> {
     let problem = match url.scheme() {
         _ if url.host_str().is_none() => "it names no host",
@@ -35,7 +36,8 @@ pub(super) fn check_address(name: &str, url: &Url) -> Result<(), ConfigError> {
     Err(invalid(name, &problem))
 }
 
-/// An `azp` is an origin: a scheme, a host, perhaps a port, and nothing after that.
+/// Checks that `party` is an origin, as an `azp` claim must be: a scheme, a host, optionally a
+/// port, and nothing else.
 pub(super) fn check_party(name: &str, party: &str) -> Result<(), ConfigError> {
     let origin = Url::parse(party).map(|url| url.origin().ascii_serialization());
     match origin {
@@ -48,14 +50,14 @@ pub(super) fn check_party(name: &str, party: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// A proxy is an address, or a path of the application itself.
+/// Parses a proxy: a URL, or a path of the application itself.
 pub(super) fn proxy(name: &str, text: &str) -> Result<Proxy, ConfigError> {
     let text = text.trim();
     let proxy = if text.starts_with('/') { Proxy::parse(text) } else { None };
     proxy.map_or_else(|| address(name, &with_scheme(text)).map(Proxy::Address), Ok)
 }
 
-/// A host, perhaps with a port, and nothing around it.
+/// Checks that `text` is a host, optionally with a port, and nothing else.
 pub(super) fn check_domain(name: &str, text: &str) -> Result<(), ConfigError> {
     let url = Url::parse(&format!("https://{text}/")).ok();
     let whole = url.and_then(|url| {

@@ -1,4 +1,5 @@
-//! The environment, in the words that Clerk users already have.
+//! Configuration from the environment variables that Clerk's own SDKs use, and from this crate's
+//! own.
 
 use std::path::PathBuf;
 
@@ -11,20 +12,21 @@ use super::ClerkConfig;
 use super::address::{address, check_domain, proxy, with_scheme};
 use super::error::{ConfigError, invalid};
 
-/// How front-end tools spell the variables that browsers may know.
+/// Prefixes that front-end tools put before variables that browsers may read.
 const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_"];
 
 impl ClerkConfig {
-    /// Reads the environment.
+    /// Loads the configuration from the process environment. See [`ClerkConfig`] for the variables.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names the variable that is missing or malformed and says what to do.
+    /// [`ConfigError`] names the missing or malformed variable and the fix.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_vars(|name| std::env::var(name).ok())
     }
 
-    /// Reads variables from anywhere: a secret store, a test.
+    /// Loads the configuration through `read`, which returns the value of a variable. Use it with a
+    /// secret store, or in tests.
     ///
     /// # Errors
     ///
@@ -71,12 +73,12 @@ impl Vars<'_> {
         (self.0)(name).filter(|text| !text.trim().is_empty())
     }
 
-    /// A variable as it is, empty or not.
+    /// Returns a variable unchanged, even if it is empty.
     pub(super) fn raw(&self, name: &str) -> Option<String> {
         (self.0)(name)
     }
 
-    /// A variable under any of its spellings, and that spelling.
+    /// Returns the name and value of a variable under the first prefix that is set.
     fn public(&self, name: &str) -> Option<(String, String)> {
         let mut names = PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
         names.find_map(|name| self.get(&name).map(|text| (name, text)))
@@ -91,7 +93,7 @@ impl Vars<'_> {
         PublishableKey::parse(text.trim()).map_err(|source| invalid(&name, &source))
     }
 
-    /// Two names for one thing.
+    /// Reads the Frontend API URL. Two variables may hold it; different values are an error.
     fn frontend_api(&self) -> Result<Option<Url>, ConfigError> {
         let read =
             |name| self.get(name).map(|text| address(name, &with_scheme(text.trim()))).transpose();
@@ -105,7 +107,8 @@ impl Vars<'_> {
         }
     }
 
-    /// Set and empty is a mistake: somebody expects webhooks to be received.
+    /// Reads the signing secrets. A variable that is set but empty is an error: the operator
+    /// expects the layer to receive webhooks.
     fn webhook_secrets(&self) -> Result<Vec<WebhookSecret>, ConfigError> {
         const NAME: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
         let Some(text) = self.raw(NAME) else { return Ok(Vec::new()) };
@@ -113,7 +116,8 @@ impl Vars<'_> {
         secrets.map(|secret| secret.map_err(|source| invalid(NAME, &source))).collect()
     }
 
-    /// Set and empty is a mistake: the operator expects a check that would not take place.
+    /// Reads the authorized parties. A variable that is set but empty is an error: the operator
+    /// expects a check that would not take place.
     fn authorized_parties(&self) -> Result<Option<Vec<String>>, ConfigError> {
         const NAME: &str = "CLERK_AUTHORIZED_PARTIES";
         self.raw(NAME).map(|text| items(NAME, &text)).transpose()
@@ -143,7 +147,7 @@ impl Vars<'_> {
     }
 }
 
-/// The values of a list. One of nothing but commas is a mistake, not an empty list.
+/// Splits a comma-separated list. A list without any value is an error.
 fn items(name: &str, text: &str) -> Result<Vec<String>, ConfigError> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let items: Vec<String> = items.map(str::to_owned).collect();
@@ -161,7 +165,7 @@ fn flag(name: &str, text: &str) -> Result<bool, ConfigError> {
     }
 }
 
-/// What a satellite lacks, in the names of variables.
+/// Translates an error of the site into the names of variables.
 fn unfit(error: SiteError, has_sign_in: bool) -> ConfigError {
     let (second, problem) = match error {
         SiteError::SatelliteWithoutDomain => (

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! Errors of the configuration.
 
 use clerk_verify::key::KeyError;
 
@@ -6,51 +6,51 @@ use crate::decide::policy::PolicyError;
 use crate::http::layer::PublicPathError;
 use crate::store::StoreError;
 
-/// What is wrong with the configuration, and what to do. Never contains a key.
+/// The reason why a configuration is unusable, and the fix. The text never contains a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A variable is needed.
+    /// A required variable is not set.
     #[error("{variable} is not set; set it to {what}")]
     Missing {
-        /// Its name.
+        /// Name of the variable.
         variable: &'static str,
-        /// What belongs in it.
+        /// Description of the expected value.
         what: &'static str,
     },
     /// A value is malformed.
     #[error("{name} cannot be used: {problem}")]
     Invalid {
-        /// The variable or option.
+        /// Name of the variable or option.
         name: String,
-        /// What is wrong and what to do.
+        /// The problem and its fix.
         problem: String,
     },
     /// Two options exclude each other, or one needs the other.
     #[error("{first} and {second} do not fit together: {problem}")]
     Contradiction {
-        /// One option.
+        /// The first option.
         first: &'static str,
-        /// The other.
+        /// The second option.
         second: &'static str,
-        /// What to do.
+        /// The problem and its fix.
         problem: &'static str,
     },
-    /// A bound of grace.
+    /// A bound of the grace policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// A public path is malformed.
     #[error(transparent)]
     PublicPath(#[from] PublicPathError),
-    /// There is no async runtime to run the driver on.
+    /// No tokio runtime is available to run the driver.
     #[error(
         "there is no tokio runtime here to run the background driver on; build inside #[tokio::main], or use .pair() and run the driver yourself"
     )]
     NoRuntime,
-    /// The store cannot be read.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("{0}")]
     Client(String),
 }

@@ -1,4 +1,4 @@
-//! Grace by environment: a preset, and its bounds.
+//! Grace policy and ticket keys from environment variables.
 
 use super::env::Vars;
 use super::error::{ConfigError, invalid};
@@ -26,7 +26,8 @@ impl Vars<'_> {
                 return Err(invalid(GRACE, &"write off, report-only, balanced or available"));
             }
         };
-        // An empty bound is no span, and no wish for the preset's either.
+        // An empty bound is an invalid duration; the policy does not fall back to the preset's
+        // bound.
         let policy = match self.raw(MAX_GRACE) {
             Some(span) => policy.max_grace(span),
             None => policy,
@@ -48,7 +49,7 @@ impl Vars<'_> {
         keys.transpose().map_err(|error| invalid(TICKETS, &error))
     }
 
-    /// Whoever sets a bound means to have grace.
+    /// Rejects bounds while grace is off: an operator who sets a bound expects grace.
     fn without_bounds(&self) -> Result<(), ConfigError> {
         match [MAX_GRACE, EPISODE, DAY].into_iter().find(|name| self.raw(name).is_some()) {
             None => Ok(()),
@@ -61,7 +62,7 @@ impl Vars<'_> {
     }
 }
 
-/// What is wrong, in the names of variables.
+/// Translates option names in a policy error into variable names.
 fn in_variables(error: PolicyError) -> ConfigError {
     match error {
         PolicyError::Span { option, source } => invalid(variable(option), &source),

@@ -1,4 +1,4 @@
-//! What must be known of an application's Clerk instance.
+//! Configuration of an application's Clerk instance: keys, addresses, grace and webhooks.
 
 mod address;
 mod env;
@@ -27,49 +27,51 @@ use crate::state::ticket::TicketKeys;
 const DEFAULT_API: &str = "https://api.clerk.com/";
 const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 
-/// An application's Clerk instance: its keys and addresses.
+/// Configuration of an application's Clerk instance: its keys and its addresses.
 ///
-/// [`from_env`](Self::from_env) reads the variables that Clerk users already have:
+/// [`from_env`](Self::from_env) reads the environment variables that Clerk's own SDKs use, and
+/// those of this crate:
 ///
 /// | variable | meaning | without it |
 /// |---|---|---|
-/// | `CLERK_PUBLISHABLE_KEY` * | names the instance | an error |
-/// | `CLERK_SECRET_KEY` | lets the Backend API be watched and be a second source of keys, expired sessions be renewed, handshakes come back by nonce, opaque machine tokens be asked about, and sign-outs reach Clerk | none of these |
-/// | `CLERK_JWT_KEY` | a PEM public key that never grows old | keys come from Clerk and from the state directory |
-/// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to. Empty is an error | any |
-/// | `CLERK_SIGN_IN_URL` * | where to send people who are not signed in, with the way back as `redirect_url` | they get a 401 page |
-/// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: an address, or a path of this application, as `/__clerk`. An address is asked by this process too | its own host |
-/// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API, and browsers too if there is no proxy | its own host |
-/// | `CLERK_IS_SATELLITE` * | `true` for an application that shares the sessions of a primary one on another domain; takes `CLERK_DOMAIN` or `CLERK_PROXY_URL`, and in development the primary's whole `CLERK_SIGN_IN_URL` | it is the primary |
-/// | `CLERK_DOMAIN` * | the satellite's domain, as `app.example.org`; its Frontend API is at `clerk.app.example.org` | |
-/// | `CLERK_API_URL` | the Backend API's address | `https://api.clerk.com` |
-/// | `CLERK_RESILIENCE_STATE_DIR` | a private directory for what must survive a restart | nothing survives |
-/// | `CLERK_WEBHOOK_SIGNING_SECRET` | signs Clerk's webhooks; several with commas while it is being replaced. Empty is an error | webhooks are not received |
-/// | `CLERK_RESILIENCE_STATUS_URL` | the status page's JSON document; `off` to leave it alone | Clerk's |
-/// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated addresses that tell whether *we* are cut off | none |
-/// | `CLERK_RESILIENCE_GRACE` | `off`, `report-only` (the bounds of `balanced`, evaluated and logged, with no effect), `balanced` or `available`; see [`GracePolicy`] | off |
-/// | `CLERK_RESILIENCE_MAX_GRACE` | how long after its `exp` a token may be honoured, as `60min`; `0` for not at all, at most 24 hours | the preset's |
-/// | `CLERK_RESILIENCE_GRACE_BUDGET` | outage time with grace, per episode, as `2h` | the preset's |
-/// | `CLERK_RESILIENCE_GRACE_DAY_BUDGET` | outage time with grace, in any 24 hours | the preset's |
-/// | `CLERK_RESILIENCE_TICKET_KEYS` | comma-separated keys of tickets, the newest first, as `openssl rand -base64 32` makes them; see [`Builder::tickets`](crate::Builder::tickets) | no tickets |
+/// | `CLERK_PUBLISHABLE_KEY` * | identifies the instance | an error |
+/// | `CLERK_SECRET_KEY` | the layer needs it to probe the Backend API, load keys from there as a fallback, renew expired sessions, exchange handshake nonces, verify opaque machine tokens, and end sessions at Clerk | the layer does none of these |
+/// | `CLERK_JWT_KEY` | PEM public key that verifies tokens without contact to Clerk and never counts as stale | keys come from Clerk and from the state directory |
+/// | `CLERK_AUTHORIZED_PARTIES` | comma-separated origins that tokens may be issued to; an empty value is an error | any origin |
+/// | `CLERK_SIGN_IN_URL` * | sign-in page for visitors who are not signed in; the layer adds the requested page as `redirect_url` | visitors get a 401 page |
+/// | `CLERK_PROXY_URL` * | where browsers reach the Frontend API: a URL, or a path of this application such as `/__clerk`. This process uses a URL too, but not a path | the host in the publishable key |
+/// | `CLERK_FRONTEND_API_URL` or `CLERK_FAPI` | where this process reaches the Frontend API; browsers use it too if no proxy is set | the host in the publishable key |
+/// | `CLERK_IS_SATELLITE` * | `true` for an application that shares the sessions of a primary application on another domain; requires `CLERK_DOMAIN` or `CLERK_PROXY_URL`, and in development the primary's absolute `CLERK_SIGN_IN_URL` | the application is the primary |
+/// | `CLERK_DOMAIN` * | the satellite's domain, such as `app.example.org`; its Frontend API is at `clerk.app.example.org` | |
+/// | `CLERK_API_URL` | URL of the Backend API | `https://api.clerk.com` |
+/// | `CLERK_RESILIENCE_STATE_DIR` | private directory for state that survives a restart; see [`state_dir`](Self::state_dir) | no state survives in files |
+/// | `CLERK_WEBHOOK_SIGNING_SECRET` | signing secret of Clerk's webhooks; list several with commas during a rotation. An empty value is an error | the layer receives no webhooks |
+/// | `CLERK_RESILIENCE_STATUS_URL` | URL of the status page's JSON document; `off` disables the probe | Clerk's status page |
+/// | `CLERK_RESILIENCE_EGRESS_CANARIES` | comma-separated URLs of other hosts that show whether this application's own network works | none |
+/// | `CLERK_RESILIENCE_GRACE` | `off`, `report-only` (the bounds of `balanced`, evaluated and logged, with no effect), `balanced` or `available`; see [`GracePolicy`] | `off` |
+/// | `CLERK_RESILIENCE_MAX_GRACE` | how long after its `exp` a token may be accepted, such as `60min`; `0` accepts none, the maximum is 24 hours | the preset's value |
+/// | `CLERK_RESILIENCE_GRACE_BUDGET` | maximum outage time with grace per episode, such as `2h` | the preset's value |
+/// | `CLERK_RESILIENCE_GRACE_DAY_BUDGET` | maximum outage time with grace in any 24 hours | the preset's value |
+/// | `CLERK_RESILIENCE_TICKET_KEYS` | comma-separated ticket keys, the newest first, in the format of `openssl rand -base64 32`; see [`Builder::tickets`](crate::Builder::tickets) | no tickets |
 ///
-/// What [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets) choose
-/// counts, whatever the variables say. A bound without a preset is an error.
+/// [`Builder::grace`](crate::Builder::grace) and [`Builder::tickets`](crate::Builder::tickets)
+/// override the variables. A grace bound without a preset is an error.
 ///
-/// A variable that is empty counts as not set, but for the bounds of grace, the signing secret and the authorized parties: there it is an error. Those with an asterisk are also read with the prefixes
-/// `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
+/// An empty variable counts as unset. Exceptions are the grace bounds, the signing secret and the
+/// authorized parties: there an empty value is an error. Variables with an asterisk are also read
+/// with the prefixes `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
     pub(crate) publishable_key: PublishableKey,
     pub(crate) secret_key: Option<SecretKey>,
     pub(crate) pinned: KeySet,
-    /// Where this process asks, if it is to be somewhere else than the site says.
+    /// Frontend API URL of this process, if it differs from the site's.
     frontend_api: Option<Url>,
     site: Site,
     pub(crate) backend_api: Url,
     pub(crate) status_page: Option<Url>,
     pub(crate) canaries: Vec<Url>,
-    /// `None` accepts any.
+    /// `None` accepts any origin.
     authorized_parties: Option<Vec<String>>,
     public_origins: Vec<String>,
     pub(crate) sign_in_url: Option<String>,
@@ -80,7 +82,8 @@ pub struct ClerkConfig {
 }
 
 impl ClerkConfig {
-    /// The instance of a publishable key, with Clerk's own addresses and nothing else.
+    /// Creates the configuration of a publishable key's instance, with Clerk's own addresses and
+    /// the defaults above.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the addresses are constants")]
     pub fn new(publishable_key: PublishableKey) -> Self {
@@ -104,33 +107,33 @@ impl ClerkConfig {
         }
     }
 
-    /// The secret key.
+    /// Sets the secret key. Without one, the layer does not use the Backend API.
     #[must_use]
     pub fn secret_key(mut self, key: SecretKey) -> Self {
         self.secret_key = Some(key);
         self
     }
 
-    /// A PEM public key, as in `CLERK_JWT_KEY`. It verifies without any contact to Clerk, but does
-    /// not follow when Clerk's key changes.
+    /// Pins a PEM public key, in the format of `CLERK_JWT_KEY`. The layer verifies tokens with it
+    /// without any contact to Clerk. A pinned key does not follow Clerk's key rotation.
     ///
     /// # Errors
     ///
-    /// [`PemError`] says what the text is instead.
+    /// [`PemError`] if the text is not a usable public key.
     pub fn jwt_key(mut self, pem: &str) -> Result<Self, PemError> {
         self.pinned = KeySet::from_pem(pem)?;
         Ok(self)
     }
 
-    /// The Frontend API's address. Tokens are still expected from the issuer that the publishable
-    /// key, or the site, names.
+    /// Sets the URL at which this process reaches the Frontend API. The expected issuer of tokens
+    /// stays the one that the publishable key or the site names.
     #[must_use]
     pub fn frontend_api(mut self, url: Url) -> Self {
         self.frontend_api = Some(url);
         self
     }
 
-    /// Whom to ask how Clerk is.
+    /// Returns the addresses that probes use, and their deadline.
     pub(crate) fn targets(&self, deadline: Duration) -> Targets {
         Targets {
             frontend_api: self.frontend_api_url(),
@@ -142,8 +145,8 @@ impl ClerkConfig {
         }
     }
 
-    /// How the application is set up at Clerk: a satellite, a proxy, organisations in addresses. The
-    /// change is made to what the variables say.
+    /// Changes the site: satellite, proxy, organizations in URLs. `change` receives the site as the
+    /// variables describe it.
     ///
     /// ```
     /// use clerk_resilience::ClerkConfig;
@@ -161,81 +164,88 @@ impl ClerkConfig {
         self
     }
 
-    /// The Backend API's address.
+    /// Sets the URL of the Backend API. Default: `https://api.clerk.com/`.
     #[must_use]
     pub fn backend_api(mut self, url: Url) -> Self {
         self.backend_api = url;
         self
     }
 
-    /// The status page's JSON document, of any common vendor's form; `None` to leave it alone.
+    /// Sets the URL of the status page's JSON document, in any common vendor's format. `None`
+    /// disables the probe. Default: Clerk's status page.
     #[must_use]
     pub fn status_page(mut self, url: Option<Url>) -> Self {
         self.status_page = url;
         self
     }
 
-    /// One more address that should always answer. When Clerk does not answer at all, and these do
-    /// not either, it is this application that is cut off.
+    /// Adds a canary: the URL of another host that always answers. If neither Clerk nor any canary
+    /// answers, the layer concludes that this application's own network is cut off.
     #[must_use]
     pub fn egress_canary(mut self, url: Url) -> Self {
         self.canaries.push(url);
         self
     }
 
-    /// The origins that tokens may be issued to, as `https://app.example.com`. Default: any. A list
-    /// without an origin, or with an entry that is none, is an error when the layer is built.
+    /// Sets the origins that tokens may be issued to (`azp`), such as `https://app.example.com`.
+    /// Default: any origin. [`Builder::build`](crate::Builder::build) rejects an empty list and
+    /// entries that are not origins.
     #[must_use]
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
         self.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The origins that tokens may be issued to; empty when any may be.
+    /// Returns the origins that tokens may be issued to; empty if any origin is accepted.
     pub(crate) fn parties(&self) -> &[String] {
         self.authorized_parties.as_deref().unwrap_or_default()
     }
 
-    /// The origins at which browsers see this application, as `https://app.example.com`. Clerk sends a
-    /// browser back only to one of these, of the authorized parties, or of the site's own domain.
-    /// Default: none; if there is no authorized party either, Clerk sends a browser back to the host that
-    /// `Host` names.
+    /// Sets the origins at which browsers see this application, such as `https://app.example.com`.
+    /// Clerk redirects a browser back only to one of these, to an authorized party, or to the
+    /// site's own domain.
+    ///
+    /// Default: none. Without public origins and authorized parties, Clerk redirects a browser back
+    /// to the host in the `Host` header.
     #[must_use]
     pub fn public_origins<I: IntoIterator<Item: Into<String>>>(mut self, origins: I) -> Self {
         self.public_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Where to send people who are not signed in: an address, or a path of the application. The page
-    /// that they asked for goes along as `redirect_url`, unless the address names one itself.
+    /// Sets the sign-in page for visitors who are not signed in: a URL, or a path of the
+    /// application. The layer adds the requested page as `redirect_url`, unless the URL already has
+    /// that parameter.
     #[must_use]
     pub fn sign_in_url(mut self, url: impl Into<String>) -> Self {
         self.sign_in_url = Some(url.into());
         self
     }
 
-    /// A private directory for what must survive a restart: the last good keys, the record of
-    /// outages, the sessions seen. It decides who gets in, so nobody else may write it.
+    /// Sets a private directory for state that survives a restart: the last good keys, the outage
+    /// history, the sessions seen. This state decides about access, so no other user may have write
+    /// permission.
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
         self
     }
 
-    /// A secret that signs Clerk's webhooks, from the endpoint's page in the dashboard; with it
-    /// `clerk.routes()` receives them. While secrets are being replaced there may be several.
+    /// Adds a webhook signing secret, from the endpoint's page in the Clerk dashboard. With a
+    /// secret, `clerk.routes()` receives webhooks. During a rotation several secrets may be set.
     #[must_use]
     pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
         self.webhook_secrets.push(secret);
         self
     }
 
-    /// Where this process reaches the Frontend API.
+    /// Returns the URL at which this process reaches the Frontend API.
     pub(crate) fn frontend_api_url(&self) -> Url {
         self.frontend_api.clone().unwrap_or_else(|| self.site.server_address())
     }
 
-    /// The site, for browsers: they too go to a Frontend API that is somewhere else.
+    /// Returns the site as browsers use it: a configured Frontend API URL becomes its proxy, unless
+    /// a proxy is set.
     pub(crate) fn browsers_site(&self) -> Site {
         match &self.frontend_api {
             Some(url) if !self.site.has_proxy() && *url != self.site.server_address() => {
@@ -245,17 +255,17 @@ impl ClerkConfig {
         }
     }
 
-    /// The `iss` values of this application's tokens.
+    /// Returns the `iss` values of this application's tokens.
     pub(crate) fn issuers(&self) -> Vec<String> {
         self.site.issuers(self.parties())
     }
 
-    /// The publishable key and the secret key are of different modes, live and test.
+    /// Returns whether the publishable key and the secret key have different modes (live and test).
     pub(crate) fn has_mixed_modes(&self) -> bool {
         self.secret_key.as_ref().is_some_and(|secret| secret.kind() != self.publishable_key.kind())
     }
 
-    /// The origins of this application, as far as they are configured.
+    /// Returns the configured origins of this application.
     pub(crate) fn own_origins(&self) -> Vec<Url> {
         let named = self.public_origins.iter().chain(self.parties()).cloned();
         let production = self.publishable_key.kind() == InstanceKind::Production;
@@ -267,7 +277,7 @@ impl ClerkConfig {
         named.chain(domains).filter_map(|origin| Url::parse(&origin).ok()).collect()
     }
 
-    /// What only shows when everything is put together.
+    /// Checks the finished configuration for contradictions and unusable addresses.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.authorized_parties.as_ref().is_some_and(Vec::is_empty) {
             return Err(invalid(

@@ -1,4 +1,4 @@
-//! The outcome of a request that passed.
+//! [`Auth`], the verified session of a request, and [`Grace`], the details of an expired one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use clerk_verify::verify::Verified;
 
 use super::rejection::{Rejection, Unavailable};
 
-/// Who sends a request: a session that was verified, perhaps in grace.
+/// The verified session of a request, possibly in grace.
 ///
-/// As an axum extractor it is the session of a request that passed the layer. A handler that must
-/// not serve a session in grace takes [`FreshAuth`](crate::FreshAuth) instead.
+/// As an axum extractor, `Auth` returns the session of a request that passed the layer. A handler
+/// that must not serve sessions in grace takes [`FreshAuth`](crate::FreshAuth) instead.
 #[derive(Clone, Debug)]
 pub struct Auth {
     token: Verified,
@@ -36,41 +36,41 @@ impl Auth {
         &self.token
     }
 
-    /// The user.
+    /// Returns the user's id (`sub`).
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.session().user_id
     }
 
-    /// The session; tokens from JWT templates have none.
+    /// Returns the session's id (`sid`). Tokens from JWT templates have none.
     #[must_use]
     pub fn session_id(&self) -> Option<&SessionId> {
         self.session().session_id.as_ref()
     }
 
-    /// The active organisation.
+    /// Returns the active organisation.
     #[must_use]
     pub fn organization(&self) -> Option<&Organization> {
         self.session().organization.as_ref()
     }
 
-    /// True when the user has this role in the active organisation.
+    /// Returns true if the user has this role in the active organisation.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         self.session().has_role(role)
     }
 
-    /// True when the user has this permission in the active organisation.
+    /// Returns true if the user has this permission in the active organisation.
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         self.session().has_permission(permission)
     }
 
-    /// True when the session meets the whole demand: Clerk's `has()`, with the difference that verified
-    /// factors (`fva`) age by [`claims_age`](Self::claims_age).
+    /// Returns true if the session meets all requirements, by the rules of Clerk's `has()`. In
+    /// addition, verified factors (`fva`) age by [`claims_age`](Self::claims_age).
     ///
-    /// Whole minutes count, since a demand of one minute could never be met otherwise. In grace nobody
-    /// can verify again, so there a minute that has begun counts as a whole one.
+    /// Age counts in whole minutes: otherwise no session could meet a requirement of one minute. In
+    /// grace no user can verify again, so a started minute counts as a whole one.
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
         let secs = self.claims_age().as_secs();
@@ -78,19 +78,21 @@ impl Auth {
         self.session().has_after(demand, u32::try_from(minutes).unwrap_or(u32::MAX))
     }
 
-    /// How old the token's claims were when the layer judged the request: the time since the earlier
-    /// of `oiat` and `iat`. [`Duration::MAX`] when the token does not say it.
+    /// Returns the age of the token's claims when the layer decided about the request. The age
+    /// counts from the earlier of `oiat` and `iat`. It is [`Duration::MAX`] if the token has no
+    /// `iat`, or an `oiat` that is no date.
     ///
-    /// It is at most the token's lifetime of 60 s as a rule. It is more in grace, and for a token that
-    /// Clerk's edge signed while Clerk could not read its database. A role, a membership or a ban may
-    /// have changed within that time. [`RoutePolicy::max_claims_age`](crate::RoutePolicy::max_claims_age)
-    /// and [`FreshAuth`](crate::FreshAuth) bound it.
+    /// The age is usually at most 60 s, the lifetime of a session token. It is higher in grace, and
+    /// for a token that Clerk's edge signed while Clerk could not read its database. A role, a
+    /// membership or a ban may have changed in that time.
+    /// [`RoutePolicy::max_claims_age`](crate::RoutePolicy::max_claims_age) and
+    /// [`FreshAuth`](crate::FreshAuth) limit the age.
     #[must_use]
     pub fn claims_age(&self) -> Duration {
         self.session().claims_as_of().age(self.judged_at)
     }
 
-    /// Why a session whose claims are too old is refused.
+    /// Returns the rejection for a session whose claims are too old.
     pub(super) fn without_fresh_claims(&self) -> Rejection {
         match self.grace() {
             Some(_) => Rejection::FreshRequired,
@@ -98,13 +100,14 @@ impl Auth {
         }
     }
 
-    /// As [`has`](Self::has), and tells why not. This is how routes and guards judge.
+    /// Checks the requirements as [`has`](Self::has) does, and returns the reason if they are not
+    /// met. Routes and guards use this method.
     ///
     /// # Errors
     ///
-    /// When nothing but a recent verification is missing: [`Rejection::Reverify`], or
-    /// [`Rejection::FreshRequired`] in grace, since only Clerk could verify. Else
-    /// [`Rejection::Forbidden`].
+    /// Returns [`Rejection::Forbidden`] if a role, permission, feature or plan is missing. If only
+    /// a recent verification is missing, returns [`Rejection::Reverify`]. In grace that becomes
+    /// [`Rejection::FreshRequired`], because only Clerk can verify a user.
     pub fn check(&self, demand: &Access) -> Result<(), Rejection> {
         if self.has(demand) {
             return Ok(());
@@ -118,50 +121,50 @@ impl Auth {
         })
     }
 
-    /// Everything that Clerk signed about the session.
+    /// Returns all claims that Clerk signed about the session.
     #[must_use]
     pub fn session(&self) -> &Session {
         self.token.session()
     }
 
-    /// Set when the session's token has expired and was honoured because Clerk is down. What it says
-    /// of roles and organisations is then as old as the token.
+    /// Returns the details of grace if the session's token has expired and the layer accepted it
+    /// because Clerk is down. Roles and organisations are then as old as the token.
     #[must_use]
     pub fn grace(&self) -> Option<&Grace> {
         self.grace.as_deref()
     }
 }
 
-/// Under what circumstances an expired token was honoured.
+/// Why and until when the layer accepts an expired token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Grace {
-    /// Why.
+    /// The reason for grace.
     pub reason: GraceReason,
-    /// The start of the outage; the token's `exp` in the bridge.
+    /// The start of the outage; in the bridge the token's `exp`.
     pub since: Timestamp,
-    /// After this the token is not honoured any more, whatever happens to Clerk.
+    /// The latest time at which the layer accepts the token, whatever Clerk's state.
     pub until: Timestamp,
-    /// When the request was judged.
+    /// The time of the decision about the request.
     pub judged_at: Timestamp,
-    /// When Clerk last read the claims: the earlier of `oiat` and `iat`.
+    /// The time at which Clerk read the claims: the earlier of `oiat` and `iat`.
     pub claims_as_of: Timestamp,
 }
 
-/// Why an expired token was honoured.
+/// Why the layer accepts an expired token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum GraceReason {
-    /// Clerk is down, proven.
+    /// An outage of Clerk is proven.
     Outage,
-    /// Clerk is back, and sessions renew themselves one by one.
+    /// Clerk works again, and sessions are renewing their tokens.
     Recovery,
-    /// Clerk fails since a moment ago; it is not proven yet.
+    /// Clerk has just begun to fail, and the outage is not proven yet.
     Bridge,
 }
 
 impl GraceReason {
-    /// A stable name, as `outage`.
+    /// Returns a stable name, such as `outage`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

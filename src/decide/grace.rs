@@ -1,4 +1,5 @@
-//! Grace: whether an expired token is honoured while Clerk is down. Every condition must hold.
+//! Grace: whether an expired token passes while Clerk is down. All conditions, G1 to G16, must
+//! hold.
 
 use std::time::Duration;
 
@@ -12,17 +13,18 @@ use crate::decide::policy::{GraceAccess, MAX_GRACE, RoutePolicy, SessionEvidence
 use crate::state::health::Verdict;
 use crate::state::snapshot::Snapshot;
 
-/// What the ledger has of a session: that this application saw it fully valid, and when last.
+/// The record of when this application last saw a session valid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sighting {
-    /// When the session was last seen with a token within its time.
+    /// The last time at which the session was seen with a valid token.
     pub last_valid: Timestamp,
-    /// The newest [`Session::claims_as_of`] among its tokens: a token with older claims is a replay.
+    /// The newest [`Session::claims_as_of`] of the session's tokens. A token with older claims is a
+    /// replay.
     pub claims_as_of: Timestamp,
 }
 
 impl Sighting {
-    /// What two sources say of one session, together.
+    /// Merges two sightings of one session into the newest values.
     pub(crate) fn newest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
         Some(Self {
@@ -31,72 +33,73 @@ impl Sighting {
         })
     }
 
-    /// A session that is seen valid at `now`. Claims without a date count as the oldest.
+    /// Returns the sighting of a session that is valid at `now`. Claims without a date count as the
+    /// oldest.
     pub(crate) fn now(now: Timestamp, session: &Session) -> Self {
         let claims_as_of = session.claims_as_of().as_of().unwrap_or_default();
         Self { last_valid: now, claims_as_of }
     }
 }
 
-/// What grace was used for lately, by one session.
+/// Recent use of grace by one session.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
-    /// When the session last passed in grace.
+    /// The last time at which a request of the session passed in grace.
     pub last_passed: Option<Timestamp>,
-    /// How many of its requests passed in grace in this minute, the present one included.
+    /// Number of the session's requests in grace in the current minute, including this one.
     pub in_minute: u32,
 }
 
-/// The first condition that fails. [`code`](Self::code) is stable.
+/// The first condition of grace that fails. [`code`](Self::code) is stable.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum GraceDenial {
-    /// Grace is switched off.
+    /// Grace is disabled.
     Disabled,
-    /// All conditions hold, but grace is only reported.
+    /// All conditions hold, but the mode is report-only.
     ReportOnly,
-    /// G1: no outage is proven, and the bridge is over; or the drain after one, for this session.
+    /// G1: no outage is proven and the bridge has ended, or the drain has ended for this session.
     NoOutage,
-    /// G2: the keys are too old.
+    /// G2: Clerk confirmed the keys too long ago.
     StaleKeys,
-    /// G3: the token was made to live long.
+    /// G3: the token's lifetime is too long.
     LongLived,
-    /// G4: the session was not alive when the outage began.
+    /// G4: the session was not active when the outage began.
     NotAliveAtStart,
-    /// G5: too long after the token's `exp`.
+    /// G5: the token's `exp` is too long ago.
     TooLate,
-    /// G5: the outage time with grace is used up.
+    /// G5: the budget of outage time with grace is spent.
     BudgetSpent,
-    /// G6: this application never saw the session valid.
+    /// G6: this application has never seen the session valid.
     NeverSeen,
-    /// G6: a token with newer claims was seen.
+    /// G6: this application has seen a token with newer claims.
     Superseded,
-    /// G7: what the token says of its organisation may have changed.
+    /// G7: the organisation, role or permissions in the token may have changed.
     Outdated,
-    /// G8: the deny list may lack what others have denied.
+    /// G8: the external deny list may be incomplete.
     DenyListIncomplete,
-    /// G9: no webhook came shortly before the outage.
+    /// G9: no webhook arrived shortly before the outage.
     WebhooksSilent,
-    /// G10: an impersonated session.
+    /// G10: the session is impersonated.
     Impersonation,
-    /// G10: a session with open tasks.
+    /// G10: the session has open tasks.
     NotActive,
-    /// G11: not on this route, or not with this method.
+    /// G11: the route does not allow grace, or not for this method.
     Route,
     /// G13: the session was last seen valid too long ago.
     TooOld,
-    /// G13: the session was silent too long.
+    /// G13: the session was idle too long.
     Idle,
-    /// G14: too many requests of this session in this minute.
+    /// G14: the session sent too many requests in this minute.
     TooOften,
-    /// G15: an upgrade whose handler would not end it at the deadline.
+    /// G15: the handler of an upgrade holds no lease that would end it in time.
     Unbounded,
-    /// G16: an unsafe request that does not come from the same origin.
+    /// G16: an unsafe request does not come from the same origin.
     CrossOrigin,
 }
 
 impl GraceDenial {
-    /// A stable name, as `not-alive-at-start`.
+    /// Returns a stable name, such as `not-alive-at-start`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -124,13 +127,13 @@ impl GraceDenial {
         }
     }
 
-    /// Whether another request of the same session would pass.
+    /// Returns true if another request of the same session could pass.
     pub(super) const fn is_of_the_request(self) -> bool {
         matches!(self, Self::Route | Self::CrossOrigin | Self::TooOften)
     }
 }
 
-/// One expired token, whose signature and other claims are good and which is not revoked.
+/// One expired token that is not revoked, and whose signature and other claims are valid.
 pub(super) struct Case<'a> {
     pub(super) session: &'a Session,
     pub(super) sighting: Option<Sighting>,
@@ -169,7 +172,7 @@ impl Case<'_> {
         })
     }
 
-    /// G1, and the bridge.
+    /// G1 and the bridge.
     fn outage(&self) -> Result<GraceReason, GraceDenial> {
         match self.verdict {
             Verdict::Outage => Ok(GraceReason::Outage),
@@ -179,7 +182,8 @@ impl Case<'_> {
         }
     }
 
-    /// Grace ends for each session at a moment of its own, so that they do not come back all at once.
+    /// Returns true while the drain lasts for this session. Each session has its own end, so that
+    /// not all sessions renew at the same time.
     fn is_draining(&self) -> bool {
         let Some(drain) = self.known.health.drain else { return false };
         let share = f64::from(spread(self.session)) / f64::from(u32::MAX);
@@ -187,20 +191,20 @@ impl Case<'_> {
         self.now.mono < drain.all_until.mono + extra
     }
 
-    /// G2; the rest of it was checked when the signature was.
+    /// G2: the keys are fresh. The verification has already checked the signature.
     fn fresh_keys(&self) -> Result<(), GraceDenial> {
         let fresh = self.known.keys.usable(self.now.wall, self.rules.max_grace_key_age);
         if fresh { Ok(()) } else { Err(GraceDenial::StaleKeys) }
     }
 
-    /// G3; the rest of it was checked when the claims were.
+    /// G3: the token's lifetime is short. The verification has already checked the other claims.
     fn short_lived(&self) -> Result<(), GraceDenial> {
         let limit = self.rules.grace.max_lifetime;
         let short = self.session.lifetime().is_some_and(|lifetime| lifetime <= limit);
         if short { Ok(()) } else { Err(GraceDenial::LongLived) }
     }
 
-    /// G4: the session was alive when the episode began, by what Clerk signed or by what was seen.
+    /// G4: the session was active when the episode began, by its `exp` or by a sighting.
     fn alive_at_start(&self, reason: GraceReason, seen: Sighting) -> Result<(), GraceDenial> {
         if reason == GraceReason::Bridge {
             return Ok(());
@@ -212,7 +216,7 @@ impl Case<'_> {
         if signed || witnessed { Ok(()) } else { Err(GraceDenial::NotAliveAtStart) }
     }
 
-    /// G5: bounded by what Clerk signed.
+    /// G5: the time since the token's `exp` is limited.
     fn in_time(&self, reason: GraceReason) -> Result<Timestamp, GraceDenial> {
         let grace = &self.rules.grace;
         let span = match reason {
@@ -232,7 +236,7 @@ impl Case<'_> {
         }
     }
 
-    /// G5: bounded by the time spent, which no restart, flap or reuse gives back.
+    /// G5: the outage time with grace is limited. No restart, flap or reuse restores the budget.
     fn within_budget(&self, reason: GraceReason) -> Result<(), GraceDenial> {
         if reason == GraceReason::Bridge {
             return Ok(());
@@ -245,11 +249,11 @@ impl Case<'_> {
         if episode && day && any { Ok(()) } else { Err(GraceDenial::BudgetSpent) }
     }
 
-    /// G6: this application saw the session valid; or the token's own word is to be enough.
+    /// G6: this application saw the session valid, or the policy trusts the token alone.
     fn evidence(&self) -> Result<Sighting, GraceDenial> {
         match (self.sighting, self.rules.grace.evidence) {
             (Some(seen), _) => Ok(seen),
-            // Without a session it could be neither signed out nor counted.
+            // A token without a session could be neither signed out nor counted.
             (None, SessionEvidence::TokenAlone) if self.session.session_id.is_some() => {
                 Ok(Sighting {
                     last_valid: self.session.issued_at.unwrap_or_default(),
@@ -260,27 +264,27 @@ impl Case<'_> {
         }
     }
 
-    /// G6: of two tokens the one with the older claims is a replay.
+    /// G6: a token with older claims than another token of the session is a replay.
     fn newest(&self, seen: Sighting) -> Result<(), GraceDenial> {
         let newest = self.claims_as_of() >= seen.claims_as_of;
         if newest { Ok(()) } else { Err(GraceDenial::Superseded) }
     }
 
-    /// G7; the rest of it was asked before.
+    /// G7: the organisation, role and permissions are current. The revocations were checked before.
     fn up_to_date(&self) -> Result<(), GraceDenial> {
         let bearer = bearer(self.session);
         let outdated = self.known.denies(|set| set.outdate(&bearer));
         if outdated { Err(GraceDenial::Outdated) } else { Ok(()) }
     }
 
-    /// G8
+    /// G8: the deny list is complete.
     fn complete_deny_list(&self) -> Result<(), GraceDenial> {
         let within = self.rules.grace.deny_list_within;
         let complete = self.known.feeds.deny_list.is_complete(self.now, within);
         if complete { Ok(()) } else { Err(GraceDenial::DenyListIncomplete) }
     }
 
-    /// G9; in the bridge there is no outage yet whose beginning could count.
+    /// G9: webhooks arrived before the outage, or in the bridge before the token's `exp`.
     fn living_webhooks(&self, reason: GraceReason) -> Result<(), GraceDenial> {
         let Some(within) = self.rules.grace.webhooks_within else { return Ok(()) };
         let began = self.since(reason).minus(within);
@@ -288,7 +292,8 @@ impl Case<'_> {
         if alive { Ok(()) } else { Err(GraceDenial::WebhooksSilent) }
     }
 
-    /// G10; machine tokens were refused when the token was read.
+    /// G10: the session is active and not impersonated. The verification has already rejected
+    /// machines.
     fn ordinary_session(&self) -> Result<(), GraceDenial> {
         if self.session.actor.is_some() {
             return Err(GraceDenial::Impersonation);
@@ -297,7 +302,7 @@ impl Case<'_> {
         if active { Ok(()) } else { Err(GraceDenial::NotActive) }
     }
 
-    /// G11 and G16.
+    /// G11 and G16: the route allows grace for this method and origin.
     fn open_route(&self) -> Result<(), GraceDenial> {
         match self.route.grace {
             GraceAccess::SafeMethods | GraceAccess::Full if self.facts.safe => Ok(()),
@@ -307,8 +312,8 @@ impl Case<'_> {
         }
     }
 
-    /// G13: the application's own session is made anew by each token within its time, and ends when
-    /// it is old, or was not used for long.
+    /// G13: the session is neither too old nor idle. Each valid token renews the session's age;
+    /// requests in grace count as use.
     fn in_use(&self, seen: Sighting) -> Result<(), GraceDenial> {
         let (grace, latest) = (&self.rules.grace, self.known.latest(self.now));
         if latest.since(seen.last_valid) > grace.max_age {
@@ -318,7 +323,7 @@ impl Case<'_> {
         if latest.since(used) <= grace.max_idle { Ok(()) } else { Err(GraceDenial::Idle) }
     }
 
-    /// G14
+    /// G14: the number of requests in this minute is limited.
     fn at_a_human_pace(&self) -> Result<(), GraceDenial> {
         let few = self.usage.in_minute <= self.rules.grace.per_minute;
         if few { Ok(()) } else { Err(GraceDenial::TooOften) }
@@ -340,8 +345,8 @@ impl Case<'_> {
     }
 }
 
-/// A number that is fixed for a session and spread evenly over sessions: FNV-1a, for it needs no
-/// secret and must be the same in every process.
+/// Returns a fixed number for each session, spread evenly over sessions. The hash is FNV-1a,
+/// because the number needs no secret and must be the same in every process.
 fn spread(session: &Session) -> u32 {
     let id = session.session_id.as_ref().map_or("", |id| id.as_str());
     id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))

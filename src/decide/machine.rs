@@ -1,4 +1,4 @@
-//! Callers that are no sessions, and the judgement of their tokens.
+//! [`Machine`] and [`Caller`], and the decision about machine tokens.
 
 use std::sync::Arc;
 
@@ -11,12 +11,11 @@ use super::auth::Auth;
 use super::{Judge, Obstacle, Rejection, Unavailable, machine_revocation};
 use crate::state::health::{Status, Surface};
 
-/// A machine, or another application, that sends a request: an API key, a machine-to-machine token
-/// or an OAuth access token that holds.
+/// A verified machine: an API key, a machine-to-machine token or an OAuth access token.
 ///
-/// As an axum extractor it is the machine of a request that passed the layer, on a route that
-/// [accepts](crate::RoutePolicy::accepts) its kind. A session is never a machine: whoever presents
-/// one to a handler with this argument gets 401 `token-type-mismatch`.
+/// As an axum extractor, `Machine` returns the machine of a request that passed the layer, on a
+/// route that [accepts](crate::RoutePolicy::accepts) its kind. A session is never a machine. A
+/// request with a session to a handler with this argument gets 401 `token-type-mismatch`.
 ///
 /// ```
 /// use axum::http::StatusCode;
@@ -41,61 +40,61 @@ impl Machine {
         &self.0
     }
 
-    /// Of which kind its token is; never [`TokenKind::Session`].
+    /// Returns the kind of the token; never [`TokenKind::Session`].
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         self.0.kind
     }
 
-    /// The token's id, which is no secret; empty for a JWT without `jti`.
+    /// Returns the token's id, which is not secret. The id is empty for a JWT without `jti`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Whom it stands for: `user_…`, `org_…` or `mch_…`.
+    /// Returns the subject that the token represents: `user_…`, `org_…` or `mch_…`.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.0.subject
     }
 
-    /// What it may be used for.
+    /// Returns the token's scopes.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
     }
 
-    /// True when this scope is among them, letter by letter.
+    /// Returns true if the token has exactly this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.0.scopes.iter().any(|held| held == scope)
     }
 
-    /// The claims that are its issuer's own.
+    /// Returns the custom claims of the token's issuer.
     #[must_use]
     pub fn claims(&self) -> Option<&Map<String, Value>> {
         self.0.claims.as_ref()
     }
 
-    /// The name that an API key was given.
+    /// Returns the name of an API key.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
-    /// The OAuth client that the token was issued to.
+    /// Returns the OAuth client to which Clerk issued the token.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.0.client_id.as_deref()
     }
 
-    /// Until when it is good; `None` for ever.
+    /// Returns the time of expiry; `None` if the token does not expire.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.0.expires_at
     }
 
-    /// When it was made, as far as it says.
+    /// Returns the time of creation, if the token states it.
     #[must_use]
     pub fn created_at(&self) -> Option<Timestamp> {
         self.0.created_at
@@ -103,7 +102,7 @@ impl Machine {
 }
 
 impl std::fmt::Debug for Machine {
-    /// Shows who, and none of the claims.
+    /// Shows kind, id and subject, and no claims.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine")
             .field("kind", &self.kind())
@@ -113,19 +112,19 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-/// Who sends a request, where both may: a user's session or a machine. The argument of handlers on
-/// routes that accept both.
+/// The sender of a request: a user's session or a machine. Handlers on routes that accept both
+/// kinds take this extractor.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Caller {
-    /// A session.
+    /// A user's session.
     User(Auth),
     /// A machine.
     Machine(Machine),
 }
 
 impl Caller {
-    /// The session, if it is one.
+    /// Returns the session; `None` for a machine.
     #[must_use]
     pub fn user(&self) -> Option<&Auth> {
         match self {
@@ -134,7 +133,7 @@ impl Caller {
         }
     }
 
-    /// The machine, if it is one.
+    /// Returns the machine; `None` for a session.
     #[must_use]
     pub fn machine(&self) -> Option<&Machine> {
         match self {
@@ -145,8 +144,8 @@ impl Caller {
 }
 
 impl Judge<'_> {
-    /// No grace: a machine can be told to come back. What Clerk told of the token's time was true when
-    /// it was told.
+    /// Decides about a verified machine token. Machines get no grace, because they can retry. The
+    /// Backend API checked the times of an opaque token when it answered.
     pub(super) fn with_machine(
         &self,
         token: &Arc<MachineToken>,

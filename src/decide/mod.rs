@@ -1,4 +1,4 @@
-//! The judgement: one pure function from what is known to what is answered.
+//! The decision about a request: one pure function from credential, request facts and snapshot.
 
 mod auth;
 mod grace;
@@ -26,70 +26,73 @@ use crate::decide::policy::{GraceMode, RoutePolicy};
 use crate::state::health::{Status, Surface, Verdict};
 use crate::state::snapshot::Snapshot;
 
-/// `iat` counts whole seconds by Clerk's clock, and a key set may come from a cache: only keys that
-/// were confirmed so long after a token was made are certainly newer.
+/// Minimum time by which a key confirmation must follow a token's `iat` to prove that the key is
+/// not Clerk's. Clerk's `iat` counts whole seconds, and the confirmed key set may come from a
+/// cache.
 const KEY_LEAD: Duration = Duration::from_secs(10);
-/// Keys that were refreshed because a request waited for them are no older than this.
+/// Maximum age of keys that the driver refreshed because this request waited for them.
 const JUST_NOW: Duration = Duration::from_secs(1);
 
-/// Open tabs renew up to 50 s after minting works again; as long as the drain of an outage lasts, nobody
-/// is told that they are signed out.
+/// How long after a failure of minting or the handshake an expired token gets 503 instead of 401.
+/// Open tabs renew their tokens up to 50 s after minting works again.
 const RENEWAL_LAG: Duration = Duration::from_secs(90);
 
-/// What is to be done with a request.
+/// The decision about a request's credential.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CredentialDecision {
-    /// Let it pass with its session.
+    /// Pass the request with its session.
     Pass(Auth),
-    /// Let it pass as the machine that it comes from.
+    /// Pass the request with its machine.
     PassMachine(Machine),
-    /// Let it pass without a session, and remember why there is none.
+    /// Pass the request without a session. The rejection states why there is none.
     PassAnonymous(Rejection),
-    /// Answer in the application's place.
+    /// Answer the request with this rejection. The application does not see the request.
     Reject(Rejection),
-    /// Answer a CORS preflight in the application's place: 204, or what the CORS layer says.
+    /// Answer a CORS preflight with 204, or with the response of the configured CORS layer.
     AnswerPreflight,
-    /// Refresh the keys, wait for that, and ask again with `settled`.
+    /// Refresh the keys, wait for the refresh, then decide again with [`RequestFacts::settled`]
+    /// set.
     AwaitKeys,
-    /// Ask Clerk's Backend API what the token stands for, and ask again with the answer.
+    /// Verify the opaque token at Clerk's Backend API, then decide again with the result.
     AskClerk,
 }
 
-/// Judges a request.
+/// Decides about a request from its credential, its facts, the route's policy and the snapshot.
 ///
-/// The first row that fits decides. *Invalid is never 503; what cannot be told is never 401.*
+/// The first row that matches decides. Invalid credentials get 401. If the layer cannot verify a
+/// credential, it answers 503.
 ///
-/// The judgement is of the credential alone. Around it the layer sends a browser that shows a page
-/// to Clerk where the table says 401 or sign-in page while Clerk is healthy, and treats a session
-/// cookie that `__client_uat` contradicts as none.
+/// This function decides about the credential alone. The layer adds two rules. While Clerk is
+/// healthy, it redirects a page request to Clerk's handshake where the table answers 401 or the
+/// sign-in page. It treats a session cookie that contradicts `__client_uat` as absent.
 ///
 /// | # | credential | Clerk | route | answer |
 /// |---|---|---|---|---|
-/// | 1 | any | any | CORS preflight | the layer answers it: 204 without grants, or what [`Builder::cors`](crate::Builder::cors) says. On public and optional routes it passes, without a session |
-/// | 2 | any that would be rejected below | any | public, or optional | pass, without a session; on an optional route 403 when it demands something that the session lacks |
-/// | 2a | expired for more than 24 hours, by what it claims | any | any | as without a token, rows 13 to 16 |
-/// | 3 | malformed, forged, another party's | any | required | 401; 503 for a signature, when the keys are too old to verify anything |
-/// | 4 | good, but its session is revoked, or its key distrusted | any | required | 401 |
-/// | 4a | good, but its active organisation is over, or its user's membership in it | any | required | 401; a page may fetch another at Clerk |
-/// | 4b | good, but only an old `oiat` keeps it out by a mark on its user, organisation or membership | any | required | 503; a page is sent to Clerk for newer claims first, once |
+/// | 1 | any | any | CORS preflight | the layer answers 204 without grants, or the response of [`Builder::cors`](crate::Builder::cors). On public and optional routes the preflight passes without a session |
+/// | 2 | any that a row below rejects | any | public, or optional | pass without a session; on an optional route 403 if the session lacks a role, a permission or a verification that the route requires |
+/// | 2a | `exp` more than 24 hours ago | any | any | as without a token, rows 13 to 16 |
+/// | 3 | malformed, forged, or issued to another party | any | required | 401; a bad signature gets 503 if the keys are too old to verify any token |
+/// | 4 | valid, but its session is revoked or its key is distrusted | any | required | 401 |
+/// | 4a | valid, but its active organisation or the user's membership in it has ended | any | required | 401; a page can get a token for another organisation from Clerk |
+/// | 4b | valid, but a revocation of its user, organisation or membership matches only its old `oiat` | any | required | 503; a page is redirected to Clerk once for newer claims |
 /// | 5 | not valid yet, or also wrong in another date | any | required | 401 |
-/// | 6 | good, and within its time | any | required | pass; 401 when the session is pending, 503 when the claims are older than the route's `max_claims_age`, 403 when a role, a permission or a recent verification is missing |
-/// | 7 | expired, and grace holds | outage, recovery; the bridge while suspect | required | pass, as grace; 503 when a verification that the route demands is too old by now |
-/// | 8 | expired | healthy | required | 401; but 503, soon again, for all but pages that can be sent to Clerk when minting or the handshake failed within the last 90 s |
+/// | 6 | valid and not expired | any | required | pass; 401 if the session is pending, 503 if the claims are older than the route's `max_claims_age`, 403 if a role, a permission or a recent verification is missing |
+/// | 7 | expired, and grace applies | outage, recovery; the bridge while suspect | required | pass in grace; 503 if a verification that the route requires is now too old |
+/// | 8 | expired | healthy | required | 401; 503 with a short `Retry-After` if minting or the handshake failed within the last 90 s, except for pages that can be redirected to Clerk |
 /// | 9 | expired | recovery, grace over for this session | required | 401 |
-/// | 10 | expired | suspect, isolated, unknown; recovery before that, or, without grace, all of it, for all but pages that can be sent to Clerk | required | 503, soon again |
+/// | 10 | expired | suspect, isolated, unknown; recovery before row 9 applies; without grace all of recovery, except for pages that can be redirected to Clerk | required | 503 with a short `Retry-After` |
 /// | 11 | expired | outage | required | 503 |
-/// | 12 | signed with a key that is not known, or there are no keys; so is a token whose `kid` is not known and whose signature the key without a name (PEM) did not make | any | required | keys are refreshed first; then 401 if they are fresh and the key is not there, else 503 |
+/// | 12 | signed with an unknown key, or no keys are loaded; also a token with an unknown `kid` whose signature the pinned PEM key did not make | any | required | the keys are refreshed first; then 401 if fresh keys lack the key, else 503 |
 /// | 13 | none | outage | required | 503 |
-/// | 14 | none | healthy, recovery | required, document | sign-in page, if there is one and minting is up; else 401 |
-/// | 15 | none | suspect, isolated, unknown | required, document with a sign-in page | 503, soon again: no redirect to what may be dead |
+/// | 14 | none | healthy, recovery | required, document | redirect to the sign-in page if one is configured and minting is up; else 401 |
+/// | 15 | none | suspect, isolated, unknown | required, document with a sign-in page | 503 with a short `Retry-After`; the sign-in page may be down |
 /// | 16 | none | any but outage | required, API | 401 |
 /// | 17 | of a kind that the route does not accept | any | required | 401 `token-type-mismatch` |
-/// | 18 | a machine's, good | any | required | pass; 403 when the route demands a role or permission, for a machine has none |
-/// | 19 | a machine's: forged, expired, revoked at Clerk or here, or not known to Clerk | any | required | 401, without grace |
-/// | 20 | a machine's, opaque | its Backend API not seen down | any | it is asked first; without an answer 503 |
-/// | 21 | a machine's, opaque | its Backend API down | required | 503 |
+/// | 18 | a machine token, valid | any | required | pass; 403 if the route requires a role or permission, because machines have none |
+/// | 19 | a machine token that is forged, expired, revoked at Clerk or here, or unknown to Clerk | any | required | 401, without grace |
+/// | 20 | an opaque machine token | Backend API not known to be down | any | the layer verifies the token at the Backend API; 503 without an answer |
+/// | 21 | an opaque machine token | Backend API down | required | 503 |
 /// | 22 | none | any | required, machines alone | 401 |
 #[must_use]
 pub fn decide(
@@ -121,18 +124,18 @@ pub fn decide(
     }
 }
 
-/// A session that is there, but lacks what the route demands.
+/// Returns true for a rejection of a valid session that does not meet the route's requirements.
 fn insists(rejection: Rejection) -> bool {
     use Rejection::{Forbidden, FreshRequired, Reverify};
     matches!(rejection, Forbidden | FreshRequired | Reverify(_))
 }
 
-/// What stands between a request and the application.
+/// Why the credential alone does not pass the request.
 enum Obstacle {
     Rejection(Rejection),
-    /// Fresher keys may tell.
+    /// Refreshed keys may verify the token.
     OldKeys,
-    /// Clerk can tell.
+    /// Clerk's Backend API can verify the token.
     Untold,
 }
 
@@ -159,7 +162,7 @@ impl Judge<'_> {
             | Credential::UnknownKey { timing: Timing::ExpiredForGood, .. } => {
                 Err(self.without_token().into())
             }
-            // Keys that verify nothing any more do not prove a forgery either.
+            // If the keys are too old, a bad signature does not prove a forgery.
             Credential::Invalid(InvalidToken::Signature) if !self.keys_usable() => {
                 Err(Rejection::Unavailable(Unavailable::NoKeys).into())
             }
@@ -199,9 +202,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Keys confirmed well after the token claims to have been made would hold its key if it were
-    /// real; so would keys that were refreshed for this very request. An expired token is not worth
-    /// a refresh: with or without its key it does not pass.
+    /// Decides about a token with an unknown key. Keys confirmed well after the token's `iat`
+    /// contain its key unless the token is forged; so do keys refreshed for this request. An
+    /// expired token causes no refresh, because it does not pass with its key either.
     fn with_unknown_key(&self, token: &UnknownKey, timing: Timing) -> Obstacle {
         let invalid = Rejection::Invalid(InvalidToken::UnknownKey).into();
         let would_be_known = self.known.keys.confirmed.is_some_and(|confirmed| {
@@ -289,9 +292,10 @@ impl Judge<'_> {
         Err(match self.verdict {
             Verdict::Healthy if self.is_shaky() => Rejection::Unavailable(Unavailable::Uncertain),
             Verdict::Healthy => expired,
-            // The drain is the time that tabs take to renew, whether grace is given in it or not.
+            // Tabs renew their tokens during the drain, in every grace mode.
             Verdict::Recovering if mode != GraceMode::Enabled && self.facts.visit => expired,
-            // Clerk renews the session as soon as it is asked; only what grace forbids for now waits.
+            // Clerk renews the session on request. Only a denial that concerns this request gets
+            // 503.
             Verdict::Recovering if mode == GraceMode::Enabled && !denial.is_of_the_request() => {
                 expired
             }
@@ -300,8 +304,8 @@ impl Judge<'_> {
         })
     }
 
-    /// What renews sessions failed a moment ago, so that the holder of a live one may not have got a
-    /// fresh token in time. A page is sent to Clerk for one, or told that it cannot be.
+    /// Minting or the handshake failed within [`RENEWAL_LAG`], so that a live session may lack a
+    /// fresh token. Pages are excluded: the layer redirects them to Clerk, or answers 503 itself.
     fn is_shaky(&self) -> bool {
         let health = &self.known.health;
         let failed = |surface| health.surface(surface).failed_within(RENEWAL_LAG, self.now);

@@ -1,4 +1,4 @@
-//! What is judged: the credential, the request's facts, the configuration.
+//! The input of [`decide`](super::decide): the credential, the request's facts, the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,90 +10,91 @@ use clerk_verify::verify::Verified;
 use super::{Sighting, Unavailable, Usage};
 use crate::decide::policy::GracePolicy;
 
-/// What a request offers as proof of who sends it.
+/// The credential of a request, as the layer examined it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Credential<'a> {
-    /// No token.
+    /// The request has no token.
     Absent,
-    /// A token that is bad whatever the time.
+    /// A token that is invalid at any time.
     Invalid(InvalidToken),
-    /// A token whose key is not known.
+    /// A token that an unknown key signed.
     UnknownKey {
-        /// What it claims.
+        /// The unverified claims.
         token: &'a UnknownKey,
-        /// The times that it claims against the present.
+        /// The claimed times, compared with the current time.
         timing: Timing,
     },
-    /// A token with a good signature and good claims. `sighting` is what the ledger has of its
-    /// session, and `usage` how it used grace; they are only needed when the token is expired.
+    /// A token with a valid signature and valid claims. `sighting` and `usage` matter only if the
+    /// token has expired.
     Verified {
-        /// The token.
+        /// The verified token.
         token: &'a Verified,
-        /// Its times against the present.
+        /// The token's times, compared with the current time.
         timing: Timing,
-        /// What the ledger has of its session.
+        /// The stored record of when this application last saw the session valid.
         sighting: Option<Sighting>,
-        /// How its session used grace lately.
+        /// Recent use of grace by the session.
         usage: Usage,
     },
-    /// A machine's token, and what it stands for.
+    /// A verified machine token.
     Machine {
-        /// What it stands for.
+        /// The machine that the token represents.
         token: &'a Arc<MachineToken>,
-        /// It is a JWT, good and within its time by the keys that are known. Of any other, Clerk's
-        /// Backend API has told.
+        /// True for a JWT that the known keys verify. False for an opaque token, which Clerk's
+        /// Backend API verified.
         signed: bool,
     },
-    /// A machine's token of which only Clerk's Backend API can tell what it stands for.
+    /// An opaque machine token, which only Clerk's Backend API can verify.
     Opaque {
-        /// Its kind.
+        /// The kind of the token.
         kind: TokenKind,
-        /// Why the Backend API has not told, when asking is no longer an option.
+        /// Why the Backend API did not verify the token; `None` before the layer asks.
         untold: Option<Unavailable>,
     },
 }
 
-/// The facts of a request that matter to the judgement.
+/// Facts of a request that the decision depends on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct RequestFacts {
-    /// Who reads the answer.
+    /// The kind of client that receives the response.
     pub reader: ClientKind,
-    /// `GET`, `HEAD` or `OPTIONS`, and no upgrade: a WebSocket is no mere reading.
+    /// True for `GET`, `HEAD` and `OPTIONS` that are no upgrade. A WebSocket is not a safe request.
     pub safe: bool,
-    /// The request comes from a page of the same origin, by `Sec-Fetch-Site` or `Origin`.
+    /// True if a page of the same origin sent the request, by `Sec-Fetch-Site` or `Origin`.
     pub same_origin: bool,
-    /// A CORS preflight. It never carries credentials, so it never reaches a protected route.
+    /// True for a CORS preflight. A preflight carries no credentials, so it never reaches a
+    /// protected route.
     pub preflight: bool,
-    /// The path is one of those that were named public.
+    /// True if the path is configured as public.
     pub public: bool,
-    /// There is a page to sign in on, it is not the one that is asked for, and the visitor was not
-    /// sent there again and again.
+    /// True if a redirect to the sign-in page is allowed. A sign-in page is configured, the request
+    /// is not for it, and the number of redirects is below the limit.
     pub may_sign_in: bool,
-    /// A page that can be sent to Clerk for a fresh session.
+    /// True for a page request that the layer may redirect to Clerk's handshake.
     pub visit: bool,
-    /// Waiting for fresh keys is no longer an option: it was tried.
+    /// True after the request has waited for fresh keys; it does not wait for them again.
     pub settled: bool,
 }
 
-/// Who reads the answer.
+/// The kind of client that receives a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientKind {
     /// A program.
     Api,
-    /// A person, in a browser, by navigating to a page.
+    /// A browser that navigates to a page.
     Document,
 }
 
-/// The configuration of the judgement.
+/// The configuration of the decision.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The bounds of grace.
+    /// The conditions of grace.
     pub grace: GracePolicy,
-    /// Keys that Clerk last confirmed longer ago verify nothing. Default 7 days.
+    /// Maximum time since Clerk last confirmed the keys, for any verification. Default 7 days.
     pub max_key_age: Duration,
-    /// Keys that Clerk last confirmed longer ago give no grace. Default 24 hours.
+    /// Maximum time since Clerk last confirmed the keys, for grace. Default 24 hours.
     pub max_grace_key_age: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Why a request does not pass.
+//! [`Rejection`], the reason why a request does not pass, and its status, codes and text.
 
 use clerk_verify::access::Reverification;
 use clerk_verify::token::InvalidToken;
@@ -6,85 +6,86 @@ use http::StatusCode;
 
 use super::grace::GraceDenial;
 
-/// Why a request does not pass: a status, a stable code, and a sentence for the public.
+/// The reason why a request does not pass: a status, a stable code and a sentence for users.
 ///
-/// The layer puts it into the extensions of the response it makes, so that outer layers can count
-/// and log it.
+/// The layer inserts the rejection into the extensions of its response. Outer layers can read it
+/// there to count and log.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// There is no token.
+    /// The request has no token.
     Missing,
-    /// There is no token, and there is a page to get one on.
+    /// The request has no token, and the browser is redirected to the sign-in page.
     SignIn,
-    /// The token is bad.
+    /// The token is invalid.
     Invalid(InvalidToken),
-    /// The session was revoked here.
+    /// The session is revoked in this application.
     Revoked,
-    /// The token's organisation is over, or its user's membership in it.
+    /// The token's organisation, or the user's membership in it, has ended.
     NoMember,
-    /// The session has tasks to do before it counts as signed in.
+    /// The session is pending: Clerk requires tasks before the session is active.
     Pending,
-    /// The session lacks a role or permission.
+    /// The session lacks a role, permission, feature or plan.
     Forbidden,
-    /// The user must prove again who they are, in this way.
+    /// The user must verify again, at this level.
     Reverify(Reverification),
-    /// It cannot be told whether the request should pass.
+    /// The layer cannot verify the request now.
     Unavailable(Unavailable),
-    /// The handler wants a session that was renewed, and Clerk cannot renew it now.
+    /// The handler requires a session that is not in grace or has newer claims, and Clerk cannot
+    /// renew it now.
     FreshRequired,
-    /// The visitor came back from Clerk again and again without a session.
+    /// The browser returned from Clerk several times without a session.
     HandshakeLoop(LoopCause),
-    /// The handler wants to know who the user is, and that cannot be told now.
+    /// The handler requires the user's profile, and the look-up failed.
     ProfileUnavailable,
-    /// The route is not behind the layer: a fault of the application.
+    /// The route has no authentication layer: a mistake in the application.
     LayerMissing,
 }
 
-/// What keeps a browser from coming back from Clerk with a session.
+/// What prevents a browser from returning from Clerk with a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum LoopCause {
-    /// Fresh tokens are out of their time here.
+    /// Fresh tokens look expired or not yet valid to this host's clock.
     Clock,
-    /// What Clerk sends was not signed for this instance.
+    /// Tokens from Clerk were signed for another instance.
     Keys,
-    /// Fresh tokens are not made for this application.
+    /// Fresh tokens do not name an authorized party of this application.
     Party,
-    /// The cookies that Clerk sets do not come back.
+    /// The browser does not send the cookies that Clerk sets.
     Cookies,
 }
 
-/// Why it cannot be told whether a request should pass.
+/// Why the layer cannot verify a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Unavailable {
-    /// Clerk is down, and there is no session.
+    /// Clerk is down, and the request has no session.
     Outage,
-    /// Clerk is down, the session's token has expired, and a condition of grace fails.
+    /// Clerk is down, the session's token has expired, and a condition of grace is not met.
     GraceDenied(GraceDenial),
-    /// Clerk fails, or nothing is known of it yet; soon more will be.
+    /// Clerk fails, or its state is not known yet. The state is usually known within seconds.
     Uncertain,
-    /// The token's key is not known, and the keys could not be refreshed.
+    /// The token's key is unknown, and the key refresh failed.
     UnknownKey,
-    /// There are no usable keys.
+    /// No usable keys are loaded.
     NoKeys,
-    /// Clerk's Backend API did not tell what an opaque token stands for: it is down, it took too
-    /// long, or it was asked too much already.
+    /// Clerk's Backend API did not verify an opaque token: it is down, it timed out, or the rate
+    /// limit of this application's calls is reached.
     BackendApi,
-    /// Clerk refuses the secret key of this application.
+    /// Clerk rejects the secret key of this application.
     SecretKeyRefused,
-    /// There is no secret key to ask Clerk's Backend API with.
+    /// No secret key is configured, so the layer cannot call Clerk's Backend API.
     NoSecretKey,
     /// Clerk read the token's claims (`oiat`) before a revocation, or longer ago than the route
-    /// allows, and signed them later. Only newer claims can show what holds now.
+    /// allows, and signed them later. Only newer claims can show the current state.
     StaleClaims,
-    /// A browser loads the page ahead of a visit, and the page would be a redirect.
+    /// A browser prefetches a page, and the response would be a redirect.
     Prefetch,
 }
 
 impl Rejection {
-    /// The status of the answer.
+    /// Returns the HTTP status of the response.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -103,7 +104,7 @@ impl Rejection {
         }
     }
 
-    /// A stable code for programs, as `invalid_token`.
+    /// Returns a stable code for programs, such as `invalid_token`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -119,7 +120,7 @@ impl Rejection {
         }
     }
 
-    /// The detailed reason, for logs and metrics, as `token-expired`.
+    /// Returns the stable detailed reason for logs and metrics, such as `token-expired`.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -150,7 +151,7 @@ impl Rejection {
         }
     }
 
-    /// A sentence for the public. It names no host, no key and no session.
+    /// Returns a sentence for users. The sentence names no host, key or session.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -191,7 +192,7 @@ impl Rejection {
         }
     }
 
-    /// Within how many seconds it makes sense to ask again, from and to.
+    /// Returns the range of `Retry-After` in seconds, or `None` if a retry does not help.
     #[must_use]
     pub const fn retry_after(self) -> Option<(u32, u32)> {
         match self {

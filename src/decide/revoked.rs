@@ -1,4 +1,4 @@
-//! Whether what a token stands for was taken back. Routes and open connections ask the same question.
+//! Checks tokens against the revocations, for requests and for open connections.
 
 use clerk_verify::id::KeyId;
 use clerk_verify::machine::MachineToken;
@@ -9,8 +9,8 @@ use super::{Caller, Rejection, Unavailable};
 use crate::state::revocation::{Denied, TokenIdentity};
 use crate::state::snapshot::Snapshot;
 
-/// True when what this caller began must end: it is revoked, or its key is gone. Its times do not
-/// matter.
+/// Returns true if a caller's open connections must end: the caller is revoked, or its key is no
+/// longer in the key set. The token's times do not matter.
 pub(crate) fn has_ended(caller: &Caller, known: &Snapshot) -> bool {
     let keys = &known.keys.set;
     match caller {
@@ -28,8 +28,9 @@ pub(crate) fn has_ended(caller: &Caller, known: &Snapshot) -> bool {
     }
 }
 
-/// Why a session is refused, whatever its times: its key, the session, its user or the membership in
-/// its organisation is revoked. A certain reason comes before one that newer claims may remove.
+/// Returns the rejection of a revoked session, whatever the token's times. The key, the session,
+/// the user or the membership may be revoked. A certain reason precedes one that newer claims may
+/// remove.
 pub(super) fn revocation(token: &Verified, known: &Snapshot) -> Option<Rejection> {
     if known.revocations.distrust(token.key().id()) {
         return Some(Rejection::Invalid(InvalidToken::UnknownKey));
@@ -45,7 +46,7 @@ pub(super) fn revocation(token: &Verified, known: &Snapshot) -> Option<Rejection
     }
 }
 
-/// The same for a machine.
+/// Returns the rejection of a revoked machine token.
 pub(super) fn machine_revocation(token: &MachineToken, known: &Snapshot) -> Option<Rejection> {
     let (id, subject, made) = (&token.id, &token.subject, token.claims_as_of);
     let denied = known.denied(|set| set.deny_machine(id, subject, made));
@@ -55,7 +56,7 @@ pub(super) fn machine_revocation(token: &MachineToken, known: &Snapshot) -> Opti
     })
 }
 
-/// What of a session can be revoked.
+/// Returns the parts of a session that a revocation can name.
 pub(super) fn bearer(session: &Session) -> TokenIdentity<'_> {
     let organization = session.organization.as_ref();
     TokenIdentity {

@@ -1,35 +1,35 @@
-//! What was found.
+//! Findings and the diagnosis that sums them up.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How much a finding matters.
+/// Severity of a finding, in ascending order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
-    /// As it should be.
+    /// No problem.
     Fine,
-    /// Worth knowing.
+    /// Information for the operator.
     Note,
-    /// It works, but not as well or as safely as it could.
+    /// The application works, but less reliably or safely than possible.
     Warning,
-    /// It does not work.
+    /// The checked part does not work.
     Error,
 }
 
-/// One thing that was looked at. No finding contains a key.
+/// Result of one check. No finding contains a key.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// How much it matters.
+    /// Severity of the result.
     pub severity: Severity,
-    /// A stable name, as `clock-skew`.
+    /// Stable code of the check, such as `clock-skew`.
     pub code: &'static str,
-    /// What is the case.
+    /// Description of the result.
     pub what: String,
-    /// What to do; empty when the sentence before says it, or there is nothing to do.
+    /// Recommended action. Empty if the description contains it, or if no action is necessary.
     pub advice: String,
 }
 
@@ -64,25 +64,25 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that was found.
+/// All findings, and the highest severity among them.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// The worst of it.
+    /// Highest severity; [`Severity::Fine`] without findings.
     pub worst: Severity,
-    /// In the order in which it was looked at.
+    /// Findings in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
 impl Diagnosis {
-    /// Sums up.
+    /// Creates a diagnosis from findings.
     #[must_use]
     pub fn new(findings: Vec<Finding>) -> Self {
         let worst = findings.iter().map(|finding| finding.severity).max();
         Self { worst: worst.unwrap_or(Severity::Fine), findings }
     }
 
-    /// True when something does not work.
+    /// Returns whether any finding is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.worst == Severity::Error

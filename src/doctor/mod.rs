@@ -1,6 +1,6 @@
-//! What is wrong between an application and its Clerk, in plain words, and what to do about it.
+//! Checks of an application's Clerk configuration: each finding describes a problem and its fix.
 //!
-//! The same examination is behind `clerk-resilience doctor`.
+//! The command `clerk-resilience doctor` runs the same checks.
 
 mod finding;
 mod network;
@@ -19,9 +19,10 @@ use clerk_verify::transport::Transport;
 use crate::config::ClerkConfig;
 use crate::fetch::HttpUpstream;
 
-/// Reads the variables, and examines what they name.
+/// Checks the configuration in environment variables, and probes Clerk with it. `read` returns the
+/// value of a variable.
 ///
-/// Every malformed variable is reported, not only the first.
+/// The diagnosis reports every malformed variable, not only the first.
 pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
     let (config, mut findings) = variables::read_all(&read);
     match config.map(|config| (config, HttpUpstream::new())) {
@@ -32,14 +33,15 @@ pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
         Some((_, Err(problem))) => findings.push(Finding::error("http-client", problem, "")),
         None => findings.push(Finding::note(
             "not-asked",
-            "Clerk was not asked, because it is not known which instance is this application's.",
+            "Clerk was not probed, because the application's instance is unknown.",
             "Set the publishable key, and run this again.",
         )),
     }
     Diagnosis::new(findings)
 }
 
-/// Examines a configuration over a wire of one's own.
+/// Checks a configuration, and probes Clerk through the given transport and clock. Each probe waits
+/// at most 5 seconds.
 pub async fn examine(
     config: &ClerkConfig,
     transport: Arc<dyn Transport>,

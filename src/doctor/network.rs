@@ -1,4 +1,4 @@
-//! What shows only by asking: is it Clerk, is it the configuration, or is it us?
+//! Checks that call Clerk: they attribute a failure to Clerk, to the configuration or to this host.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::config::ClerkConfig;
 use crate::probe::{Probe, ProbePayload, ProbeResult as Found, Prober, Targets};
 use crate::state::health::{Evidence, FailureKind, LocalFault, Outcome};
 
-/// A host may wait longer than a layer that has requests behind it.
+/// Deadline of one probe. No request waits for the result, so it is longer than the layer's own.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
-/// Beyond this, good tokens are refused.
+/// Clock skew beyond which the layer rejects valid tokens.
 const SKEW_LIMIT_MILLIS: i64 = 5_000;
-/// Beyond this, they soon will be.
+/// Clock skew beyond which the doctor warns.
 const SKEW_WARNING_MILLIS: i64 = 2_000;
 
 pub(super) async fn examine(
@@ -65,7 +65,7 @@ fn surface(probe: Probe, found: &Found) -> Option<Finding> {
         Outcome::LocalFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
         Outcome::Failed(Evidence::Hostile, trouble) => Finding::error(
             "stranger",
-            format!("{name}: somebody else than Clerk answers ({trouble})."),
+            format!("{name}: the response did not come from Clerk ({trouble})."),
             "Look for a proxy or captive portal that intercepts this host's traffic, and at CLERK_PROXY_URL, CLERK_FRONTEND_API_URL and CLERK_API_URL.",
         ),
         Outcome::Failed(_, trouble) if probe == Probe::StatusPage => Finding::note(
@@ -77,7 +77,7 @@ fn surface(probe: Probe, found: &Found) -> Option<Finding> {
     })
 }
 
-/// Told apart by who else is silent, and how.
+/// Attributes failures to Clerk, the configuration or this host, by which other calls fail and how.
 fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
     let troubles: Vec<FailureKind> = found
         .iter()
@@ -113,12 +113,12 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
         ),
         _ if !troubles.iter().all(silent) => Finding::note(
             "it-is-clerk",
-            "Clerk answers, with errors: the trouble is Clerk's.",
+            "Clerk answers with errors: the problem is Clerk's.",
             "See https://status.clerk.com. There is nothing to repair here.",
         ),
         Some(true) => Finding::note(
             "it-is-clerk",
-            "Clerk does not answer, but other hosts do: the trouble is Clerk's, or between here and Clerk.",
+            "Clerk does not answer, but other hosts do: the problem is Clerk's, or between this host and Clerk.",
             "See https://status.clerk.com.",
         ),
         Some(false) => Finding::error(
@@ -130,7 +130,7 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
             Finding::error(
                 "dns",
                 "No host name of Clerk's resolves here.",
-                "Look at this host's DNS; if other names resolve, the trouble is Clerk's.",
+                "Look at this host's DNS; if other names resolve, the problem is Clerk's.",
             )
         }
         None if proxied => Finding::warning(
@@ -140,7 +140,7 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
         ),
         None => Finding::warning(
             "silence",
-            "Clerk does not answer, and it cannot be told whose trouble it is.",
+            "Clerk does not answer, and the cause is unknown.",
             "Name hosts that always answer in CLERK_RESILIENCE_EGRESS_CANARIES, and look at firewalls and proxies.",
         ),
     })

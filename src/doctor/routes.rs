@@ -1,4 +1,4 @@
-//! What the routes of a running application demand, found by asking without any credentials.
+//! Checks what the routes of a running application require, by requests without credentials.
 
 use std::time::Duration;
 
@@ -9,25 +9,26 @@ use url::Url;
 
 use super::finding::Finding;
 
-/// An application may be slow to answer, and its pages large.
+/// Deadline of one request to the application. Its pages may be slow and large.
 const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// What a route is meant to be.
+/// The protection that the operator intends for a route.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Intent {
-    /// Not said: what the route demands is only told.
+    /// No intention: the finding reports what the route requires.
     #[default]
     Unsaid,
-    /// Open to everybody. One that demands a session is an error.
+    /// The route is meant to be public. A route that requires a session is an error.
     Public,
-    /// For those who are signed in. One that is open is an error.
+    /// The route is meant for signed-in users. An open route is an error.
     Protected,
 }
 
-/// Asks a running application for paths, and tells what each demands; an error where that is not what
-/// it is meant to demand.
+/// Requests paths of a running application without credentials, and reports what each requires. A
+/// difference from the intent is an error. `app` is the application's base URL; each request waits
+/// at most 10 seconds.
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],
@@ -49,7 +50,7 @@ async fn ask(intent: Intent, path: &str, url: Url, transport: &dyn Transport) ->
     match transport.call(call).await {
         Ok(reply) => judge(intent, path, &reply),
         Err(fault) => {
-            let what = format!("{path} could not be asked for: {fault}.");
+            let what = format!("{path} could not be requested: {fault}.");
             Finding::error("route", what, "Start the application, and name its address.")
         }
     }
@@ -93,7 +94,7 @@ fn judge(intent: Intent, path: &str, reply: &ApiResponse) -> Finding {
     }
 }
 
-/// Without the query, which may hold a token.
+/// Returns the redirect target without its query, which may contain a token.
 fn target(reply: &ApiResponse) -> String {
     let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let place = location.and_then(|text| text.split(['?', '#']).next());

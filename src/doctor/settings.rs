@@ -1,4 +1,4 @@
-//! What shows without asking anybody.
+//! Checks of the configuration that need no network.
 
 use humantime::format_duration;
 
@@ -46,7 +46,7 @@ pub(super) fn examine(config: &ClerkConfig) -> Vec<Finding> {
     findings
 }
 
-/// What the variables choose; the application may choose something else in its code.
+/// Reports the grace policy in the variables. The application's code may override it.
 fn grace(config: &ClerkConfig) -> Finding {
     let policy = &config.grace;
     let effect = match policy.mode {

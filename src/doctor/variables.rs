@@ -1,4 +1,4 @@
-//! The variables, all of them, not only up to the first that is malformed.
+//! Checks all environment variables, not only those up to the first malformed one.
 
 use clerk_verify::key::PublishableKey;
 
@@ -7,8 +7,8 @@ use crate::config::{ClerkConfig, ConfigError};
 
 const KEY: &str = "CLERK_PUBLISHABLE_KEY";
 
-/// Reads the variables again and again, each time without the one that was found malformed. Without a
-/// publishable key there is no configuration, but the other variables are still read.
+/// Reads the variables repeatedly, each time without the ones already found malformed. Without a
+/// publishable key the result has no configuration, but the other variables are still checked.
 pub(super) fn read_all(
     read: &impl Fn(&str) -> Option<String>,
 ) -> (Option<ClerkConfig>, Vec<Finding>) {
@@ -19,7 +19,7 @@ pub(super) fn read_all(
         let keyless = masked.iter().any(|name| name == KEY);
         let shown = |name: &str| match name {
             KEY if keyless => Some(stand_in.as_str().to_owned()),
-            // Whichever spelling it was.
+            // Masks the variable under every prefix.
             _ if masked.iter().any(|bad| name.ends_with(bad.as_str())) => None,
             _ => read(name),
         };

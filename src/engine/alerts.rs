@@ -1,4 +1,6 @@
-//! Changes of the verdict, told to the application: once for each, however many instances see it.
+//! Alerts report each change of the verdict to the application's transition hook.
+//!
+//! Instances that share a store call the hook once per change, as long as the store answers.
 
 use std::fmt;
 use std::future::Future;
@@ -12,24 +14,24 @@ use tokio::sync::mpsc;
 use crate::state::health::Verdict;
 use crate::store::Store;
 
-/// Of several instances that come to the same verdict within this time, one tells.
+/// Among instances that reach the same verdict within this time, one calls the hook.
 const ONCE_IN: Duration = Duration::from_secs(60);
-/// A store that does not say by then who is the first is not asked further.
+/// Deadline for the store to decide which instance calls the hook.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A hook that is not over by then is left.
+/// Deadline for one call of the hook.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
-/// So many changes wait for the hook.
+/// Capacity of the queue of changes that wait for the hook.
 const WAITING: usize = 64;
 
-/// A change of the verdict.
+/// A change of this instance's verdict on Clerk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// What it was.
+    /// The verdict before the change.
     pub from: Verdict,
-    /// What it is.
+    /// The verdict after the change.
     pub to: Verdict,
-    /// When this instance saw it.
+    /// The wall-clock time at which this instance changed its verdict.
     pub at: Timestamp,
 }
 
@@ -41,7 +43,7 @@ impl Transition {
 
 type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What an application does about a change.
+/// The application's hook for changes of the verdict.
 #[derive(Clone)]
 pub(crate) struct TransitionHook(pub(crate) Arc<dyn Fn(Transition) -> Told + Send + Sync>);
 
@@ -51,21 +53,21 @@ impl fmt::Debug for TransitionHook {
     }
 }
 
-/// Where the driver puts changes; it does not wait.
+/// The channel on which the driver sends changes without waiting.
 pub(crate) type Changes = mpsc::Sender<Transition>;
 
-/// Tells them.
+/// Receives changes from the driver and calls the hook.
 #[derive(Debug)]
 pub(crate) struct Alerts {
     hook: TransitionHook,
     store: Option<Arc<dyn Store>>,
     changes: mpsc::Receiver<Transition>,
-    /// What came within the last minute.
+    /// Changes of the last minute.
     recent: Vec<Transition>,
 }
 
 impl Alerts {
-    /// Without a hook nobody takes the changes.
+    /// Creates the channel, and the alerts if the application has a hook.
     pub(crate) fn new(
         hook: Option<TransitionHook>,
         store: Option<&Arc<dyn Store>>,
@@ -76,7 +78,9 @@ impl Alerts {
         (sender, alerts)
     }
 
-    /// Works as long as the driver. Each call in a task of its own, so that a panic ends nothing else.
+    /// Calls the hook for each change, until the driver drops its end of the channel.
+    ///
+    /// Each call runs in its own task, so that a panic ends that call only.
     pub(crate) async fn work(mut self) {
         while let Some(change) = self.changes.recv().await {
             if self.is_first(change).await {
@@ -86,14 +90,17 @@ impl Alerts {
                     tracing::warn!(
                         event = "clerk.transition.hook_failed",
                         to = change.to.name(),
-                        "the hook for transitions panicked, or was not over within 25 s"
+                        "the transition hook panicked or ran longer than 25 s; check the hook's code"
                     );
                 }
             }
         }
     }
 
-    /// In doubt it is: an alert twice is better than none.
+    /// Returns true if this instance calls the hook for the change.
+    ///
+    /// If the store fails or exceeds its deadline, the answer is true: a duplicate alert is better
+    /// than a lost one.
     async fn is_first(&mut self, change: Transition) -> bool {
         let time = self.count(change);
         let Some(fleet) = self.store.as_ref().and_then(|store| store.fleet()) else { return true };
@@ -101,7 +108,10 @@ impl Alerts {
         !matches!(tokio::time::timeout(PATIENCE, asking).await, Ok(Ok(false)))
     }
 
-    /// How often this instance came to that verdict within a minute: the second time is another transition.
+    /// Counts how often this instance reached that verdict within the last minute.
+    ///
+    /// The count is part of the store key, so that a second change within a minute calls the hook
+    /// again.
     fn count(&mut self, change: Transition) -> usize {
         self.recent.retain(|earlier| change.at.since(earlier.at) < ONCE_IN);
         self.recent.push(change);

@@ -1,8 +1,8 @@
 //! A set-associative cache without locks: a fixed table of `ArcSwap` sets.
 //!
-//! A key's digest picks a set of at most four entries. A look-up reads one set. Each change replaces a
-//! whole set in one compare-and-swap, so that two writers of one key never lose each other's entry.
-//! Memory is bounded by construction, and readers never wait for writers.
+//! A key's digest selects a set of at most four entries. A look-up reads one set. Each change
+//! replaces a whole set in one compare-and-swap, so concurrent writers never lose an update. The
+//! number of entries is fixed, and readers never wait for writers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ pub(crate) struct Cache<T> {
     sets: Box<[ArcSwapOption<Set<T>>]>,
 }
 
-/// The entries of one set. It never changes; a successor takes its place.
+/// The entries of one set. A set is immutable; a change replaces the whole set.
 type Set<T> = Vec<Way<T>>;
 
-/// An entry, and beside it what decides about it: the memory behind the pointer may be cold.
+/// An entry with its digest and worth stored inline, because the entry's own memory may be cold.
 struct Way<T> {
     digest: u64,
     worth: i64,
@@ -38,13 +38,13 @@ impl<T> Way<T> {
 }
 
 impl<T> Cache<T> {
-    /// A cache of about `capacity` entries, rounded up to a power of two.
+    /// Creates a cache of about `capacity` entries. The number of sets is a power of two.
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = (capacity.max(1) / WAYS).max(1).next_power_of_two();
         Self { sets: (0..sets).map(|_| ArcSwapOption::empty()).collect() }
     }
 
-    /// How many entries there is room for.
+    /// Returns the maximum number of entries.
     pub(crate) fn capacity(&self) -> usize {
         self.sets.len() * WAYS
     }
@@ -54,14 +54,16 @@ impl<T> Cache<T> {
         &self.sets[digest as usize & (self.sets.len() - 1)]
     }
 
-    /// The entry of this digest that `is` the one.
+    /// Returns the entry with this digest for which `is` returns true.
     pub(crate) fn find(&self, digest: u64, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
         let set = self.set(digest).load();
         let way = set.as_ref()?.iter().find(|way| way.holds(digest, &is))?;
         Some(Arc::clone(&way.entry))
     }
 
-    /// Puts an entry in the place of the one that it `replaces`, of none, or of the least worthy.
+    /// Stores an entry in place of the entry for which `replaces` returns true.
+    ///
+    /// Without such an entry, a full set evicts its entry with the lowest `worth`.
     pub(crate) fn insert(
         &self,
         digest: u64,
@@ -72,9 +74,10 @@ impl<T> Cache<T> {
         self.update(digest, replaces, |_| (Arc::clone(entry), worth));
     }
 
-    /// Replaces the entry that `is` the one by what `change` makes of it, or adds what `change` makes
-    /// of `None`; in one step. Returns the entry that the cache holds now. `change` returns the entry
-    /// and its worth, and runs again when another writer was faster.
+    /// Replaces the entry for which `is` returns true with the result of `change`, atomically.
+    ///
+    /// `change` receives the present entry, or `None`, and returns the new entry and its worth. If
+    /// another writer changes the set first, `change` runs again. Returns the entry now stored.
     pub(crate) fn update(
         &self,
         digest: u64,
@@ -101,7 +104,7 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Drops the entries that are not worth keeping.
+    /// Drops the entries for which `keep` returns false.
     pub(crate) fn retain(&self, keep: impl Fn(&T) -> bool) {
         for slot in &self.sets {
             let drops = |set: &Arc<Set<T>>| set.iter().any(|way| !keep(&way.entry));
@@ -114,14 +117,14 @@ impl<T> Cache<T> {
         }
     }
 
-    /// All entries.
+    /// Returns all entries. Concurrent writers may change sets during the iteration.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Arc<T>> {
         let sets = self.sets.iter().filter_map(ArcSwapOption::load_full);
         sets.flat_map(|set| set.iter().map(|way| Arc::clone(&way.entry)).collect::<Vec<_>>())
     }
 }
 
-/// At its place, or at the end, or in the place of the least worthy when the set is full.
+/// Stores a way at `place`, or at the end, or, in a full set, in place of the lowest worth.
 fn put<T>(set: &mut Set<T>, place: Option<usize>, way: Way<T>) {
     let full = set.len() >= WAYS;
     let least = || (0..set.len()).min_by_key(|place| set[*place].worth);

@@ -1,8 +1,8 @@
-//! What happened, in numbers.
+//! Counters of requests, calls to Clerk, webhooks and failures.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the start of the process.
+/// Atomic counters. Each one counts from the build of the layer.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     fresh: AtomicU64,
@@ -35,68 +35,76 @@ pub(crate) struct Counters {
     store_fallen_back: AtomicU64,
 }
 
-/// The counts at one moment; each counts since the start of the process.
+/// Counter values at one moment, as returned by
+/// [`ClerkResilience::counts`](crate::ClerkResilience::counts).
+///
+/// Each value counts from the build of the layer and never decreases. The values are not read
+/// atomically together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests that passed with a session within its time.
+    /// Requests accepted with a session token that has not expired.
     pub fresh: u64,
-    /// Requests that passed as a machine's.
+    /// Requests accepted with a machine token.
     pub machines: u64,
-    /// Requests whose expired session was renewed on the way.
+    /// Requests whose expired session the layer refreshed at the Backend API.
     pub renewed: u64,
-    /// Requests that passed in grace.
+    /// Requests accepted in grace.
     pub grace: u64,
-    /// Requests that would have passed in grace, were it not only reported.
+    /// Requests answered 503 in report-only mode that grace would have accepted. These requests
+    /// also count as [`unavailable`](Self::unavailable).
     pub grace_reported: u64,
-    /// Refusals of grace that were not recorded in the audit log, because ten of the same session were
-    /// recorded in the same minute.
+    /// Grace rejections withheld from the audit log. The log records at most ten rejections of one
+    /// session per minute.
     pub audit_withheld: u64,
-    /// Requests that passed without a session.
+    /// Requests accepted without a session.
     pub anonymous: u64,
-    /// Requests answered 401, or sent to sign in.
+    /// Requests answered 401 or redirected to the sign-in page.
     pub unauthorized: u64,
     /// Requests answered 403.
     pub forbidden: u64,
     /// Requests answered 503.
     pub unavailable: u64,
-    /// Browsers sent to Clerk for a fresh session.
+    /// Requests redirected to Clerk's handshake for a fresh session.
     pub handshakes: u64,
-    /// Tokens that were verified and name no application they were made for. Each counts once, at its
-    /// first request; [`AzpPolicy::Required`](clerk_verify::token::AzpPolicy::Required) would refuse them.
+    /// Verified tokens without an `azp` claim. Each token counts once while it is cached.
+    /// [`AzpPolicy::Required`](clerk_verify::token::AzpPolicy::Required) would reject these tokens.
     pub without_azp: u64,
-    /// Questions asked of Clerk and its status page.
+    /// Calls that the driver and reconciliation made to Clerk, its status page and the egress
+    /// canaries.
     pub upstream_calls: u64,
-    /// Questions asked of the Backend API because a request waited for the answer.
+    /// Backend API calls made for a request or a profile look-up.
     pub backend_questions: u64,
-    /// How many of these it did not answer in time, or with 429 or a failure of its own.
+    /// Calls of [`backend_questions`](Self::backend_questions) that timed out, failed, or were
+    /// answered 429 or 5xx.
     pub backend_unanswered: u64,
-    /// Machine tokens of which an earlier answer of the Backend API told.
+    /// Requests with a machine token that a cached Backend API response decided.
     pub machine_answers_reused: u64,
-    /// Times the state directory could not be read or written.
+    /// Failed reads and writes of the state directory.
     pub state_failures: u64,
-    /// Signals to the driver that were dropped because it was too far behind.
+    /// Signals dropped because the driver's signal queue was full.
     pub signals_dropped: u64,
-    /// Sign-outs that never reach Clerk, because 50,000 others waited. The sessions are refused here.
+    /// Sign-outs that never reach Clerk, because 50,000 others were pending or the driver had
+    /// ended. The application still rejects these sessions.
     pub sign_outs_dropped: u64,
-    /// Webhooks that were kept, because something here acts on them.
+    /// Webhooks accepted that revoke something, change a profile or have a hook.
     pub webhooks_accepted: u64,
-    /// Webhooks of kinds that nothing here acts on.
+    /// Webhooks accepted that had no effect.
     pub webhooks_unused: u64,
-    /// Webhooks that had come before.
+    /// Webhooks received before, with the same message id.
     pub webhooks_repeated: u64,
-    /// Webhooks without a good signature or at a wrong time.
+    /// Webhooks rejected because of a bad signature or timestamp.
     pub webhooks_refused: u64,
-    /// Webhooks whose signature is good and whose content makes no sense.
+    /// Webhooks with a good signature and a malformed body.
     pub webhooks_nonsense: u64,
-    /// Webhooks that could not be kept, so that Clerk sends them again.
+    /// Webhooks that the store failed to accept. The receiver answers 503 so that Clerk retries.
     pub webhooks_not_kept: u64,
-    /// Times that a hook failed.
+    /// Failed attempts to run an event's hooks.
     pub hook_failures: u64,
-    /// Times that the store did not do its work, deliveries aside.
+    /// Failed calls of the store, failed webhook deliveries included.
     pub store_failures: u64,
-    /// 1 when the store should outlive the process and does not, because it could not be opened; see
-    /// [`Store::fallen_back`](crate::store::Store::fallen_back).
+    /// 1 if the configured durable store failed to open and an in-memory store replaces it; else 0.
+    /// See [`Store::fallback_error`](crate::store::Store::fallback_error).
     pub store_fallen_back: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Denials on their way from whoever makes them to the store. Nobody waits for it.
+//! The queue of denials to write to the store. Requests add denials without waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +11,24 @@ use super::store_client::StoreClient;
 use crate::state::revocation::Denial;
 use crate::store::Store;
 
-/// So many wait.
+/// Capacity of the queue, in denials.
 const ROOM: usize = 4096;
-/// So many go to the store at once: what a store does in one step, with replicas to wait for.
+/// Maximum number of denials per call of the store, so that a replicated store meets its deadline.
 const BATCH: usize = 250;
-/// After a failure.
+/// Delay after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where denials are put.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub(crate) struct DenialQueue {
     letters: mpsc::Sender<Denial>,
-    /// The store may lack some.
+    /// Notified when the store may lack denials.
     pub(super) lacking: Notify,
-    /// Some found no room.
+    /// True once the queue was full and dropped a denial.
     overflowed: AtomicBool,
 }
 
-/// Where they are taken from.
+/// The receiving end of the queue.
 pub(crate) type DenialReceiver = mpsc::Receiver<Denial>;
 
 impl DenialQueue {
@@ -48,11 +48,11 @@ impl DenialQueue {
     }
 }
 
-/// Takes denials to a store until that has them.
+/// Writes queued denials to a store, and retries until the store accepts them.
 #[derive(Debug)]
 pub(super) struct DenialWriter {
     letters: DenialReceiver,
-    /// On the way. What is broken off stays here.
+    /// The batch to write. A cancelled or failed write leaves the batch unchanged.
     bag: Vec<Denial>,
     link: StoreClient,
 }
@@ -62,7 +62,7 @@ impl DenialWriter {
         Self { letters, bag: Vec::new(), link: StoreClient::new(store, core) }
     }
 
-    /// For good.
+    /// Writes denials as they are queued, forever.
     pub(super) async fn carry(&mut self) {
         loop {
             self.collect().await;
@@ -72,7 +72,7 @@ impl DenialWriter {
         }
     }
 
-    /// All that waits now, unless the store fails.
+    /// Writes all pending denials, until the store fails.
     pub(super) async fn finish(&mut self) {
         while let Ok(denial) = self.letters.try_recv() {
             self.bag.push(denial);
@@ -84,8 +84,10 @@ impl DenialWriter {
         while !self.bag.is_empty() && self.deliver().await {}
     }
 
-    /// What found no room is in the snapshot. A store that is shared is compared with that by whoever
-    /// follows its feed.
+    /// Fills the batch from the queue, or from the snapshot if the queue dropped denials.
+    ///
+    /// For a shared store, the task that follows the store's feed compares the store with the
+    /// snapshot instead.
     async fn collect(&mut self) {
         if !self.bag.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! The write side: the one task that does all the waiting.
+//! The driver: the background task that probes Clerk, refreshes keys and publishes snapshots.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,20 +30,21 @@ use crate::state::snapshot::{Keys, Snapshot};
 use crate::state::status_page::StatusReport;
 use crate::store::PendingSignOut;
 
-/// The driver looks at the clock at least this often while something goes on.
+/// The driver wakes at least this often unless the outlook is calm.
 const TICK: Duration = Duration::from_secs(1);
-/// A snapshot is renewed at least this often, as a sign of life.
+/// The driver publishes a snapshot at least this often, as proof that the driver runs.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// An unknown key causes at most one refresh in this time, whatever the traffic.
+/// Tokens with unknown keys cause at most one key refresh in this time.
 const UNKNOWN_KEY_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// What the application says hastens a probe at most once in this time.
+/// Reports by the application trigger at most one early probe in this time.
 const ALARMS_APART: Duration = Duration::from_secs(60);
 
-/// The background task: refreshes keys, asks Clerk how it is, publishes what it finds.
+/// The background task of the layer: refreshes keys, probes Clerk and publishes the results.
 ///
-/// It is a future that ends when the last handle and layer are dropped. It must run, or nothing is
-/// ever known of Clerk and no key is ever fetched.
+/// The driver is a future. Spawn the driver or await it: without a running driver the layer fetches
+/// no keys and observes no outage. The future completes when the last handle and layer are dropped.
+/// Before completing, the driver writes pending state to the state directory and the store.
 #[must_use = "the driver does nothing unless it is spawned or awaited"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -52,7 +53,8 @@ impl Driver {
         Self(Box::pin(work.run(incoming)))
     }
 
-    /// The same, and beside it somebody who keeps what is to outlive it, to the end.
+    /// Runs a persister beside the driver, and finishes the persister's writes when the driver
+    /// ends.
     pub(crate) fn kept_by(self, mut persister: Persister) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
@@ -63,7 +65,7 @@ impl Driver {
         }))
     }
 
-    /// The same, and beside it something that goes on for good, as long as it does.
+    /// Runs another endless future beside the driver. Both end when the driver ends.
     pub(crate) fn beside(self, other: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
@@ -88,18 +90,18 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// Everything the driver owns.
+/// The parts that the driver owns.
 #[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) core: Arc<Core>,
     pub(crate) prober: Prober,
     pub(crate) health: Health,
-    /// Keys from the configuration; they are in every set.
+    /// Keys from the configuration. Every key set includes them.
     pub(crate) pinned: KeySet,
     pub(crate) keys: Keys,
     pub(crate) state: StateFiles,
     pub(crate) sign_outs: PendingSignOuts,
-    /// When there are webhooks that grace could listen to.
+    /// Warns of missing webhooks, if the application receives webhooks.
     pub(crate) feed: Option<WebhookSilenceMonitor>,
 }
 
@@ -110,8 +112,8 @@ impl Work {
         loop {
             task.launch();
             let wake = task.wake();
-            // In this order each time: no flood of signals keeps a probe waiting, and under a virtual
-            // clock everything goes the same way again.
+            // The fixed order prevents a flood of signals from delaying probes. The order also
+            // makes runs under a virtual clock reproducible.
             tokio::select! {
                 biased;
                 Some(done) = task.probes.join_next_with_id() => task.on_probe_done(done),
@@ -150,15 +152,15 @@ struct Task {
     page: Option<Arc<StatusReport>>,
     page_tag: Option<HeaderValue>,
     started: Option<Moment>,
-    /// The wall clock when it was last to be trusted. What ended before has ended; a clock that is
-    /// ahead for a moment must not end a denial, which nothing brings back.
+    /// The last trusted wall-clock time. Only denials that ended before this time are pruned: a
+    /// clock that runs ahead for a moment must not remove a denial.
     certain: Timestamp,
     trusted: Option<Moment>,
     published: Option<Moment>,
-    /// When the application last said that something was wrong.
+    /// The last time that a report by the application triggered an early probe.
     alarmed: Option<Moment>,
     warned_of_dropped: bool,
-    /// Counts publications, so that ended denials are looked for in another part each time.
+    /// Counts publications. Each publication prunes ended denials from another part of the set.
     turn: usize,
     changed: bool,
 }
@@ -222,7 +224,7 @@ impl Task {
         }
     }
 
-    /// True with a secret key.
+    /// Returns true if the driver can send sign-outs to Clerk, which takes a secret key.
     fn tells_clerk(&self) -> bool {
         self.prober.targets.can_ask(Probe::BackendApi)
     }
@@ -233,7 +235,7 @@ impl Task {
         self.state.request();
     }
 
-    /// Takes in all sign-outs that have arrived.
+    /// Queues all sign-outs received so far.
     fn signed_out(
         &mut self,
         first: PendingSignOut,
@@ -246,7 +248,7 @@ impl Task {
         self.state.demand();
     }
 
-    /// Counts the sign-outs that found no room, and warns once.
+    /// Counts the sign-outs that the full queue dropped, and warns once.
     fn count_dropped_sign_outs(&mut self) {
         let dropped = self.sign_outs.take_dropped();
         (0..dropped).for_each(|_| self.core.counters.sign_out_dropped());
@@ -255,7 +257,7 @@ impl Task {
             tracing::warn!(
                 event = "clerk.sign_outs.dropped",
                 dropped,
-                "more sign-outs wait for Clerk than the layer keeps; the sessions dropped from the queue are refused here for 30 days and stay alive at Clerk"
+                "the queue of sign-outs for Clerk is full; this application rejects the dropped sessions for 30 days, but they stay active at Clerk until revoked there"
             );
         }
     }
@@ -276,7 +278,9 @@ impl Task {
         }
     }
 
-    /// What the application says of its own calls makes us ask, but seldom: it may say so all day.
+    /// Records a report by the application about its own call to Clerk.
+    ///
+    /// A bad report triggers an early probe of minting, at most once in [`ALARMS_APART`].
     fn hear_of(&mut self, surface: Surface, word: ReportKind, now: Moment) {
         self.health.hear_of(surface, word, now);
         let quiet = self.alarmed.is_none_or(|last| now.since(last) >= ALARMS_APART);
@@ -286,7 +290,7 @@ impl Task {
         }
     }
 
-    /// Whoever begins to suspect something makes all ask soon.
+    /// Records the reports of the peers. When more peers suspect an outage, all probes run soon.
     fn hear_peers(&mut self) {
         let (peers, now) = (*self.peers.borrow_and_update(), Instant::now());
         self.health.hear_peers(peers);
@@ -297,8 +301,9 @@ impl Task {
         self.suspicious = peers.suspicious();
     }
 
-    /// For an unknown key, once per cooldown. Who asks while a refresh is under way waits for that;
-    /// who asks in vain is told at once.
+    /// Refreshes the keys for an unknown key, at most once per cooldown.
+    ///
+    /// During a refresh, requests wait for its end. During the cooldown, requests resume at once.
     fn refresh_keys(&mut self, now: Moment) {
         if self.keys.may_refresh(now) {
             self.keys.refresh_after = Some(now.mono + UNKNOWN_KEY_COOLDOWN);
@@ -321,7 +326,11 @@ impl Task {
         if let Ok((_, finding)) = done {
             self.apply_payload(finding);
         } else {
-            tracing::error!(event = "clerk.probe.panicked", ?probe, "a probe panicked");
+            tracing::error!(
+                event = "clerk.probe.panicked",
+                ?probe,
+                "a probe panicked; the driver repeats the probe on schedule. Report this as a defect of the layer"
+            );
         }
         if probe == Probe::Jwks {
             self.keys.refreshing = false;
@@ -350,7 +359,10 @@ impl Task {
         }
     }
 
-    /// Takes up the second source's keys, if they are this instance's as far as that can be told.
+    /// Applies keys from the Backend API, unless they share no key with the present set.
+    ///
+    /// If the present set has only keys from the configuration, the fetched keys are always
+    /// applied.
     fn adopt_second(&mut self, fetched: &KeySet) {
         let (known, pinned) = (self.keys.set.len(), self.pinned.len());
         if known == pinned || self.keys.set.shares_a_key_with(fetched) {
@@ -358,11 +370,13 @@ impl Task {
         }
         tracing::warn!(
             event = "clerk.jwks.foreign",
-            "the Backend API publishes none of this instance's keys; CLERK_SECRET_KEY seems to belong to another instance"
+            "the Backend API publishes none of this instance's keys; CLERK_SECRET_KEY seems to belong to another instance. Copy the secret key of this instance from the Clerk dashboard"
         );
     }
 
-    /// Takes up a good key set. Keys that it lacks are gone, and what they verified is forgotten.
+    /// Replaces the key set with the pinned and the fetched keys.
+    ///
+    /// Cached tokens of removed keys are dropped.
     fn adopt(&mut self, fetched: &KeySet) {
         let before = self.keys.set.clone();
         self.keys.set = before.replaced_by(&self.pinned.joined_with(fetched));
@@ -372,7 +386,7 @@ impl Task {
             let names: Vec<_> = self.keys.set.key_ids().collect();
             tracing::info!(event = "clerk.jwks.changed", keys = ?names);
             self.state.keys_changed();
-            // The fingerprints of distrusted keys may be among what is new.
+            // The new keys may include distrusted keys, whose fingerprints must be written.
             self.state.demand();
         }
         self.publish(self.core.clock.now());
@@ -386,7 +400,8 @@ impl Task {
         let verdict = self.health.verdict(now);
         if self.health.may_trust_clock(now) {
             self.started = Some(now);
-            // A clock that was wrong from the start looks steady.
+            // A clock that was wrong from the start never jumps. Only Clerk's clock exposes the
+            // error.
             if self.health.agrees_on_the_time() {
                 (self.certain, self.trusted) = (now.wall, Some(now));
             }
@@ -424,7 +439,11 @@ impl Task {
         self.core.verdicts.send_replace(to);
         let change = Transition::new(from, to, self.core.clock.now().wall);
         if self.core.changes.try_send(change).is_err() {
-            tracing::debug!(event = "clerk.transition.untold", to = to_name, "nobody takes it");
+            tracing::debug!(
+                event = "clerk.transition.untold",
+                to = to_name,
+                "the queue for the transition hook is full or closed; the change was not reported"
+            );
         }
         self.state.demand();
     }
@@ -473,12 +492,12 @@ impl Task {
     }
 }
 
-/// At most once a minute: somebody who is not Clerk answers in its place.
+/// Warns, at most once a minute, of a response that did not come from Clerk.
 fn warn_of_stranger(seen: &Observation, last: Option<Moment>) {
     let quiet = last.is_none_or(|last| seen.at.since(last) > Duration::from_secs(60));
     if let Outcome::Failed(Evidence::Hostile, trouble) = &seen.outcome
         && quiet
     {
-        tracing::warn!(event = "clerk.stranger", surface = %seen.surface, %trouble, "somebody who is not Clerk answers in its place; no outage is concluded from it");
+        tracing::warn!(event = "clerk.stranger", surface = %seen.surface, %trouble, "response did not come from Clerk; ignored as outage evidence. Check DNS, proxies and TLS interception between this host and Clerk");
     }
 }

@@ -1,4 +1,4 @@
-//! Events as values of their own types, for hooks that do not want to read JSON.
+//! Typed webhook events, for hooks that do not parse JSON themselves.
 
 use std::error::Error;
 
@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::inbox::Event;
 use crate::state::profile::{Membership, Profile, ProfileParseError};
 
-/// What a hook can take instead of an [`Event`]; see [`Builder::on`](crate::Builder::on). An application can
-/// write its own for the kinds that it cares about.
+/// Conversion from an [`Event`] to the typed value that a hook takes.
+///
+/// [`Builder::on`](crate::Builder::on) registers such a hook. An application can implement this
+/// trait for its own types.
 ///
 /// ```
 /// use clerk_resilience::{Event, FromEvent};
@@ -29,81 +31,82 @@ use crate::state::profile::{Membership, Profile, ProfileParseError};
 /// }
 /// ```
 pub trait FromEvent: Sized {
-    /// The kinds of events that it stands for, as `user.created`.
+    /// The webhook event types that this type accepts, for example `user.created`.
     const KINDS: &'static [&'static str];
 
-    /// Reads an event of one of these kinds.
+    /// Converts an event of one of [`KINDS`](Self::KINDS).
     ///
     /// # Errors
     ///
-    /// When it does not say what it should. The hook has then failed.
+    /// Returns an error if the event lacks required data. The error counts as a failure of the
+    /// hook.
     fn from_event(event: &Event) -> Result<Self, Box<dyn Error + Send + Sync>>;
 }
 
-/// A user was made or changed: `user.created`, `user.updated`.
+/// A created or updated user: `user.created`, `user.updated`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct UserChanged {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub message: String,
-    /// What the user is like, without `private_metadata`.
+    /// The user's profile, without `private_metadata`.
     pub profile: Profile,
-    /// The user was made just now.
+    /// True for `user.created`.
     pub created: bool,
 }
 
-/// A user was deleted: `user.deleted`.
+/// A deleted user: `user.deleted`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UserDeleted {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub message: String,
-    /// Who it was.
+    /// The deleted user.
     pub user: UserId,
-    /// When.
+    /// The time of the event at Clerk.
     pub happened: Timestamp,
 }
 
-/// A session is over: `session.ended`, `session.removed`, `session.revoked`.
+/// An ended session: `session.ended`, `session.removed`, `session.revoked`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SessionEnded {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub message: String,
-    /// The session.
+    /// The ended session.
     pub session: SessionId,
-    /// Whose it was.
+    /// The user of the session.
     pub user: UserId,
-    /// When it was over.
+    /// The time of the event at Clerk.
     pub happened: Timestamp,
 }
 
-/// A user joined an organisation, or has another place in it: `organizationMembership.created`,
+/// A created or updated organization membership: `organizationMembership.created`,
 /// `organizationMembership.updated`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MembershipChanged {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub message: String,
-    /// Who.
+    /// The member.
     pub user: UserId,
-    /// The organisation, and the role in it.
+    /// The organization and the user's role in it.
     pub membership: Membership,
-    /// The user joined just now.
+    /// True for `organizationMembership.created`.
     pub created: bool,
 }
 
-/// A user belongs to an organisation no more: `organizationMembership.deleted`.
+/// A deleted organization membership: `organizationMembership.deleted`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct MembershipEnded {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub message: String,
-    /// Who.
+    /// The former member.
     pub user: UserId,
-    /// The organisation.
+    /// The organization that the user left.
     pub organization: OrgId,
-    /// When.
+    /// The time of the event at Clerk.
     pub happened: Timestamp,
 }
 

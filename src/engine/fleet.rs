@@ -1,7 +1,7 @@
-//! What this instance and the others of its application tell each other, beside the driver.
+//! The fleet: instances that share a store exchange denials and health reports, beside the driver.
 //!
-//! Each loop has a store that may fail or hang to itself; what it learns goes into the snapshot, and
-//! requests hear of it there.
+//! Each loop handles a store that fails or hangs on its own. Results are published in the snapshot
+//! and the driver's channels, so requests never wait for the store.
 
 mod denials;
 mod seen;
@@ -16,7 +16,7 @@ use super::store_client::StoreClient;
 use crate::state::seal::Seal;
 use crate::store::Store;
 
-/// This member of a fleet.
+/// This instance's membership of a fleet.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     store: Arc<dyn Store>,
@@ -24,13 +24,13 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// None when the store is this process's own.
+    /// Creates the member. Returns `None` if the store is not shared.
     pub(crate) fn new(store: &Arc<dyn Store>, seal: Option<Seal>) -> Option<Self> {
         store.fleet()?;
         Some(Self { store: Arc::clone(store), seal })
     }
 
-    /// Works for good.
+    /// Exchanges denials and health reports with the other instances, forever.
     pub(crate) async fn work(self, core: Arc<Core>) {
         let Self { store, seal } = self;
         let denials = Denials::new(&store, &core);
@@ -39,7 +39,7 @@ impl Fleet {
     }
 }
 
-/// Many denials are compared where nothing waits for it.
+/// Runs CPU-bound work, such as comparing many denials, on a blocking thread.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }

@@ -1,4 +1,6 @@
-//! How sessions use grace: how often in this minute, and when last. In bounded memory, without locks.
+//! Grace usage: requests per minute and the last accepted request of each session.
+//!
+//! The table has a fixed number of entries and takes no locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,15 +11,15 @@ use super::cache::Cache;
 use super::seen_sessions::SessionDigest;
 use crate::decide::Usage;
 
-/// A session that never passed.
+/// Marks a session without an accepted request.
 const NEVER: i64 = i64::MIN;
 
 #[derive(Debug)]
 struct Entry {
     session: SessionDigest,
-    /// The minute in the upper half, the requests within it in the lower.
+    /// The minute in the upper 32 bits, the requests within that minute in the lower 32 bits.
     requests: AtomicU64,
-    /// Milliseconds.
+    /// The last request accepted in grace, in milliseconds since the Unix epoch, or [`NEVER`].
     last_passed: AtomicI64,
 }
 
@@ -26,12 +28,12 @@ impl Entry {
         Self { session, requests: AtomicU64::new(0), last_passed: AtomicI64::new(NEVER) }
     }
 
-    /// How many requests were counted in this minute.
+    /// Returns the number of requests counted in this minute.
     fn in_minute(&self, minute: u64) -> u32 {
         count_of(self.requests.load(Ordering::Relaxed), minute)
     }
 
-    /// Counts one more request in this minute, and returns how many that makes.
+    /// Counts one request in this minute, and returns the new number.
     fn count(&self, minute: u64) -> u32 {
         let more = |held: u64| {
             let same = held >> 32 == minute;
@@ -42,10 +44,10 @@ impl Entry {
         count_of(more(before.unwrap_or_default()), minute)
     }
 
-    /// Takes one request of this minute back.
+    /// Subtracts one request of this minute.
     fn take_back(&self, minute: u64) {
         let less = |held: u64| (count_of(held, minute) > 0).then(|| held - 1);
-        // An error means that nothing was counted in this minute.
+        // An error means that no request was counted in this minute.
         let _ = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
@@ -59,7 +61,9 @@ fn minute(now: Timestamp) -> u64 {
     u64::try_from(now.as_secs() / 60).unwrap_or_default() & u64::from(u32::MAX)
 }
 
-/// The table. When it is full, the session unused longest gives way and is counted anew.
+/// The usage of all sessions. A full set of the table evicts its session with the oldest entry.
+///
+/// The count of an evicted session restarts at zero.
 #[derive(Debug)]
 pub(crate) struct GraceUsage(Cache<Entry>);
 
@@ -68,7 +72,7 @@ impl GraceUsage {
         Self(Cache::new(capacity))
     }
 
-    /// How a session used grace so far. Reads only.
+    /// Returns the usage of a session without counting a request.
     pub(crate) fn usage(&self, session: SessionDigest, now: Timestamp) -> Usage {
         let Some(entry) = self.find(session) else { return Usage::default() };
         let last = entry.last_passed.load(Ordering::Relaxed);
@@ -78,19 +82,19 @@ impl GraceUsage {
         }
     }
 
-    /// Counts a request of a session, and returns how many that makes in this minute.
+    /// Counts a request of a session, and returns the new number of this minute.
     pub(crate) fn count(&self, session: SessionDigest, now: Timestamp) -> u32 {
         self.entry(session, now).count(minute(now))
     }
 
-    /// The session passed in grace.
+    /// Records a request accepted in grace.
     pub(crate) fn passed(&self, session: SessionDigest, now: Timestamp) {
         let entry = self.entry(session, now);
         entry.count(minute(now));
         entry.last_passed.fetch_max(now.as_millis(), Ordering::Relaxed);
     }
 
-    /// A request that was counted did not pass after all.
+    /// Subtracts a counted request that was rejected afterwards.
     pub(crate) fn take_back(&self, session: SessionDigest, now: Timestamp) {
         if let Some(entry) = self.find(session) {
             entry.take_back(minute(now));
@@ -101,7 +105,7 @@ impl GraceUsage {
         self.0.find(session.index(), |entry| entry.session == session)
     }
 
-    /// The one entry of a session, however many requests ask for it at once.
+    /// Returns the entry of a session, created on demand. Concurrent callers get the same entry.
     fn entry(&self, session: SessionDigest, now: Timestamp) -> Arc<Entry> {
         self.find(session).unwrap_or_else(|| {
             let same = |entry: &Entry| entry.session == session;

@@ -1,7 +1,7 @@
-//! What becomes of webhooks: denials and profiles at once, hooks from the inbox.
+//! The webhook inbox: applies denials and profile changes at once, and runs hooks later.
 //!
-//! What a delivery denies is in the snapshot, and the delivery in the store, before it is answered. Hooks
-//! hear of it afterwards, one event at a time, from a task beside the driver.
+//! Before the receiver answers, the snapshot has the denials and the store has the event. A task
+//! beside the driver then runs the hooks, one event at a time.
 
 use std::fmt;
 use std::future::Future;
@@ -23,45 +23,51 @@ use crate::store::{
     Accepted, DeadLetter, FollowUp, InboxEvent, Outcome, Pending, Store, StoreError, Task,
 };
 
-/// A store that does not answer within this time has failed.
+/// Deadline for one call of the store.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// A hook that is not over by then has failed.
+/// Deadline for one call of a hook. A hook that exceeds this time has failed.
 const HOOK_DEADLINE: Duration = Duration::from_secs(25);
-/// A task whose worker vanished is due again so long after all its hooks should be over.
+/// Time between the deadline of a task's last hook and the expiry of the worker's claim.
 const MARGIN: Duration = Duration::from_secs(5);
-/// After the first failure; twice as long after each further one.
+/// Delay before the second attempt. The delay doubles with each failure, up to [`RETRY_LAST`].
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LAST: Duration = Duration::from_secs(60 * 60);
-/// After so many attempts, about two hours and a half, an event is a dead letter.
+/// Maximum number of attempts, over about two and a half hours. After the last failed attempt, the
+/// event becomes a dead letter.
 const ATTEMPTS: u32 = 12;
-/// What is due is looked for at least this often.
+/// The worker polls the store for due tasks at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
-/// Forgetting what is old may take so long: a busy hour leaves a million events.
+/// Deadline for one pruning of the store: a busy hour can store a million events.
 const PRUNE_PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// After it failed.
+/// Delay after a failed pruning.
 const PRUNE_RETRY: Duration = Duration::from_secs(60);
-/// Clerk tries a delivery for so long. What comes later somebody sent again by hand.
+/// Clerk retries a delivery for this long. A later delivery was resent manually.
 const RETRIES: Duration = Duration::from_secs(28 * 60 * 60);
 
-/// An event as a hook hears of it.
+/// A webhook event as passed to a hook.
+///
+/// Hooks run after the receiver has answered Clerk. Events can arrive more than once and out of
+/// order, so a hook must be idempotent by [`id`](Self::id).
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The message's id: the same when a hook hears of the event again.
+    /// The webhook message id. Retries of the event have the same id.
     pub id: String,
-    /// What happened, as `user.created`.
+    /// The event type, for example `user.created`.
     pub kind: String,
-    /// When it happened.
+    /// The time of the event at Clerk, or the time of receipt if the event has none.
+    ///
+    /// The time is at most 300 s after receipt.
     pub happened: Timestamp,
-    /// To what: the session, the user, the organisation. Without any `private_metadata`.
+    /// The event's `data` member, without any `private_metadata`.
     pub data: Value,
-    /// Counts the times that hooks heard of it, this one included.
+    /// The number of attempts to run the event's hooks, including the present one. Starts at 1.
     pub attempts: u32,
 }
 
 impl fmt::Debug for Event {
-    /// Without the data.
+    /// Formats the event without its data, which may be personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut event = f.debug_struct("Event");
         event.field("id", &self.id).field("kind", &self.kind);
@@ -71,7 +77,7 @@ impl fmt::Debug for Event {
 
 type Heard = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// What an application does about some kinds of events.
+/// The application's hook for some types of events.
 #[derive(Clone)]
 pub(crate) struct Hook {
     pub(crate) kinds: Vec<String>,
@@ -84,7 +90,7 @@ impl fmt::Debug for Hook {
     }
 }
 
-/// What webhooks need: who signs them, and where they are kept.
+/// The parts that receive webhooks: signature verifier, store and hooks.
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     pub(crate) verifier: WebhookVerifier,
@@ -92,26 +98,26 @@ pub(crate) struct Webhooks {
     hooks: Vec<Hook>,
     rules: EventRules,
     keep_private: bool,
-    /// Denials that are to be published.
+    /// Denials to publish in the next batch.
     fresh: Mutex<Vec<Denial>>,
-    /// Held by whoever publishes.
+    /// Held while a batch is published.
     turn: Mutex<()>,
     arrived: Notify,
-    /// The store failed at what it was asked for last.
+    /// True if the last call of the store failed.
     ailing: AtomicBool,
 }
 
-/// What came of a task, by its id and its claim.
+/// The outcome of a task, with the task's id and claim.
 type Settled = (String, u64, Outcome);
 
-/// What became of a delivery.
+/// The result of a delivery with a good signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivered {
-    /// It is kept, or was kept before.
+    /// The store accepted the event, or had accepted the event before.
     Kept,
-    /// It makes no sense; that is noted.
+    /// The event is malformed, and the store recorded a dead letter.
     Nonsense,
-    /// It cannot be kept. What it denies is denied all the same.
+    /// The store failed to accept the event. The event's denials still apply in memory.
     NotKept,
 }
 
@@ -127,7 +133,7 @@ impl Webhooks {
         Self { verifier, store, hooks, rules, keep_private, fresh, turn, arrived, ailing }
     }
 
-    /// True when the store failed at what a webhook asked of it last.
+    /// Returns true if the inbox's last call of the store failed.
     pub(crate) fn store_fails(&self) -> bool {
         self.ailing.load(Ordering::Relaxed)
     }
@@ -152,7 +158,7 @@ impl Webhooks {
             changes: Vec::new(),
             rest: FollowUp::Malformed(why),
         };
-        // The parser's own words may quote the body.
+        // The parser's error message may quote the body, so the reason is a fixed text.
         let Ok(event) = WebhookEvent::parse(body) else {
             let why = "the body is not JSON with a type".to_owned();
             return nonsense(why, String::new(), received);
@@ -172,7 +178,7 @@ impl Webhooks {
         }
     }
 
-    /// The data is kept for those kinds alone that a hook names.
+    /// Returns the follow-up of an event. The store receives data only for events that have a hook.
     fn rest(&self, event: &WebhookEvent) -> FollowUp {
         if self.hooks_for(&event.kind).next().is_none() {
             return FollowUp::Nothing;
@@ -186,8 +192,9 @@ impl Webhooks {
         self.hooks.iter().filter(move |hook| hook.kinds.iter().any(|named| named == kind))
     }
 
-    /// Publishes denials, in one step with those of others who wait for their turn. When it is over
-    /// the next request sees them.
+    /// Publishes denials, in one batch with those of concurrent deliveries.
+    ///
+    /// On return, the snapshot has the denials.
     fn publish(&self, denials: &[Denial], shared: &Shared) {
         if denials.is_empty() {
             return;
@@ -200,7 +207,7 @@ impl Webhooks {
         }
     }
 
-    /// Works the inbox off, for good.
+    /// Runs the hooks of stored events, forever.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
         let mut done = None;
         loop {
@@ -211,9 +218,9 @@ impl Webhooks {
         }
     }
 
-    /// Says what came of the last task and takes the next, in one step where the store can do that.
+    /// Settles the last task and claims the next one, with both store calls in flight together.
     async fn next(&self, done: Option<Settled>, core: &Core) -> Option<Task> {
-        // What waits is for processes that have hooks.
+        // A process without hooks leaves the tasks to other processes.
         if self.hooks.is_empty() {
             return None;
         }
@@ -233,7 +240,7 @@ impl Webhooks {
         self.report(core, claimed).flatten()
     }
 
-    /// No other worker takes a task while its hooks, one after the other, may still be at it.
+    /// Returns the duration of a claim, which covers the deadlines of all hooks in sequence.
     fn lease(&self) -> Duration {
         let hooks = u32::try_from(self.hooks.len()).unwrap_or(u32::MAX);
         HOOK_DEADLINE.saturating_mul(hooks.max(1)).saturating_add(MARGIN)
@@ -249,7 +256,7 @@ impl Webhooks {
             Ok(()) => Outcome::Done,
             Err(why) => {
                 core.counters.hook_failed();
-                tracing::warn!(event = "clerk.webhook.hook_failed", %id, attempts, %why, "a hook failed");
+                tracing::warn!(event = "clerk.webhook.hook_failed", %id, attempts, %why, "a hook failed; the inbox retries the event, and after 12 failed attempts stores a dead letter");
                 after_failure(why, attempts, core.clock.now().wall)
             }
         };
@@ -261,21 +268,21 @@ impl Webhooks {
         result.inspect_err(|_| core.counters.store_failed()).ok()
     }
 
-    /// Says that the store fails, and that it is well again, each once: a full disk is not helped by a
-    /// log that grows.
+    /// Logs the first failure of the store and the recovery, but no failure in between.
     fn remark<T>(&self, result: &Result<T, StoreError>) {
         match result {
             Err(error) if !self.ailing.swap(true, Ordering::Relaxed) => {
-                tracing::warn!(event = "clerk.store.failed", %error, "the store does not do its work; webhooks act here, and Clerk is told to send them again");
+                tracing::warn!(event = "clerk.store.failed", %error, "store unavailable: applying webhooks in memory and answering 503 so that Clerk retries; restore the store");
             }
             Ok(_) if self.ailing.swap(false, Ordering::Relaxed) => {
-                tracing::info!(event = "clerk.store.well", "the store does its work again");
+                tracing::info!(event = "clerk.store.well", "store available again");
             }
             _ => {}
         }
     }
 
-    /// Each hook in a task of its own, so that a panic is a failure like any other.
+    /// Runs the event's hooks in sequence, each in its own task so that a panic counts as a
+    /// failure.
     async fn call(&self, task: Task) -> Result<(), String> {
         let data = serde_json::from_str(&task.data).map_err(|error| error.to_string())?;
         let Task { id, kind, happened, attempts, .. } = task;
@@ -296,8 +303,9 @@ impl Webhooks {
     }
 }
 
-/// Forgets what is old in a store, for good: by a clock that can be trusted, because nothing brings back a
-/// denial that was forgotten too early.
+/// Prunes expired data from a store every hour, forever.
+///
+/// Pruning uses a trusted time only, because a denial that is removed too early cannot be restored.
 pub(crate) async fn prune(store: Arc<dyn Store>, core: Arc<Core>) {
     loop {
         let certain = core.load().certain(core.clock.now());
@@ -310,14 +318,19 @@ pub(crate) async fn prune(store: Arc<dyn Store>, core: Arc<Core>) {
             tokio::time::sleep(PRUNE_EVERY).await;
         } else {
             core.counters.store_failed();
-            tracing::debug!(event = "clerk.store.unpruned", "what is old was not forgotten");
+            tracing::debug!(
+                event = "clerk.store.unpruned",
+                "pruning of the store failed; the next attempt is in 60 s"
+            );
             tokio::time::sleep(PRUNE_RETRY).await;
         }
     }
 }
 
 impl Shared {
-    /// Takes in a delivery whose signature is good. What it denies does not wait for the store.
+    /// Applies a delivery with a good signature and stores the event.
+    ///
+    /// Denials apply before the store answers.
     pub(crate) async fn deliver(&self, webhooks: &Webhooks, id: &str, body: &[u8]) -> Delivered {
         let received = self.now().wall;
         let entry = webhooks.entry(id, body, received);
@@ -337,7 +350,7 @@ impl Shared {
             webhooks.arrived.notify_one();
         }
         webhooks.remark(&accepted);
-        // What comes again, or was sent again by hand, is no sign of how late Clerk is.
+        // Duplicates and manually resent events do not measure the delivery lag.
         if !matches!(accepted, Ok(Accepted::Duplicate)) && delivery.lag <= RETRIES {
             self.feed(|feeds| SyncStatus { delivery: Some(delivery), ..feeds });
         }
@@ -362,7 +375,7 @@ impl Shared {
         }
     }
 
-    /// A webhook of Clerk's was verified just now.
+    /// Records that the application received a verified webhook.
     pub(crate) fn heard_webhook(&self) {
         let now = self.now().wall;
         self.feed(|feeds| SyncStatus { webhook: Some(now), ..feeds });
@@ -382,7 +395,7 @@ fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {
     Outcome::Retry { at: now.plus(wait), why }
 }
 
-/// Takes `private_metadata` out, wherever it is: hooks that need it ask Clerk.
+/// Removes `private_metadata` at every depth. Hooks that need this data query Clerk.
 fn strip(data: &mut Value) {
     match data {
         Value::Object(members) => {

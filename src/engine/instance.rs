@@ -1,8 +1,9 @@
-//! Whether the secret key belongs to the instance whose tokens are accepted here.
+//! Checks that the secret key and the publishable key belong to the same Clerk instance.
 //!
-//! The secret key of another instance gets good answers too, about other people: that they know no such user
-//! says nothing of ours. An instance publishes its keys both at its Frontend API, which the publishable key
-//! names, and to its own secret key at the Backend API. What is the same there proves that both are one.
+//! With the secret key of another instance, the Backend API answers about that instance's users. A
+//! `404` for a user then does not mean that the user does not exist in this instance. Each instance
+//! publishes its keys at its Frontend API, which the publishable key names. The Backend API
+//! publishes the keys of the secret key's instance. A key common to both proves one instance.
 
 use std::time::Duration;
 
@@ -11,26 +12,28 @@ use tokio::time::Instant;
 
 use crate::probe::Prober;
 
-/// Somebody may correct it; and a key that was replaced just now may not be everywhere yet.
+/// [`Owner::Another`] is cached for this time: an operator may correct the secret key, and a
+/// rotated key may not be published everywhere yet.
 const ANOTHER: Duration = Duration::from_secs(60);
+/// [`Owner::Untold`] is cached for this time.
 const UNTOLD: Duration = Duration::from_secs(5);
 
-/// Whose secret key it is.
+/// The instance to which the secret key belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Owner {
-    /// This instance's. A secret key stays with its instance, so that this is asked once.
+    /// This instance. The result never changes, so it is cached forever.
     Ours,
-    /// It shares no key with this instance.
+    /// Another instance: the two key sets share no key.
     Another,
-    /// Clerk did not tell.
+    /// Unknown, because Clerk did not answer.
     Untold,
 }
 
-/// Asks Clerk, twice at most in a while, and once for all who want to know at the same time.
+/// Looks up and caches the owner of the secret key. Concurrent callers share one look-up.
 #[derive(Debug)]
 pub(crate) struct Instance {
     prober: Prober,
-    /// Held while it is asked.
+    /// The cached owner with its expiry. The lock is held during a look-up.
     known: Mutex<Option<(Instant, Owner)>>,
 }
 

@@ -1,21 +1,21 @@
-//! Names for what must not be written down: tokens, nonces, sessions.
+//! Keyed hashing of secrets, such as tokens and nonces, so that tables hold digests only.
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key, Tag};
 use aws_lc_rs::rand::SystemRandom;
 
-/// HMAC-SHA256 of a thing, by a key that nobody else has.
+/// An HMAC-SHA256 digest under a key of this process.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Digest([u8; 32]);
 
 impl Digest {
-    /// Where it is filed.
+    /// Returns the first eight bytes, for use as a cache index.
     pub(super) fn index(self) -> u64 {
         let (first, _) = self.0.split_first_chunk().expect("32 bytes");
         u64::from_be_bytes(*first)
     }
 }
 
-/// Gives names. Equal things get equal names from the same namer.
+/// Computes digests. Equal inputs have equal digests under the same key.
 #[derive(Clone, Debug)]
 pub(super) struct KeyedHasher(Key);
 
@@ -25,13 +25,15 @@ impl KeyedHasher {
         Self(Key::new(HMAC_SHA256, key))
     }
 
-    /// One whose names mean nothing outside this process.
+    /// Creates a hasher with a random key.
     pub(super) fn random() -> Self {
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new());
-        Self(key.expect("the system has random numbers"))
+        Self(key.expect("the system's random number generator works"))
     }
 
-    /// The name of a thing of this sort, which may have several parts.
+    /// Returns the digest of `parts`, with `sort` for domain separation.
+    ///
+    /// Each part is prefixed with its length, so that different splits have different digests.
     pub(super) fn name(&self, sort: &str, parts: &[&str]) -> Digest {
         Digest(self.sign(sort, parts).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }

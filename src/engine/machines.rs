@@ -1,4 +1,4 @@
-//! The token of a machine, checked here or by what Clerk told of it.
+//! Machine tokens: verified locally if signed, or by a Backend API response if opaque.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use crate::decide::Unavailable;
 use crate::state::snapshot::Snapshot;
 
 impl Shared {
-    /// Checks a machine's token, of a kind that is accepted. `told` is what Clerk told when it was
-    /// asked for this request.
+    /// Examines a machine token of a kind that the route accepts.
+    ///
+    /// `told` is the Backend API's response obtained for this request, if any.
     pub(crate) fn examine_machine(
         &self,
         token: &str,
@@ -58,7 +59,9 @@ impl Shared {
         }
     }
 
-    /// A token that would be refused even with its key is not worth a refresh of the keys.
+    /// Examines a token whose key is unknown.
+    ///
+    /// Only a token that could be valid with a fresh key set causes a key refresh.
     fn without_its_key(&self, token: &str, now: Moment) -> Examined {
         let expect = self.expectations();
         let Ok(unknown) = machine::unknown_key(token, expect) else {

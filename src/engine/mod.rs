@@ -1,4 +1,4 @@
-//! Where the two sides meet: requests read [`Shared`], the [`Driver`] writes it.
+//! The engine connects requests, which read [`Shared`], to the [`Driver`], which writes it.
 //!
 //! ```text
 //! request ──▶ Core::load ──▶ one Snapshot ──▶ decide
@@ -6,8 +6,8 @@
 //! Driver ── probes, keys, verdict, files ──▶ Core::update
 //! ```
 //!
-//! The driver is one task. It does all the waiting, and publishes a new snapshot when something
-//! changed; requests load that snapshot once and wait for nobody.
+//! The driver is one task. The driver does all waiting and publishes a new snapshot when something
+//! changes. A request loads one snapshot and judges the credential without I/O or locks.
 
 mod alerts;
 mod backend;

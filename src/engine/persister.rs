@@ -1,5 +1,7 @@
-//! What is kept in a store beside the driver: denials at once, the rest by and by, and what still waits
-//! when the driver ends.
+//! The persister writes denials and records to the store, beside the driver.
+//!
+//! Denials are written at once, records on their schedules. When the driver ends, the persister
+//! writes pending data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +11,19 @@ use super::records::{Records, Trust};
 use super::shared::Core;
 use crate::store::{Sightings, Store};
 
-/// What waits when the driver ends is kept by then, or lost.
+/// Deadline for writing pending data after the driver ends. Data not written by then is lost.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Keeps what is to outlive this process.
+/// Writes the data that survives this process, or that other instances share.
 #[derive(Debug)]
 pub(crate) struct Persister {
     post: DenialWriter,
-    /// When there is a way to believe them.
+    /// Writes records, if a key can authenticate them.
     records: Option<Records>,
 }
 
 impl Persister {
-    /// None when nothing in the store outlives this process, and nobody shares it.
+    /// Creates a persister. Returns `None` if the store is neither durable nor shared.
     pub(crate) fn new(
         store: &Arc<dyn Store>,
         core: &Arc<Core>,
@@ -35,7 +37,7 @@ impl Persister {
         lasting.then(|| Self { post: DenialWriter::new(letters, store, core), records })
     }
 
-    /// Works for good.
+    /// Writes denials and records, forever.
     pub(super) async fn work(&mut self) {
         let Self { post, records } = self;
         let leave = async {
@@ -46,7 +48,7 @@ impl Persister {
         tokio::join!(post.carry(), leave);
     }
 
-    /// Keeps what waits, and does not take long for it.
+    /// Writes pending data, for at most [`LAST_WORDS`].
     pub(super) async fn finish(&mut self) {
         let Self { post, records } = self;
         let leave = async {

@@ -1,13 +1,14 @@
-//! A token bucket: how much may begin in a second.
+//! A token bucket that limits the number of calls per second.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// What adding up parts of a second may be wrong by.
+/// Tolerance for floating-point rounding of fractions of a second.
 const ROUNDING: f64 = 1e-6;
 
-/// So much may begin in a second, and as much again at once after a pause.
+/// A rate limiter. After a pause, a burst of one second's worth of calls, but at least one, may
+/// start.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     per_second: f64,
@@ -25,7 +26,7 @@ impl RateLimiter {
         Self { per_second, spent: Mutex::default() }
     }
 
-    /// True when one more may begin; it is then taken to have begun.
+    /// Returns true and counts a call if one more call may start now.
     pub(super) fn take(&self) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -1,5 +1,7 @@
-//! When to ask Clerk what. Seldom while it is well, quickly when it seems not to be, and ever more
-//! slowly while it is known to be down.
+//! The probe schedule: decides when each probe is due.
+//!
+//! Probes run rarely while Clerk is healthy and often while Clerk seems to fail. During a known
+//! outage, the intervals grow.
 
 use std::time::Duration;
 
@@ -8,40 +10,41 @@ use tokio::time::Instant;
 use crate::probe::Probe;
 use crate::state::health::{Peers, Tracker, Verdict};
 
-/// No two questions of one kind are closer together than this, whoever asks.
+/// Minimum time between two starts of the same probe.
 const SPACING: Duration = Duration::from_secs(2);
-/// Intervals vary by this share, so that many instances do not ask in step.
+/// Intervals vary by this fraction, so that instances do not probe in step.
 const JITTER: f64 = 0.2;
-/// While Clerk is down, minting is asked for every 5 s at first and every 15 s in the end.
+/// While Clerk is down, the interval of the minting probe grows from 5 s to 15 s.
 const DOWN_FIRST: Duration = Duration::from_secs(5);
 const DOWN_LAST: Duration = Duration::from_secs(15);
 const DOWN_GROWTH: f64 = 1.25;
-/// The status page is polled no more often than this.
+/// Minimum time between two polls of the status page.
 const PAGE_SPACING: Duration = Duration::from_secs(60);
-/// Keys and a handshake that could not be had are asked for again after 2 s, and ever more slowly.
+/// Delay before the first retry of a failed key or handshake probe. The delay doubles per failure.
 const KEYS_FIRST: Duration = Duration::from_secs(2);
-/// Of several instances a few watch in turns, and the others rely on them: they ask this much more seldom.
+/// In a healthy fleet, instances that do not watch lengthen their intervals by this factor.
 const RELIANCE: u32 = 30;
-/// Nothing is asked more seldom than this.
+/// Longest interval of a shared probe.
 const SELDOM: Duration = Duration::from_secs(15 * 60);
-/// So often each asks in trouble before it leaves more of it to others: what an outage is proven by, each
-/// has to see.
+/// Number of runs of each probe at the full rate before an alerted instance shares the probe.
+///
+/// Each instance must prove an outage with its own observations.
 const OWN_PROOF: u32 = 6;
-/// When another instance begins to suspect something, everything is asked that was not within this time,
-/// and minting again and again for a while: what it answers meanwhile is news to the others.
+/// When another instance suspects an outage, each probe but the status page runs within this time
+/// of its last start. For the duration of [`ALARM`], this is also the longest minting interval.
 const SOON: Duration = Duration::from_secs(3);
 const ALARM: Duration = Duration::from_secs(30);
 
-/// How things look, as far as the schedule is concerned.
+/// The state of Clerk as the schedule sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outlook {
-    /// All is well.
+    /// Clerk is healthy, and the last minting probe did not fail.
     Calm,
-    /// Something is wrong, or nothing is known: find out.
+    /// A probe failed, or the state of Clerk is unknown.
     Alert,
-    /// Clerk is down, and answers show no change.
+    /// Clerk is down, and minting probes fail.
     Down,
-    /// Clerk was down and answers again.
+    /// Clerk recovers from an outage.
     Mending,
 }
 
@@ -56,16 +59,17 @@ impl Outlook {
     }
 }
 
-/// When each question is due.
+/// The due times of all probes.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     slots: [Slot; Probe::ALL.len()],
     outlook: Outlook,
     down_interval: Duration,
-    /// By how much more seldom it is asked than by one instance alone: while all is well, and in trouble.
+    /// The factor by which a fleet lengthens this instance's intervals while the outlook is calm.
     calm_share: u32,
+    /// The same factor in all other outlooks.
     share: u32,
-    /// Until then others' suspicion keeps us awake.
+    /// The end of the alarm that another instance's suspicion raised.
     alarmed: Option<Instant>,
 }
 
@@ -76,12 +80,12 @@ struct Slot {
     running: bool,
     /// Failures in a row.
     failures: u32,
-    /// How often it was asked in this outlook.
+    /// Starts of the probe in the present outlook.
     asked: u32,
 }
 
 impl Schedule {
-    /// Everything is due at once.
+    /// Creates a schedule in which all probes are due at once.
     pub(crate) fn new(now: Instant) -> Self {
         let slot = Slot { due: now, last: None, running: false, failures: 0, asked: 0 };
         let slots = [slot; Probe::ALL.len()];
@@ -95,7 +99,7 @@ impl Schedule {
         }
     }
 
-    /// Nothing is going on.
+    /// Returns true while the outlook is [`Outlook::Calm`].
     pub(crate) fn is_calm(&self) -> bool {
         self.outlook == Outlook::Calm
     }
@@ -104,12 +108,12 @@ impl Schedule {
         &mut self.slots[probe as usize]
     }
 
-    /// The next moment at which something is due.
+    /// Returns the next due time of any idle probe.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.slots.iter().filter(|slot| !slot.running).map(|slot| slot.due).min()
     }
 
-    /// Takes a question that is due, if it is not being asked already.
+    /// Returns true and marks the probe as running if the probe is due and idle.
     pub(crate) fn take(&mut self, probe: Probe, now: Instant) -> bool {
         let slot = self.slot(probe);
         if slot.running || now < slot.due {
@@ -121,7 +125,7 @@ impl Schedule {
         true
     }
 
-    /// The question was answered, one way or another.
+    /// Records the end of a probe and computes its next due time.
     pub(crate) fn finish(&mut self, probe: Probe, failed: bool, now: Instant) {
         let slot = self.slot(probe);
         slot.failures = if failed { slot.failures.saturating_add(1) } else { 0 };
@@ -133,25 +137,26 @@ impl Schedule {
         slot.due = (now + jittered(interval)).max(slot.last.unwrap_or(now) + SPACING);
     }
 
-    /// Never again.
+    /// Removes a probe from the schedule.
     pub(crate) fn strike(&mut self, probe: Probe) {
         self.slot(probe).running = true;
     }
 
-    /// Somebody needs to know: asks as soon as the spacing allows.
+    /// Makes a probe due as soon as its minimum spacing allows.
     pub(crate) fn hasten(&mut self, probe: Probe, now: Instant) {
         let spacing = if probe == Probe::StatusPage { PAGE_SPACING } else { SPACING };
         self.ask_after(probe, spacing, now);
     }
 
-    /// Asks when this much has passed since the last time, if not before.
+    /// Makes a probe due at the latest `spacing` after its last start.
     fn ask_after(&mut self, probe: Probe, spacing: Duration, now: Instant) {
         let slot = self.slot(probe);
         let soonest = slot.last.map_or(now, |last| last + spacing);
         slot.due = slot.due.min(soonest.max(now));
     }
 
-    /// Shares the questions with other instances, so that all together ask hardly more than one alone.
+    /// Adapts to the number of instances, so that a fleet sends hardly more probes than one
+    /// instance.
     pub(crate) fn share(&mut self, peers: &Peers, now: Instant) {
         let calm = peers.watchers().unwrap_or(RELIANCE);
         let more = calm < self.calm_share || peers.members() < self.share;
@@ -164,7 +169,7 @@ impl Schedule {
         }
     }
 
-    /// Somebody else suspects something.
+    /// Makes all probes but the status page due soon, because another instance suspects an outage.
     pub(crate) fn ask_all_soon(&mut self, now: Instant) {
         self.alarmed = Some(now + ALARM);
         for probe in Probe::ALL.into_iter().filter(|probe| *probe != Probe::StatusPage) {
@@ -172,14 +177,16 @@ impl Schedule {
         }
     }
 
-    /// True when a question is being asked, or waits for nothing but the spacing.
+    /// Returns true if a probe is running or due within its minimum spacing.
     pub(crate) fn is_under_way(&self, probe: Probe, now: Instant) -> bool {
         let slot = &self.slots[probe as usize];
         slot.running || slot.due <= now + SPACING
     }
 
-    /// Adapts to a new outlook. When things get worse, everything is asked anew, but no more often than
-    /// it would be if they stayed so: an outlook may change many times a minute.
+    /// Adapts to a new outlook.
+    ///
+    /// A change to alert or mending makes probes due early, but never more often than the alert
+    /// spacing allows, because the outlook may change many times a minute.
     pub(crate) fn adapt(&mut self, outlook: Outlook, now: Instant) {
         if outlook == self.outlook {
             return;
@@ -204,25 +211,25 @@ impl Schedule {
         self.stretched(probe, interval)
     }
 
-    /// How long to wait with others who ask, too.
+    /// Returns the interval of a probe, lengthened by the share of the fleet.
     fn stretched(&self, probe: Probe, interval: Duration) -> Duration {
         let (secs, slot) = (Duration::from_secs, self.slots[probe as usize]);
         let (share, longest) = match (probe, self.outlook) {
-            // It does not ask Clerk.
+            // The egress probe does not call Clerk.
             (Probe::Egress, _) => return interval,
             (_, Outlook::Calm) if slot.failures > 0 => return interval,
             (_, Outlook::Calm) => (self.calm_share, SELDOM),
             (_, Outlook::Alert) if slot.asked < OWN_PROOF => return interval,
             (Probe::StatusPage, _) => (self.share, SELDOM),
             (Probe::SessionMint, Outlook::Alert | Outlook::Mending) => (self.share, secs(10)),
-            // An outage that is not seen for a minute is not believed.
+            // The health model drops an outage verdict without an observation for a minute.
             (Probe::SessionMint, Outlook::Down) => (self.share, secs(40)),
             _ => (self.share, secs(60)),
         };
         (interval * share).min(longest.max(interval))
     }
 
-    /// How long one instance alone waits.
+    /// Returns the interval of a probe for an instance without peers.
     fn own_interval(&self, probe: Probe) -> Duration {
         let (secs, failures) = (Duration::from_secs, self.slots[probe as usize].failures);
         match (probe, self.outlook) {
@@ -243,13 +250,13 @@ impl Schedule {
     }
 }
 
-/// How often a thing is asked while something is wrong.
+/// Returns the interval of a probe in the alert outlook.
 fn alert_spacing(probe: Probe) -> Duration {
     match probe {
         Probe::SessionMint => SPACING,
         Probe::StatusPage => PAGE_SPACING,
         Probe::Egress => Duration::from_secs(5),
-        // Keys that cannot be had are asked for in two places.
+        // A failed key probe makes two calls: the Frontend API, then the Backend API.
         Probe::Jwks => Duration::from_secs(15),
         Probe::Handshake | Probe::BackendApi => Duration::from_secs(7),
     }

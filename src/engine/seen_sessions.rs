@@ -1,4 +1,6 @@
-//! The sessions that this application has seen fully valid: evidence for grace, in bounded memory.
+//! Seen sessions: sessions recently seen with a valid token, as evidence for grace.
+//!
+//! The table has a fixed number of entries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,13 +15,14 @@ use crate::decide::policy::MAX_GRACE;
 use crate::state::health::CLOCK_TOLERANCE;
 use crate::store::SightingRecord;
 
-/// A session's name in the ledger: half of SHA-256 over its user and its id, so that the file shows
-/// nobody who was there.
+/// A session's key in the table: the first half of SHA-256 over user id and session id.
+///
+/// With digests, neither the state file nor the store reveals user or session ids.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SessionDigest([u8; 16]);
 
 impl SessionDigest {
-    /// `None` for a token without a session.
+    /// Returns the digest of a token's session, or `None` for a token without a session id.
     pub(crate) fn of(session: &Session) -> Option<Self> {
         let id = session.session_id.as_ref()?;
         Some(Self::named(session.user_id.as_str(), id.as_str()))
@@ -59,16 +62,17 @@ struct Entry {
     sighting: Sighting,
 }
 
-/// A table of sightings. When it is full, the session seen longest ago goes; that makes grace
-/// stricter, never looser.
+/// A table of sightings. A full set of the table evicts the session seen longest ago.
+///
+/// Eviction makes grace stricter, never looser.
 #[derive(Debug)]
 pub(crate) struct SeenSessions {
     cache: Cache<Entry>,
-    /// Who has not heard of the last change yet.
+    /// The writers, as bits, that have not yet written the last change.
     news_for: AtomicU8,
 }
 
-/// Who writes down what the ledger has.
+/// A component that persists sightings.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(super) enum Writer {
@@ -83,12 +87,12 @@ impl SeenSessions {
         Self { cache: Cache::new(capacity), news_for: AtomicU8::new(0) }
     }
 
-    /// An empty one of the same size.
+    /// Creates an empty table of the same capacity.
     pub(super) fn alike(&self) -> Self {
         Self::new(self.cache.capacity())
     }
 
-    /// Notes that a session was seen with a token within its time.
+    /// Records that a session was seen with a token that had not expired.
     pub(crate) fn note(&self, digest: SessionDigest, session: &Session, now: Timestamp) {
         self.merge(digest, Sighting::now(now, session));
         self.news_for.store(ALL_WRITERS, Ordering::Relaxed);
@@ -99,7 +103,7 @@ impl SeenSessions {
         self.cache.find(digest.index(), same).map(|entry| entry.sighting)
     }
 
-    /// Adds to what is known of a session, in one step; an older sighting never replaces a newer one.
+    /// Merges a sighting into the table, atomically. An older sighting never replaces a newer one.
     pub(super) fn merge(&self, digest: SessionDigest, seen: Sighting) {
         let same = |held: &Entry| held.session == digest;
         self.cache.update(digest.index(), same, |held| {
@@ -116,13 +120,13 @@ impl SeenSessions {
         });
     }
 
-    /// True when something was noted since this writer asked last.
+    /// Returns true if a sighting was recorded since this writer's last call.
     pub(super) fn take_news(&self, writer: Writer) -> bool {
         let writer = writer as u8;
         self.news_for.fetch_and(!writer, Ordering::Relaxed) & writer != 0
     }
 
-    /// The sightings that can still matter: those of the last 24 hours.
+    /// Returns the sightings of the last 24 hours. Older ones cannot justify grace.
     pub(crate) fn records(&self, now: Timestamp) -> Vec<SightingRecord> {
         let horizon = now.minus(MAX_GRACE);
         let recent = self.cache.entries().filter(|entry| entry.sighting.last_valid >= horizon);
@@ -135,8 +139,9 @@ impl SeenSessions {
             .collect()
     }
 
-    /// The sightings that are not in the other ledger, or newer than there by so much. Those that can no
-    /// longer matter are left out.
+    /// Returns the sightings that `other` lacks, or that are newer than in `other` by `newer`.
+    ///
+    /// Sightings older than 24 hours are left out.
     pub(super) fn beyond(
         &self,
         other: &Self,
@@ -155,8 +160,10 @@ impl SeenSessions {
             .collect()
     }
 
-    /// Takes in what another process noted, whose clock may be a little ahead; nothing else of the future
-    /// is believed.
+    /// Merges a sighting of another process.
+    ///
+    /// The other clock may be ahead by the clock tolerance. Sightings further in the future are
+    /// ignored.
     pub(super) fn adopt(&self, digest: SessionDigest, seen: Sighting, now: Timestamp) {
         if seen.last_valid <= now.plus(CLOCK_TOLERANCE) {
             let last_valid = seen.last_valid.min(now);
@@ -164,7 +171,7 @@ impl SeenSessions {
         }
     }
 
-    /// Takes up what an earlier process noted. A time in the future is not believed.
+    /// Restores the sightings of an earlier process. Sightings in the future are ignored.
     pub(crate) fn restore(&self, records: &[SightingRecord], now: Timestamp) {
         for SightingRecord(name, last_valid, claims_as_of) in records {
             let last_valid = Timestamp::from_millis(*last_valid);

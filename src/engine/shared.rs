@@ -1,4 +1,4 @@
-//! The read side: what every request holds.
+//! The read side of the engine: the state that requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ use crate::store::PendingSignOut;
 const DENIAL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A denial that is repeated is renewed when it ends this much earlier than the new one.
 const RENEWED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
-/// So many signals may wait for the driver; more are dropped and counted.
+/// Capacity of the driver's signal queue. Further signals are dropped and counted.
 const SIGNALS: usize = 4096;
 
 /// Refusals of grace that are recorded for one session in a minute.
@@ -49,10 +49,10 @@ const AUDITED_REFUSALS: u32 = 10;
 /// Sessions whose recorded refusals are counted at a time.
 const AUDITED_SESSIONS: usize = 4 * 1024;
 
-/// Of these, so many are kept for operators, sign-outs and revocations.
+/// Queue slots reserved for signals other than minted tokens and call reports.
 const RESERVED: usize = 512;
 
-/// What both sides share.
+/// The state that requests and the driver share.
 #[derive(Debug)]
 pub(crate) struct Core {
     snapshot: ArcSwap<Snapshot>,
@@ -158,7 +158,7 @@ impl Core {
     }
 }
 
-/// What a request, or a handle, tells the driver.
+/// A signal from a request or a handle to the driver.
 #[derive(Debug)]
 pub(crate) enum Signal {
     /// A token came whose key is not known.
@@ -439,7 +439,7 @@ impl Shared {
         if self.backend.is_none() && !self.warned_of_sign_out.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 event = "clerk.sign_out.local",
-                "CLERK_SECRET_KEY is not set, so a sign-out refuses the session in this application and leaves it alive at Clerk; set the secret key, or end sessions in the browser with Clerk.signOut()"
+                "CLERK_SECRET_KEY is not set, so a sign-out revokes the session in this application only and the session stays active at Clerk; set the secret key, or end sessions in the browser with Clerk.signOut()"
             );
         }
     }

@@ -1,9 +1,11 @@
-//! Questions that requests wait for: one at a time about the same thing, so many at once, so many in
-//! a second, and the answer kept for a moment.
+//! Single flight: deduplicates calls that requests wait for, limits them, and caches the answers.
 //!
-//! A question is a task of its own. Whoever waits may go away: the question ends all the same, those
-//! who still wait hear the answer, and asking again by going away costs nobody anything. It must
-//! have a deadline of its own.
+//! Callers with the same key share one call. Two limits apply: calls in flight, and calls per
+//! second.
+//!
+//! Each call runs in its own task. If a caller is cancelled, the call continues and the other
+//! callers receive the answer. So clients cannot multiply calls by disconnecting. The call must
+//! enforce its own deadline.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,13 +20,13 @@ use super::cache::Cache;
 use super::keyed_hasher::Digest;
 use super::rate_limiter::RateLimiter;
 
-/// Questions of one sort, and their answers.
+/// The calls of one sort and their cached answers.
 pub(super) struct SingleFlight<A>(Arc<Inner<A>>);
 
 struct Inner<A> {
     under_way: Mutex<HashMap<Digest, watch::Receiver<Option<A>>>>,
     kept: Cache<Kept<A>>,
-    /// Further ones are not begun.
+    /// Maximum number of calls in flight. Further calls are rejected.
     at_once: usize,
     began: Instant,
 }
@@ -36,7 +38,7 @@ struct Kept<A> {
     remembered: Instant,
 }
 
-/// How long an answer is good, and how long it is remembered that there was one.
+/// How long an answer is valid, and how long the answer is remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Keep {
     pub(super) good: Duration,
@@ -60,19 +62,21 @@ impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
         }))
     }
 
-    /// The answer, if it is still good. Takes no lock.
+    /// Returns the cached answer if the answer is still valid. Takes no lock.
     pub(super) fn known(&self, about: Digest) -> Option<A> {
         let kept = self.0.find(about)?;
         (Instant::now() < kept.until).then(|| kept.answer.clone())
     }
 
-    /// The answer, good or not, while it is remembered.
+    /// Returns the cached answer, valid or not, while the answer is remembered.
     pub(super) fn remembered(&self, about: Digest) -> Option<A> {
         let kept = self.0.find(about)?;
         (Instant::now() < kept.remembered).then(|| kept.answer.clone())
     }
 
-    /// The answer to a question that may have to be asked first; `None` when it may not be, now.
+    /// Returns the answer for a key: cached, from the call in flight, or from a new call.
+    ///
+    /// Returns `None` if a limit forbids a new call, or if the call panics.
     pub(super) async fn ask<F>(
         &self,
         about: Digest,
@@ -86,8 +90,9 @@ impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
         self.ask_if(about, || bucket.take(), keep, question).await
     }
 
-    /// The same, where `may_begin` says whether one more question may begin. It is not called when
-    /// the answer is there, or under way.
+    /// Like [`ask`](Self::ask), where `may_begin` decides whether a new call may start.
+    ///
+    /// `may_begin` runs only if neither a cached answer nor a call in flight exists.
     pub(super) async fn ask_if<F>(
         &self,
         about: Digest,
@@ -116,7 +121,7 @@ impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
         if let Some(flight) = under_way.get(&about) {
             return Some(flight.clone());
         }
-        // It may have landed a moment ago.
+        // The call may have ended after the caller's cache look-up.
         if let Some(answer) = self.known(about) {
             return Some(watch::channel(Some(answer)).1);
         }
@@ -149,7 +154,7 @@ impl<A> Inner<A> {
 }
 
 impl<A: Clone> Inner<A> {
-    /// When it must be, those that are forgotten soonest make room.
+    /// Caches an answer. A full set evicts the answer that would be forgotten soonest.
     fn keep(&self, about: Digest, answer: &A, keep: Keep) {
         if keep.remembered.is_zero() {
             return;
@@ -163,7 +168,7 @@ impl<A: Clone> Inner<A> {
     }
 }
 
-/// Takes a question off the list when it is over, however it ends.
+/// Removes a call from the calls in flight when dropped, even if the call panics.
 struct Landing<A> {
     inner: Arc<Inner<A>>,
     about: Digest,

@@ -1,5 +1,7 @@
-//! When to write what outlives the process. Writing is done aside, one write at a time, and a
-//! failure costs nothing but a warning and a count.
+//! State files: decides when to write keys, outages and denials to the state directory.
+//!
+//! Writes run on a blocking thread, one at a time. A failed write causes a warning, a count and a
+//! retry.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,19 +19,19 @@ use crate::state::health::{Health, Outages, Verdict};
 use crate::state::snapshot::Keys;
 use crate::store::{KeysRecord, OutageRecord, PendingSignOut, StateDir, StateDirError};
 
-/// Keys that did not change are written anew after this time, for their confirmation.
+/// Unchanged keys are rewritten after this time, to update the time of their confirmation.
 const KEYS_EVERY: Duration = Duration::from_secs(15 * 60);
-/// Sightings are written at most this often while all is well.
+/// Minimum time between two writes of sightings or other non-urgent changes.
 const SIGHTINGS_EVERY: Duration = Duration::from_secs(5);
-/// While Clerk is down, that it still is so is written this often.
+/// During an outage, the outage record is written this often.
 const OUTAGE_EVERY: Duration = Duration::from_secs(15);
-/// After a failure the next try waits this long.
+/// Delay after a failed write.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What came of a write: the sessions that another process left to be ended at Clerk.
+/// The result of a write: the pending sign-outs that another process stored in the directory.
 type Written = Result<Vec<PendingSignOut>, StateDirError>;
 
-/// The state directory's side of the driver.
+/// The driver's writer for the state directory.
 #[derive(Debug)]
 pub(crate) struct StateFiles {
     dir: Option<StateDir>,
@@ -39,12 +41,12 @@ pub(crate) struct StateFiles {
     demanded: Urgency,
     keys_written: Option<Moment>,
     outages_written: Option<Moment>,
-    /// After a failure, the next try is not made before this.
+    /// After a failure, the earliest time of the next write.
     not_before: Option<Moment>,
     warned: bool,
 }
 
-/// How soon a change has to be written.
+/// The urgency of a pending write.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Urgency {
     None,
@@ -52,18 +54,18 @@ enum Urgency {
     Now,
 }
 
-/// What there is to write.
+/// The driver's data, as input for a write.
 pub(crate) struct Seen<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) health: &'a Health,
     pub(crate) keys: &'a Keys,
     pub(crate) pinned: &'a KeySet,
     pub(crate) sign_outs: &'a mut PendingSignOuts,
-    /// The wall clock when it was last to be trusted.
+    /// The last trusted wall-clock time.
     pub(crate) certain: Timestamp,
 }
 
-/// What is to be written of outages; the long lists are made where the writing is done.
+/// The input for an outage record. The blocking thread builds the long lists.
 struct DueOutages {
     instance: String,
     now: Timestamp,
@@ -71,23 +73,25 @@ struct DueOutages {
     seen: Option<Timestamp>,
     outages: Outages,
     ending: Vec<PendingSignOut>,
-    /// Sessions that wait for Clerk no more.
+    /// Sessions that are no longer pending.
     over: HashSet<SessionId>,
-    /// How many more may wait.
+    /// The number of further sign-outs that the queue can hold.
     room: usize,
 }
 
 impl DueOutages {
-    /// Another process may have the same directory, as while a new version takes over from an old one.
-    /// What it has taken back is taken back here, too, and not overwritten; what it was to end at Clerk,
-    /// and is not known here, is written and handed back. Both hold the directory's lock from reading to
-    /// writing, or one would overwrite what the other wrote in between.
+    /// Merges the stored outage record into memory, then writes the merged record.
+    ///
+    /// Another process may share the directory, for example during a rolling deployment. That
+    /// process's denials are applied here and preserved in the file. Unknown pending sign-outs are
+    /// written and returned. The directory lock covers read and write, so that no process
+    /// overwrites the other's changes.
     fn save(mut self, core: &Core, dir: &StateDir) -> Written {
         let _lock = dir.lock()?;
         let theirs = match OutageRecord::load(dir, &self.instance) {
             Ok(theirs) => theirs,
             Err(error @ StateDirError::TooLong(_)) => return Err(error),
-            // A file that cannot be used is replaced, as a damaged one is.
+            // An unusable file is replaced, like a damaged one.
             Err(_) => None,
         };
         let mut more = Vec::new();
@@ -128,22 +132,24 @@ impl StateFiles {
         }
     }
 
-    /// The key set is another: write it soon.
+    /// Makes a write of the key set due after the key set changed.
     pub(crate) fn keys_changed(&mut self) {
         self.keys_due = true;
     }
 
-    /// Something happened that must not be lost: write as soon as may be.
+    /// Requests a write as soon as possible, for a change that must not be lost.
     pub(crate) fn demand(&mut self) {
         self.demanded = Urgency::Now;
     }
 
-    /// Something changed that may be lost: write within seconds.
+    /// Requests a write within seconds, for a change that may be lost.
     pub(crate) fn request(&mut self) {
         self.demanded = self.demanded.max(Urgency::Soon);
     }
 
-    /// Writes what is due, unless a write is under way.
+    /// Collects the result of the last write and starts a write of due data.
+    ///
+    /// Does nothing while a write is in progress.
     pub(crate) async fn keep(&mut self, seen: Seen<'_>, now: Moment) {
         let core = seen.core;
         let Some(dir) = self.dir.clone() else { return };
@@ -202,7 +208,7 @@ impl StateFiles {
         Some(DueOutages { instance, now: now.wall, certain, seen, outages, ending, over, room })
     }
 
-    /// What could not be written is due again, but not at once.
+    /// Handles the result of a write. A failed write is due again after [`RETRY_AFTER`].
     fn report(&mut self, core: &Core, result: Written, now: Moment) -> Vec<PendingSignOut> {
         let error = match result {
             Ok(more) => {
@@ -219,39 +225,39 @@ impl StateFiles {
             tracing::warn!(
                 event = "clerk.state.unwritable",
                 %error,
-                "cannot write the state directory; everything else works, but a restart during an outage will not be able to serve"
+                "cannot write the state directory; requests are unaffected, but a process restarted during an outage may reject sessions. Check the directory's permissions and free space"
             );
         }
         Vec::new()
     }
 
-    /// Waits for a write that is under way.
+    /// Waits for a write in progress.
     pub(crate) async fn settle(&mut self, core: &Core, now: Moment) {
         if let Some(writing) = self.writing.take() {
-            // What it found of others' is in the file for those who come after.
+            // Pending sign-outs of other processes stay in the file for the next process.
             self.report(core, outcome(writing.await), now);
         }
     }
 
-    /// The last write of this process is due, even after one that failed.
+    /// Makes the last write of this process due at once, even after a failed write.
     pub(crate) fn demand_at_once(&mut self) {
         self.demanded = Urgency::Now;
         self.not_before = None;
     }
 }
 
-/// A write that panicked has written nothing.
+/// Converts a panicked write into an error.
 fn outcome(done: Result<Written, JoinError>) -> Written {
     done.unwrap_or_else(|error| Err(StateDirError::Unfinished(error.to_string())))
 }
 
-/// What an earlier process left behind, as far as it can be believed.
+/// The validated state of an earlier process.
 #[derive(Debug, Default)]
 pub(crate) struct RestoredState {
     pub(crate) keys: Option<(KeySet, Timestamp)>,
-    /// From wherever there were any.
+    /// The outage records of all sources: the state directory and the store.
     pub(crate) outages: Vec<OutageRecord>,
-    /// The files could not be read.
+    /// The errors from reading the state files.
     pub(crate) failures: Vec<StateDirError>,
 }
 
@@ -260,7 +266,7 @@ impl RestoredState {
         Self { failures: vec![error], ..Self::default() }
     }
 
-    /// Takes keys from elsewhere, if Clerk confirmed them later.
+    /// Replaces the keys with those of another source if Clerk confirmed the latter more recently.
     pub(crate) fn prefer(&mut self, keys: Option<(KeySet, Timestamp)>) {
         let since = |keys: &Option<(KeySet, Timestamp)>| keys.as_ref().map(|(_, at)| *at);
         if since(&keys) > since(&self.keys) {
@@ -268,8 +274,10 @@ impl RestoredState {
         }
     }
 
-    /// How Clerk was, by all records together. What one of them says of the present counts as long as it
-    /// may; all say what was.
+    /// Returns Clerk's health according to all records.
+    ///
+    /// The history of outages joins all records. The present outage comes from the record that saw
+    /// an outage last.
     pub(crate) fn health(&self, now: Moment) -> Health {
         let Some(last) = self.outages.iter().max_by_key(|record| record.outage_seen()) else {
             return Health::default();

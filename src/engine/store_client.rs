@@ -1,4 +1,4 @@
-//! The store, and what it costs when it fails: a bound for each call, a count, and a word in the snapshot.
+//! The store client: bounds writes to the store, counts failures and publishes the store's health.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::shared::Core;
 use crate::state::snapshot::{StoreHealth, SyncStatus};
 use crate::store::{self, Pending, Store, StoreError};
 
-/// Writing is over by then.
+/// Deadline for one write.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The store as those beside the driver use it.
+/// The store, as used by the tasks beside the driver.
 #[derive(Clone, Debug)]
 pub(super) struct StoreClient {
     pub(super) store: Arc<dyn Store>,
@@ -28,7 +28,7 @@ impl StoreClient {
         self.store.fleet().is_some()
     }
 
-    /// What came of writing something; nobody waits for it longer than two seconds.
+    /// Awaits a write for at most [`PATIENCE`], and records the result.
     pub(super) async fn written(&self, writing: Pending<()>) -> Result<(), StoreError> {
         let written = tokio::time::timeout(PATIENCE, writing).await;
         let written = written.unwrap_or(Err(StoreError::Busy));
@@ -44,7 +44,7 @@ impl StoreClient {
         self.core.clock.now()
     }
 
-    /// Notes whether the store can be read.
+    /// Records whether a read of the store succeeded.
     pub(super) fn note_read<T>(&self, result: &Result<T, StoreError>) {
         let before = self.core.load().feeds.store.unread_since;
         let now = self.note(result, before, "read");
@@ -53,7 +53,7 @@ impl StoreClient {
         }
     }
 
-    /// Notes whether the store takes what is written.
+    /// Records whether a write to the store succeeded.
     pub(super) fn note_written<T>(&self, result: &Result<T, StoreError>) {
         let before = self.core.load().feeds.store.unwritten_since;
         let now = self.note(result, before, "written");
@@ -62,7 +62,7 @@ impl StoreClient {
         }
     }
 
-    /// Since when it fails; said aloud when that changes.
+    /// Returns the time since when the store fails. Logs the first failure and the recovery.
     fn note<T>(
         &self,
         result: &Result<T, StoreError>,
@@ -79,9 +79,9 @@ impl StoreClient {
             (Err(error), _) => {
                 self.core.counters.store_failed();
                 if before.is_none() && self.is_shared() {
-                    tracing::warn!(event = "clerk.store.down", %error, "the shared store cannot be {verb}; instances do not hear of each other's revocations, and while it cannot be read there is no grace after a minute");
+                    tracing::warn!(event = "clerk.store.down", %error, "the shared store cannot be {verb}; revocations do not reach other instances, and after a minute without reads grace ends. Restore the store");
                 } else if before.is_none() {
-                    tracing::warn!(event = "clerk.store.down", %error, "the store cannot be {verb}; what is revoked here meanwhile is lost when this process ends before it can be again");
+                    tracing::warn!(event = "clerk.store.down", %error, "the store cannot be {verb}; revocations made now are lost if this process ends before the store recovers. Restore the store");
                 }
                 before.or_else(|| Some(self.now()))
             }

@@ -1,4 +1,5 @@
-//! Tickets: what the ledger has of a session, kept by its browser for another process.
+//! Tickets: sightings of a session in a signed cookie, for instances that have not seen the
+//! session.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use super::verified::CachedToken;
 use crate::decide::Sighting;
 use crate::state::ticket::{COOKIE, Ticket, TicketBinding, TicketKeys};
 
-/// A ticket is made anew when it is so old; grace looks back further than that.
+/// A ticket older than this is renewed. Grace accepts older evidence than this.
 const RENEWED_AFTER: Duration = Duration::from_secs(5 * 60);
-/// No grace lasts longer than a day, and no ticket is of use without it.
+/// Attributes of the ticket cookie. Grace never lasts longer than a day, so neither does a ticket.
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=86400";
 
-/// Makes tickets, and takes them for sightings.
+/// Issues and verifies tickets.
 #[derive(Debug)]
 pub(crate) struct Tickets {
     pub(crate) keys: TicketKeys,
@@ -33,7 +34,8 @@ impl Tickets {
         self.keys.open(text, self.bound(known, host))
     }
 
-    /// The cookie for a session that is seen valid now, unless the browser has one that will do.
+    /// Returns a ticket cookie for a valid session, or `None` if the browser's ticket is recent
+    /// enough.
     pub(crate) fn renew(
         &self,
         headers: &HeaderMap,
@@ -55,7 +57,9 @@ impl Tickets {
 }
 
 impl Shared {
-    /// What the ticket of a browser says about its session. A ticket from the future is not believed.
+    /// Returns the sighting in the browser's ticket for its session.
+    ///
+    /// A ticket with a time in the future is ignored.
     pub(crate) fn ticket(
         &self,
         headers: &HeaderMap,
@@ -68,7 +72,8 @@ impl Shared {
         (last_valid <= now.wall).then_some(Sighting { last_valid, claims_as_of })
     }
 
-    /// Notes that a session passed in grace, and the ticket that showed it.
+    /// Records a request accepted in grace, and merges the sighting of the ticket that justified
+    /// it.
     pub(crate) fn passed_in_grace(
         &self,
         known: &CachedToken,

@@ -1,4 +1,4 @@
-//! Tokens whose signature this process has verified before.
+//! A cache of tokens whose signature this process has verified.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -11,22 +11,23 @@ use clerk_verify::verify::Verified;
 use super::cache::Cache;
 use super::seen_sessions::SessionDigest;
 
-/// The signature is the most various part of a token, so its end picks the slot.
+/// The number of bytes hashed for the cache index, from the token's end: the signature varies most.
 const DIGESTED: usize = 32;
 
-/// A bounded cache of verified tokens. A token counts as known only when it is the same byte for
-/// byte and the key that verified it is still in the set.
+/// A bounded cache of verified tokens.
+///
+/// A look-up finds a token only if all bytes are equal and the verifying key is still in the set.
 #[derive(Debug)]
 pub(crate) struct VerifiedTokens {
     cache: Cache<CachedToken>,
     hasher: RandomState,
 }
 
-/// A token that was verified, and what was worked out then.
+/// A verified token with its parsed claims.
 pub(crate) struct CachedToken {
     token: Box<str>,
     pub(crate) verified: Verified,
-    /// The ledger's name for the session, if it has one.
+    /// The session's key in the table of seen sessions; `None` for a token without a session.
     pub(crate) session: Option<SessionDigest>,
     witnessed: AtomicBool,
 }
@@ -43,12 +44,12 @@ impl CachedToken {
         Self { token: token.into(), verified, session, witnessed: AtomicBool::new(false) }
     }
 
-    /// True until a request with the token was accepted within its time.
+    /// Returns true until a request with this token is accepted before the token expires.
     pub(crate) fn is_new(&self) -> bool {
         !self.witnessed.load(Ordering::Relaxed)
     }
 
-    /// True once: for the first request that was accepted with the token within its time.
+    /// Returns true once: for the first request accepted with this token before the token expires.
     pub(crate) fn witness(&self) -> bool {
         self.is_new() && !self.witnessed.swap(true, Ordering::Relaxed)
     }
@@ -64,7 +65,7 @@ impl VerifiedTokens {
         self.cache.find(digest, same)
     }
 
-    /// Keeps a token. Of two requests that verify one token at once, both get the same entry.
+    /// Stores a token. Two requests that verify the same token concurrently get the same entry.
     pub(crate) fn insert(&self, digest: u64, known: &Arc<CachedToken>) -> Arc<CachedToken> {
         let worth = known.verified.session().expires_at.as_millis();
         let same = |held: &CachedToken| held.token == known.token;
@@ -74,12 +75,12 @@ impl VerifiedTokens {
         })
     }
 
-    /// Forgets what was verified with keys that are gone.
+    /// Drops the tokens whose verifying key is no longer in the set.
     pub(crate) fn keep_only(&self, keys: &KeySet) {
         self.cache.retain(|known| keys.holds(known.verified.key()));
     }
 
-    /// What a token is filed under.
+    /// Returns the cache index of a token.
     pub(crate) fn digest(&self, token: &str) -> u64 {
         let bytes = token.as_bytes();
         self.hasher.hash_one(&bytes[bytes.len().saturating_sub(DIGESTED)..])

@@ -1,5 +1,7 @@
-//! Whether the feed of webhooks was silent for long when an outage began. Then nobody knows whom Clerk
-//! signed out or banned, and grace may be given to them: that is worth a warning, once an episode.
+//! Warns if no webhook arrived for an hour before an outage began.
+//!
+//! Without webhooks, the application does not learn which users Clerk signed out or banned, and may
+//! accept their requests in grace. The warning is logged once per episode.
 
 use std::time::Duration;
 
@@ -7,14 +9,14 @@ use clerk_verify::clock::Timestamp;
 
 use crate::state::health::Outages;
 
-/// Many applications hear of nothing for minutes; hardly one for so long.
+/// The silence that causes a warning. Few applications receive no webhook for this long.
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug)]
 pub(crate) struct WebhookSilenceMonitor {
-    /// Before that nobody could have heard anything here.
+    /// The start of the process, used if no webhook has arrived.
     since: Timestamp,
-    /// The episode that was warned of.
+    /// The start of the last episode with a warning.
     warned: Option<Timestamp>,
 }
 
@@ -23,7 +25,7 @@ impl WebhookSilenceMonitor {
         Self { since: now, warned: None }
     }
 
-    /// An outage is known; `heard` is when the last webhook came.
+    /// Checks the silence before a proven outage. `heard` is the time of the last webhook.
     pub(super) fn consider(&mut self, heard: Option<Timestamp>, outages: &Outages) {
         let (Some(began), Some(episode)) = (outages.current(), outages.episode_start()) else {
             return;
@@ -35,7 +37,7 @@ impl WebhookSilenceMonitor {
         tracing::warn!(
             event = "clerk.webhooks.silent",
             ?silent,
-            "no webhook of Clerk's had come for long when this outage began, so that whom Clerk signed out or banned meanwhile may be given grace; see in the Clerk dashboard whether they are delivered here, or demand them with webhooks_within"
+            "no webhook arrived for an hour before this outage, so grace may accept users whom Clerk signed out or banned; check webhook delivery in the Clerk dashboard, or require webhooks with webhooks_within"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Requests and responses: the layer, the extractors, the answers and the own routes.
+//! HTTP: the layer, the extractors, the responses and the built-in routes.
 
 pub(crate) mod extract;
 pub(crate) mod layer;

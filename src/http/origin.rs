@@ -1,12 +1,13 @@
-//! Where a request was sent, as its browser sees it. Every other module asks here; none reads
-//! `Host`, `Forwarded` or `X-Forwarded-*` by itself.
+//! The address of a request, as its browser sees it. All other modules use this one; none reads
+//! `Host`, `Forwarded` or `X-Forwarded-*` itself.
 //!
-//! `Host` (in HTTP/2 the authority) names the host. `X-Forwarded-Host`, `X-Forwarded-Proto` and
+//! `Host` (the authority in HTTP/2) names the host. `X-Forwarded-Host`, `X-Forwarded-Proto` and
 //! `Forwarded` (RFC 7239) replace it only if the builder trusts them, or if the peer is loopback,
-//! private or link-local. A request without a recorded peer comes from no known proxy, so they do not
-//! count. `X-Forwarded-Proto: https` counts from every peer: it only makes a redirect stricter.
+//! private or link-local. A request without a recorded peer has no known proxy, so the fields do
+//! not count. `X-Forwarded-Proto: https` counts from every peer, because it only makes a redirect
+//! stricter.
 //!
-//! A redirect that leads a token back has a stricter rule, [`Origins::for_redirect`].
+//! A redirect that returns a token follows a stricter rule, [`Origins::for_redirect`].
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -20,14 +21,14 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The origins of the application, and whose word about them counts.
+/// The application's origins, and the rule for trusted peers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    /// Origins that the operator configured.
+    /// The configured origins.
     own: Vec<Url>,
-    /// Forwarded fields count from every peer.
+    /// True if forwarded fields count from every peer.
     trusts_all: bool,
-    /// The scheme of requests that do not name one.
+    /// The scheme of requests that name none.
     scheme: &'static str,
 }
 
@@ -48,14 +49,14 @@ impl<'a> Asked<'a> {
         Self::new(request.uri(), request.headers(), request.extensions())
     }
 
-    /// Host and port as the request names them.
+    /// Returns host and port as the request names them.
     fn host(self) -> Option<&'a str> {
         let named = self.headers.get(HOST).and_then(|host| host.to_str().ok());
         self.uri.authority().map(Authority::as_str).or(named)
     }
 }
 
-/// Whether the redirect of an address may carry a token.
+/// Whether a redirect to Clerk may return a token to an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RedirectHost {
     /// The host is a configured origin.
@@ -71,7 +72,7 @@ impl Origins {
         Self { own, trusts_all, scheme }
     }
 
-    /// The address of a page, without the port that its scheme implies.
+    /// Returns the address of a page, without the port that its scheme implies.
     pub(crate) fn address(&self, asked: Asked<'_>) -> Option<Url> {
         let forwarded = self.forwarded(asked).0;
         forwarded
@@ -79,8 +80,8 @@ impl Origins {
             .or_else(|| asked.host().and_then(|host| self.at(asked, host)))
     }
 
-    /// The address to which a redirect may lead a token back, and why: a configured origin; if none
-    /// is configured, the host that `Host` alone names.
+    /// Returns the address to which a redirect may return a token, and why: a configured origin. If
+    /// none is configured, `Host` alone names the host.
     pub(crate) fn for_redirect(&self, asked: Asked<'_>) -> Option<(Url, RedirectHost)> {
         if self.own.is_empty() {
             let address = self.at(asked, asked.host()?)?;
@@ -98,14 +99,15 @@ impl Origins {
         })
     }
 
-    /// The host and port of the application, for marks that are bound to it.
+    /// Returns the host and port of the application, for tickets that are bound to them.
     pub(crate) fn host(&self, asked: Asked<'_>) -> String {
         let address = self.address(asked);
         address.as_ref().map(authority).unwrap_or_default()
     }
 
-    /// Whether a page of an own origin made the browser send this request: by `Sec-Fetch-Site`, which
-    /// pages cannot set; else by `Origin`, which must be the host of the request or a configured origin.
+    /// Returns true if a page of the application's own origin sent this request. `Sec-Fetch-Site`
+    /// decides, because pages cannot set it; else `Origin` must be the request's host or a
+    /// configured origin.
     pub(crate) fn is_same_origin(&self, asked: Asked<'_>) -> bool {
         let site = asked.headers.get(SEC_FETCH_SITE);
         if site.is_some_and(|site| site == "same-origin") {
@@ -116,17 +118,17 @@ impl Origins {
         if self.own.iter().any(|own| own.origin() == origin.origin()) {
             return true;
         }
-        // A browser that says `same-site` or `cross-site` has compared scheme, host and port.
+        // A browser that sends `same-site` or `cross-site` has compared scheme, host and port.
         site.is_none()
             && self.address(asked).and_then(|own| with_origin_of(&own, &origin)).is_some()
     }
 
-    /// Whether this peer's word about the client and its address counts.
+    /// Returns true if the peer is trusted to name the client and its address.
     pub(crate) fn trusts(&self, extensions: &Extensions) -> bool {
         self.trusts_all || peer(extensions).is_some_and(is_private)
     }
 
-    /// The address of the request at this host.
+    /// Returns the address of the request at this host.
     fn at(&self, asked: Asked<'_>, host: &str) -> Option<Url> {
         let scheme = match self.forwarded(asked).1 {
             Some(scheme) => scheme,
@@ -138,8 +140,8 @@ impl Origins {
         Url::parse(&format!("{}{path}", origin.origin().ascii_serialization())).ok()
     }
 
-    /// Host and scheme as the proxies in front name them. Two fields that contradict each other count
-    /// for nothing: a proxy sets one of them, and the other is a client's.
+    /// Returns host and scheme as the proxies name them. Two contradicting fields are both ignored,
+    /// because a proxy sets one of them and a client may have set the other.
     fn forwarded<'a>(&self, asked: Asked<'a>) -> (Option<&'a str>, Option<&'static str>) {
         let first = |name: &HeaderName| {
             let value = asked.headers.get(name)?.to_str().ok()?;
@@ -159,7 +161,7 @@ impl Origins {
     }
 }
 
-/// The address that was asked for, before routers took their part of it.
+/// Returns the requested address, before nested routers stripped their prefix.
 pub(crate) fn original<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get::<OriginalUri>().map_or(uri, |original| &original.0)
 }
@@ -171,7 +173,7 @@ fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// A parameter of the first element of `Forwarded`.
+/// Returns a parameter of the first element of `Forwarded`.
 fn element<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let field = headers.get(FORWARDED)?.to_str().ok()?;
     field.split(',').next()?.split(';').find_map(|pair| {
@@ -198,8 +200,8 @@ fn is_origin(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 
-/// The address at another origin, if that origin has the same host and port. The port of an address
-/// may be the one that the other scheme implies.
+/// Returns the address at another origin, if host and port are the same. The address may have the
+/// port that the other scheme implies.
 fn with_origin_of(address: &Url, own: &Url) -> Option<Url> {
     let mut moved = address.clone();
     moved.set_scheme(own.scheme()).ok()?;
@@ -207,7 +209,7 @@ fn with_origin_of(address: &Url, own: &Url) -> Option<Url> {
     (moved.origin() == own.origin()).then_some(moved)
 }
 
-/// Host and port, without a port that the scheme implies.
+/// Returns host and port, without a port that the scheme implies.
 fn authority(url: &Url) -> String {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     format!("{}{port}", url.host_str().unwrap_or_default())

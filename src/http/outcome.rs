@@ -1,4 +1,4 @@
-//! What the layer leaves for the extractors, under a type that no other code can name.
+//! The result that the layer passes to the extractors, in a request extension of a private type.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use crate::decide::{Auth, Caller, Rejection};
 use crate::engine::Shared;
 use crate::http::response::Answers;
 
-/// The outcome of a request that passed.
+/// The result of a request that passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    /// Who sends it, if that is known.
+    /// The verified sender; `None` for an anonymous request.
     pub(crate) caller: Option<Caller>,
-    /// Why it is not.
+    /// The reason why the request has no verified sender.
     pub(crate) otherwise: Rejection,
-    /// How a rejection is to look.
+    /// The builder of rejection responses.
     pub(crate) answers: Arc<Answers>,
-    /// Where handlers may ask further.
+    /// The shared state, for further look-ups by handlers.
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Outcome {
-    /// The session, if it is one.
+    /// Returns the session; `None` for a machine or an anonymous request.
     pub(crate) fn auth(&self) -> Option<&Auth> {
         self.caller.as_ref()?.user()
     }
 
-    /// Why a handler does not get the kind of caller that it takes.
+    /// Returns the rejection for a handler that requires another kind of caller.
     pub(crate) fn missing(&self) -> Rejection {
         let other = self.caller.is_some();
         if other { Rejection::Invalid(InvalidToken::Kind) } else { self.otherwise }

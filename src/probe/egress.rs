@@ -1,10 +1,12 @@
-//! Whether anything outside answers: when Clerk is silent, this tells whether we are cut off.
+//! Probe of the egress canaries: while Clerk is silent, they show whether this host's network
+//! works.
 
 use clerk_verify::transport::{ApiRequest, TransportError};
 
 use super::{ProbePayload, ProbeResult, Prober};
 
-/// Any answer of any canary will do, an error status too. A false certificate will not.
+/// Calls the canaries until one answers. Any response counts, an error status too; an invalid
+/// certificate does not.
 pub(super) async fn ask(prober: &Prober) -> ProbeResult {
     let mut alive = false;
     for url in &prober.targets.canaries {

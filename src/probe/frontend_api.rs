@@ -1,19 +1,20 @@
-//! The Frontend API, on two paths that reach Clerk's origin.
+//! Probes of the Frontend API, on two paths that reach Clerk's origin.
 
 use clerk_verify::transport::ApiRequest;
 
 use super::Targets;
 
-/// Asks for a token of a session that does not exist. The path is the very one that mints tokens, so
-/// no cache and no healthy neighbour can answer in its place; Clerk says no in its own words, at
-/// the cost of a look-up.
+/// Builds the probe of minting: a token request for a session that does not exist.
+///
+/// The path is the one that mints tokens, so no cache and no other healthy service can answer for
+/// it. Clerk refuses after one look-up, with an error in its own format.
 pub(super) fn mint(targets: &Targets) -> ApiRequest {
     let path = "v1/client/sessions/sess_000000000000000000000000000/tokens";
     ApiRequest::get(at(targets, path)).post().deadline(targets.deadline)
 }
 
-/// Starts a handshake that leads nowhere: whatever Clerk answers, a redirect or a refusal, shows that
-/// the endpoint is alive.
+/// Builds the probe of the handshake. Any answer of Clerk's, a redirect or a refusal, shows that
+/// the endpoint works.
 pub(super) fn handshake(targets: &Targets) -> ApiRequest {
     let mut url = at(targets, "v1/client/handshake");
     let back = targets.frontend_api.origin().ascii_serialization();

@@ -1,4 +1,4 @@
-//! The verification keys: from the Frontend API, and from the Backend API when that fails.
+//! Probe of the verification keys: from the Frontend API, or from the Backend API if that fails.
 
 use clerk_verify::jwks::{JwksError, KeySet};
 use clerk_verify::transport::{ApiRequest, ApiResponse};
@@ -18,7 +18,7 @@ pub(super) async fn ask(prober: &Prober) -> ProbeResult {
     }
 }
 
-/// Whether both APIs publish a key in common; `None` when one of them does not tell.
+/// Returns whether both APIs publish at least one common key. `None` if one of them yields no keys.
 pub(super) async fn agree(prober: &Prober) -> Option<bool> {
     let (first, second) = tokio::join!(prober.call(first_source(prober)), second_source(prober));
     Some(keys_in(&first.ok()?)?.shares_a_key_with(&second?))
@@ -40,7 +40,7 @@ fn keys_in(reply: &ApiResponse) -> Option<KeySet> {
         Ok(keys) => Some(keys),
         Err(JwksError::Status(_)) => None,
         Err(reason) => {
-            tracing::warn!(event = "clerk.jwks.unusable", %reason, "kept the last good keys");
+            tracing::warn!(event = "clerk.jwks.unusable", %reason, "Clerk served an unusable key set; using the last good keys");
             None
         }
     }

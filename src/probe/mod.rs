@@ -1,6 +1,6 @@
-//! Asking Clerk how it is: one file for each thing that is asked.
+//! Probes of Clerk: one file for each probed surface.
 //!
-//! A probe makes one or two calls, and hands back an [`Observation`] and what else it brought.
+//! A probe makes one or two calls, and returns an [`Observation`] and a payload.
 
 mod backend_api;
 mod egress;
@@ -24,10 +24,10 @@ use url::Url;
 use crate::state::health::{Observation, Outcome, Surface};
 use crate::state::status_page::StatusReport;
 
-/// A probe that overran its deadline by this much was not waiting for Clerk but for a processor.
+/// Overrun of a probe's deadline that means a starved process, not a slow Clerk.
 const STARVED_BY: Duration = Duration::from_secs(2);
 
-/// What can be asked.
+/// The probes that the driver can run.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Probe {
     SessionMint,
@@ -35,7 +35,7 @@ pub(crate) enum Probe {
     BackendApi,
     Jwks,
     StatusPage,
-    /// Whether anything at all outside answers.
+    /// Whether any egress canary answers.
     Egress,
 }
 
@@ -61,7 +61,7 @@ impl Probe {
     }
 }
 
-/// Where the answers are, and how long to wait for them.
+/// Addresses, the secret key and the deadline of probes.
 #[derive(Clone, Debug)]
 pub(crate) struct Targets {
     pub(crate) frontend_api: Url,
@@ -73,7 +73,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Whether there is anybody to ask.
+    /// Returns whether the configuration names a target for this probe.
     pub(crate) fn can_ask(&self, probe: Probe) -> bool {
         match probe {
             Probe::SessionMint | Probe::Handshake | Probe::Jwks => true,
@@ -84,7 +84,7 @@ impl Targets {
     }
 }
 
-/// What a probe brought.
+/// Result of one probe.
 #[derive(Debug)]
 pub(crate) struct ProbeResult {
     pub(crate) observation: Option<Observation>,
@@ -92,7 +92,7 @@ pub(crate) struct ProbeResult {
 }
 
 impl ProbeResult {
-    /// The question was answered to some purpose.
+    /// Returns whether the probe yielded a usable answer.
     pub(crate) fn succeeded(&self) -> bool {
         let good = |seen: &Observation| seen.outcome == Outcome::Good;
         match &self.brought {
@@ -110,17 +110,18 @@ impl ProbeResult {
 pub(crate) enum ProbePayload {
     Nothing,
     Keys(KeySet),
-    /// Keys from the Backend API, which may be another instance's: the secret key decides whose.
+    /// Keys from the Backend API. They belong to the secret key's instance, which may differ from
+    /// the publishable key's.
     SecondKeys(KeySet),
     Page {
         report: Box<StatusReport>,
         tag: Option<HeaderValue>,
     },
-    /// Whether any canary answered.
+    /// Whether any egress canary answered.
     Egress(bool),
 }
 
-/// Everything a probe needs; cheap to clone.
+/// Runs probes over a transport and a clock; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Prober {
     pub(crate) transport: Arc<dyn Transport>,
@@ -129,7 +130,7 @@ pub(crate) struct Prober {
 }
 
 impl Prober {
-    /// Asks once. `page_tag` is the validator of the status document that is already known.
+    /// Runs one probe. `page_tag` is the validator (`ETag`) of the last status document.
     pub(crate) async fn ask(self, probe: Probe, page_tag: Option<HeaderValue>) -> ProbeResult {
         match probe {
             Probe::SessionMint => self.plain(probe, frontend_api::mint(&self.targets)).await,
@@ -141,18 +142,19 @@ impl Prober {
         }
     }
 
-    /// The keys as the Backend API publishes them to the secret key's instance.
+    /// Loads the keys of the secret key's instance from the Backend API.
     pub(crate) async fn backend_keys(self) -> Option<KeySet> {
         jwks::second_source(&self).await
     }
 
-    /// Whether the secret key's instance is the one that the Frontend API serves; `None` when that cannot be
-    /// told now.
+    /// Returns whether the secret key and the Frontend API belong to the same instance. `None` if
+    /// one of the two APIs yields no keys now.
     pub(crate) async fn is_one_instance(&self) -> Option<bool> {
         jwks::agree(self).await
     }
 
-    /// Ends a session at Clerk. One that Clerk does not know, or that cannot be named, needs no end.
+    /// Ends a session at Clerk. A session that Clerk does not know, or whose id is malformed,
+    /// counts as ended.
     pub(crate) async fn end_session(&self, id: &SessionId) -> Ended {
         let Some(call) = backend_api::end_session(&self.targets, id) else { return Ended::Yes };
         match self.call(call).await {
@@ -167,14 +169,14 @@ impl Prober {
         ProbeResult { observation, brought: ProbePayload::Nothing }
     }
 
-    /// Over by the deadline, whatever the upstream makes of it.
+    /// Makes a call and enforces its deadline, even if the transport does not.
     async fn call(&self, call: ApiRequest) -> Result<ApiResponse, TransportError> {
         let limit = call.deadline + STARVED_BY;
         let result = tokio::time::timeout(limit, self.transport.call(call)).await;
         result.unwrap_or(Err(TransportError::Timeout))
     }
 
-    /// Makes a call and judges how it went.
+    /// Makes a call and classifies its result as an observation.
     async fn observe(
         &self,
         probe: Probe,
@@ -192,15 +194,16 @@ impl Prober {
     }
 }
 
-/// What came of ending a session at Clerk.
+/// Result of an attempt to end a session at Clerk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ended {
     Yes,
-    /// Clerk could not be told now.
+    /// Clerk did not confirm; the driver retries.
     Unanswered,
 }
 
-/// The session is not there, or not to be ended; asking again would not change that.
+/// Returns whether a status is final: Clerk does not know the session or cannot end it, and a retry
+/// would not change that.
 fn is_settled(status: StatusCode) -> bool {
     matches!(
         status,
@@ -211,8 +214,8 @@ fn is_settled(status: StatusCode) -> bool {
     )
 }
 
-/// Clerk itself says that this session may not be ended. What is said of a key is about the
-/// application and may change; what has no error codes does not come from Clerk.
+/// Returns whether Clerk itself forbids to end this session. Errors about a key concern the
+/// application and may change. A response without error codes does not come from Clerk.
 fn is_forbidden(reply: &ApiResponse) -> bool {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let errors =
@@ -224,7 +227,7 @@ fn is_forbidden(reply: &ApiResponse) -> bool {
     reply.status == StatusCode::FORBIDDEN && !errors.is_empty() && errors.iter().all(of_session)
 }
 
-/// An address below a base address, which keeps its own path (a proxy's `/__clerk`).
+/// Appends `path` to a base URL, whose own path (a proxy's `/__clerk`) stays.
 fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));

@@ -1,4 +1,5 @@
-//! Clerk's status page, with the validator of the document that is already known.
+//! Probe of Clerk's status page. The request is conditional on the last document's validator
+//! (`ETag`).
 
 use clerk_verify::transport::{ApiRequest, ApiResponse};
 use http::HeaderValue;

@@ -1,4 +1,4 @@
-//! From choices to a layer and its driver.
+//! Assembles a layer and its driver from checked options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +32,12 @@ use crate::state::seal::{CookieSigner, Seal};
 use crate::state::snapshot::{DenyList, Keys, Snapshot, SyncStatus};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 
-/// Whoever shares a store hears of the sessions of all.
+/// Minimum number of stored sessions with a shared store: each instance stores the sessions of all.
 const FLEET_LEDGER: usize = 128 * 1024;
-/// A request waits a little longer for keys than a question for them may take.
+/// Time that a request waits for keys beyond the deadline of the key request.
 const MORE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Choices that were checked, put together.
+/// Builds the layer and its driver from options that `Builder::check` accepted.
 pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), ConfigError> {
     let public = std::mem::replace(&mut choices.public, Ok(PublicPaths::default()))?;
     let clock = choices.clock.take().unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -49,7 +49,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let sign_in = choices.config.sign_in_url.as_deref();
     let sign_in = sign_in.map(|text| sign_in_address(text, &choices.config)).transpose()?;
     let production = choices.config.publishable_key.kind() == InstanceKind::Production;
-    // Nothing else tells this process.
+    // No other setting states the scheme of this process's own address.
     let scheme = if production { "https" } else { "http" };
     let own = choices.config.own_origins();
     let origins = Arc::new(Origins::new(own, choices.trust_forwarded, scheme));
@@ -173,13 +173,13 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     Ok((clerk, driver))
 }
 
-/// A simulated Clerk whose time the layer does not share would make every outage test pass.
+/// Rejects a simulated Clerk with another clock than the layer's: its outages would prove nothing.
 fn check_clocks(transport: &dyn Transport, clock: &dyn Clock) -> Result<(), ConfigError> {
     match transport.clock() {
         Some(simulated) if simulated.id() != clock.id() => Err(ConfigError::Contradiction {
             first: "transport",
             second: "clock",
-            problem: "the simulated Clerk follows another clock, so the time of a test passes for only one of them; build the layer with sim.layer(..), or add .clock(sim.clock())",
+            problem: "the simulated Clerk uses another clock than the layer, so that test time advances for only one of them; build the layer with sim.layer(..), or add .clock(sim.clock())",
         }),
         _ => Ok(()),
     }
@@ -196,7 +196,7 @@ fn expectations(choices: &Builder) -> Expectations {
     expect
 }
 
-/// The way to the Backend API, when there is a secret key to ask it with.
+/// Returns the access to the Backend API, if a secret key is configured.
 fn access(choices: &Builder, transport: &Arc<dyn Transport>) -> Option<Access> {
     choices.config.secret_key.clone().map(|secret| Access {
         transport: Arc::clone(transport),
@@ -206,7 +206,7 @@ fn access(choices: &Builder, transport: &Arc<dyn Transport>) -> Option<Access> {
     })
 }
 
-/// What receives webhooks, when there is a secret that signs them.
+/// Returns the receiver of webhooks, if a signing secret is configured.
 fn webhooks(choices: &mut Builder, store: Option<Arc<dyn Store>>) -> Option<Arc<Webhooks>> {
     let secrets = std::mem::take(&mut choices.config.webhook_secrets);
     let verifier = WebhookVerifier::new(secrets).ok()?;
@@ -215,7 +215,7 @@ fn webhooks(choices: &mut Builder, store: Option<Arc<dyn Store>>) -> Option<Arc<
     Some(Arc::new(Webhooks::new(verifier, store?, hooks, rules, private)))
 }
 
-/// What was denied before this process, in the set of a snapshot that it belongs to.
+/// Loads the store's denials into the matching set of the initial snapshot.
 fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
     let denials = store.denials()?;
     let set = if store.is_durable() { &mut initial.kept } else { &mut initial.revocations };
@@ -223,7 +223,7 @@ fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What reads users back from Clerk, when there is a store to keep them in and a key to ask with.
+/// Returns the reconciler, which reads users from Clerk into the store.
 fn reconciler(
     choices: &Builder,
     access: Access,
@@ -249,7 +249,7 @@ fn prober(choices: &Builder, transport: &Arc<dyn Transport>, clock: Arc<dyn Cloc
     Prober { transport: Arc::clone(transport), clock, targets: Arc::new(targets) }
 }
 
-/// Whoever shares a store has to have read it before anything is granted.
+/// Returns the initial sync status. A shared store must be read before the layer gives grace.
 fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> SyncStatus {
     let shared = store.is_some_and(|store| store.fleet().is_some());
     let lost = store.is_some_and(|store| store.fallback_error().is_some());
@@ -263,7 +263,7 @@ fn feeds(choices: &Builder, store: Option<&dyn Store>, now: Moment) -> SyncStatu
     feeds
 }
 
-/// The keys of what browsers keep follow from what all instances of an application share, if anything.
+/// Derives the key of signed cookies from a secret that all instances share, if one exists.
 fn cookie_signer(choices: &Builder) -> CookieSigner {
     let issuer = choices.config.publishable_key.issuer();
     if let Some(secret) = &choices.config.secret_key {
@@ -289,7 +289,7 @@ fn visits(choices: &Builder, signer: &Arc<CookieSigner>) -> Visits {
     }
 }
 
-/// A directory that cannot be used is no reason not to serve.
+/// Opens the state directory and loads its files. A failure does not prevent the start.
 fn inherit(choices: &Builder, instance: &str, now: Timestamp) -> (Option<StateDir>, RestoredState) {
     match choices.config.state_dir.as_ref().map(StateDir::open) {
         None => (None, RestoredState::default()),
@@ -331,7 +331,7 @@ fn restore(
 fn report(inherited: &RestoredState, shared: &Shared) {
     for error in &inherited.failures {
         shared.core.counters.state_failed();
-        tracing::warn!(event = "clerk.state.refused", %error, "a saved file is not used");
+        tracing::warn!(event = "clerk.state.refused", %error, "a state file was rejected, so its data is not used; check its owner, permissions and content");
     }
 }
 

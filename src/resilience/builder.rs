@@ -1,4 +1,4 @@
-//! The choices.
+//! [`Builder`]: the options of a layer.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -29,11 +29,12 @@ use crate::state::ticket::TicketKeys;
 use crate::state::webhook_event::EventRules;
 use crate::store::Store;
 
-/// A probe waits a little longer than a slow answer takes, so that slow is told from silent.
+/// Deadline of a probe. It exceeds the limit of a slow answer, so that a slow answer is not a
+/// timeout.
 const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 
-/// Choices for a [`ClerkResilience`]. Everything has a default; [`build`](Self::build) checks what
-/// was chosen.
+/// The options of a [`ClerkResilience`]. Every option has a default; [`build`](Self::build) checks
+/// them.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[must_use = "nothing happens until .build() or .pair()"]
@@ -102,252 +103,270 @@ impl Builder {
         }
     }
 
-    /// The bounds of grace. Default: what `CLERK_RESILIENCE_GRACE` and its companions say, else
-    /// [`GracePolicy::disabled`]. This choice replaces all of theirs.
+    /// Sets the grace policy, and replaces every setting of `CLERK_RESILIENCE_GRACE` and its
+    /// companion variables. Default: the policy of these variables, else [`GracePolicy::disabled`].
     pub fn grace(mut self, policy: GracePolicy) -> Self {
         self.grace = policy;
         self
     }
 
-    /// The policy of routes that have none of their own. Default: [`RoutePolicy::required`].
+    /// Sets the policy of routes without their own. Default: [`RoutePolicy::required`].
     pub fn policy(mut self, policy: RoutePolicy) -> Self {
         self.route = policy;
         self
     }
 
-    /// The paths that need no session, for applications that wrap everything with `.layer(..)`; see
-    /// [`PublicPaths`] for their syntax. Everything that is not named is protected.
+    /// Sets the paths that need no session, for applications that wrap all routes with
+    /// `.layer(..)`. [`PublicPaths`] describes the syntax. All other paths are protected.
     pub fn public<I: IntoIterator<Item: Into<String>>>(mut self, patterns: I) -> Self {
         self.public = PublicPaths::new(patterns);
         self
     }
 
-    /// The origins that tokens may be issued to; see [`ClerkConfig::authorized_parties`].
+    /// Sets the origins for which tokens may be issued; see [`ClerkConfig::authorized_parties`].
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
         self.config = self.config.authorized_parties(parties);
         self
     }
 
-    /// The origins at which browsers see this application; see [`ClerkConfig::public_origins`].
+    /// Sets the origins at which browsers reach this application; see
+    /// [`ClerkConfig::public_origins`].
     pub fn public_origins<I: IntoIterator<Item: Into<String>>>(mut self, origins: I) -> Self {
         self.config = self.config.public_origins(origins);
         self
     }
 
-    /// Lets `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded` count whatever the peer is. Switch
-    /// this on only if every request comes through a proxy that overwrites these fields. Default: they
-    /// count if the request's extensions hold the peer's address, as `ConnectInfo<SocketAddr>` or
-    /// `SocketAddr`, and the peer is loopback, private or link-local. `axum::serve` records the peer with
+    /// Trusts `X-Forwarded-Host`, `X-Forwarded-Proto` and `Forwarded` from every peer. Enable this
+    /// only if every request passes a proxy that overwrites these fields.
+    ///
+    /// Default: false. The layer then trusts these fields only from a loopback, private or
+    /// link-local peer. The request's extensions must hold the peer's address as
+    /// `ConnectInfo<SocketAddr>` or `SocketAddr`. `axum::serve` records the peer with
     /// `into_make_service_with_connect_info::<SocketAddr>()`. See `docs/design.md`, *Proxies*.
     pub fn trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
         self
     }
 
-    /// What to do with tokens without `azp` when authorized parties are named. Default:
-    /// [`AzpPolicy::IfPresent`], because the cookies of a browser that comes back from Clerk have none;
-    /// [`Counts::without_azp`](crate::Counts::without_azp) counts them.
+    /// Sets the treatment of tokens without `azp` if authorized parties are configured. Default:
+    /// [`AzpPolicy::IfPresent`], because the token of a browser that returns from Clerk has no
+    /// `azp`. [`Counts::without_azp`](crate::Counts::without_azp) counts these tokens.
     pub fn azp(mut self, policy: AzpPolicy) -> Self {
         self.azp = policy;
         self
     }
 
-    /// An `aud` that is accepted. Default: any. A token without `aud` passes, as in Clerk's SDK. An
-    /// empty text is an error when the layer is built.
+    /// Adds an accepted audience (`aud`). Default: any audience. A token without `aud` passes, as
+    /// in Clerk's SDK. An empty text is an error at build.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// How far this host's clock and Clerk's may differ. Default 5 s, as in Clerk's SDK; at most
-    /// 60 s.
+    /// Sets the allowed difference between this host's clock and Clerk's. Default 5 s, as in
+    /// Clerk's SDK; at most 60 s.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// A private directory for what must survive a restart; see [`ClerkConfig::state_dir`].
+    /// Sets a private directory for state that survives restarts; see [`ClerkConfig::state_dir`].
     pub fn state_dir(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.config = self.config.state_dir(path);
         self
     }
 
-    /// One more address that should always answer; see [`ClerkConfig::egress_canary`].
+    /// Adds a canary, an address that always answers; see [`ClerkConfig::egress_canary`].
     pub fn egress_canary(mut self, url: Url) -> Self {
         self.config = self.config.egress_canary(url);
         self
     }
 
-    /// The words and links of the page that people see.
+    /// Sets the texts and links of the error page.
     pub fn page_text(mut self, text: PageText) -> Self {
         self.answers.text = text;
         self
     }
 
-    /// A page of the application's own, instead of the built-in one. The result is sent as HTML.
+    /// Replaces the built-in error page. The layer sends the result as HTML.
     pub fn page(mut self, render: impl Fn(&Page<'_>) -> String + Send + Sync + 'static) -> Self {
         self.answers.renderer = Some(Renderer(Arc::new(render)));
         self
     }
 
-    /// Lets responses in grace say so, for clients that show it: `Clerk-Grace: outage; until="Fri, 29 May
-    /// 2026 21:21:00 GMT"`. The word is the [reason](crate::GraceReason::name); the date is when this
-    /// token is honoured no more, at the latest. Pages of other origins see it only if the application
-    /// names it in `Access-Control-Expose-Headers`. Default: not said, for it tells whoever holds a stolen
-    /// token how long it lasts.
+    /// Adds the header field `Clerk-Grace` to responses in grace, for example `Clerk-Grace: outage;
+    /// until="Fri, 29 May 2026 21:21:00 GMT"`.
+    ///
+    /// The first word is the [reason](crate::GraceReason::name). The date is the latest time at
+    /// which the layer accepts the token. Pages of other origins can read the field only if the
+    /// application lists it in `Access-Control-Expose-Headers`. Default: false, because the field
+    /// shows the holder of a stolen token how long it works.
     pub fn grace_header(mut self, say: bool) -> Self {
         self.answers.names_grace = say;
         self
     }
 
-    /// Lets `/auth/health` answer 503 while Clerk is down, for monitors that only see the status.
-    /// Default: 200 as long as tokens can be verified.
+    /// Lets `/auth/health` answer 503 while Clerk is down, for monitors that read only the status.
+    /// Default: false; the status is 200 as long as tokens can be verified.
     pub fn strict_health(mut self, strict: bool) -> Self {
         self.showing.strict = strict;
         self
     }
 
-    /// Shows how Clerk is, and whether grace is given, to requests with `Authorization: Bearer` and this
-    /// token alone; at least 16 characters, random ones. To all others `/auth/health` says what
-    /// `/auth/health/ready` says, even when it is asked strictly. Default: everybody sees it, and so may
-    /// whoever waits for an outage to use a stolen token.
+    /// Shows Clerk's state and grace at `/auth/health` only to requests with this token in
+    /// `Authorization: Bearer`. The token must have at least 16 random characters.
+    ///
+    /// All other requests to `/auth/health` get the document of `/auth/health/ready`, also with
+    /// `?strict`. Default: public. An attacker with a stolen token could then wait for an outage.
     pub fn private_health(mut self, token: impl AsRef<str>) -> Self {
         self.showing.readers = Some(Readers::with(token.as_ref()));
         self
     }
 
-    /// Whether a browser whose session token has expired, or is missing though somebody is signed in,
-    /// is sent to Clerk for a fresh one. Default: yes, while Clerk is healthy. Only page visits to
-    /// routes that demand a session are sent.
+    /// Sets whether the layer redirects a browser to Clerk's handshake for a fresh session token.
+    /// This applies if the token has expired, or is missing although a user is signed in. Default:
+    /// true, while Clerk is healthy. Only page requests to routes that require a session are
+    /// redirected.
     pub fn handshakes(mut self, handshakes: bool) -> Self {
         self.handshakes = handshakes;
         self
     }
 
-    /// What `__client_uat` means for session cookies. Default: [`ClientUat::RequiredForPages`].
+    /// Sets the use of `__client_uat` with session cookies. Default:
+    /// [`ClientUat::RequiredForPages`].
     pub fn client_uat(mut self, policy: ClientUat) -> Self {
         self.client_uat = policy;
         self
     }
 
-    /// How the application is set up at Clerk; see [`ClerkConfig::site`].
+    /// Sets how the application is configured at Clerk; see [`ClerkConfig::site`].
     pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
         self.config = self.config.site(change);
         self
     }
 
-    /// How long a question to Clerk may take before it counts as failed. Default 2.5 s; from 100 ms
-    /// to 30 s.
+    /// Sets the deadline of each call to Clerk. A call that exceeds it has failed. Default 2.5 s;
+    /// 100 ms to 30 s.
     pub fn probe_deadline(mut self, deadline: Duration) -> Self {
         self.probe_deadline = deadline;
         self
     }
 
-    /// How many verified tokens are remembered. Default 8192, about 2 KiB each.
+    /// Sets the capacity of the cache of verified tokens. Default 8192, about 2 KiB each.
     pub fn token_cache(mut self, capacity: usize) -> Self {
         self.token_capacity = capacity;
         self
     }
 
-    /// How many sessions are remembered as evidence for grace. Default 65536, about 100 bytes each; with a store that
-    /// instances share at least 131072, for each hears of the sessions of all.
+    /// Sets how many seen sessions are stored as evidence for grace. Default 65536, about 100 bytes
+    /// each. With a shared store the minimum is 131072, because each instance stores the sessions
+    /// of all.
     pub fn session_capacity(mut self, capacity: usize) -> Self {
         self.session_capacity = capacity;
         self
     }
 
-    /// Another source of time. Default: [`SystemClock`](clerk_verify::clock::SystemClock).
+    /// Sets the clock. Default: [`SystemClock`](clerk_verify::clock::SystemClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Says that denials are made elsewhere too, and that the application reads them from a store of
-    /// its own. Grace then depends on it: without a complete reading within 60 s there is none; see
-    /// [`ClerkResilience::deny_list_complete`].
+    /// Declares that the application also reads denials from its own store. Grace then requires a
+    /// complete read of that store within 60 s; see [`ClerkResilience::deny_list_complete`].
     pub fn external_deny_list(mut self) -> Self {
         self.deny_list = DenyList::External { complete: None };
         self
     }
 
-    /// Gives browsers a ticket, a cookie under a MAC, as evidence that their session was seen valid;
-    /// it counts as the ledger does, in every process that has the keys. For applications on several
-    /// machines that do not share a state directory. Default: the keys in `CLERK_RESILIENCE_TICKET_KEYS`,
-    /// which this choice replaces; without any, no tickets.
+    /// Sets the ticket keys. A ticket is a cookie with a MAC, as evidence that a session was seen
+    /// valid.
+    ///
+    /// A ticket counts in every process with the same keys, like that process's own record of the
+    /// session. Tickets are for applications on several machines without a shared state directory.
+    /// These keys replace `CLERK_RESILIENCE_TICKET_KEYS`. Default: the keys of that variable; no
+    /// tickets without keys.
     pub fn tickets(mut self, keys: TicketKeys) -> Self {
         self.tickets = Some(keys);
         self
     }
 
-    /// Hands every decision about grace to the application, for its audit log. It is called while a
-    /// request waits, so it must not wait for anything itself.
+    /// Sets a function that receives every decision about grace, for an audit log. The function
+    /// runs while a request waits, so it must not block.
     pub fn audit(mut self, record: impl Fn(&GraceEvent) + Send + Sync + 'static) -> Self {
         self.recorder = Some(Recorder(Arc::new(record)));
         self
     }
 
-    /// A secret that signs Clerk's webhooks; see [`ClerkConfig::webhook_secret`].
+    /// Adds a signing secret of Clerk's webhooks; see [`ClerkConfig::webhook_secret`].
     pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
         self.config = self.config.webhook_secret(secret);
         self
     }
 
-    /// Where webhooks and [profiles](ClerkResilience::profiles) are kept. Default: a
-    /// [`MemoryStore`](crate::store::MemoryStore) for webhooks, whose events do not outlive the process, and none
-    /// where no webhooks are received.
+    /// Sets the store of webhooks and [profiles](ClerkResilience::profiles).
     ///
-    /// Through a store that instances share, as a `RedisStore`, whatever one of them revokes all refuse within a
-    /// second. Grace then depends on it: when it was not read for 60 s there is none, as with a
-    /// [fed deny list](Self::fed_deny_list).
+    /// Default: a [`MemoryStore`](crate::store::MemoryStore) if webhooks are received, else no
+    /// store. The memory store loses its events with the process.
+    ///
+    /// With a store that instances share, such as `RedisStore`, a revocation reaches every instance
+    /// within one second. Grace then requires that the store was read within 60 s, as with an
+    /// [external deny list](Self::external_deny_list).
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// Whether the tokens of a user who is locked, as after too many wrong passwords, are refused when
-    /// Clerk's webhook tells of it, and with them grace. The session goes on at Clerk, which may give it the next
-    /// token. Default: no, as at Clerk; whoever knows a user's name can lock that
-    /// user out. Takes a [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a secret key,
-    /// for what is [read back](ClerkResilience::reconcile).
+    /// Sets whether a webhook about a locked user revokes that user's tokens and grace. Clerk locks
+    /// users after too many wrong passwords, for example.
+    ///
+    /// Default: false, as at Clerk, because anyone who knows a user name can lock that user out.
+    /// The session stays active at Clerk, so Clerk may issue the next token. This option requires a
+    /// [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a secret key
+    /// for [reconciliation](ClerkResilience::reconcile).
     pub fn revoke_when_locked(mut self, revoke: bool) -> Self {
         self.event_rules.locked = revoke;
         self
     }
 
-    /// Whether a new password makes the tokens of before refused, and ends their grace, when Clerk's webhook tells
-    /// of it. A session that goes on at Clerk gets the next token. Default: no;
-    /// when a user wishes that, Clerk ends them itself and tells so. It costs a mark for each user of
-    /// whom a webhook comes. Takes a [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a
-    /// secret key.
+    /// Sets whether a webhook about a new password revokes the user's earlier tokens and their
+    /// grace.
+    ///
+    /// Default: false, because Clerk itself can end the other sessions when a user changes the
+    /// password, and sends webhooks about them. A session that stays active at Clerk gets the next
+    /// token. The option stores a mark for each user with a webhook. This option requires a
+    /// [signing secret](ClerkConfig::webhook_secret), or a [store](Self::store) and a secret key.
     pub fn revoke_on_password_change(mut self, revoke: bool) -> Self {
         self.event_rules.new_password = revoke;
         self
     }
 
-    /// How many [profiles](ClerkResilience::profiles) are remembered in this process, so that no store has to be
-    /// asked for them. Default about 10,000, some 2 KiB each and their metadata.
+    /// Sets the capacity of the in-memory cache of [profiles](ClerkResilience::profiles). A cached
+    /// profile needs no store call. Default about 10,000, about 2 KiB each plus their metadata.
     pub fn profile_cache(mut self, capacity: usize) -> Self {
         self.profile_capacity = capacity;
         self
     }
 
-    /// Keeps `private_metadata` in profiles, in memory and in the store. Default: no; it may be worth a
-    /// secret's care, and few pages need it. Hooks never hear of it.
+    /// Keeps `private_metadata` in profiles, in memory and in the store. Default: false, because
+    /// the metadata may be secret. Hooks never receive it.
     pub fn keep_private_metadata(mut self, keep: bool) -> Self {
         self.keep_private = keep;
         self
     }
 
-    /// What the application does about some kinds of webhooks, as `user.created`. Takes a
-    /// [signing secret](ClerkConfig::webhook_secret).
+    /// Adds a hook for some kinds of webhooks, such as `user.created`. Requires a [signing
+    /// secret](ClerkConfig::webhook_secret).
     ///
-    /// Hooks hear of an event after it was answered, one event at a time, whatever else it does. One
-    /// that fails, panics or takes longer than 25 s hears of it again: after 5 s, then twice as long each
-    /// time, 12 times in all; then the event is a [dead letter](ClerkResilience::dead_letters). So a hook
-    /// has to bear an event that it has seen, by its id, and events out of order.
+    /// The layer answers a delivery first and then calls the hooks, one event at a time. A hook
+    /// fails if it returns an error, panics or takes longer than 25 s. The layer retries after 5 s,
+    /// then doubles the delay, up to 12 attempts. After that the event becomes a [dead
+    /// letter](ClerkResilience::dead_letters). A hook must therefore tolerate repeated events,
+    /// which have the same id, and events out of order.
     ///
-    /// Only of the kinds named here is data kept, without `private_metadata`, and until the hooks are
-    /// done. `email.created` and `sms.created` carry one-time codes and cannot be named.
+    /// The store keeps the data of the named kinds only, without `private_metadata`, until the
+    /// hooks are done. `email.created` and `sms.created` contain one-time codes, so that naming
+    /// them is an error.
     pub fn on_event<I, F, R, E>(mut self, kinds: I, hook: F) -> Self
     where
         I: IntoIterator<Item: Into<String>>,
@@ -365,9 +384,10 @@ impl Builder {
         self
     }
 
-    /// The same for events as values of a type, which also says which kinds they are: one of this crate's
-    /// (`UserChanged`, `UserDeleted`, `SessionOver`, `MembershipChanged`, `MembershipEnded`) or of the
-    /// application's own, see [`FromEvent`].
+    /// Adds a hook for events of a type, which also names the kinds of webhooks.
+    ///
+    /// This crate defines `UserChanged`, `UserDeleted`, `SessionEnded`, `MembershipChanged` and
+    /// `MembershipEnded`. An application can define its own types with [`FromEvent`].
     ///
     /// ```no_run
     /// # use clerk_resilience::{ClerkConfig, ClerkResilience, UserChanged, UserDeleted};
@@ -396,18 +416,24 @@ impl Builder {
         })
     }
 
-    /// Reads back from Clerk only when [`reconcile`](ClerkResilience::reconcile) is called. Default: also
-    /// at the start, after each outage and every hour, if there is a [store](Self::store) and a secret key:
-    /// the users who changed, and everything after an outage and once a day. A fleet that shares a store does it
-    /// once.
+    /// Disables automatic reconciliation; only [`reconcile`](ClerkResilience::reconcile) starts
+    /// one.
+    ///
+    /// Default: with a [store](Self::store) and a secret key, the layer also reconciles at the
+    /// start, after each outage and every hour. The hourly run reads changed users. A run after an
+    /// outage, and one run a day, reads everything. One of the instances that share a store runs
+    /// for all.
     pub fn reconcile_on_demand(mut self) -> Self {
         self.reconcile_on_demand = true;
         self
     }
 
-    /// What the application does when the verdict on Clerk changes, as to tell somebody. It is called beside
-    /// all requests, one change after the other, each within 25 s. Of instances that share a
-    /// [store](Self::store) and come to the same verdict within a minute one calls it; in doubt, several.
+    /// Sets a function that the layer calls when the verdict on Clerk changes, for example to send
+    /// an alert. The calls run beside all requests, one after another, each with a deadline of 25
+    /// s.
+    ///
+    /// If instances with a shared [store](Self::store) reach the same verdict within a minute, one
+    /// of them calls the function. If the store does not answer, several may call it.
     pub fn on_transition<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Transition) -> R + Send + Sync + 'static,
@@ -421,12 +447,13 @@ impl Builder {
         self
     }
 
-    /// The CORS layer that answers preflights, as tower-http's `CorsLayer`. It runs over an
-    /// [`EmptyService`]: a preflight never reaches the application, except on public and optional
-    /// routes. Default: the layer answers preflights with 204 and grants nothing, and logs the first.
+    /// Sets the CORS layer that answers preflights, such as tower-http's `CorsLayer`. The layer
+    /// wraps an [`EmptyService`]: a preflight reaches the application only on public and optional
+    /// routes. Default: preflights get 204 without grants, and the first one is logged.
     ///
-    /// This layer answers preflights alone. Other responses get their CORS fields from a CORS layer
-    /// outside of this one, which then answers preflights too; use one or the other for preflights:
+    /// The CORS layer set here answers only preflights. Other responses get their CORS header
+    /// fields from a CORS layer outside of this one, which then also answers preflights. Use one or
+    /// the other:
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -456,17 +483,18 @@ impl Builder {
         self
     }
 
-    /// Another wire to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
+    /// Sets the transport to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Checks the choices and starts the driver on the present runtime.
+    /// Checks the options, and starts the driver on the current tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names the option or variable, and says what to do.
+    /// Returns [`ConfigError`], which names the option or variable and the fix. Outside a tokio
+    /// runtime returns [`ConfigError::NoRuntime`].
     pub fn build(self) -> Result<ClerkResilience, ConfigError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
         let (clerk, driver) = self.pair()?;
@@ -474,11 +502,11 @@ impl Builder {
         Ok(clerk)
     }
 
-    /// Checks the choices and hands out the driver, for those who run their own tasks.
+    /// Checks the options, and returns the driver, for applications that spawn their own tasks.
     ///
     /// # Errors
     ///
-    /// As [`build`](Self::build).
+    /// Returns the same errors as [`build`](Self::build), except [`ConfigError::NoRuntime`].
     pub fn pair(self) -> Result<(ClerkResilience, Driver), ConfigError> {
         self.check()?;
         assemble::pair(self)
@@ -492,32 +520,32 @@ impl Builder {
         self.config.check()?;
         self.grace.check()?;
         if self.audiences.iter().any(|audience| audience.trim().is_empty()) {
-            return Err(invalid("audience", "it is empty; name an audience, or do not give one"));
+            return Err(invalid("audience", "the audience is empty; set one, or remove the call"));
         }
         if self.tickets.is_some() && self.grace.evidence == SessionEvidence::TokenAlone {
             return Err(ConfigError::Contradiction {
                 first: "tickets",
                 second: "dangerously_trust_the_token_alone",
-                problem: "a ticket is evidence, and the other says that none is needed; drop one of them",
+                problem: "a ticket is evidence, and the other option requires none; remove one of them",
             });
         }
         if self.leeway > Duration::from_secs(60) {
             return Err(invalid(
                 "leeway",
-                "tokens live for 60 s, more leeway than that would double their life; synchronise the clock instead",
+                "tokens live for 60 s, and a larger leeway would more than double that; synchronise the clock instead",
             ));
         }
         if self.route.accepts_api_keys() && self.config.secret_key.is_none() {
             return Err(invalid(
                 "CLERK_SECRET_KEY",
-                "the policy accepts API keys, and what one stands for only Clerk's Backend API can tell; set it to the secret key from the API keys page of the Clerk dashboard",
+                "the policy accepts API keys, which only Clerk's Backend API can verify; set it to the secret key from the API keys page of the Clerk dashboard",
             ));
         }
         self.check_webhooks()?;
         if self.showing.readers.as_ref().is_some_and(Readers::can_be_guessed) {
             return Err(invalid(
                 "private_health",
-                "its token can be guessed; use at least 16 random characters, as `openssl rand -hex 16` makes them",
+                "the token is too short; use at least 16 random characters, for example from `openssl rand -hex 16`",
             ));
         }
         let deadlines = Duration::from_millis(100)..=Duration::from_secs(30);
@@ -539,17 +567,17 @@ impl Builder {
             return Err(ConfigError::Contradiction {
                 first: "fed_deny_list",
                 second: "store",
-                problem: "a store that instances share feeds the deny list itself; name one of them",
+                problem: "a shared store already provides the deny list; remove one of them",
             });
         }
         let without = |first| ConfigError::Contradiction {
             first,
             second: "CLERK_WEBHOOK_SIGNING_SECRET",
-            problem: "webhooks are received only when their signing secret is set; set it, or name no hooks",
+            problem: "the layer receives webhooks only with their signing secret; set the secret, or remove this option",
         };
         if self.config.webhook_secrets.is_empty() {
             let hooks = self.hooks.first().map_or(Ok(()), |_| Err(without("on_event")));
-            // What is read back is judged by the same rules.
+            // Reconciliation applies the same event rules as webhooks.
             let read_back = self.store.is_some() && self.config.secret_key.is_some();
             let EventRules { locked, new_password, .. } = self.event_rules;
             let (locked, new_password) = (locked && !read_back, new_password && !read_back);
@@ -564,7 +592,7 @@ impl Builder {
             Err(ConfigError::Invalid {
                 name: "on_event".to_owned(),
                 problem: format!(
-                    "{kind} carries one-time codes, which are never kept; leave it out"
+                    "{kind} contains one-time codes, which are never stored; remove it"
                 ),
             })
         })

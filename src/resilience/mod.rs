@@ -1,4 +1,4 @@
-//! The handle: the layer that applications wrap themselves in, and the controls beside it.
+//! [`ClerkResilience`]: the tower layer, and the handle that controls it.
 
 mod assemble;
 mod builder;
@@ -26,10 +26,10 @@ use crate::state::revocation::Denial;
 use crate::state::snapshot::{DenyList, Snapshot, SyncStatus};
 use crate::store::{DeadLetter, StoreError};
 
-/// Clerk's clock may be ahead of ours by as much as the leeway of tokens.
+/// Maximum lead of Clerk's clock over this host's clock: the leeway of tokens.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 
-/// The layer, and a handle to what stands behind it. Cheap to clone; all clones share one driver.
+/// The tower layer, and a handle to its state. Clones are cheap and share one driver.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -50,14 +50,15 @@ pub struct ClerkResilience {
 }
 
 impl ClerkResilience {
-    /// The complete and safe layer: tokens are verified here, old keys are tolerated, what cannot be
-    /// told is an honest 503, and grace is off, unless `CLERK_RESILIENCE_GRACE` says otherwise. Starts the
-    /// driver on the present runtime.
+    /// Builds the layer with its defaults and starts the driver on the current tokio runtime.
+    ///
+    /// The layer verifies tokens locally, also while Clerk is down. If the layer cannot verify a
+    /// credential, it answers 503. Grace is disabled unless `CLERK_RESILIENCE_GRACE` enables it.
     ///
     /// # Panics
     ///
-    /// When the configuration contradicts itself, or outside a tokio runtime; the message says what
-    /// to do. [`builder`](Self::builder) returns these as errors.
+    /// Panics if the configuration contradicts itself, or outside a tokio runtime. The message
+    /// names the fix. [`builder`](Self::builder) returns these problems as errors.
     #[must_use]
     #[track_caller]
     pub fn new(config: ClerkConfig) -> Self {
@@ -67,13 +68,13 @@ impl ClerkResilience {
         }
     }
 
-    /// The same with choices.
+    /// Returns a [`Builder`] for a layer with other options.
     pub fn builder(config: ClerkConfig) -> Builder {
         Builder::new(config)
     }
 
-    /// The same layer with another policy, for one route or router. Paths that were named
-    /// [public](Builder::public) are public to the whole application's layer, not to this one.
+    /// Returns the same layer with another policy, for one route or router. Paths that
+    /// [`Builder::public`] names are public only for the application-wide layer, not for this one.
     ///
     /// ```no_run
     /// # use axum::{Router, routing::{get, post}};
@@ -96,7 +97,7 @@ impl ClerkResilience {
         if route.accepts_api_keys() && self.authenticator.shared.backend.is_none() {
             tracing::error!(
                 event = "clerk.secret_key.missing",
-                "a route accepts API keys, but CLERK_SECRET_KEY is not set, so that every one of them is answered 503; set it to the secret key from the API keys page of the Clerk dashboard"
+                "a route accepts API keys, but CLERK_SECRET_KEY is not set, so the layer answers 503 to every API key; set it to the secret key from the API keys page of the Clerk dashboard"
             );
         }
         let authenticator = Authenticator {
@@ -110,9 +111,12 @@ impl ClerkResilience {
         Self { authenticator: Arc::new(authenticator), showing: self.showing.clone() }
     }
 
-    /// `GET /auth/health`, `/auth/health/live` and `/auth/health/ready`, and `POST /auth/sign-out`, and with
-    /// a [signing secret](ClerkConfig::webhook_secret) `POST /auth/webhooks`, to be merged *beside* the
-    /// protected routes. An application with state merges after its `.with_state(..)`.
+    /// Returns the built-in routes: `GET /auth/health`, `/auth/health/live`, `/auth/health/ready`
+    /// and `POST /auth/sign-out`. With a [signing secret](ClerkConfig::webhook_secret), `POST
+    /// /auth/webhooks` receives webhooks; without one, it answers 503.
+    ///
+    /// Merge these routes beside the protected routes, not behind the layer. An application with
+    /// state merges them after its `.with_state(..)`.
     pub fn routes(&self) -> Router {
         let shared = &self.authenticator.shared;
         shared.warn_of_local_sign_out();
@@ -122,19 +126,19 @@ impl ClerkResilience {
             .merge(webhooks::routes(shared))
     }
 
-    /// `POST /auth/webhooks` as a plain tower service; `None` without a
-    /// [signing secret](ClerkConfig::webhook_secret).
+    /// Returns `POST /auth/webhooks` as a plain tower service; `None` without a [signing
+    /// secret](ClerkConfig::webhook_secret).
     #[must_use]
     pub fn webhook_service(&self) -> Option<WebhookService> {
         WebhookService::new(&self.authenticator.shared)
     }
 
-    /// Webhooks that could not be understood, and those that hooks failed at for good; the newest first,
-    /// at most 1000. Each is kept for 30 days.
+    /// Lists dead letters: malformed webhooks, and events whose hooks failed 12 times. The newest
+    /// is first; at most 1000 are returned. The store keeps each for 30 days.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store does not answer within 2 s.
+    /// Returns [`StoreError`] if the store does not answer within 2 s.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         match &self.authenticator.shared.webhooks {
             Some(webhooks) => webhooks.dead().await,
@@ -142,12 +146,12 @@ impl ClerkResilience {
         }
     }
 
-    /// Lets the hooks hear of a dead letter again, now. False when there is none by that id, or when it
-    /// could not be understood in the first place.
+    /// Retries the hooks of a dead letter now. Returns false if no dead letter has this id, or if
+    /// the webhook is malformed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store does not answer within 2 s.
+    /// Returns [`StoreError`] if the store does not answer within 2 s.
     pub async fn replay(&self, id: &str) -> Result<bool, StoreError> {
         match &self.authenticator.shared.webhooks {
             Some(webhooks) => webhooks.requeue(id, self.authenticator.shared.now().wall).await,
@@ -155,30 +159,35 @@ impl ClerkResilience {
         }
     }
 
-    /// Reads back what changed at Clerk since this was done last, all users at the first time, so that what
-    /// webhooks missed is repaired: profiles, bans, locks; memberships and roles; users who were deleted and
-    /// memberships that ended. It begins once Clerk is well, asks at most four times a second, or once a second in a
-    /// development instance, waits for as long as Clerk wants it to, and goes on after a restart where it was.
-    /// Sessions that ended need no repair: Clerk renews none of their tokens, which live for a minute.
+    /// Requests a reconciliation: the layer reads from Clerk the changes that webhooks missed.
     ///
-    /// Nobody is taken for gone because a list lacks them: each is asked for by name, and only with a secret key
-    /// that is proven to be this instance's.
+    /// A run repairs profiles, bans, locks, memberships and roles. A run also finds deleted users
+    /// and ended memberships. The first run reads all users; later runs read the changes since the
+    /// last run. Ended sessions need no repair, because Clerk renews none of their tokens, which
+    /// live for a minute.
     ///
-    /// `None` without a [store](Builder::store) or a secret key. The receiver shows how far it came; it is done when
-    /// `ended` has grown.
+    /// A run starts once Clerk is healthy. It sends at most four requests a second, or one a second
+    /// for a development instance, and obeys `Retry-After`. After a restart a run continues at its
+    /// stored cursor.
+    ///
+    /// A user's absence from a list never counts as a deletion. The layer verifies each missing
+    /// user by name, and only with a secret key that is proven to belong to this instance.
+    ///
+    /// Returns `None` without a [store](Builder::store) or a secret key. The receiver reports the
+    /// progress; the run is complete when `ended` has grown.
     #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
     pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
         Some(self.authenticator.shared.reconciler.as_ref()?.wish())
     }
 
-    /// What is known of users, whether Clerk answers or not. Handlers can also take
-    /// [`UserProfile`](crate::UserProfile).
+    /// Returns the look-up of user profiles, which also works while Clerk is down. Handlers can
+    /// also take [`UserProfile`](crate::UserProfile).
     #[must_use]
     pub fn profiles(&self) -> Profiles {
         Profiles::of(&self.authenticator.shared)
     }
 
-    /// `POST /auth/sign-out` as a plain tower service.
+    /// Returns `POST /auth/sign-out` as a plain tower service.
     #[must_use]
     pub fn sign_out_service(&self) -> SignOutService {
         self.authenticator.shared.warn_of_local_sign_out();
@@ -186,43 +195,43 @@ impl ClerkResilience {
         SignOutService::new(Arc::clone(&self.authenticator.shared), origins)
     }
 
-    /// The health endpoint as a plain tower service.
+    /// Returns the health endpoint as a plain tower service.
     #[must_use]
     pub fn health_service(&self) -> HealthService {
         let shared = Arc::clone(&self.authenticator.shared);
         HealthService::new(shared, Question::Health, self.showing.clone())
     }
 
-    /// What is known right now: keys, health, revocations.
+    /// Returns the current snapshot: keys, health and revocations.
     #[must_use]
     pub fn status(&self) -> Arc<Snapshot> {
         Arc::clone(&self.authenticator.shared.core.load())
     }
 
-    /// The verdict on Clerk, as it can be believed right now.
+    /// Returns the current verdict on Clerk.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.authenticator.shared.core.load().verdict(self.authenticator.shared.now())
     }
 
-    /// What happened so far, in numbers.
+    /// Returns the counters since the start of the process.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.authenticator.shared.core.counters.read()
     }
 
-    /// Follows the verdict. The receiver holds the present one and wakes at each change.
+    /// Subscribes to the verdict. The receiver holds the current verdict and wakes on each change.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {
         self.authenticator.shared.core.verdicts.subscribe()
     }
 
-    /// Waits until tokens can be verified and something is known of Clerk.
+    /// Waits until tokens can be verified and the verdict on Clerk is known.
     ///
     /// # Errors
     ///
-    /// [`NotReady`] when that takes longer than `timeout`. The application may serve all the same:
-    /// what cannot be told is answered 503.
+    /// Returns [`NotReady`] after `timeout`. The application may serve requests anyway: the layer
+    /// answers 503 where it cannot verify a credential.
     pub async fn ready(&self, timeout: Duration) -> Result<(), NotReady> {
         let shared = &self.authenticator.shared;
         let (mut verdicts, mut refreshes) = (self.subscribe(), shared.core.refreshes.subscribe());
@@ -247,48 +256,56 @@ impl ClerkResilience {
         shared.core.load().keys.usable(shared.now().wall, shared.rules.max_key_age)
     }
 
-    /// Tells how a call of the application's own to Clerk ended, as in `clerk.report(Surface::BackendApi,
-    /// CallOutcome::Answered(status))`. It costs nothing and never waits, so every call may be told.
+    /// Reports the result of a call to Clerk that the application made itself, for example
+    /// `clerk.report(Surface::BackendApi, CallOutcome::Answered(status))`. The method never blocks,
+    /// so the application can report every call.
     ///
-    /// Trouble makes the layer ask Clerk at once, at most once a minute. Answers of 5xx (and of 429, but for
-    /// the Backend API, where it may be the application's own quota) on [`BackendApi`](Surface::BackendApi),
-    /// [`Handshake`](Surface::Handshake) or [`Jwks`](Surface::Jwks), two in a row within a minute and 2 s
-    /// apart, are a second signal beside minting, in Clerk's own voice, unless an own probe of that surface
-    /// was answered well since, or within 25 s. That alone proves nothing: minting must fail by the layer's
-    /// own probes. Good answers take back what was told of their surface before, and excuse nothing else.
+    /// A reported failure triggers an early probe, at most one a minute. Reported failures on
+    /// [`BackendApi`](Surface::BackendApi), [`Handshake`](Surface::Handshake) or
+    /// [`Jwks`](Surface::Jwks) can be the second signal of an outage. This requires two 5xx
+    /// responses in a row, within a minute and at least 2 s apart. A 429 counts as well, except on
+    /// the Backend API, where the application's own quota may be the cause. Reports do not count if
+    /// a probe of that surface succeeded since, or within 25 s.
     ///
-    /// Tell only of answers that came from Clerk's host over TLS, and not of what users make fail.
+    /// Reports alone prove no outage: minting must also fail in the layer's own probes. A reported
+    /// success cancels earlier reports for the same surface, and nothing else.
+    ///
+    /// Report only responses that came from Clerk's host over TLS, and no failures that users can
+    /// cause.
     pub fn report(&self, surface: Surface, outcome: CallOutcome) {
         self.authenticator
             .shared
             .tell(Signal::CallReported(surface, ReportKind::of(surface, outcome)));
     }
 
-    /// Declares an outage that is not proven, for at most 4 hours. Grace follows its usual bounds.
+    /// Declares an outage without proof, for at most 4 hours. The usual conditions of grace apply.
     pub fn force_outage(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
     }
 
-    /// Declares Clerk healthy, for at most 4 hours: no grace, whatever the evidence.
+    /// Declares Clerk healthy, for at most 4 hours. The layer then gives no grace.
     pub fn force_healthy(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
     }
 
-    /// Takes a declaration back.
+    /// Clears the declaration of [`force_outage`](Self::force_outage) or
+    /// [`force_healthy`](Self::force_healthy).
     pub fn clear_override(&self) {
         self.authenticator.shared.tell(Signal::Force(None, Duration::ZERO));
     }
 
-    /// Tells that this instance now knows every denial that was made before `began`: call it after each
-    /// complete reading of the store that feeds [`revoke_session`](Self::revoke_session) and
-    /// [`revoke_user`](Self::revoke_user), with the age of what was read. Without it a
-    /// [fed deny list](Builder::fed_deny_list) forbids grace after 60 s.
+    /// Reports that the application has passed every denial older than `age` to this instance.
+    ///
+    /// Call this method after each complete read of the store that feeds
+    /// [`revoke_session`](Self::revoke_session) and [`revoke_user`](Self::revoke_user). `age` is
+    /// the time since that read began. With an [external deny list](Builder::external_deny_list),
+    /// the layer gives no grace if the last complete read is older than 60 s.
     pub fn deny_list_complete(&self, age: Duration) {
         let began = self.authenticator.shared.now().back(age);
         self.authenticator.shared.feed(|feeds| SyncStatus {
             deny_list: match feeds.deny_list {
                 own @ (DenyList::Local | DenyList::LostAt(_)) => own,
-                // Whoever shares a store hears from there, and from nowhere else, what is complete.
+                // With a shared store, only the store reports completeness.
                 fed if feeds.store.shared => fed,
                 DenyList::External { .. } => DenyList::External { complete: Some(began) },
             },
@@ -296,58 +313,64 @@ impl ClerkResilience {
         });
     }
 
-    /// Tells that a webhook of Clerk's was verified just now by the application itself, or that a reconciliation is complete:
-    /// what [`GracePolicy::webhooks_within`](crate::GracePolicy::webhooks_within) asks for.
+    /// Records that the application itself verified a webhook of Clerk's just now, or completed a
+    /// reconciliation. [`GracePolicy::webhooks_within`](crate::GracePolicy::webhooks_within)
+    /// requires this.
     pub fn record_webhook(&self) {
         self.authenticator.shared.heard_webhook();
     }
 
-    /// Ends a session here, from the next request on and for 30 days; at Clerk, as soon as its Backend
-    /// API answers, if there is a secret key. No grace, no restart and no recovery brings it back. A
-    /// session that is refused already stays as it is: a repeated call changes nothing and sends nothing.
-    /// Make the result part of the response: it takes the cookies away.
+    /// Ends a session in this application, from the next request on and for 30 days. With a secret
+    /// key, the driver also ends the session at Clerk, as soon as its Backend API answers.
     ///
-    /// Without a secret key the session lives on at Clerk, and the browser stays signed in there; the
-    /// layer warns of that once. End the session at Clerk with `Clerk.signOut()` in the browser.
+    /// Neither grace, a restart nor a recovery restores the session. A repeated call changes
+    /// nothing and sends nothing. Include the result in the response: it removes the session's
+    /// cookies.
+    ///
+    /// Without a secret key the session stays active at Clerk, and the browser stays signed in
+    /// there; the layer logs one warning. In that case, call `Clerk.signOut()` in the browser.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
         self.authenticator.shared.warn_of_local_sign_out();
         self.authenticator.shared.sign_out(auth.session());
         SignedOut::of(&self.authenticator.shared)
     }
 
-    /// Refuses a session from the next request on, for 30 days, whatever its tokens say; kept in the
-    /// state directory. Another call within a day changes nothing. The session lives on at Clerk;
-    /// [`sign_out`](Self::sign_out) ends it there too.
+    /// Revokes a session in this application, from the next request on and for 30 days, whatever
+    /// its tokens claim. The state directory stores the revocation. Another call within a day
+    /// changes nothing. The session stays active at Clerk; [`sign_out`](Self::sign_out) ends it
+    /// there too.
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Session(id.into(), until));
     }
 
-    /// Refuses every token that this key signed, from the next request on and for 30 days, even if Clerk
-    /// still publishes it: for a key that was stolen while Clerk cannot take it back. The same key in
-    /// `CLERK_JWT_KEY` is refused with it, once the published keys were read, and stays so when Clerk publishes
-    /// it no more.
+    /// Rejects every token that this key signed, from the next request on and for 30 days, even if
+    /// Clerk still publishes the key. Use this for a stolen key that Clerk cannot withdraw.
+    ///
+    /// If `CLERK_JWT_KEY` holds the same key, that key is rejected too, once the published keys are
+    /// loaded. The rejection stays when Clerk no longer publishes the key.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
 
-    /// Refuses every token of a user that was issued up to now, or in the next 5 s, by which Clerk's
-    /// clock may be ahead: session tokens, and the API keys and OAuth tokens that stand for the user.
-    /// The earlier of a token's `oiat` and `iat` counts.
+    /// Rejects every token of a user that was issued up to now, or within the next 5 s, because
+    /// Clerk's clock may be ahead. This covers session tokens, and the user's API keys and OAuth
+    /// tokens. The earlier of a token's `oiat` and `iat` counts.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
         self.authenticator.shared.revoke(|set| set.with_user(&id, now));
     }
 
-    /// Refuses a user's tokens that were issued up to now, or in the next 5 s, with this organisation as
-    /// the active one: the user was removed from it. Tokens for another organisation, or for none, pass.
+    /// Rejects a user's tokens with this active organisation that were issued up to now, or within
+    /// the next 5 s. Call this method when the user was removed from the organisation. Tokens with
+    /// another active organisation, or with none, pass.
     pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
         let (user, organization) = (user.into(), organization.into());
         let now = self.authenticator.shared.latest().plus(CLOCK_LEEWAY);
         self.authenticator.shared.revoke(|set| set.with_member(&user, &organization, now));
     }
 
-    /// Refuses everybody's tokens that were issued up to now, or in the next 5 s, with this organisation
-    /// as the active one, and API keys that stand for it.
+    /// Rejects all users' tokens with this active organisation that were issued up to now, or
+    /// within the next 5 s. The same applies to API keys of the organisation.
     pub fn revoke_organization(&self, id: impl Into<OrgId>) {
         let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
         self.authenticator.shared.revoke(|set| set.with_organization(&id, now));
@@ -362,9 +385,9 @@ impl<S> Layer<S> for ClerkResilience {
     }
 }
 
-/// What was still missing when patience ran out.
+/// The layer was not ready within the timeout: either keys or Clerk's state are still missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{}", if *.keys { "nothing is known of Clerk's health yet; is the driver running?" } else { "there are no keys yet; is Clerk reachable from here, and is the driver running?" })]
+#[error("{}", if *.keys { "Clerk's health is not known yet; check that the driver is running" } else { "no keys are loaded yet; check that Clerk is reachable and that the driver is running" })]
 pub struct NotReady {
     keys: bool,
 }

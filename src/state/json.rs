@@ -1,18 +1,22 @@
-//! Clerk's JSON, parts of which its users write themselves: what cannot be read is left out, and takes
-//! nothing along that can.
+//! Lenient parsing of Clerk's JSON, parts of which users write themselves.
+//!
+//! Unreadable parts become `null`, and the rest of the document stays readable.
 
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// What nests deeper is left out, however it could be read: it is kept within other documents, and read again.
+/// Maximum nesting of a value. Deeper values become `null`, because other documents embed the value
+/// and must stay readable.
 const DEEPEST: u32 = 64;
-/// What cannot be read is looked for so deep: in a list, in the metadata of the user in a session's event.
+/// Maximum depth of the search for unreadable parts. It reaches the user metadata within a session
+/// event, also within a list.
 const DEPTH: u32 = 8;
 
-/// A document. Of what nests too deep, or is a number beyond all numbers, there is null in its place. `None`
-/// when it is no JSON at all.
+/// Parses a document. Values that nest too deeply and numbers out of range become `null`.
+///
+/// Returns `None` if the text is not JSON.
 pub(crate) fn read(text: &[u8]) -> Option<Value> {
     let mut value = match serde_json::from_slice(text) {
         Ok(value) => value,
@@ -51,7 +55,7 @@ fn without_unreadable(raw: &RawValue, depth: u32) -> Value {
     }
 }
 
-/// A number without its fraction, as times are; `None` for what is no number.
+/// The integer part of a number, such as a timestamp. Returns `None` if `value` is not a number.
 #[expect(clippy::cast_possible_truncation, reason = "a fraction is left out, and it saturates")]
 pub(crate) fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().map(|number| number as i64))

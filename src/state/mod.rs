@@ -1,4 +1,4 @@
-//! What is known at one instant: values only, without async, clock, lock or I/O.
+//! The state at one instant, as plain values: no async code, clock, lock or I/O.
 
 pub mod health;
 pub(crate) mod json;

@@ -1,7 +1,7 @@
-//! What is known of a user without asking Clerk: the profile, and the organisations.
+//! A user's profile and organizations, as known without a request to Clerk.
 //!
-//! Clerk tells it in pieces, which come late, twice and out of order. A [`Person`] takes each
-//! [`Change`] in, and is the same in the end whatever the order.
+//! Clerk reports changes in parts, which can arrive late, twice and out of order. A [`Person`]
+//! merges each [`Change`], and the final result does not depend on the order.
 
 mod document;
 
@@ -16,70 +16,73 @@ use serde_json::Value;
 
 pub use self::document::ProfileParseError;
 
-/// A user, as Clerk described them last.
+/// A user, as Clerk last described the user.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Profile {
-    /// `user_…`.
+    /// The ID, `user_…`.
     pub id: UserId,
-    /// Since when they are as described here.
+    /// When the user last changed at Clerk. At most 300 s after [`heard_at`](Self::heard_at), if
+    /// that is set.
     pub updated_at: Timestamp,
-    /// When this application heard last that they are so.
+    /// When this application last received the description.
     #[serde(default)]
     pub heard_at: Option<Timestamp>,
-    /// When they signed up.
+    /// When the user signed up.
     pub created_at: Option<Timestamp>,
-    /// Their own name, where the application asks for one.
+    /// The username, if the application uses usernames.
     pub username: Option<String>,
     /// First name.
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Their picture's address.
+    /// The URL of the user's picture.
     pub image_url: Option<String>,
-    /// The primary e-mail address.
+    /// The primary email address.
     pub email: Option<String>,
     /// The primary phone number.
     pub phone: Option<String>,
-    /// As `en-GB`.
+    /// The locale, such as `en-GB`.
     pub locale: Option<String>,
-    /// Their name in the application's own records.
+    /// The user's ID in the application's own records.
     pub external_id: Option<String>,
-    /// What the application wrote about them for all to read.
+    /// Metadata that only the application's backend can write. Its frontend can read it.
     pub public_metadata: Value,
-    /// What they may write themselves. Do not trust it.
+    /// Metadata that the user can write. Do not trust it.
     pub unsafe_metadata: Value,
-    /// What only the application may read. `None` unless it asked to keep it.
+    /// Metadata that only the application's backend can read. `None` unless the application enabled
+    /// its storage.
     pub private_metadata: Option<Value>,
-    /// An administrator banned them.
+    /// An administrator banned the user.
     pub banned: bool,
-    /// They may not sign in for now.
+    /// The user is temporarily unable to sign in.
     pub locked: bool,
 }
 
-/// A user's place in an organisation.
+/// A user's membership of an organization.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Membership {
-    /// `org_…`.
+    /// The ID of the organization, `org_…`.
     pub organization: OrgId,
-    /// Since when it is as described here.
+    /// When the membership last changed at Clerk. At most 300 s after [`heard_at`](Self::heard_at),
+    /// if that is set.
     pub updated_at: Timestamp,
-    /// When this application heard last that it is so.
+    /// When this application last received the description.
     #[serde(default)]
     pub heard_at: Option<Timestamp>,
-    /// The organisation's name.
+    /// The name of the organization.
     pub name: Option<String>,
-    /// The organisation's short name, for addresses.
+    /// The slug of the organization, for URLs.
     pub slug: Option<String>,
-    /// As `org:admin`.
+    /// The role, such as `org:admin`.
     pub role: String,
-    /// As `org:invoices:read`.
+    /// The permissions, such as `org:invoices:read`.
     pub permissions: Vec<String>,
 }
 
 impl Profile {
-    /// A user of whom nothing more is known.
+    /// A profile with an ID and a time only. Every other field is empty.
     #[must_use]
     pub fn new(id: UserId, updated_at: Timestamp) -> Self {
         Self {
@@ -105,7 +108,7 @@ impl Profile {
 }
 
 impl Membership {
-    /// A place in an organisation of which nothing more is known.
+    /// A membership with an organization, a role and a time only. Every other field is empty.
     #[must_use]
     pub fn new(organization: OrgId, role: &str, updated_at: Timestamp) -> Self {
         let (role, permissions) = (role.to_owned(), Vec::new());
@@ -115,7 +118,7 @@ impl Membership {
 }
 
 impl fmt::Debug for Profile {
-    /// Without what is private.
+    /// Prints the ID and `updated_at` only, because the rest is personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut profile = f.debug_struct("Profile");
         profile.field("id", &self.id).field("updated_at", &self.updated_at);
@@ -123,22 +126,22 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// One thing that Clerk told of a user.
+/// One change of a user that Clerk reported.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// They are like this.
+    /// A description of the user.
     User(Box<Profile>),
-    /// They exist no more, since then.
+    /// The user was deleted at this time.
     UserDeleted(UserId, Timestamp),
-    /// They belong to an organisation.
+    /// A description of a membership.
     Joined(UserId, Box<Membership>),
-    /// They belong to it no more, since then.
+    /// The user left the organization at this time.
     Left(UserId, OrgId, Timestamp),
 }
 
 impl Change {
-    /// Whom it is about.
+    /// The user that the change concerns.
     #[must_use]
     pub fn user(&self) -> &UserId {
         match self {
@@ -148,7 +151,7 @@ impl Change {
     }
 }
 
-/// All that is known of one user.
+/// The merged knowledge about one user.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Person {
     profile: Option<Profile>,
@@ -157,8 +160,8 @@ pub struct Person {
     places: BTreeMap<OrgId, Place>,
 }
 
-/// Where a user stands, or stood, in an organisation. That they left is kept, so that nothing older
-/// brings them back.
+/// A current or former membership. The time of leaving is stored, so that an older change does not
+/// restore the membership.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
@@ -167,19 +170,20 @@ enum Place {
 }
 
 impl Person {
-    /// The profile; `None` when Clerk never told it, or when the user is deleted.
+    /// The profile. `None` if Clerk never reported it, or if the user is deleted.
     #[must_use]
     pub fn profile(&self) -> Option<&Profile> {
         self.profile.as_ref()
     }
 
-    /// Since when the user is deleted.
+    /// When the user was deleted; `None` if the user is not deleted.
     #[must_use]
     pub fn deleted(&self) -> Option<Timestamp> {
         self.deleted
     }
 
-    /// True when something of them is so new that not all of Clerk's machines may know it yet.
+    /// True when the profile or a membership changed within the last 10 minutes. Clerk's servers
+    /// may not all know such a change yet.
     pub(crate) fn is_new(&self, now: Timestamp) -> bool {
         let profile =
             self.profile.as_ref().map(|profile| profile.created_at.max(Some(profile.updated_at)));
@@ -187,7 +191,7 @@ impl Person {
             || self.memberships().any(|place| is_new(place.updated_at, now))
     }
 
-    /// The same without `private_metadata`.
+    /// The same user without `private_metadata`.
     pub(crate) fn without_private(mut self) -> Self {
         if let Some(profile) = &mut self.profile {
             profile.private_metadata = None;
@@ -195,7 +199,7 @@ impl Person {
         self
     }
 
-    /// The organisations they belong to.
+    /// The current memberships.
     pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
         self.places.values().filter_map(|place| match place {
             Place::In(membership) => Some(membership),
@@ -203,10 +207,11 @@ impl Person {
         })
     }
 
-    /// Takes in what Clerk told. True when it was news.
+    /// Merges a change. Returns true if the change had an effect.
     ///
-    /// Of two descriptions the later one counts, of two that are equally old the one heard later, then the
-    /// one that came first. Who is deleted stays so: Clerk never gives an id twice.
+    /// Of two descriptions, the one with the later `updated_at` counts, then the one with the later
+    /// `heard_at`, then the first to arrive. If a membership and its end have the same time, the
+    /// end counts. A deleted user stays deleted, because Clerk never reuses an ID.
     pub fn take(&mut self, change: &Change) -> bool {
         match change {
             Change::UserDeleted(_, at) => self.delete(*at),
@@ -237,7 +242,7 @@ impl Person {
         !known
     }
 
-    /// Who left at the very instant of a description has left.
+    /// Merges a current or former membership. At equal times, the end of a membership counts.
     fn stand(&mut self, organization: &OrgId, place: Place) -> bool {
         let rank = |place: &Place| (place.since(), matches!(place, Place::Left(_)), place.heard());
         let present = self.places.get(organization);
@@ -249,7 +254,7 @@ impl Person {
     }
 }
 
-/// What changed within so short a time is not known to all of Clerk's machines.
+/// Age below which a change may be unknown to some of Clerk's servers.
 const NEW: Duration = Duration::from_secs(10 * 60);
 
 pub(crate) fn is_new(at: Timestamp, now: Timestamp) -> bool {

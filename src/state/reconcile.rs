@@ -1,14 +1,16 @@
-//! Reading back what changed at Clerk, so that what webhooks missed is found.
+//! Reconciliation: reads changes back from Clerk, to find what webhooks missed.
 //!
-//! Clerk lists users by when they changed last, the newest first: `GET /v1/users?order_by=-updated_at`. A *walk*
-//! reads page after page until it comes to what an earlier walk has read. Of memberships there is no such list,
-//! and no list tells who is gone. So a *whole* walk goes on: through all memberships of the instance in the order
-//! in which they began (`GET /v1/organization_memberships?order_by=+created_at`), and through everybody who is
-//! kept here. The course is kept after each page, and goes on where it was.
+//! Clerk lists users by last change, newest first: `GET /v1/users?order_by=-updated_at`. A *run*
+//! reads page after page until it reaches users that an earlier run has read. Memberships have no
+//! such list, and no list names deleted users. A *whole* run therefore continues with two more
+//! steps. It reads all memberships of the instance in order of creation (`GET
+//! /v1/organization_memberships?order_by=+created_at`). Then it compares every user in the store.
+//! The cursor is stored after each page, and the next run resumes there.
 //!
-//! Endpoints, orders and limits are those of Clerk's `OpenAPI` document `bapi/2026-05-12.yml` (`GetUserList`,
-//! `InstanceGetOrganizationMemberships`): both lists take `limit` up to 500 and `offset`; memberships can be
-//! ordered by `created_at`, but not by when they changed, and cannot be asked for by user.
+//! Endpoints, orders and limits follow Clerk's `OpenAPI` document `bapi/2026-05-12.yml`
+//! (`GetUserList`, `InstanceGetOrganizationMemberships`). Both lists take `limit` up to 500 and
+//! `offset`. Memberships can be ordered by `created_at`, but not by last change, and cannot be
+//! filtered by user.
 
 use std::time::Duration;
 
@@ -16,92 +18,96 @@ use serde::{Deserialize, Serialize};
 
 use clerk_verify::clock::Timestamp;
 
-/// Users on a page.
+/// Users per page.
 pub(crate) const USERS: u64 = 100;
-/// Memberships on a page. Clerk would give 500; each may have 32 KiB of metadata.
+/// Memberships per page. Clerk allows 500, but each can have 32 KiB of metadata.
 pub(crate) const MEMBERS: u64 = 250;
-/// Who is deleted meanwhile moves all that follow one place forward; so many may be on each page.
+/// Overlap of consecutive pages. A deletion during a run moves all later entries forward by one,
+/// and the overlap covers this number of deletions per page.
 const OVERLAP: u64 = 10;
-/// What changed so shortly before the end of a walk is read again by the next one: Clerk's machines do not
-/// agree on the time to the second.
+/// Changes this soon before the end of a run are read again by the next run, because the clocks of
+/// Clerk's servers differ. Also the tolerance for stored times that are in the future.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// An older walk begins anew: too much has moved since.
+/// Maximum age of a run. An older run starts again, because too much has changed since.
 const LIFETIME: Duration = DAY;
-/// So does one that was not gone on with for so long: what was read first is old by now.
+/// Maximum pause of a run. After a longer pause, the run starts again, because its first pages are
+/// outdated.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far Clerk was read. It is kept as JSON.
+/// The progress of reading from Clerk, stored as JSON.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct SyncCursor {
-    /// Of which instance of Clerk's, by its issuer.
+    /// The issuer of the Clerk instance.
     #[serde(default)]
     instance: Option<String>,
-    /// All users who changed up to then were read.
+    /// All users that changed up to this time were read.
     synced: Option<Timestamp>,
-    /// The last whole walk that came to its end began then.
+    /// When the last completed whole run began.
     whole: Option<Timestamp>,
-    /// The last walk came to its end then.
+    /// When the last run ended.
     ended: Option<Timestamp>,
     walk: Option<SyncRun>,
 }
 
-/// A walk under way.
+/// A run in progress.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct SyncRun {
     begun: Timestamp,
-    /// When its last page was read.
+    /// When the last page was read.
     touched: Timestamp,
     whole: bool,
     step: Step,
 }
 
-/// What is to be read next.
+/// The next step of a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Step {
-    /// Users, from that one on, counted from 0. `newest` is when the first of the first page changed.
+    /// Read users from `offset`, counted from 0. `newest` is the latest change on the first page.
     Users { offset: u64, newest: Option<Timestamp> },
-    /// Memberships, from that one on.
+    /// Read memberships from `offset`, counted from 0.
     Members { offset: u64 },
-    /// Those who are kept here, behind that mark of the store's.
+    /// Compare the stored users after this position of the store.
     Kept { after: Option<String> },
 }
 
-/// How much is to be read.
+/// The scope of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SyncScope {
-    /// Users who changed; everything, when that was not read for a day.
+    /// Users that changed, or everything if the last whole run began more than a day ago.
     Changes,
     /// Everything.
     Whole,
 }
 
 impl SyncCursor {
-    /// All users who changed up to then were read; `None` before they were for the first time.
+    /// All users that changed up to this time were read; `None` before the first time.
     pub(crate) fn synced(&self) -> Option<Timestamp> {
         self.synced
     }
 
-    /// True when a page was read within so short a time, and more are to come: somebody is at it.
+    /// True when a run is in progress and read a page within `within`: some instance is working on
+    /// it.
     pub(crate) fn is_busy(&self, now: Timestamp, within: Duration) -> bool {
         let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
         self.walk.as_ref().is_some_and(|walk| lately(walk.touched))
     }
 
-    /// True when a walk came to its end within so short a time, and none is under way.
+    /// True when no run is in progress and the last run ended within `within`.
     pub(crate) fn is_fresh(&self, now: Timestamp, within: Duration) -> bool {
         let lately = |at| at <= now.plus(MARGIN) && now.since(at) < within;
         self.walk.is_none() && self.ended.is_some_and(lately)
     }
 
-    /// Says of which instance it is. False when it was another one's.
+    /// Binds the cursor to a Clerk instance. Returns false if it belongs to another instance.
     #[must_use]
     pub(crate) fn claim(&mut self, instance: &str) -> bool {
         self.instance.get_or_insert_with(|| instance.to_owned()) == instance
     }
 
-    /// Begins a walk, or goes on with the one under way. What was noted by a clock that was ahead is not believed.
+    /// Begins a run, or resumes the run in progress. Times stored by a clock that was ahead are
+    /// dropped.
     pub(crate) fn begin(&mut self, reach: SyncScope, now: Timestamp) {
         let latest = now.plus(MARGIN);
         self.synced = self.synced.filter(|synced| *synced <= latest);
@@ -118,12 +124,13 @@ impl SyncCursor {
         self.walk = Some(walk);
     }
 
-    /// What is to be read next, and when the walk began; `None` when it is over.
+    /// The next step, and when the run began; `None` when the run is over.
     pub(crate) fn next(&self) -> Option<(Step, Timestamp)> {
         self.walk.as_ref().map(|walk| (walk.step.clone(), walk.begun))
     }
 
-    /// Takes in a page of so many users, as it was at `now`: when each of them changed, as far as they say so.
+    /// Records a page of `count` users, as of `now`. `changed` has the times of last change of the
+    /// users that state one.
     pub(crate) fn read_users(&mut self, changed: &[Timestamp], count: u64, now: Timestamp) {
         let Some(SyncRun { step: Step::Users { offset, newest }, .. }) = self.walk else { return };
         let newest = newest.or(changed.iter().max().copied()).map(|newest| newest.min(now));
@@ -138,7 +145,7 @@ impl SyncCursor {
         }
     }
 
-    /// Takes in a page of so many memberships.
+    /// Records a page of `count` memberships.
     pub(crate) fn read_members(&mut self, count: u64, now: Timestamp) {
         let Some(SyncRun { step: Step::Members { offset }, .. }) = self.walk else { return };
         let step = if count < MEMBERS {
@@ -149,7 +156,8 @@ impl SyncCursor {
         self.go_on(Some(step), now);
     }
 
-    /// Takes in that some of those who are kept were compared; the rest is behind that mark.
+    /// Records that stored users were compared. The rest follow after position `after`; `None` ends
+    /// the run.
     pub(crate) fn read_kept(&mut self, after: Option<String>, now: Timestamp) {
         let begun = self.walk.as_ref().map(|walk| walk.begun);
         if after.is_none() {

@@ -1,7 +1,8 @@
-//! A mark on what instances of one application leave for each other where others may write too.
+//! Message authentication (HMAC-SHA256) for data that instances of one application share in places
+//! where others can write.
 //!
-//! Its key is made from Clerk's secret key, which all of them have, and the issuer: what was left for
-//! another instance of Clerk's is of no use here.
+//! The key derives from Clerk's secret key, which all instances have, and from the issuer. Data of
+//! one Clerk instance is therefore invalid for every other.
 
 use std::fmt;
 
@@ -13,28 +14,28 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use clerk_verify::key::SecretKey;
 
-/// What the MAC is for, and the version of the form.
+/// The purpose of the MAC, and the version of the format.
 const LABEL: &[u8] = b"clerk-resilience fleet 1";
 const TAG_BYTES: usize = 32;
 
-/// Makes and checks the marks.
+/// Creates and verifies MACs.
 #[derive(Clone)]
 pub(crate) struct Seal(Key);
 
 impl Seal {
-    /// The seal of an application that shares this secret key.
+    /// Creates the seal of an application that has this secret key and issuer.
     pub(crate) fn new(secret: &SecretKey, issuer: &str) -> Self {
         let secret = Key::new(HMAC_SHA256, secret.expose().as_bytes());
         let derived = hmac::sign(&secret, &[LABEL, issuer.as_bytes()].join(&0));
         Self(Key::new(HMAC_SHA256, derived.as_ref()))
     }
 
-    /// The body under the mark, good for this use alone.
+    /// Prefixes `body` with its MAC, which is valid for this `purpose` only.
     pub(crate) fn close(&self, purpose: &str, body: &[u8]) -> Vec<u8> {
         [&self.mark(purpose, body), body].concat()
     }
 
-    /// The mark alone.
+    /// The MAC of `body` for this `purpose`.
     pub(crate) fn mark(&self, purpose: &str, body: &[u8]) -> Vec<u8> {
         hmac::sign(&self.0, &message(purpose, body)).as_ref().to_vec()
     }
@@ -43,18 +44,18 @@ impl Seal {
         hmac::verify(&self.0, &message(purpose, body), mark).is_ok()
     }
 
-    /// The body, if the mark is good.
+    /// The body, if its MAC is valid for this `purpose`.
     pub(crate) fn open<'a>(&self, purpose: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
         let (tag, body) = sealed.split_at_checked(TAG_BYTES)?;
         self.is_good(purpose, body, tag).then_some(body)
     }
 
-    /// The body under no mark, for those who have no secret.
+    /// Prefixes `body` with zeros instead of a MAC, for instances without a secret key.
     pub(crate) fn unmarked(body: &[u8]) -> Vec<u8> {
         [&[0; TAG_BYTES], body].concat()
     }
 
-    /// The body of what anybody may have left, whatever its mark.
+    /// The body, without verification of its MAC. Anyone may have written it.
     pub(crate) fn peek(sealed: &[u8]) -> Option<&[u8]> {
         sealed.split_at_checked(TAG_BYTES).map(|(_, body)| body)
     }
@@ -66,34 +67,35 @@ impl fmt::Debug for Seal {
     }
 }
 
-/// Signs what browsers keep for this application.
+/// Signs data that browsers store for this application, such as cookies.
 ///
-/// The first key signs, all verify. The keys follow from the secret key; without one, from the ticket
-/// keys; without either, the key is random, and no other process can verify what this one signed.
+/// The first key signs; every key verifies. The keys derive from the secret key, or else from the
+/// ticket keys. Without either, the key is random, and no other process can verify the signatures.
 #[derive(Clone, Debug)]
 pub(crate) struct CookieSigner(Vec<Seal>);
 
 impl Default for CookieSigner {
-    /// A key that no other process has.
+    /// A signer with a random key, which no other process has.
     fn default() -> Self {
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new());
-        Self(vec![Seal(key.expect("the system has random numbers"))])
+        Self(vec![Seal(key.expect("the system provides random numbers"))])
     }
 }
 
 impl CookieSigner {
-    /// The signer of every instance that shares the secret key.
+    /// The signer of all instances that share the secret key and issuer.
     pub(crate) fn of_secret(secret: &SecretKey, issuer: &str) -> Self {
         Self(vec![Seal::new(secret, issuer)])
     }
 
-    /// The signer of every instance that shares these keys. Without a key it is random.
+    /// The signer of all instances that share these keys. Without keys, the signer gets a random
+    /// key.
     pub(crate) fn of_keys(keys: &[[u8; 32]]) -> Self {
         let seals: Vec<_> = keys.iter().map(|key| Seal(Key::new(HMAC_SHA256, key))).collect();
         if seals.is_empty() { Self::default() } else { Self(seals) }
     }
 
-    /// The signature of a text for one use.
+    /// The signature of `text` for this `purpose`, in URL-safe base64.
     pub(crate) fn sign(&self, purpose: &str, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.first().mark(purpose, text.as_bytes()))
     }
@@ -103,7 +105,7 @@ impl CookieSigner {
         self.0.iter().any(|seal| seal.is_good(purpose, text.as_bytes(), &mark))
     }
 
-    /// Whether this is the short name of a thing.
+    /// Whether `name` is the short name of `thing` for this `purpose`, under any of the keys.
     pub(crate) fn is_named(&self, purpose: &str, thing: &str, name: &str) -> bool {
         let same = |seal: &Seal| {
             let own = short(&seal.mark(purpose, thing.as_bytes()));
@@ -112,22 +114,22 @@ impl CookieSigner {
         self.0.iter().any(same)
     }
 
-    /// A short name for a thing, which says nothing about it.
+    /// The short name of `thing`: 96 bits of a MAC, which reveal nothing about `thing`.
     pub(crate) fn name(&self, purpose: &str, thing: &str) -> String {
         short(&self.first().mark(purpose, thing.as_bytes()))
     }
 
     fn first(&self) -> &Seal {
-        self.0.first().expect("a signer has a key")
+        self.0.first().expect("a signer has at least one key")
     }
 }
 
-/// The first 96 bits of a mark.
+/// The first 96 bits of a MAC, in URL-safe base64.
 fn short(mark: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&mark[..12])
 }
 
-/// The purpose with its length in front, so that no two uses make the same message.
+/// Prefixes the purpose with its length, so that different purposes never produce the same message.
 fn message(purpose: &str, body: &[u8]) -> Vec<u8> {
     [&(purpose.len() as u64).to_be_bytes()[..], purpose.as_bytes(), body].concat()
 }

@@ -1,4 +1,7 @@
-//! What is known at one instant. A request is judged from one snapshot and nothing else.
+//! The state that a request is judged by.
+//!
+//! The driver publishes snapshots. A request loads one snapshot and uses no other state for its
+//! judgement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +13,11 @@ use crate::state::health::{CLOCK_TOLERANCE, Report, Verdict};
 use crate::state::revocation::{Denied, Revocations};
 use crate::state::status_page::StatusReport;
 
-/// A snapshot that was not renewed for this long comes from a driver that is dead or starved; what
-/// it says of Clerk's health is then no longer believed.
+/// Maximum age of a snapshot whose verdict counts. An older snapshot comes from a driver that has
+/// stopped or is starved, and its verdict is `Unknown`.
 pub const MAX_SILENCE: Duration = Duration::from_secs(45);
 
-/// Everything a request is judged by.
+/// The complete state for the judgement of a request.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -22,103 +25,112 @@ pub struct Snapshot {
     pub keys: Keys,
     /// Clerk's health.
     pub health: Report,
-    /// What Clerk's status page said last.
+    /// The last report of Clerk's status page.
     pub page: Option<Arc<StatusReport>>,
-    /// What was taken back: by this application, and by webhooks that no store keeps for long.
+    /// Denials by this application, and by webhooks that no durable store holds.
     pub revocations: Revocations,
-    /// What webhooks took back, and a store keeps that outlives this process.
+    /// Denials by webhooks that a store holds durably, beyond the life of this process.
     pub kept: Revocations,
-    /// How well this application is told what others take back.
+    /// How completely this instance receives denials from elsewhere.
     pub feeds: SyncStatus,
-    /// When the driver started; from then on the wall clock cannot lie about how late it is.
+    /// When the driver started. From then on, the monotonic clock limits how far the wall clock can
+    /// be set back.
     pub started: Option<Moment>,
-    /// When the wall clock was last to be trusted: Clerk was well, and agreed with it.
+    /// When the wall clock was last trustworthy: Clerk was healthy, and its clock agreed.
     pub trusted: Option<Moment>,
-    /// When the driver last gave a sign of life; `None` before its first.
+    /// When the driver last published; `None` before its first publication.
     pub renewed: Option<Moment>,
-    /// Counts publications.
+    /// The number of publications.
     pub generation: u64,
 }
 
-/// The verification keys, and how fresh they are.
+/// The verification keys, and their freshness.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Keys {
-    /// The set.
+    /// The key set.
     pub set: KeySet,
-    /// When Clerk last confirmed the published part of it. `None` when it never did: then the set is
-    /// empty or comes from the configuration alone.
+    /// When Clerk last confirmed the published keys. `None` if Clerk never did: the set is then
+    /// empty or comes from the configuration only.
     pub confirmed: Option<Timestamp>,
-    /// After this, on the monotonic clock, an unknown key may cause another refresh.
+    /// The time on the monotonic clock after which an unknown key may cause another refresh.
     pub refresh_after: Option<Duration>,
-    /// A refresh for an unknown key is under way; others may wait for it.
+    /// A refresh for an unknown key is running; other requests may wait for it.
     pub refreshing: bool,
-    /// The set includes a key from the configuration, which never grows old.
+    /// The set includes a key from the configuration, which never expires.
     pub pinned: bool,
 }
 
-/// How well this application is told what others take back.
+/// How completely this instance receives denials from elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SyncStatus {
-    /// Whether all denials are here.
+    /// Whether this instance has every denial.
     pub deny_list: DenyList,
-    /// When the last webhook of Clerk's came, or the last reconciliation of everything was complete.
+    /// When the application last received a webhook, or when the last complete reconciliation
+    /// began, whichever is later.
     pub webhook: Option<Timestamp>,
-    /// The last webhook that came to this process.
+    /// The last webhook whose delay this process measured. Duplicates do not count.
     pub delivery: Option<Delivery>,
-    /// The store, when there is one.
+    /// The state of the store.
     pub store: StoreHealth,
 }
 
-/// A webhook that came.
+/// A received webhook.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// When.
+    /// When the webhook arrived.
     pub at: Timestamp,
-    /// So long after what it tells of.
+    /// The delay between the event and its arrival.
     pub lag: Duration,
 }
 
-/// How the store is.
+/// The state of the store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StoreHealth {
-    /// Instances of the application share it.
+    /// The instances of the application share the store.
     pub shared: bool,
-    /// Since when it cannot be read. How long ago it was read is in [`DenyList::External`].
+    /// When the store became unreadable; `None` while it can be read. [`DenyList::External`] has
+    /// the time of the last complete read.
     pub unread_since: Option<Moment>,
-    /// Since when it does not take what is denied here, so that the others do not hear of it. Of a store of
-    /// this process's own, too.
+    /// When the store stopped accepting denials from this instance, so that other instances miss
+    /// them. This field also applies to a store of this process alone.
     pub unwritten_since: Option<Moment>,
-    /// How many instances there are, this one included, that have the same secret key; 0 before that was
-    /// looked at.
+    /// The number of instances with the same secret key, this one included; 0 before the first
+    /// look-up.
     pub members: u32,
 }
 
-/// No grace is as old, whatever the policy.
+/// No session is in grace for this long, whatever the policy.
 const LOST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether all denials are here.
+/// Whether this instance has every denial.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub enum DenyList {
-    /// Denials are made in this process alone, so that it has them all.
+    /// Only this process makes denials, so it has all of them.
     #[default]
     Local,
-    /// The same, since then; those of before were lost with the store that had them. Whoever was denied got
-    /// no token since, and grace is over within a day: then it does not matter any more.
+    /// Only this process makes denials, and its store was lost at this moment with all earlier
+    /// denials.
+    ///
+    /// A denied session or user got no new token since then. Grace ends within a day, so the loss
+    /// has no effect after that.
     LostAt(Moment),
-    /// Others make them too, and they are read from a store of the application's.
+    /// Other processes make denials too, and this instance reads them from a store of the
+    /// application.
     External {
-        /// When the last complete reading began.
+        /// When the last complete read began; `None` before the first.
         complete: Option<Moment>,
     },
 }
 
 impl DenyList {
-    /// True when no denial made before `within` can be missing.
+    /// True when no denial older than `within` can be missing.
+    ///
+    /// A lost store counts as complete after 24 hours, because no grace lasts longer.
     #[must_use]
     pub fn is_complete(&self, now: Moment, within: Duration) -> bool {
         match self {
@@ -130,14 +142,14 @@ impl DenyList {
 }
 
 impl Keys {
-    /// How old Clerk's last confirmation is.
+    /// The time since Clerk last confirmed the keys; `None` if Clerk never did.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
         self.confirmed.map(|at| now.since(at))
     }
 
-    /// True when tokens can be verified at all: there are keys, and they were confirmed within
-    /// `limit` or come from the configuration.
+    /// True when tokens can be verified: there are keys, and either Clerk confirmed them within
+    /// `limit` or the configuration provides one.
     #[must_use]
     pub fn usable(&self, now: Timestamp, limit: Duration) -> bool {
         !self.set.is_empty() && (self.pinned || self.age(now).is_some_and(|age| age <= limit))
@@ -151,35 +163,38 @@ impl Keys {
 }
 
 impl Snapshot {
-    /// The time as deadlines see it: a wall clock that is set back gives no time back.
+    /// The time for deadlines: the wall clock, but never earlier than the process's own run time
+    /// implies. Setting the wall clock back extends no deadline.
     #[must_use]
     pub fn latest(&self, now: Moment) -> Timestamp {
         let lived = self.started.map(|started| started.wall.plus(now.since(started)));
         lived.map_or(now.wall, |lived| lived.max(now.wall))
     }
 
-    /// What the stricter of both sets of denials says.
+    /// The stricter result of `says` for the two sets of denials.
     #[must_use]
     pub fn denied(&self, says: impl Fn(&Revocations) -> Option<Denied>) -> Option<Denied> {
         says(&self.revocations).max(says(&self.kept))
     }
 
-    /// True when either set of denials says so.
+    /// True when `says` holds for at least one of the two sets of denials.
     #[must_use]
     pub fn denies(&self, says: impl Fn(&Revocations) -> bool) -> bool {
         says(&self.revocations) || says(&self.kept)
     }
 
-    /// The time by which something may be forgotten for good: a wall clock that is ahead ends nothing.
-    /// `None` as long as it was never to be trusted.
+    /// The time up to which data may be deleted permanently.
+    ///
+    /// It is never later than the monotonic clock implies, so a wall clock that is ahead deletes
+    /// nothing. `None` if the wall clock was never trustworthy.
     #[must_use]
     pub fn certain(&self, now: Moment) -> Option<Timestamp> {
         let trusted = self.trusted?;
         Some(trusted.wall.plus(now.since(trusted)).min(now.wall))
     }
 
-    /// The same, in which no key that was taken back verifies anything: no session's token, no
-    /// machine's and no handshake.
+    /// The same snapshot without distrusted keys: they verify no session token, machine token or
+    /// handshake.
     pub(crate) fn without_distrusted_keys(mut self) -> Self {
         let Self { keys, revocations, .. } = &mut self;
         *revocations = with_fingerprints(revocations, &keys.set);
@@ -187,8 +202,8 @@ impl Snapshot {
         self
     }
 
-    /// The verdict as it can be believed now: `Unknown` when the driver is silent or the clock
-    /// jumped since its last sign of life.
+    /// The verdict that counts at `now`. It is `Unknown` if the driver has not published for more
+    /// than [`MAX_SILENCE`], or if the clock jumped since its last publication.
     #[must_use]
     pub fn verdict(&self, now: Moment) -> Verdict {
         let Some(renewed) = self.renewed else { return Verdict::Unknown };
@@ -197,7 +212,7 @@ impl Snapshot {
         if silent || jumped { Verdict::Unknown } else { self.forced_or_found(now) }
     }
 
-    /// An operator's word lapses by itself, between two publications too.
+    /// An operator's override expires on time, even between two publications.
     fn forced_or_found(&self, now: Moment) -> Verdict {
         match self.health.forced {
             Some(forced) if now.mono >= forced.until.mono => Verdict::Unknown,
@@ -206,8 +221,10 @@ impl Snapshot {
     }
 }
 
-/// A key that is distrusted by its name is so by its numbers as well, also when Clerk has ceased to
-/// publish it: it may still come without its name, from `CLERK_JWT_KEY`.
+/// Adds a distrusted key's fingerprint to the denials of its ID.
+///
+/// The key then stays distrusted after Clerk stops publishing it, and also in `CLERK_JWT_KEY`,
+/// where it has no ID.
 fn with_fingerprints(revocations: &Revocations, set: &KeySet) -> Revocations {
     let distrusted = set.keys().filter_map(|key| {
         let until = revocations.distrusted_until(key.id()?)?;

@@ -1,9 +1,11 @@
-//! Tickets: proof that this application saw a session valid, kept by the browser itself.
+//! Tickets: proof, stored in the browser, that this application saw a session valid.
 //!
-//! A ticket is what the ledger would have of the session, under a MAC. It is bound to the issuer, the
-//! user, the session, the organisation and the host, so that it is of no use beside any other token
-//! or at any other application. It lets nobody in: it is evidence for one condition of grace, and the
-//! expired token must be there too.
+//! A ticket holds what this application would record in memory for the session, authenticated by a
+//! MAC (HMAC-SHA256). The MAC binds the ticket to the issuer, user, session, organization and host.
+//! A ticket is therefore useless with another token or at another application.
+//!
+//! A ticket grants no access by itself. It is evidence for one condition of grace, and the request
+//! must also carry the expired token.
 
 use std::fmt;
 
@@ -14,49 +16,52 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clerk_verify::clock::Timestamp;
 use clerk_verify::token::Session;
 
-/// The cookie. The prefix makes browsers refuse one that was set without TLS, by another host or for
-/// a part of the site.
+/// Name of the ticket cookie. For the `__Host-` prefix, browsers require `Secure`, `Path=/` and no
+/// `Domain` (RFC 6265bis), so no other host can set the cookie.
 pub const COOKIE: &str = "__Host-clerk_ticket";
-/// What the MAC is for, and the version of the form.
+/// The purpose of the MAC, and the version of the format.
 const LABEL: &[u8] = b"clerk-resilience ticket 1";
-/// A key has at least as many bytes as the MAC (RFC 2104 §3).
+/// Minimum key length: the length of the MAC (RFC 2104 §3).
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 const TIME_BYTES: usize = 8;
 
-/// What a ticket says: when the session was last seen valid, and how old its claims were.
+/// The content of a ticket: when the session was last seen valid, and the age of its claims.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ticket {
-    /// When the session was last seen with a token within its time.
+    /// When the session was last seen with an unexpired token.
     pub last_valid: Timestamp,
-    /// The newest [`Session::claims_as_of`] among its tokens.
+    /// The newest [`Session::claims_as_of`] among the tokens of the session.
     pub claims_as_of: Timestamp,
 }
 
-/// Whom a ticket is for.
+/// The values to which a ticket is bound.
 #[derive(Clone, Copy, Debug)]
 pub struct TicketBinding<'a> {
     /// The issuer of the instance's tokens.
     pub issuer: &'a str,
-    /// The session in whose token's company the ticket comes.
+    /// The session of the token that accompanies the ticket.
     pub session: &'a Session,
-    /// The host that the request names.
+    /// The host of the request.
     pub host: &'a str,
 }
 
-/// The keys of tickets: the first makes them, all are good to check them. To rotate, put a new one in
-/// front, and take the old one away a day later.
+/// The keys of tickets. The first key signs; every key verifies.
+///
+/// To rotate, put a new key first, and remove the old key 24 hours later.
 #[derive(Clone)]
 pub struct TicketKeys(Vec<Key>);
 
 impl TicketKeys {
-    /// Reads keys from text: base64 of at least 32 random bytes each, the newest first, with commas
-    /// between them. `openssl rand -base64 32` makes one. All instances of an application need the
-    /// same.
+    /// Parses keys from text: base64 of at least 32 random bytes each, newest first, separated by
+    /// commas.
+    ///
+    /// `openssl rand -base64 32` generates a key. All instances of an application need the same
+    /// keys.
     ///
     /// # Errors
     ///
-    /// [`TicketKeyError`] says which of them is none.
+    /// [`TicketKeyError`] names the position of the first invalid key.
     pub fn parse(text: &str) -> Result<Self, TicketKeyError> {
         let keys = text.split(',').map(str::trim).enumerate().map(|(at, text)| {
             let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() >= KEY_BYTES);
@@ -65,18 +70,18 @@ impl TicketKeys {
         keys.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Keys for another use, one for each of these.
+    /// Derives one key for another purpose from each of these keys.
     pub(crate) fn derived(&self, purpose: &[u8]) -> Vec<[u8; 32]> {
         let derive = |key: &Key| hmac::sign(key, purpose).as_ref().try_into().expect("32 bytes");
         self.0.iter().map(derive).collect()
     }
 
-    /// How many.
+    /// The number of keys.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Makes a ticket.
+    /// Signs a ticket with the first key, and encodes it as URL-safe base64 without padding.
     #[must_use]
     pub fn seal(&self, ticket: Ticket, bound: TicketBinding<'_>) -> String {
         let [first, ..] = self.0.as_slice() else { return String::new() };
@@ -85,8 +90,8 @@ impl TicketKeys {
         URL_SAFE_NO_PAD.encode([&times.concat(), tag.as_ref()].concat())
     }
 
-    /// Reads a ticket; `None` for one that was not made with these keys, or is bound to something
-    /// else.
+    /// Decodes and verifies a ticket. Returns `None` if none of these keys signed it, or if it is
+    /// bound to other values.
     #[must_use]
     pub fn open(&self, text: &str, bound: TicketBinding<'_>) -> Option<Ticket> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -106,7 +111,7 @@ impl fmt::Debug for TicketKeys {
     }
 }
 
-/// Every part with its length in front, so that no two different lists make the same message.
+/// Prefixes each part with its length, so that different parts never produce the same message.
 fn message(times: &[[u8; TIME_BYTES]; 2], bound: TicketBinding<'_>) -> Vec<u8> {
     let session = bound.session;
     let organization = session.organization.as_ref().map_or("", |active| active.id.as_str());
@@ -116,7 +121,7 @@ fn message(times: &[[u8; TIME_BYTES]; 2], bound: TicketBinding<'_>) -> Vec<u8> {
     parts.flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat()).collect()
 }
 
-/// A text that is no key for tickets. The text itself is not shown.
+/// An invalid ticket key. The error never shows the text of the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "key {at} is not base64 of at least 32 bytes; make one with `openssl rand -base64 32`, and put commas between several"

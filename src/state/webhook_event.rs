@@ -1,4 +1,4 @@
-//! What Clerk's webhooks say, and what follows from it.
+//! Clerk's webhook events, and the denials and profile changes that follow from them.
 
 mod changes;
 mod effects;
@@ -14,39 +14,41 @@ pub use self::effects::{EventError, EventRules};
 use crate::state::json;
 use crate::state::profile::Membership;
 
-/// By so much Clerk's clock may be ahead of ours.
+/// Maximum time by which Clerk's clock may be ahead of the local clock.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// An event, out of the body of a webhook whose
-/// [signature](clerk_verify::webhook_signature::WebhookVerifier::verify) is good.
+/// An event, parsed from the body of a webhook.
+///
+/// Verify the [signature](clerk_verify::webhook_signature::WebhookVerifier::verify) of the body
+/// first: this type does not.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WebhookEvent {
-    /// What happened, as `session.revoked`.
+    /// The event type, such as `session.revoked`.
     pub kind: String,
-    /// To what: the session, the user, the organisation.
+    /// The object of the event, such as the session, the user or the organization.
     pub data: Value,
-    /// When, as Clerk says; see [`happened`](Self::happened).
+    /// When the event happened, according to Clerk; see [`happened`](Self::happened).
     pub timestamp: Option<Timestamp>,
-    /// The instance it happened in.
+    /// The Clerk instance of the event.
     pub instance_id: Option<String>,
-    /// The request that made it happen.
+    /// The request that caused the event.
     pub event_attributes: Option<Value>,
 }
 
 impl WebhookEvent {
-    /// What Clerk would have told by a webhook, and told when it was asked; when it happened, if that is known.
+    /// An event as Clerk's webhook would report it, built from a response of the Backend API.
     pub(crate) fn about(kind: &str, data: Value, timestamp: Option<Timestamp>) -> Self {
         let kind = kind.to_owned();
         Self { kind, data, timestamp, instance_id: None, event_attributes: None }
     }
 
-    /// That there is no such user any more, as Clerk told at that time.
+    /// The event that a user no longer exists, as Clerk reported at `at`.
     pub(crate) fn end_of_user(user: &UserId, at: Timestamp) -> Self {
         Self::about("user.deleted", json!({ "id": user }), Some(at))
     }
 
-    /// That a user's place is theirs no more, as Clerk told at that time.
+    /// The event that a membership no longer exists, as Clerk reported at `at`.
     pub(crate) fn end_of_place(user: &UserId, place: &Membership, at: Timestamp) -> Self {
         let data = json!({
             "public_user_data": { "user_id": user },
@@ -56,12 +58,14 @@ impl WebhookEvent {
         Self::about("organizationMembership.deleted", data, Some(at))
     }
 
-    /// Reads the body of a webhook. What of it cannot be read is left out, above all what users write into
-    /// their metadata: it must not keep the rest from being heard.
+    /// Parses the body of a webhook.
+    ///
+    /// Unreadable members become `null` or are dropped, because users write parts of a body in
+    /// their metadata. Those parts must not block the rest of the event.
     ///
     /// # Errors
     ///
-    /// [`NoEvent`] when it is not a JSON object with a `type`.
+    /// [`NoEvent`] if the body is not a JSON object with a string `type`.
     pub fn parse(body: &[u8]) -> Result<Self, NoEvent> {
         let Some(Value::Object(mut told)) = json::read(body) else { return Err(NoEvent) };
         let text = |value| match value {
@@ -77,7 +81,8 @@ impl WebhookEvent {
         })
     }
 
-    /// When it happened; as far as that is known, and never later than its delivery allows.
+    /// When the event happened: the event's own timestamp, but at most 300 s after `received`.
+    /// Without a timestamp, `received`.
     #[must_use]
     pub fn happened(&self, received: Timestamp) -> Timestamp {
         let latest = received.plus(TOLERANCE);
@@ -86,7 +91,7 @@ impl WebhookEvent {
 }
 
 impl fmt::Debug for WebhookEvent {
-    /// Without what it says: some events carry one-time codes.
+    /// Prints no `data` and no `event_attributes`, because some events contain one-time codes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut event = f.debug_struct("WebhookEvent");
         event.field("kind", &self.kind).field("timestamp", &self.timestamp);
@@ -94,9 +99,9 @@ impl fmt::Debug for WebhookEvent {
     }
 }
 
-/// The body of a webhook that is none.
+/// A webhook body that is not an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("it is not a JSON object with a type")]
+#[error("the webhook body is not a JSON object with a type")]
 pub struct NoEvent;
 
 #[cfg(test)]

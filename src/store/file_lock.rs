@@ -1,4 +1,5 @@
-//! Locks between processes. A lock ends with its file handle, so also with its process.
+//! Advisory locks between processes (`flock`). The kernel releases a lock when its file handle
+//! closes, and therefore also when its process ends.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// Between two tries.
+/// Pause between two attempts to take a lock.
 const TRY_EVERY: Duration = Duration::from_millis(10);
 
-/// Options for a file of this user alone, made when it is not there; no links.
+/// Returns options that open a file for this user alone (mode 0600) and create it if it is missing.
+/// Opening a symbolic link fails.
 pub(super) fn private() -> OpenOptions {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
@@ -21,13 +23,13 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Opens a file to lock.
+/// Opens the file that serves as a lock.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     private().open(path)
 }
 
-/// Takes the lock, and blocks for about `patience` at most; true when it is taken. `waits` runs once,
-/// before the first wait.
+/// Takes the lock, and blocks for about `patience` at most. Returns whether the lock is taken.
+/// Calls `waits` once, before the first pause.
 pub(super) fn wait(file: &File, patience: Duration, waits: impl FnOnce()) -> io::Result<bool> {
     let (mut left, mut waits) = (patience, Some(waits));
     loop {

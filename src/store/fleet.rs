@@ -1,4 +1,4 @@
-//! What several instances of an application tell each other through a store that they share.
+//! [`SharedStore`]: what instances of an application exchange through a store that they share.
 
 use std::fmt;
 use std::future::ready;
@@ -8,57 +8,64 @@ use super::inbox::Pending;
 use super::sighting::Sightings;
 use crate::state::revocation::Denial;
 
-/// The part of a store that instances share. It is used by the driver alone, and what it tells can
-/// make an instance stricter at any time, but never on its own word laxer.
+/// The part of a store that instances share.
+///
+/// Only background tasks call it, never requests. Data from it can make an instance stricter at any
+/// time, but never more permissive on its own.
 pub trait SharedStore: fmt::Debug + Send + Sync {
-    /// The denials since `after`; waits a few seconds for one. Without `after`, or when the feed does not
-    /// reach back that far, all that there are, in as many pages as they need: each mark leads to the next
-    /// page, and the last one to what came since the first was asked for. A page that could not be read is
-    /// asked for again with the same mark.
+    /// Returns the denials since `after`, and waits a few seconds if there are none.
+    ///
+    /// Without `after`, or if the feed no longer reaches back to it, returns all denials in pages.
+    /// Each mark leads to the next page. The mark of the last page leads to denials that were added
+    /// since the first page was requested. To retry a page that could not be read, pass the same
+    /// mark again.
     fn follow(&self, after: Option<FeedMark>) -> Pending<Feed>;
 
-    /// Tells the others something of this member, for `ttl`; in place of what it told before.
+    /// Publishes data of this member for `ttl` and replaces its earlier data.
     fn tell(&self, member: &str, news: Vec<u8>, ttl: Duration) -> Pending<()>;
 
-    /// What members told and what still holds, with their names.
+    /// Returns the data that members published and that has not expired, with the members' names.
     fn told(&self) -> Pending<Vec<(String, Vec<u8>)>>;
 
-    /// The sightings since `after`, by whomever; without it, or when what was read before is not there any
-    /// more, all that there are. Default: none are told.
+    /// Returns the sightings since `after`, recorded by any instance. Without `after`, or if the
+    /// store lost the data that the mark refers to, returns all sightings. Default: none.
     fn sighted(&self, after: Option<FeedMark>) -> Pending<Sightings> {
         drop(after);
         Box::pin(ready(Ok(Sightings::default())))
     }
 
-    /// True for the first member that says so of `what`, until `ttl` is over.
+    /// Returns `true` for the first caller that claims `what`, and `false` for others until `ttl`
+    /// has passed.
     fn first(&self, what: &str, ttl: Duration) -> Pending<bool>;
 }
 
-/// How far something was read; only its store knows what it means.
+/// A position in a feed or listing. Its text is opaque: only the store that made it can interpret
+/// it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FeedMark(pub String);
 
-/// What was read of a feed.
+/// A part of the denial feed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Feed {
-    /// News in the order in which they came, or a page of all that there are. Empty when nothing came
-    /// meanwhile.
+    /// New denials in the order in which they were added, or a page of all denials. Empty if no
+    /// denial was added while the call waited.
     pub denials: Vec<Denial>,
-    /// From here it goes on.
+    /// The position after these denials.
     pub mark: FeedMark,
-    /// What the denials are.
+    /// Whether the denials are new ones or a page of all.
     pub part: Part,
-    /// There is more behind the mark already, so that nobody knows all yet.
+    /// Whether more denials are available after the mark. If so, the reader does not know all
+    /// denials yet.
     pub more: bool,
 }
 
-/// What a feed's denials are.
+/// The kind of a [`Feed`]'s denials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Part {
-    /// What came since the mark.
+    /// Denials that were added since the mark.
     News,
-    /// The first page of all that there are. What was read of all of them before counts no more.
+    /// The first page of all denials. It discards the pages of any earlier full reading.
     First,
-    /// One more page of them.
+    /// A further page of all denials.
     Next,
 }

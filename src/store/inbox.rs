@@ -1,8 +1,8 @@
-//! What webhooks told, kept until it is worked off.
+//! The [`Store`] trait: durable webhook events, denials, users, documents and sightings.
 //!
-//! An event arrives as an [`InboxEvent`] and is *accepted* in one step: its id is noted, so that a second
-//! delivery changes nothing, its denials are kept, and what hooks are to hear of it is put in the
-//! inbox. What is accepted is never lost, as far as the engine goes.
+//! A store *accepts* an [`InboxEvent`] in one step: it records the event's id, stores its denials
+//! and user changes, and queues a [`Task`] for hooks. The recorded id makes a second delivery a
+//! duplicate. An accepted event survives whatever the store itself survives.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -17,166 +17,182 @@ use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
-/// An id is known for so long. Clerk tries a delivery again for 28 hours.
+/// Retention of event ids: 7 days. Clerk retries a delivery for 28 hours.
 pub(crate) const MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// So many dead letters are shown.
+/// Maximum number of dead letters that [`Store::dead_letters`] returns.
 pub(crate) const SHOWN: u16 = 1000;
-/// A dead letter can be replayed for so long.
+/// Retention of dead letters: 30 days. Operators can retry a dead letter for that long.
 pub(crate) const SHELF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What a [`Store`] is asked for, under way.
+/// The future that a [`Store`] call returns.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// Durable state of an application: the inbox of webhooks, and what they denied.
+/// Durable state of an application: webhook events, denials, users, documents and sightings.
 ///
-/// Requests never talk to a store. Engines: [`MemoryStore`](super::MemoryStore), `SqliteStore` with
-/// the feature `sqlite`, and `RedisStore`, which instances share, with the feature `redis`. All of them, and any other, are held to one suite of tests.
+/// Requests never call a store. Implementations are [`MemoryStore`](super::MemoryStore),
+/// `SqliteStore` (feature `sqlite`), and `RedisStore` (feature `redis`), which several instances
+/// share. One test suite checks all of them against the same contract.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Every denial that was accepted and not pruned. Called once, before the first request; it may
-    /// block.
+    /// Returns every denial that was accepted and not pruned. The layer calls this once, before the
+    /// first request; the call may block.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be read.
+    /// [`StoreError`] when the store cannot be read.
     fn denials(&self) -> Result<Vec<Denial>, StoreError>;
 
-    /// Keeps denials that no webhook brought.
+    /// Stores denials that do not belong to a webhook event.
     fn deny(&self, denials: Vec<Denial>) -> Pending<()>;
 
-    /// Whether what is accepted outlives the process, however that ends. Else the denials are written
-    /// to the state directory too, if there is one. A store that nobody [shares](Self::fleet) says with it
-    /// that nobody else can write there: without a secret key, what it holds is believed for that alone.
-    /// Default: no.
+    /// Whether accepted data survives the process, even after a crash. If not, the layer also
+    /// writes denials to the state directory, if there is one.
+    ///
+    /// A durable store that is not [shared](Self::fleet) also promises that no other process can
+    /// write to it. Without a secret key, the layer trusts the stored records on that promise
+    /// alone. Default: `false`.
     fn is_durable(&self) -> bool {
         false
     }
 
-    /// Takes an event in, whole or not at all. When this is over well the event outlives what the
-    /// engine outlives. An id that is known already changes nothing, unless all that is known of it is that it
-    /// made no sense: a later version may understand what Clerk sends again.
+    /// Accepts an event completely or not at all. Once this call succeeds, the event survives
+    /// whatever the store survives.
+    ///
+    /// An id that is already known changes nothing and returns [`Accepted::Duplicate`]. The
+    /// exception is an id that is known only as [malformed](FollowUp::Malformed): a redelivery that
+    /// can be parsed counts as new.
     fn accept(&self, entry: InboxEvent) -> Pending<Accepted>;
 
-    /// Takes the task that is due longest, for `lease`; it is due again after that, unless it was
-    /// [settled](Self::settle). Each claim of a task has a [number](Task::claim) of its own.
+    /// Claims the task that has been due the longest, for `lease`. After the lease the task is due
+    /// again, unless it was [settled](Self::settle). Each claim of a task has its own
+    /// [number](Task::claim).
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>>;
 
-    /// Settles the task of this claim. Returns false, and changes nothing, if the task is settled already
-    /// or was claimed again or revived since: the outcome of an older claim never settles a newer one.
+    /// Settles the task of this claim. Returns `false` and changes nothing if the task is already
+    /// settled, or was claimed again or requeued since. The outcome of an older claim thus never
+    /// settles a newer one.
     fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool>;
 
-    /// The dead letters, the newest first, at most 1000.
+    /// Returns the dead letters, newest first, at most 1000.
     fn dead_letters(&self) -> Pending<Vec<DeadLetter>>;
 
-    /// Makes a dead letter a task again, due at `now`. False when there is none by that id, or when
-    /// nothing of it could be worked on.
+    /// Makes a dead letter a task again, due at `now`. Returns `false` if there is no such dead
+    /// letter, or if it has no data that hooks could process.
     fn requeue(&self, id: &str, now: Timestamp) -> Pending<bool>;
 
-    /// Forgets ids after 7 days, dead letters after 30 days, sightings after one, and denials that are of no
-    /// use any more.
+    /// Deletes event ids after 7 days, dead letters after 30 days, sightings after one day, and
+    /// denials that no longer have an effect.
     fn prune(&self, now: Timestamp) -> Pending<()>;
 
-    /// What is known of a user.
+    /// Returns the stored profile and memberships of a user.
     fn user(&self, id: &UserId) -> Pending<Option<Person>>;
 
-    /// Takes in what was told of users, each as [`Person::take`] does.
+    /// Merges changes of users, each as [`Person::take`] does.
     fn merge(&self, changes: Vec<Change>) -> Pending<()>;
 
-    /// Some of those of whom something is known, deleted users among them: the first without `after`, and
-    /// then from where that [`UserPage`] ended. Whoever is kept from the first call to the last is told of at least once.
+    /// Returns a page of stored users, including deleted ones. Without `after` it is the first
+    /// page; otherwise pass the mark of the previous [`UserPage`]. A user who is stored during the
+    /// whole listing appears at least once.
     ///
-    /// Default: nobody. Then a reconciliation finds neither users who were deleted nor memberships that ended.
+    /// Default: an empty page. Reconciliation then finds neither deleted users nor ended
+    /// memberships.
     fn users(&self, after: Option<FeedMark>) -> Pending<UserPage> {
         drop(after);
         Box::pin(ready(Ok(UserPage::default())))
     }
 
-    /// The small documents that are kept here, by their names. Called once, before the first request; it may
-    /// block.
+    /// Returns all small documents with their names. The layer calls this once, before the first
+    /// request; the call may block.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when they cannot be read.
+    /// [`StoreError`] when the documents cannot be read.
     fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// The small document of that name, as it is now. Default: found among all of them, which may block.
+    /// Returns the current document of that name. The default implementation searches
+    /// [`documents`](Self::documents), which may block.
     fn record(&self, name: &str) -> Pending<Option<Vec<u8>>> {
         let named = |(known, record): (String, Vec<u8>)| (known == name).then_some(record);
         Box::pin(ready(self.documents().map(|records| records.into_iter().find_map(named))))
     }
 
-    /// Keeps a small document, in place of what was there by that name.
+    /// Stores a small document and replaces an existing one of that name.
     fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()>;
 
-    /// Notes that sessions were seen. Of two sightings of one session the one with the newer claims counts,
-    /// and of those the later. What is lost of these costs grace, so they need not be synced. At least
-    /// 250,000 sessions are remembered, for a day. Default: none.
+    /// Records sightings of sessions. Of two sightings of one session, the one with the newer
+    /// claims wins; with equal claims, the later one wins.
+    ///
+    /// A lost sighting only costs a session its grace, so sightings need not be synced to disk. A
+    /// store holds sightings of at least 250,000 sessions for a day. Default: records nothing.
     fn record_sightings(&self, sightings: Vec<StoredSighting>) -> Pending<()> {
         drop(sightings);
         Box::pin(ready(Ok(())))
     }
 
-    /// The sightings that were noted and not pruned. Called once, before the first request; it may block.
+    /// Returns the sightings that were recorded and not pruned. The layer calls this once, before
+    /// the first request; the call may block.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when they cannot be read.
+    /// [`StoreError`] when the sightings cannot be read.
     fn sightings(&self) -> Result<Sightings, StoreError> {
         Ok(Sightings::default())
     }
 
-    /// Why nothing here outlives the process, although it was meant to; `None` for a store that is what it
-    /// was made to be.
+    /// Returns the reason why this store fell back to memory and is not durable. `None` for a store
+    /// that works as configured.
     fn fallback_error(&self) -> Option<&StoreError> {
         None
     }
 
-    /// What instances that share this store tell each other; `None` when it is one process's own.
+    /// Returns the interface through which instances that share this store exchange state. `None`
+    /// if a single process uses the store.
     fn fleet(&self) -> Option<&dyn SharedStore> {
         None
     }
 }
 
-/// Some of those of whom something is known.
+/// A page of stored users.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserPage {
-    /// Each with what is known of them. About a hundred; none says nothing about whether there are more.
+    /// User ids with their profiles and memberships, about a hundred. An empty list does not mean
+    /// that the listing ended.
     pub people: Vec<(UserId, Person)>,
-    /// From here it goes on; `None` when these were the last.
+    /// The mark of the next page; `None` after the last page.
     pub next: Option<FeedMark>,
 }
 
-/// An event as it is accepted.
+/// A webhook event as a store accepts it.
 #[derive(Clone, Debug)]
 pub struct InboxEvent {
-    /// The message's id: the same for each of its deliveries.
+    /// The message id, which is the same for each delivery of the message.
     pub id: String,
-    /// What happened, as `session.revoked`.
+    /// The event type, such as `session.revoked`.
     pub kind: String,
-    /// When it happened.
+    /// When the event happened.
     pub happened: Timestamp,
-    /// When it came.
+    /// When the delivery was received.
     pub received: Timestamp,
-    /// What it denies.
+    /// The denials that the event causes.
     pub denials: Vec<Denial>,
-    /// What it tells of users.
+    /// The changes to users that the event reports.
     pub changes: Vec<Change>,
-    /// What is still to be done.
+    /// The work that remains after the event is accepted.
     pub rest: FollowUp,
 }
 
-/// What is still to be done with an event.
+/// The work that remains after an event is accepted.
 #[derive(Clone, Eq, PartialEq)]
 pub enum FollowUp {
-    /// Nothing; its id is all that is kept.
+    /// No work remains. The store records only the event id.
     Nothing,
-    /// Hooks are to hear of it: its data, as JSON.
+    /// Hooks must run. Holds the event's data as JSON.
     Hooks(String),
-    /// It could not be understood, and why not. It is a dead letter from the start.
+    /// The event could not be parsed, for the given reason. It is stored as a dead letter at once.
     Malformed(String),
 }
 
 impl fmt::Debug for FollowUp {
-    /// Without the data.
+    /// Omits the data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("Nothing"),
@@ -186,34 +202,35 @@ impl fmt::Debug for FollowUp {
     }
 }
 
-/// Whether an event was taken in.
+/// Whether an event is new to the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Accepted {
-    /// For the first time.
+    /// The event was accepted for the first time.
     New,
-    /// Its id is known.
+    /// The id was already known. Nothing changed.
     Duplicate,
 }
 
-/// An event that hooks are to hear of.
+/// An accepted event for which hooks must run.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Task {
-    /// The message's id.
+    /// The message id.
     pub id: String,
-    /// What happened.
+    /// The event type.
     pub kind: String,
-    /// When it happened.
+    /// When the event happened.
     pub happened: Timestamp,
-    /// The event's data, as JSON.
+    /// The event's data as JSON.
     pub data: String,
-    /// Counts the times it was claimed, this one included.
+    /// Number of claims since the task was accepted or requeued, including this one.
     pub attempts: u32,
-    /// The number of this claim. It grows with each claim of the task, also when it is revived.
+    /// The number of this claim. It grows with each claim and does not restart when the task is
+    /// requeued.
     pub claim: u64,
 }
 
 impl fmt::Debug for Task {
-    /// Without the data.
+    /// Omits the data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, kind, happened, attempts, .. } = self;
         let mut task = f.debug_struct("Task");
@@ -222,109 +239,112 @@ impl fmt::Debug for Task {
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// It is done; its data is forgotten.
+    /// The hooks succeeded. The store deletes the event's data.
     Done,
-    /// It failed and is due again.
+    /// The hooks failed. The task is due again later.
     Retry {
-        /// When.
+        /// When the task is due again.
         at: Timestamp,
-        /// Why it failed.
+        /// Why the hooks failed.
         why: String,
     },
-    /// It failed for good, and is a dead letter.
+    /// The hooks failed permanently. The task becomes a dead letter.
     Dead {
-        /// Why it failed.
+        /// Why the hooks failed.
         why: String,
     },
 }
 
-/// An event that nothing more is done with until somebody says so.
+/// An event that is not processed further until an operator requeues it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The message's id.
+    /// The message id.
     pub id: String,
-    /// What happened; empty when that could not be understood.
+    /// The event type; empty if it could not be parsed.
     pub kind: String,
-    /// When it came.
+    /// When the delivery was received.
     pub received: Timestamp,
-    /// How often it was tried.
+    /// Number of times that the hooks ran.
     pub attempts: u32,
-    /// Why it failed.
+    /// Why the hooks failed, or why the event could not be parsed.
     pub why: String,
 }
 
-/// Why a store cannot be used, or did not do what it was asked for.
+/// Why a store cannot be used, or why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Its directory is not safe.
+    /// The directory of the store is not safe.
     #[error(transparent)]
     Place(#[from] super::StateDirError),
-    /// Another process uses it, or another handle of this one.
+    /// Another process, or another handle in this process, uses the store.
     #[error(
         "{path} is in use by {}, after a wait of {} s; each process needs a store of its own: end that process, let a deploy end the old process before it starts the next, or wait longer with open_within",
         .holder.map_or_else(|| "another process".to_owned(), |holder| format!("process {holder}")),
         .waited.as_secs()
     )]
     InUse {
-        /// The file.
+        /// The path of the store's file.
         path: String,
-        /// The process that has it open, if the lock file names it.
+        /// The id of the process that has the file open, if the lock file names it.
         holder: Option<u32>,
-        /// How long this process has waited for it.
+        /// How long this process waited for the file.
         waited: Duration,
     },
-    /// A later version of this crate wrote it.
+    /// A later version of this crate wrote the file.
     #[error(
         "{path} has the schema {found}, and this version knows {known}; run the version that wrote it, or name another file"
     )]
     Newer {
-        /// The file.
+        /// The path of the store's file.
         path: String,
-        /// Its schema.
+        /// The schema version of the file.
         found: i64,
-        /// The newest known here.
+        /// The newest schema version that this version of the crate knows.
         known: i64,
     },
-    /// It is no store, or it is broken.
+    /// The file is damaged, or it is not a store of this crate.
     #[error(
         "{path} is damaged or no store: {problem}; move it away to start with an empty one, and expect what was revoked only there to be accepted again"
     )]
     Damaged {
-        /// The file.
+        /// The path of the store's file.
         path: String,
-        /// What is wrong.
+        /// A description of the damage.
         problem: String,
     },
-    /// There is no room on the disk.
-    #[error("the disk that holds {0} is full; make room, and what comes again is kept again")]
+    /// The disk is full. Holds the path of the file.
+    #[error(
+        "the disk that holds {0} is full; make room, and the store accepts writes again without a restart"
+    )]
     Full(String),
-    /// It cannot be written.
+    /// The file cannot be read or written.
     #[error(
         "{path} cannot be read and written: {problem}; see that its file system is sound and not read-only, and that this user may write the file and its directory"
     )]
     Unwritable {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// The system's words, or SQLite's.
+        /// The error message of the operating system or of SQLite.
         problem: String,
     },
-    /// Another program is in the middle of something.
-    #[error("{0} is locked by another program; end what it does there")]
+    /// Another program holds a lock on the file. Holds the path of the file.
+    #[error("{0} is locked by another program; end that program's transaction")]
     Locked(String),
-    /// What would be written now would be lost.
+    /// The file was moved or deleted while it was in use, so a write would be lost. Holds its path.
     #[error(
         "{0} was moved away or deleted while it was in use; put it back, or restart to begin a new one"
     )]
     Moved(String),
-    /// So much is under way that this was not begun.
+    /// The call was not performed: too many calls wait, the store is contended, or a deadline
+    /// passed.
     #[error("the store is too far behind")]
     Busy,
-    /// It was not done.
+    /// The call failed. Holds a description of the error.
     #[error("the store failed: {0}")]
     Failed(String),
 }

@@ -1,4 +1,4 @@
-//! A store that lives as long as its process.
+//! [`MemoryStore`]: a store that lasts as long as its process.
 
 mod gathering;
 mod seen;
@@ -25,21 +25,23 @@ use crate::decide::policy::MAX_GRACE;
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::{Denial, Revocations};
 
-/// So many ids are remembered; of more, the oldest are forgotten.
+/// Maximum number of event ids. Beyond it, the store forgets the oldest ids.
 const IDS: usize = 100_000;
-/// So many tasks and dead letters are kept; more are not accepted.
+/// Maximum number of tasks and dead letters. Beyond it, the store drops the oldest dead letter, or
+/// rejects the event if there is none.
 const OPEN: usize = 10_000;
-/// So many people are remembered; of more, those whom it met first are forgotten.
+/// Maximum number of users. Beyond it, the store forgets the users that it stored first.
 const PEOPLE: usize = 100_000;
 
-/// So many people are told of at once.
+/// Number of users on a page.
 const ROLL: usize = 100;
 
-/// The inbox in memory: nothing to set up, and nothing left after the process. What it accepted and did
-/// not work off is lost when the process ends.
+/// A store in memory, which needs no setup. All data is lost when the process ends, including
+/// accepted events that were not processed.
 ///
-/// It remembers up to 100,000 ids, up to 10,000 events that wait or failed, and up to 100,000 people. Events that
-/// wait find no room when as many wait; of those that failed the oldest gives way.
+/// The store holds up to 100,000 event ids, up to 10,000 events that wait or failed, and up to
+/// 100,000 users. When 10,000 events are held, a new one replaces the oldest dead letter. If all of
+/// them wait, the new event is rejected with [`StoreError::Busy`].
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
@@ -48,14 +50,14 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
-    /// Tasks and dead letters.
+    /// Tasks and dead letters by event id.
     open: HashMap<String, Item>,
     done: HashSet<String>,
-    /// The same in the order in which they were done, and when they came.
+    /// The ids of `done` in the order in which they were done, with the time of their delivery.
     order: VecDeque<(Timestamp, String)>,
     denials: Revocations,
     people: BTreeMap<UserId, Person>,
-    /// The same in the order in which they were met.
+    /// The ids of `people` in the order in which they were first stored.
     met: VecDeque<UserId>,
     records: HashMap<String, Vec<u8>>,
     seen: Seen,
@@ -68,7 +70,7 @@ struct Item {
     received: Timestamp,
     data: Option<String>,
     attempts: u32,
-    /// The number of the last claim; another one after each change.
+    /// The number of the last claim. It changes whenever the task is claimed, settled or requeued.
     claim: u64,
     stage: Stage,
     why: String,
@@ -76,19 +78,20 @@ struct Item {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
-    /// Waits, or is worked on, until then.
+    /// The task is due at this time. A claimed task is due again when its lease ends.
     Due(Timestamp),
     Dead,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store for several instances in one process, each with a clone: a fleet to test with.
+    /// Creates an empty store for several instances in one process, each with a clone. It simulates
+    /// a fleet in tests.
     #[must_use]
     pub fn shared() -> Self {
         Self { gathering: Some(Arc::default()), ..Self::default() }
@@ -98,7 +101,7 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the others what was denied.
+    /// Publishes denials to the other instances.
     fn spread(&self, denials: Vec<Denial>) {
         if let Some(gathering) = &self.gathering {
             gathering.spread(denials);
@@ -224,7 +227,7 @@ impl State {
     fn accept(&mut self, entry: InboxEvent) -> Result<Accepted, StoreError> {
         let senseless = |item: &Item| item.stage == Stage::Dead && item.data.is_none();
         match self.open.get(&entry.id) {
-            // What made no sense, and does now, is new.
+            // A malformed event that can be parsed now counts as new.
             Some(item) if senseless(item) && !matches!(entry.rest, FollowUp::Malformed(_)) => {
                 self.open.remove(&entry.id);
             }
@@ -251,7 +254,7 @@ impl State {
         Ok(Accepted::New)
     }
 
-    /// Makes room for what comes: the oldest dead letter gives way. False when there is none.
+    /// Drops the oldest dead letter to make room. Returns `false` if there is none.
     fn drop_dead(&mut self) -> bool {
         let dead = self.open.iter().filter(|(_, item)| item.stage == Stage::Dead);
         let oldest = dead.min_by_key(|(id, item)| (item.received, *id));

@@ -1,8 +1,8 @@
-//! What outlives the process: files in a directory of its own, and the inbox of webhooks.
+//! State that survives the process: files in a state directory, and stores for webhook data.
 //!
-//! They decide who gets in: keys verify tokens, the record of outages and sightings opens grace, and
-//! the inbox knows what was revoked. So a file is believed only when nobody else could have written it;
-//! keys and outages moreover only when they were written for this very instance.
+//! This state decides who is let in. Keys verify tokens, outage records and sightings allow grace,
+//! and denials revoke access. The layer therefore trusts a file only if no other user could have
+//! written it. Key and outage records must also name this application's Clerk instance.
 
 mod file_lock;
 mod fleet;

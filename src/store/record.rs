@@ -1,4 +1,7 @@
-//! The files' contents. Each names the instance it was written for and is of no use to another.
+//! The content of the state files `keys.json` and `outages.json`.
+//!
+//! Each record names the Clerk instance that it belongs to. Loading ignores the record of another
+//! instance or of another format version.
 
 use std::fmt;
 
@@ -53,7 +56,8 @@ impl KeysRecord {
         record.filter(|r| r.version == VERSION && r.instance == instance)
     }
 
-    /// The keys and when Clerk last confirmed them. A time in the future is not believed.
+    /// Returns the keys and when Clerk last confirmed them. Returns `None` if that time is in the
+    /// future.
     pub(crate) fn keys(&self, now: Timestamp) -> Option<(KeySet, Timestamp)> {
         let confirmed = Timestamp::from_millis(self.confirmed_ms);
         let keys = KeySet::parse(self.jwks.to_string().as_bytes()).ok()?;
@@ -61,13 +65,13 @@ impl KeysRecord {
     }
 }
 
-/// `outages.json`: what has been proven, spent, seen and taken back.
+/// `outages.json`: outages, sightings, revocations and pending sign-outs.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct OutageRecord {
     version: u32,
     instance: String,
     saved_ms: i64,
-    /// When minting last failed, while an outage was proven or drained.
+    /// When minting last failed, if an outage was proven or draining.
     outage_seen_ms: Option<i64>,
     episode_start_ms: Option<i64>,
     intervals: Vec<(i64, Option<i64>)>,
@@ -77,21 +81,22 @@ pub(crate) struct OutageRecord {
     revoked_users: Vec<(String, i64)>,
     #[serde(default)]
     distrusted_keys: Vec<(String, i64)>,
-    /// Denials of any other kind, by its name.
+    /// Denials of all other kinds: name of the kind, id and time.
     #[serde(default)]
     denials: Vec<(String, String, i64)>,
-    /// Sessions that were ended here and are still to be ended at Clerk.
+    /// Sessions that were signed out here and must still be ended at Clerk.
     #[serde(default)]
     ending: Vec<String>,
-    /// Whose these sessions are, in the same order, as hexadecimal digests. Older files have none.
+    /// The users of these sessions, in the same order, as hexadecimal digests. Older files lack
+    /// them.
     #[serde(default)]
     ending_users: Vec<String>,
 }
 
-/// A user's name in these files: half of SHA-256. All zeros when the user is not known.
+/// Digest of a user id in these files: half of a SHA-256. All zeros if the user is unknown.
 pub(crate) type UserDigest = [u8; 16];
 
-/// A session that was ended here and is still to be ended at Clerk.
+/// A session that was signed out here and must still be ended at Clerk.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct PendingSignOut {
     pub(crate) session: SessionId,
@@ -99,14 +104,14 @@ pub(crate) struct PendingSignOut {
 }
 
 impl fmt::Debug for PendingSignOut {
-    /// Without the session.
+    /// Omits the session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingSignOut").finish_non_exhaustive()
     }
 }
 
-/// A session by its digest, when it was last seen valid, and the age of its claims then; times in
-/// milliseconds.
+/// A session's digest, when the session was last seen valid, and the date of its claims then. Times
+/// are in milliseconds since 1970.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SightingRecord(pub(crate) String, pub(crate) i64, pub(crate) i64);
 
@@ -191,7 +196,8 @@ impl OutageRecord {
         Outages::restore(intervals.collect(), self.episode_start_ms.map(at))
     }
 
-    /// The same, in which no outage lasts that nobody may take up: it ended when that was written.
+    /// Returns the outages, and ends a current one that this process may not resume. Such an outage
+    /// ends at the time when the record was written, or `now` if that is earlier.
     pub(crate) fn outages_as_of(&self, now: Moment) -> Outages {
         let mut outages = self.outages();
         if !self.outage_seen().is_some_and(|seen| Health::may_resume(seen, now)) {
@@ -238,7 +244,7 @@ fn others(revocations: &Revocations) -> Vec<(String, String, i64)> {
     rows.map(|(kind, (id, at))| (kind.name().to_owned(), id.to_owned(), at.as_millis())).collect()
 }
 
-/// A file that does not parse counts as none: it is replaced by the next good one.
+/// Loads a record. A file that cannot be parsed counts as missing; the next save replaces it.
 fn load<T: DeserializeOwned>(dir: &StateDir, name: &str) -> Result<Option<T>, StateDirError> {
     let Some(bytes) = dir.read(name)? else { return Ok(None) };
     let record = serde_json::from_slice(&bytes).ok();

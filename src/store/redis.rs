@@ -1,20 +1,21 @@
-//! A store that several instances share: Redis, or Valkey, which speaks the same protocol.
+//! [`RedisStore`]: a store on Redis or Valkey that several instances share.
 //!
-//! Whatever is more than one command is a script, so that it happens whole or not at all. All keys begin
-//! with `clerk-resilience:{namespace}:`; the braces keep them in one slot of a cluster.
+//! Every operation of more than one command is a Lua script, so that it happens completely or not
+//! at all. All keys begin with `clerk-resilience:{namespace}:`; the braces (a hash tag) place them
+//! in one slot of a cluster.
 //!
-//! | key | is |
+//! | key | content |
 //! |---|---|
-//! | `done` | sorted set: ids that nothing is left to do for, by when they came |
-//! | `due`, `dead` | sorted sets: tasks by when they are due, dead letters by when they came |
-//! | `event`, `data`, `attempts`, `why`, `claims` | hashes by id: of tasks and dead letters |
-//! | `people`, `records` | hashes: JSON by user, documents by name |
-//! | `denied:session`, `denied:user`, … | sorted sets: denials of a kind by their time |
-//! | `feed` | stream: each denial that was news |
-//! | `members`, `told` | sorted set and hash: until when a member's news hold, and what they are |
-//! | `sighted`, `sightings` | hash and sorted set: what was seen of a session, and in which order that came |
-//! | `first:…` | what a member was the first to say |
-//! | `beat` | nothing; it is written for replicas to say how far they are |
+//! | `done` | sorted set: ids of events without remaining work, by delivery time |
+//! | `due`, `dead` | sorted sets: tasks by due time, dead letters by delivery time |
+//! | `event`, `data`, `attempts`, `why`, `claims` | hashes by event id: tasks and dead letters |
+//! | `people`, `records` | hashes: users as JSON by user id, documents by name |
+//! | `denied:session`, `denied:user`, … | sorted sets: denials of one kind by their time |
+//! | `feed` | stream: each denial that was new |
+//! | `members`, `told` | sorted set and hash: expiry of each member's data, and the data |
+//! | `sighted`, `sightings` | hash and sorted set: sightings by session, sessions by position |
+//! | `first:…` | claims of [`SharedStore::first`] |
+//! | `beat` | written before `WAIT`, so that replicas confirm all earlier writes |
 
 mod calls;
 mod denials;
@@ -51,20 +52,24 @@ use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
-/// What is read before the first request is read in one go.
+/// After a failed start-up read, further start-up reads within this time are skipped.
 const TOGETHER: Duration = Duration::from_secs(2);
 
-/// The store of a fleet, on a Redis server (6.2 or later) or a Valkey server.
+/// A store that the instances of a fleet share, on Redis 6.2 or later, or on Valkey.
 ///
-/// It outlives what the server outlives: let it append to its file (`appendonly yes`), and keep
-/// `maxmemory-policy noeviction`, or revocations are lost; a server that is set up otherwise is warned of, and
-/// [`doubts`](Self::doubts) says why. What a failover may lose, [`RedisOptions::replicas`] keeps. Who can write
-/// there can end sessions and forget revocations; give it a password, and TLS (`rediss://`) unless the network
-/// is trusted. Of a cluster, name the server that keeps the namespace; it is followed nowhere.
+/// Data survives whatever the server survives. Set `appendonly yes` and `maxmemory-policy
+/// noeviction`, or revocations may be lost. The store warns about a server that is set up
+/// otherwise; see [`config_warnings`](Self::config_warnings). [`RedisOptions::replicas`] protects
+/// against losses in a failover.
 ///
-/// Each call is over within a second, or two with replicas. A connection that breaks is made anew by the
-/// next call. [`Builder::build`](crate::Builder::build) reads all denials and records once, and blocks its
-/// thread meanwhile: for a second at most when the server does not answer, and for 30 seconds in any case.
+/// Anyone who can write to the server can end sessions and delete revocations. Protect the server
+/// with a password, and with TLS (`rediss://`) unless the network is trusted. In a cluster, name
+/// the server that holds the namespace, because the store follows no redirection.
+///
+/// Each call ends within one second, or within two with replicas. After a broken connection, the
+/// next call connects again. [`Builder::build`](crate::Builder::build) reads denials, documents and
+/// sightings once and blocks its thread meanwhile. If the server does not answer, this takes one
+/// second at most. Each of the reads ends within 30 seconds in any case.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
@@ -72,14 +77,14 @@ struct Inner {
     link: Link,
     keys: Keys,
     replicas: Option<Replicas>,
-    /// Waiting has a connection of its own, so that it keeps nothing else waiting.
+    /// Waiting for the feed uses its own connection, so that it delays no other call.
     follower: Mutex<Option<Follower>>,
-    /// So has waiting for replicas.
+    /// Waiting for replicas uses its own connection, too.
     promising: Mutex<Option<Arc<Promises>>>,
     config_warnings: std::sync::Mutex<Vec<String>>,
-    /// It may start without its server.
+    /// Whether the application may start while the server is unavailable.
     later: bool,
-    /// When it did.
+    /// When a start-up read last failed.
     unread: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -103,38 +108,41 @@ impl Inner {
 }
 
 impl RedisStore {
-    /// Opens the store on a server, as `redis://:password@host:6379/0`, `rediss://…` or
-    /// `unix:///run/redis.sock`. The namespace tells applications, and Clerk's instances, apart on one
-    /// server: letters, digits, `.`, `_` and `-`.
+    /// Opens the store on a server, such as `redis://:password@host:6379/0`, `rediss://…` or
+    /// `unix:///run/redis.sock`. The namespace separates applications, and Clerk instances, on one
+    /// server. It consists of letters, digits, `.`, `_` and `-`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`]: the address or the namespace is none, the server does not answer within a
-    /// second, it is older than 6.2, or another one of its cluster keeps the namespace. No message holds the
-    /// password.
+    /// [`StoreError::Failed`] when the address or the namespace is invalid, when the server does
+    /// not answer within a second or is older than 6.2, or when another server of its cluster holds
+    /// the namespace. No message contains the password.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, StoreError> {
         RedisOptions::new(url, namespace).connect().await
     }
 
-    /// The same without waiting for the server, for applications that are to start in any case. Until the
-    /// server was read, revocations that were kept only there are not known here, and there is no grace.
+    /// Opens the store without waiting for the server, for applications that must start in any
+    /// case. Until the server was read, revocations that are stored only there are unknown, and
+    /// there is no grace.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`]: the address or the namespace is none.
+    /// [`StoreError::Failed`] when the address or the namespace is invalid.
     pub fn connect_lazy(url: &str, namespace: &str) -> Result<Self, StoreError> {
         RedisOptions::new(url, namespace).connect_lazy()
     }
 
-    /// Why the server may lose what it is given, as far as it tells: its memory is bounded and it throws
-    /// away what it likes, it writes nothing to its disk, it is a replica. Sentences without their subject,
-    /// the server; empty when there is nothing to say. It is looked at after each new connection.
+    /// Returns the reasons why the server may lose data, as far as its configuration shows: it
+    /// evicts any key when memory is full, it does not persist writes, or it is a replica.
+    ///
+    /// Each entry is a sentence without its subject, "the server". The list is empty if no problem
+    /// was found. The store examines the server after each new connection.
     #[must_use]
     pub fn config_warnings(&self) -> Vec<String> {
         self.0.config_warnings().clone()
     }
 
-    /// Runs a call with its own handle to the store.
+    /// Runs a call that owns a handle to the store.
     fn run<T, F>(&self, call: impl FnOnce(Self) -> F) -> Pending<T>
     where
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -142,8 +150,8 @@ impl RedisStore {
         Box::pin(call(self.clone()))
     }
 
-    /// Reads what is needed before the first request. A server that was not there for the first part is not
-    /// asked for the next ones.
+    /// Reads data before the first request. If the server was unavailable for one read, the reads
+    /// that follow shortly after are skipped.
     fn read<T: Default>(
         &self,
         read: impl FnOnce(&Inner) -> Result<T, StoreError>,
@@ -155,7 +163,7 @@ impl RedisStore {
         match read(&self.0) {
             Err(error) if *later => {
                 *held(unread) = Some(Instant::now());
-                tracing::warn!(event = "clerk.store.later", %error, "starts without its store; there is no grace until it was read");
+                tracing::warn!(event = "clerk.store.later", %error, "started without its store; there is no grace until the store was read");
                 Ok(T::default())
             }
             Err(error) => Err(StoreError::Failed(format!(
@@ -171,7 +179,7 @@ fn held<T>(lock: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl fmt::Debug for RedisStore {
-    /// Without the address, which may hold a password.
+    /// Omits the address, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").field("keys", &self.0.keys).finish_non_exhaustive()
     }

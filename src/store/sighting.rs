@@ -1,40 +1,41 @@
-//! Whom instances have seen: evidence for grace, which outlives the process and reaches the others.
+//! Sightings of sessions: evidence for grace that survives the process and reaches other instances.
 
 use clerk_verify::clock::Timestamp;
 
 use super::fleet::FeedMark;
 
-/// So many sessions are remembered; of more, the oldest sightings are forgotten.
+/// Maximum number of sessions with a sighting. Beyond it, stores delete the oldest sightings.
 pub(crate) const SESSIONS: usize = 250_000;
 
-/// That a session was seen with a token within its time, and who vouches for it.
+/// Evidence that an instance saw a session with a token that had not expired.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredSighting {
-    /// The session's name: a digest, in hexadecimal digits.
+    /// The session as a digest, in hexadecimal digits.
     pub session: String,
-    /// How old the newest claims among its tokens are.
+    /// The date of the newest claims among the session's tokens.
     pub claims_as_of: Timestamp,
-    /// When it was seen.
+    /// When the session was last seen with a token that had not expired.
     pub last_valid: Timestamp,
-    /// The mark of whoever saw it, over all of the above. Stores keep it and cannot make it.
+    /// The MAC of the instance that saw the session, over the fields above. Stores hold the MAC and
+    /// cannot compute it. Empty if the store is trusted without a MAC.
     pub mark: Vec<u8>,
 }
 
 impl StoredSighting {
-    /// Of two sightings of one session the higher counts: the one with the newer claims, and of those the
-    /// later. So no sighting makes an older token good again.
+    /// Orders two sightings of one session: newer claims win, and with equal claims the later
+    /// sighting. No sighting thus makes an older token valid again.
     pub(crate) fn rank(&self) -> (Timestamp, Timestamp) {
         (self.claims_as_of, self.last_valid)
     }
 }
 
-/// Sightings that were read.
+/// The result of reading sightings.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sightings {
-    /// One of each session.
+    /// At most one sighting for each session.
     pub sighted: Vec<StoredSighting>,
-    /// From here it goes on.
+    /// The position after these sightings.
     pub mark: FeedMark,
-    /// These are all that there are.
+    /// Whether these are all stored sightings, not only those since a mark.
     pub whole: bool,
 }

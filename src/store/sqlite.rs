@@ -1,7 +1,8 @@
-//! A store in one file.
+//! [`SqliteStore`]: a store in one SQLite file.
 //!
-//! One connection, which only threads of the blocking pool use. What is promised is on the disk before it
-//! counts (write-ahead log, `synchronous=FULL`). The file can be read with any SQLite tool meanwhile.
+//! The store has one connection, which only threads of the blocking pool use. Events, denials and
+//! users are on disk before a call succeeds (write-ahead log, `synchronous=FULL`). Any SQLite tool
+//! can read the file meanwhile.
 
 mod file;
 mod people;
@@ -32,42 +33,46 @@ use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
 
-/// As long as a process of a rolling deploy takes to end.
+/// Default time to wait for the file: as long as a process of a rolling deploy takes to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// In memory so much is kept; what is more is refused as by a full disk.
+/// Maximum size of a store in memory, in pages of 4 KiB. A write beyond it fails like one on a full
+/// disk.
 const MEMORY_PAGES: u32 = 64 * 1024;
 
-/// The inbox in a SQLite file, which outlives the process, however it ends.
+/// A store in one SQLite file, which survives restarts and crashes. One process at a time uses the
+/// file.
 pub struct SqliteStore {
     file: DataFile,
     queue: Arc<Queue>,
     fallback_error: Option<StoreError>,
-    /// Held as long as the store is.
+    /// The lock on the file, held as long as the store exists.
     _lock: Option<File>,
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it when it is not there. The file and its directory must be such that only
-    /// this user writes them, as in a [`StateDir`](super::StateDir): who can change the file can undo
-    /// revocations. It blocks for as long as it takes to read the file once.
+    /// Opens the file, and creates it if it is missing. Only this user may have write access to the
+    /// file and its directory, as in a [`StateDir`](super::StateDir): anyone who can change the
+    /// file can undo revocations. The call blocks while it reads the file once.
     ///
-    /// One process at a time has the file open. In a rolling deploy the next process waits here, for at
-    /// most 30 s, until the one before has ended; a warning says for which process it waits.
-    /// [`open_within`](Self::open_within) sets another bound.
+    /// One process at a time has the file open. In a rolling deploy the next process waits here,
+    /// for at most 30 s, until the previous one has ended. A warning names the process that it
+    /// waits for. [`open_within`](Self::open_within) sets another limit.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: the file or its directory is not safe or cannot be written, another process uses the
-    /// file, it is damaged, it is something else, or a later version wrote it. What is in it stays as it is.
+    /// [`StoreError`] when the file or its directory is not safe or cannot be written, when another
+    /// process uses the file, when the file is damaged or not a store, or when a later version
+    /// wrote it. The content of the file is not changed in these cases.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_within(path, PATIENCE)
     }
 
-    /// The same, and waits this long for another process to end; [`Duration::ZERO`] does not wait.
+    /// Opens the file as [`open`](Self::open) does, and waits up to `patience` for another process
+    /// to end. [`Duration::ZERO`] does not wait.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn open_within(path: impl AsRef<Path>, patience: Duration) -> Result<Self, StoreError> {
         let (file, lock) = DataFile::take(path.as_ref(), patience)?;
         let mut connection = file.connect()?;
@@ -75,26 +80,31 @@ impl SqliteStore {
         Ok(Self::of(connection, file, Some(lock)))
     }
 
-    /// Opens the file, or does without it: when it cannot be used, the store is kept in memory, 256 MiB at
-    /// most, and nothing of it outlives the process. For applications that must start in any case.
+    /// Opens the file, or falls back to a store in memory if the file cannot be used. The fallback
+    /// holds 256 MiB at most, and its data is lost when the process ends. It is meant for
+    /// applications that must start in any case.
     ///
-    /// The layer then says so by a warning and in
-    /// [`Counts::store_fallen_back`](crate::Counts::store_fallen_back), and
-    /// [`fallen_back`](Store::fallen_back) why. A file that cannot be written only for a while, and was opened
-    /// before, is no such case: what comes meanwhile is refused, and kept when it comes again.
+    /// After a fallback the layer logs a warning and reports it in
+    /// [`Counts::store_fallen_back`](crate::Counts::store_fallen_back).
+    /// [`fallback_error`](Store::fallback_error) returns the reason.
+    ///
+    /// There is no fallback for a file that becomes unwritable after it was opened. The store then
+    /// rejects writes until the file is writable again.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`]: another process has had the file for 30 s, and what it keeps would be missing here.
+    /// [`StoreError::InUse`] when another process has had the file open for 30 s. A fallback would
+    /// lack the revocations in that file.
     pub fn open_or_memory(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_or_memory_within(path, PATIENCE)
     }
 
-    /// The same, and waits this long for another process to end; [`Duration::ZERO`] does not wait.
+    /// Opens the file as [`open_or_memory`](Self::open_or_memory) does, and waits up to `patience`
+    /// for another process to end. [`Duration::ZERO`] does not wait.
     ///
     /// # Errors
     ///
-    /// As [`open_or_memory`](Self::open_or_memory).
+    /// The errors of [`open_or_memory`](Self::open_or_memory).
     pub fn open_or_memory_within(
         path: impl AsRef<Path>,
         patience: Duration,
@@ -126,7 +136,7 @@ impl SqliteStore {
 }
 
 impl Drop for SqliteStore {
-    /// The file is whole and closed before another may have it.
+    /// Closes the file before the lock is released, so that the next process finds it complete.
     fn drop(&mut self) {
         self.queue.close();
     }

@@ -1,4 +1,4 @@
-//! A directory that only this user writes.
+//! [`StateDir`]: a directory that only this user can write.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,26 +8,27 @@ use std::time::Duration;
 
 use super::file_lock;
 
-/// Processes that share a directory take turns; each write takes milliseconds.
+/// Maximum time to wait for the lock. Processes that share a directory take turns, and each write
+/// takes milliseconds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// It stays in the directory when nobody holds it.
+/// Name of the lock file. The file remains in the directory when no process holds the lock.
 const LOCK_FILE: &str = "state.lock";
-/// No file here is anywhere near as large.
+/// Maximum size of a file: 64 MiB.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A directory whose files can be believed: it and all its parents are safe from other users.
+/// A directory whose files can be trusted: no other user can write to it or rename it away.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
 }
 
 impl StateDir {
-    /// Opens the directory; makes it, with mode 0700, when it is not there.
+    /// Opens the directory, and creates it with mode 0700 if it is missing.
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when it cannot be made, is not a directory, belongs to another user, or
-    /// when another user may write it or rename it away.
+    /// [`StateDirError`] when the directory cannot be created, is not a directory, belongs to
+    /// another user, or when another user may write to it or rename it away.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateDirError> {
         let path = path.into();
         let failed = |error| StateDirError::Io { path: path.clone(), error };
@@ -40,7 +41,7 @@ impl StateDir {
         Ok(dir)
     }
 
-    /// Where it is.
+    /// Returns the canonical path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -69,12 +70,12 @@ impl StateDir {
         Ok(())
     }
 
-    /// Reads a file; `None` when it is not there.
+    /// Reads a file. Returns `None` if the file does not exist.
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when it cannot be read, is a link, belongs to another user, may be
-    /// written by one, or is longer than 64 MiB.
+    /// [`StateDirError`] when the file cannot be read, is a symbolic link, belongs to another user,
+    /// may be written by another user, or is longer than 64 MiB.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateDirError> {
         self.check()?;
         let path = self.path.join(name);
@@ -103,14 +104,14 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
-    /// Keeps other processes, and other handles of this one, from changing the files until the result
-    /// is dropped or the process ends. Whoever reads a file, changes it and writes it back holds this
-    /// lock meanwhile. It blocks for at most 5 s.
+    /// Locks the directory against other processes, and against other handles of this process,
+    /// until the result is dropped. A caller that reads a file, changes it and writes it back must
+    /// hold this lock. The call blocks for at most 5 s.
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when the directory is no longer safe, cannot be locked, or when another holder
-    /// keeps it for 5 s.
+    /// [`StateDirError`] when the directory is no longer safe, when the lock file cannot be opened
+    /// or locked, or when another holder has the lock for 5 s.
     pub fn lock(&self) -> Result<StateLock, StateDirError> {
         self.check()?;
         let path = self.path.join(LOCK_FILE);
@@ -120,13 +121,13 @@ impl StateDir {
         if taken { Ok(StateLock { _file: file }) } else { Err(StateDirError::Locked(path)) }
     }
 
-    /// Replaces a file in one step, readable and writable for this user alone. After a crash there
-    /// is the old file or the new one, whole.
+    /// Replaces a file atomically, with mode 0600. After a crash, either the complete old file or
+    /// the complete new file exists.
     ///
     /// # Errors
     ///
-    /// [`StateDirError`] when the directory is no longer safe, or cannot be written, and when the
-    /// file would be longer than 64 MiB.
+    /// [`StateDirError`] when the directory is no longer safe or cannot be written, or when the
+    /// content is longer than 64 MiB.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateDirError> {
         self.check()?;
         let path = self.path.join(name);
@@ -144,7 +145,7 @@ impl StateDir {
     }
 }
 
-/// The right to change the files of a [`StateDir`]; it ends when this is dropped.
+/// The lock on a [`StateDir`]. Dropping it releases the lock.
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct StateLock {
@@ -163,31 +164,31 @@ fn current_user() -> u32 {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDirError {
-    /// The system refuses.
+    /// The operating system returned an error.
     #[error("{path}: {error}", path = path.display())]
     Io {
-        /// Of what.
+        /// The path that was accessed.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// There is something else by that name.
+    /// The path exists and is not a directory.
     #[error("{} is not a directory; name a directory, or remove what is there", .0.display())]
     NotADirectory(PathBuf),
-    /// Another user's.
+    /// The directory or file belongs to another user, or the file is not a regular file.
     #[error("{} belongs to another user (or is not a plain file); this file decides who gets in, so it must be this user's own: chown it, or name another directory", .0.display())]
     Foreign(PathBuf),
-    /// Other users may write it.
+    /// Other users may write to the directory, one of its parents, or the file.
     #[error("{} can be written by other users; this directory decides who gets in: chmod go-w it, or name a directory that only this user writes", .0.display())]
     Writable(PathBuf),
-    /// Nothing that is written here is as long.
-    #[error("{} would be longer than 64 MiB and is left as it is; if this application did not write it, remove it", .0.display())]
+    /// The content or the file is longer than 64 MiB.
+    #[error("{} would be longer than 64 MiB and was not changed; if this application did not write it, remove it", .0.display())]
     TooLong(PathBuf),
-    /// Another process holds the lock.
-    #[error("{} has been locked by another process for 5 s; end the process that hangs there, or give each a directory of its own", .0.display())]
+    /// Another process held the lock for 5 s.
+    #[error("{} has been locked by another process for 5 s; end the process that hangs, or configure a separate directory for each process", .0.display())]
     Locked(PathBuf),
-    /// Writing broke off.
-    #[error("a write did not come to its end: {0}")]
+    /// A write did not finish.
+    #[error("a write did not finish: {0}")]
     Unfinished(String),
 }
 

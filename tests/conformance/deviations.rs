@@ -183,7 +183,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         group == "authenticate_request" && redirects(row).is_some_and(|count| count > 3.0)
     }),
     rule("revoked-machine-token", &[Aspect::Outcome], |group, row| {
-        let body = row["input"]["transport"][0]["body"].as_str().unwrap_or_default();
+        let body = row["input"]["upstream"][0]["body"].as_str().unwrap_or_default();
         let answer: Value = serde_json::from_str(body).unwrap_or_default();
         group == "authenticate_request" && (answer["revoked"] == true || answer["expired"] == true)
     }),
@@ -212,14 +212,14 @@ fn redirects(row: &Value) -> Option<f64> {
 
 /// The key sets in a row.
 fn key_sets(row: &Value) -> Vec<Value> {
-    let answers = row["input"]["transport"].as_array().into_iter().flatten();
+    let answers = row["input"]["upstream"].as_array().into_iter().flatten();
     let bodies = answers.filter_map(|answer| serde_json::from_str(answer["body"].as_str()?).ok());
     bodies.chain(row["input"].get("jwks").cloned()).collect()
 }
 
 /// The names of the keys that a step of a sequence brings, if it brings any.
 fn step_keys(step: &Value) -> Option<Vec<Value>> {
-    let body = step["transport"].as_array()?.last()?["body"].as_str()?;
+    let body = step["upstream"].as_array()?.last()?["body"].as_str()?;
     let set: Value = serde_json::from_str(body).ok()?;
     let keys = set["keys"].as_array()?;
     Some(keys.iter().map(|key| key["kid"].clone()).collect())

@@ -48,7 +48,7 @@ pub(crate) fn loading(row: &Value) -> Verdict {
         (verify_token(row), &row["expected"]["jwks_fetches"])
     };
     // One wish is one call: retries are the driver's.
-    let asked = row["input"]["transport"].as_array().map_or(0, |answers| answers.len().min(1));
+    let asked = row["input"]["upstream"].as_array().map_or(0, |answers| answers.len().min(1));
     match verdict {
         Verdict::Pass => calls(asked as u64, expected_calls),
         other => other,
@@ -59,7 +59,7 @@ pub(crate) fn loading(row: &Value) -> Verdict {
 fn by_name(row: &Value) -> Verdict {
     let (input, expected) = (&row["input"], &row["expected"]);
     let kid = input["params"]["kid"].as_str().unwrap_or_default();
-    let keys = match input["transport"].as_array().and_then(|answers| answers.first()) {
+    let keys = match input["upstream"].as_array().and_then(|answers| answers.first()) {
         None => {
             let held = json!({ "keys": [expected["jwk"]] }).to_string();
             KeySet::parse(held.as_bytes()).map_err(|error| error.code().to_owned())
@@ -131,7 +131,7 @@ fn is_unknown(token: &str, keys: &KeySet) -> bool {
 
 /// One call.
 fn load(step: &Value, now: Timestamp, keys: &mut Keys) -> Result<(), String> {
-    let answer = step["transport"].as_array().and_then(|answers| answers.first());
+    let answer = step["upstream"].as_array().and_then(|answers| answers.first());
     let reply = answer.and_then(reply).ok_or(NOT_LOADED)?;
     let newer = KeySet::from_reply(&reply).map_err(|error| error.code().to_owned())?;
     keys.set = keys.set.replaced_by(&newer);

@@ -78,7 +78,7 @@ pub(crate) fn verify(row: &Value) -> Verdict {
 /// Puts the recorded answer to the question, and looks at where it would have been sent.
 fn asked(row: &Value, question: &Question) -> Verdict {
     let (input, expected) = (&row["input"], &row["expected"]);
-    let recorded = &input["transport"][0];
+    let recorded = &input["upstream"][0];
     let request = &recorded["request"];
     if !request.is_null()
         && (request["url"] != question.url.as_str() || request["method"] != "POST")

@@ -138,7 +138,7 @@ pub(crate) fn keys(row: &Value) -> Result<KeySet, KeyFailure> {
     if let Some(pem) = pem {
         return KeySet::from_pem(pem).map_err(|_| KeyFailure::NotLoaded);
     }
-    let reply = input["transport"].as_array().and_then(|replies| replies.last());
+    let reply = input["upstream"].as_array().and_then(|replies| replies.last());
     let reply = reply.ok_or(KeyFailure::Unreachable)?;
     let body = text(&reply["body"]);
     let json: Option<Value> = serde_json::from_str(body).ok();
@@ -211,7 +211,7 @@ fn machine(row: &Value, token: &str) -> Result<Result<MachineToken, MachineError
     let api = options["apiUrl"].as_str().unwrap_or("https://api.clerk.com");
     let question = Question::about(token, &Url::parse(api).expect("an address"));
     let question = question.expect("an opaque token");
-    let recorded = &row["input"]["transport"][0];
+    let recorded = &row["input"]["upstream"][0];
     let address = &recorded["request"]["url"];
     if !address.is_null() && address != question.url.as_str() {
         return Ok(Err(MachineError::Unanswered));

@@ -59,7 +59,7 @@ fn keys(input: &Value, row: &Value) -> Result<KeySet, String> {
     if let Some(document) = input.get("jwks") {
         return KeySet::parse(document.to_string().as_bytes()).map_err(|e| e.code().to_owned());
     }
-    match input["transport"].as_array().and_then(|answers| answers.first()) {
+    match input["upstream"].as_array().and_then(|answers| answers.first()) {
         None => Ok(recorded_keys(row)),
         Some(answer) => match reply(answer) {
             Some(reply) => KeySet::from_reply(&reply).map_err(|error| error.code().to_owned()),

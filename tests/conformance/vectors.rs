@@ -65,7 +65,7 @@ fn collect(rows: &Value, found: &mut Vec<Value>) {
         }
         let input = &row["input"];
         let mut keys = vec![input["key_jwk"].clone()];
-        for answer in input["transport"].as_array().into_iter().flatten() {
+        for answer in input["upstream"].as_array().into_iter().flatten() {
             let body = answer["body"].as_str().unwrap_or_default();
             let body: Value = serde_json::from_str(body).unwrap_or_default();
             keys.extend(body["keys"].as_array().cloned().unwrap_or_default());

@@ -1,5 +1,5 @@
-//! `clerk-resilience dead-letters`: what hooks failed at for good, and what made no sense; and once more with
-//! it.
+//! `clerk-resilience dead-letters`: lists events that are malformed or whose hooks failed at every
+//! attempt, and retries them.
 
 use std::error::Error;
 
@@ -13,13 +13,13 @@ use super::place::Place;
 pub(super) struct Choices {
     #[command(flatten)]
     place: Place,
-    /// Work on this one again, by its id; may be given several times.
+    /// Retry the dead letter with this id; may be given several times
     #[arg(long, value_name = "ID")]
     replay: Vec<String>,
-    /// Work on all of them again that have something to work on, of the newest 1000.
+    /// Retry the newest 1000 dead letters, except those without anything to retry
     #[arg(long, conflicts_with = "replay")]
     replay_all: bool,
-    /// Print JSON instead of lines.
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +51,8 @@ pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The application's hooks hear of them within seconds, when it runs.
+/// Requeues dead letters. A running application calls its hooks for them within seconds. `lenient`
+/// ignores letters that cannot be requeued.
 async fn replay(store: &dyn Store, ids: &[&str], lenient: bool) -> Result<(), Box<dyn Error>> {
     let now = SystemClock::new().now().wall;
     let (mut revived, mut refused) = (0, Vec::new());
@@ -67,7 +68,7 @@ async fn replay(store: &dyn Store, ids: &[&str], lenient: bool) -> Result<(), Bo
         return Ok(());
     }
     let refused = refused.join(", ");
-    Err(format!("No dead letter by that id, or nothing of it could be worked on: {refused}").into())
+    Err(format!("No dead letter with this id, or nothing in it to retry: {refused}").into())
 }
 
 fn row(letter: &DeadLetter) -> serde_json::Value {

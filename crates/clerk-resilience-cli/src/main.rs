@@ -1,5 +1,5 @@
-//! The command: `clerk-resilience doctor`, and with the feature `sqlite` or `redis` `clerk-resilience reconcile` and
-//! `clerk-resilience dead-letters`.
+//! The command `clerk-resilience`: `doctor` and, with the feature `sqlite` or `redis`, `reconcile`
+//! and `dead-letters`.
 
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod dead_letters;
@@ -15,7 +15,7 @@ use clerk_resilience::doctor::{Diagnosis, Intent, examine_routes, examine_vars};
 use clerk_resilience::fetch::HttpUpstream;
 use url::Url;
 
-/// Keeps an application working while Clerk is down.
+/// Diagnoses and maintains an application that uses clerk-resilience
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -25,41 +25,44 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Finds out what is wrong between this host and its Clerk, and what to do.
+    /// Check the configuration and the connection to Clerk, and recommend fixes
     ///
-    /// Reads the CLERK_* variables and asks Clerk. Ends with 0 when it works, 1 when something does not,
-    /// 2 when the command itself is misspelt.
+    /// Reads the CLERK_* variables and probes Clerk. Exit status: 0 if everything works, 1 if a
+    /// check fails, 2 for wrong arguments.
     Doctor {
-        /// Print JSON instead of sentences.
+        /// Print JSON instead of text
         #[arg(long)]
         json: bool,
-        /// A running application, to tell what its routes demand of a visitor without a session.
+        /// Base URL of a running application; its routes are checked without a session
         #[arg(long, value_name = "URL")]
         app: Option<Url>,
-        /// A route that is meant for everybody, as /pricing; demanding a session is then an error.
+        /// A route that is meant to be public, such as /pricing; an error if it requires a session
         #[arg(long, requires = "app", value_name = "PATH")]
         public: Vec<String>,
-        /// A route that is meant for those who are signed in, as /me; being open is then an error.
+        /// A route that is meant for signed-in users, such as /me; an error if it is open
         #[arg(long, requires = "app", value_name = "PATH")]
         protected: Vec<String>,
-        /// Other routes to ask for.
+        /// Other routes to check
         #[arg(requires = "app", value_name = "PATH")]
         routes: Vec<String>,
     },
-    /// Reads back from Clerk into an application's store, so that what webhooks missed is repaired: users and
-    /// their bans, memberships and roles, and who is gone.
+    /// Repair users, bans, memberships and roles in an application's store
     ///
-    /// Reads the CLERK_* variables. An application that runs does this by itself, and has its SQLite file to
-    /// itself: then this is for the time in which it does not run. Waits while Clerk is down. Ends with 0 when all
-    /// that changed is known, 1 when something is wrong, 2 when the command itself is misspelt.
+    /// Loads changes and deletions that missed webhooks would have reported. Reads the CLERK_*
+    /// variables.
+    ///
+    /// A running application reconciles by itself and locks its SQLite file, so use this command
+    /// while the application is stopped. The command waits while Clerk is down. Exit status: 0 if
+    /// the store is up to date, 1 on an error, 2 for wrong arguments.
     #[cfg(any(feature = "redis", feature = "sqlite"))]
     Reconcile(reconcile::Choices),
-    /// Shows the webhooks that hooks failed at for good, or that made no sense, the newest first; and has them
-    /// worked on again.
+    /// List dead letters, newest first, or retry them
     ///
-    /// Of an application on a Redis server while it runs; of one with an SQLite file while it does not. Nothing of
-    /// what they say is shown. Ends with 0 when all was done, 1 when something was not, 2 when the command itself is
-    /// misspelt.
+    /// A dead letter is a webhook event that is malformed or whose hooks failed at every attempt.
+    /// The output contains no webhook content.
+    ///
+    /// With Redis, use this command while the application runs; with SQLite, while the application
+    /// is stopped. Exit status: 0 on success, 1 on an error, 2 for wrong arguments.
     #[cfg(any(feature = "redis", feature = "sqlite"))]
     DeadLetters(dead_letters::Choices),
 }

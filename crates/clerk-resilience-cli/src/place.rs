@@ -1,4 +1,4 @@
-//! Where an application keeps what it was told.
+//! Command-line options that name an application's store.
 
 use std::error::Error;
 
@@ -13,7 +13,7 @@ use clerk_resilience::{Builder, store::Store};
 pub(super) struct Place {
     #[command(flatten)]
     store: Which,
-    /// What tells the application apart on the Redis server.
+    /// Namespace of the application on the Redis server
     #[cfg(feature = "redis")]
     #[arg(long, value_name = "NAME", requires = "redis")]
     #[cfg_attr(feature = "sqlite", arg(conflicts_with = "sqlite"))]
@@ -23,17 +23,18 @@ pub(super) struct Place {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// The application's SQLite file; made when it is not there.
+    /// The application's SQLite file; `reconcile` creates it if it does not exist
     #[cfg(feature = "sqlite")]
     #[arg(long, value_name = "FILE")]
     sqlite: Option<std::path::PathBuf>,
-    /// The application's Redis or Valkey server. Others on this host can see a password in it.
+    /// URL of the application's Redis or Valkey server; other users of this host can see a password
+    /// in it
     #[cfg(feature = "redis")]
     #[arg(long, value_name = "URL", requires = "namespace")]
     redis: Option<String>,
 }
 
-/// The store, opened.
+/// The open store.
 pub(super) enum Opened {
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteStore),
@@ -41,12 +42,13 @@ pub(super) enum Opened {
     Redis(RedisStore),
 }
 
-/// An operator who runs this beside the application learns soon that it has the file.
+/// How long to wait for a locked file. It is short, so that an operator learns soon that the
+/// application runs.
 #[cfg(feature = "sqlite")]
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Place {
-    /// A file that is not there has nothing to show; a new one would hide that its name is misspelt.
+    /// Rejects a file that does not exist. A new, empty file would hide a misspelled name.
     pub(super) fn must_be_there(&self) -> Result<(), String> {
         #[cfg(feature = "sqlite")]
         if let Some(file) = self.store.sqlite.as_ref().filter(|file| !file.exists()) {

@@ -1,4 +1,4 @@
-//! `clerk-resilience reconcile`: an application without routes, whose only work is to read back.
+//! `clerk-resilience reconcile`: builds the layer without routes, and runs one reconciliation.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,26 +9,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::place::Place;
 
-/// So often the bar moves while nothing is told.
+/// Interval at which the progress bar moves without news.
 const STEADY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct Choices {
     #[command(flatten)]
     place: Place,
-    /// Keep `private_metadata`, as an application with `keep_private_metadata` does.
+    /// Store `private_metadata`, as an application with `keep_private_metadata` does
     #[arg(long)]
     keep_private_metadata: bool,
-    /// Refuse the tokens of users who are locked, as an application with `revoke_when_locked` does.
+    /// Reject the tokens of locked users, as an application with `revoke_when_locked` does
     #[arg(long)]
     revoke_when_locked: bool,
-    /// Refuse the tokens of before a new password, as an application with `revoke_on_password_change` does.
+    /// Reject tokens from before a password change, as an application with
+    /// `revoke_on_password_change` does
     #[arg(long)]
     revoke_on_password_change: bool,
 }
 
 impl Choices {
-    /// The application, as far as what is read back depends on it.
+    /// Builds the layer with the settings that affect what a reconciliation stores.
     async fn builder(self) -> Result<Builder, Box<dyn Error>> {
         let builder = ClerkResilience::builder(ClerkConfig::from_env()?)
             .reconcile_on_demand()
@@ -44,7 +45,7 @@ pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
     let mut progress = clerk.reconcile().ok_or(
         "CLERK_SECRET_KEY is not set; copy it from the API keys page of the Clerk dashboard",
     )?;
-    let bar = ProgressBar::new_spinner().with_message("waiting until Clerk is known to be well");
+    let bar = ProgressBar::new_spinner().with_message("waiting for Clerk to be healthy");
     bar.enable_steady_tick(STEADY);
     while progress.borrow_and_update().ended == 0 {
         show(&bar, &progress.borrow());
@@ -69,12 +70,12 @@ fn result(end: &Progress) -> String {
 
 fn show(bar: &ProgressBar, now: &Progress) {
     let (read, all, what) = match now {
-        Progress { compared: 1.., .. } => (now.compared, None, "users who are kept compared"),
+        Progress { compared: 1.., .. } => (now.compared, None, "stored users compared"),
         Progress { memberships: 1.., .. } => {
             (now.memberships, now.memberships_total, "memberships read")
         }
         Progress { users: 1.., .. } => (now.users, now.total, "users read"),
-        _ => (0, None, "waiting until Clerk is known to be well"),
+        _ => (0, None, "waiting for Clerk to be healthy"),
     };
     let template = match all {
         Some(_) => "{bar:40} {pos} of {len} {msg}, {eta} left",

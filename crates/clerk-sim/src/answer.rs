@@ -1,4 +1,4 @@
-//! Complete HTTP answers and the forms their bodies take.
+//! Complete HTTP responses and the formats of their bodies.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use super::state::random_text;
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// A complete answer.
+/// A complete HTTP response.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -45,12 +45,12 @@ impl Answer {
         Self::json(StatusCode::OK, body)
     }
 
-    /// `200`, announced as JSON, cut in the middle.
+    /// Creates a `200` with truncated JSON.
     pub(super) fn broken_json() -> Self {
         Self::text(StatusCode::OK, JSON, r#"{"keys":[{"kty":"RSA","kid":"#)
     }
 
-    /// Clerk's error envelope.
+    /// Creates an error in Clerk's JSON envelope.
     pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Self {
         let errors = json!([{ "message": message, "long_message": message, "code": code }]);
         let trace = random_text("sim", 29);
@@ -61,7 +61,7 @@ impl Answer {
         Self::error(StatusCode::NOT_FOUND, "resource_not_found", "Nothing is found here.")
     }
 
-    /// A page from something that stands between us and Clerk.
+    /// Creates an HTML page, as from a device between the application and Clerk.
     pub(super) fn html(status: StatusCode, title: &str) -> Self {
         Self::page(status, format!("<!doctype html><title>{title}</title><h1>{title}</h1>\n"))
     }
@@ -74,7 +74,7 @@ impl Answer {
         Self::empty(status).header(LOCATION, to)
     }
 
-    /// An error status with that kind of body.
+    /// Creates an error status with a body of this format.
     pub(super) fn failure(
         status: StatusCode,
         body: &SimBody,
@@ -92,7 +92,7 @@ impl Answer {
         }
     }
 
-    /// The same with one more header; a value no header can hold is left out.
+    /// Adds a header. A value that no header can contain is dropped.
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.append(name, value);
@@ -106,7 +106,8 @@ impl Answer {
         self.header(DATE, &date)
     }
 
-    /// Lets the page that asked read the answer, unless the answer is not Clerk's own.
+    /// Adds CORS headers for the requesting origin. An HTML page gets none, because Clerk did not
+    /// send it.
     pub(super) fn readable_by_origin(self, asked: &HeaderMap) -> Self {
         let html = self.headers.get(CONTENT_TYPE).is_some_and(|value| value == HTML);
         match text(asked, &ORIGIN) {
@@ -119,12 +120,12 @@ impl Answer {
         }
     }
 
-    /// The same as the answer to a `HEAD`.
+    /// Removes the body, for the response to a `HEAD` request.
     pub(super) fn without_body(self) -> Self {
         Self { body: Bytes::new(), ..self }
     }
 
-    /// What a browser asks for before a request of another origin.
+    /// Answers a CORS preflight.
     pub(super) fn preflight(asked: &HeaderMap) -> Self {
         let wanted = text(asked, &ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or("content-type");
         Self::empty(StatusCode::NO_CONTENT)
@@ -133,7 +134,7 @@ impl Answer {
     }
 }
 
-/// The end of the year 9999, beyond which HTTP has no dates.
+/// End of the year 9999, the last date that HTTP can express.
 const LAST_DATE: u64 = 253_402_300_799;
 
 fn maintenance() -> Value {
@@ -144,12 +145,12 @@ fn maintenance() -> Value {
     })
 }
 
-/// An informational status cannot end an exchange.
+/// Replaces an informational status, which cannot end an exchange, by 500.
 fn final_status(status: StatusCode) -> StatusCode {
     if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status }
 }
 
-/// A header's value when it is there and readable as text.
+/// Returns a header's value, if it is present and readable as text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

@@ -1,4 +1,4 @@
-//! A request as the handlers see it, whichever front end brought it.
+//! A request as the handlers receive it, from either front end.
 
 use bytes::Bytes;
 use http::header::COOKIE;
@@ -7,11 +7,11 @@ use url::form_urlencoded;
 
 use super::surface::{Host, SimSurface};
 
-/// One request.
+/// A request to a simulated host.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) host: Host,
-    /// The satellite domain, when the Frontend API is asked there.
+    /// The satellite domain, if the request is for its Frontend API host.
     pub(super) satellite: Option<String>,
     pub(super) method: Method,
     pub(super) path: String,
@@ -21,7 +21,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// The first parameter of that name, decoded: of the query, else of a form.
+    /// Returns the first parameter of this name, decoded: from the query, else from a form body.
     pub(super) fn param(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
             .chain(form_urlencoded::parse(&self.body))
@@ -29,36 +29,36 @@ impl Ask {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// All parameters of that name in the query, decoded.
+    /// Returns all query parameters of this name, decoded.
     pub(super) fn params(&self, name: &str) -> Vec<String> {
         let pairs = form_urlencoded::parse(self.query.as_bytes());
         pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
     }
 
-    /// A text among the members of the JSON in the body.
+    /// Returns a string member of the JSON body.
     pub(super) fn member(&self, name: &str) -> Option<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         body.get(name)?.as_str().map(str::to_owned)
     }
 
-    /// The first cookie of that name, as it stands.
+    /// Returns the raw value of the first cookie of this name.
     pub(super) fn cookie(&self, name: &str) -> Option<&str> {
         let lines = self.headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
         let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|c| c.split_once('='));
         pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
     }
 
-    /// The parts of the path between its slashes.
+    /// Returns the segments of the path.
     pub(super) fn segments(&self) -> Vec<&str> {
         self.path.split('/').filter(|part| !part.is_empty()).collect()
     }
 
-    /// True for a method that only reads.
+    /// Returns whether the method is safe (read-only).
     fn reads(&self) -> bool {
         self.method.is_safe()
     }
 
-    /// The part of Clerk that is asked.
+    /// Returns the surface that the request reaches.
     pub(super) fn surface(&self) -> SimSurface {
         let segments = self.segments();
         match self.host {

@@ -1,4 +1,4 @@
-//! The Backend API: what a server asks Clerk, with the secret key.
+//! The Backend API: endpoints for servers, with the secret key.
 
 use clerk_verify::token::TokenKind;
 use http::header::AUTHORIZATION;

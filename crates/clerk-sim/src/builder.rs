@@ -1,4 +1,4 @@
-//! The choices one has before a simulated Clerk exists.
+//! Options of a simulated Clerk.
 
 use std::io;
 use std::sync::Arc;
@@ -37,57 +37,59 @@ impl SimBuilder {
         }
     }
 
-    /// The instance's publishable key: its kind and, in memory, its Frontend API host. Default: a
-    /// `pk_live_` key of `clerk.sim.example`.
+    /// Sets the publishable key. It decides the instance's kind and, in memory, the host of the
+    /// Frontend API. Default: a `pk_live_` key of `clerk.sim.example`.
     pub fn publishable_key(mut self, key: PublishableKey) -> Self {
         self.publishable = key;
         self
     }
 
-    /// The secret key the Backend API asks for. Default: one of the publishable key's kind.
+    /// Sets the secret key that the Backend API requires. Default: a fixed key of the publishable
+    /// key's kind.
     pub fn secret_key(mut self, key: SecretKey) -> Self {
         self.secret = Some(key);
         self
     }
 
-    /// The clock by which tokens are issued and answers dated. Default: a [`SimClock`] that starts
-    /// at the present time.
+    /// Sets the clock that dates tokens and responses. Default: a [`SimClock`] that starts at the
+    /// present time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Decides which requests a fault with a share hits. Default: 0. Keys and ids are never
-    /// repeated, whatever the seed.
+    /// Sets the seed that decides which requests a fault with a share hits. Default: 0. Keys and
+    /// ids are random with any seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The ports of the Frontend API, the Backend API and the status page. Default: 0, any free one.
+    /// Sets the ports of the Frontend API, the Backend API and the status page. Default: 0, any
+    /// free port.
     pub fn ports(mut self, frontend_api: u16, backend_api: u16, status_page: u16) -> Self {
         self.ports = [frontend_api, backend_api, status_page];
         self
     }
 
-    /// A satellite domain, as `app.example.org`: in memory, the Frontend API is at `clerk.` and this
-    /// domain as well, and what it mints there has that issuer.
+    /// Adds a satellite domain, such as `app.example.org`. In memory, the Frontend API is also at
+    /// `clerk.` followed by the domain, and tokens from there have that issuer.
     pub fn satellite(mut self, domain: impl Into<String>) -> Self {
         self.satellites.push(domain.into());
         self
     }
 
-    /// Makes the instance, without sockets.
+    /// Creates the instance without sockets.
     #[must_use]
     pub fn build(self) -> SimClerk {
         SimClerk { state: Arc::new(self.into_state()), sockets: None }
     }
 
-    /// Makes the instance and opens its listeners on 127.0.0.1.
+    /// Creates the instance and opens its listeners on 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// When a port cannot be opened.
+    /// [`io::Error`] if a port cannot be opened.
     pub async fn start(self) -> io::Result<SimClerk> {
         let ports = self.ports;
         let state = Arc::new(self.into_state());

@@ -1,4 +1,4 @@
-//! A clock that follows tokio's time, so that a paused runtime pauses the simulated world too.
+//! A clock that follows tokio's time, so that a paused runtime also pauses the simulated Clerk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use clerk_verify::clock::{Clock, ClockId, Moment, SystemClock, Timestamp};
 
-/// A [`Clock`] whose wall and monotonic time both follow [`tokio::time::Instant`] from a chosen
-/// beginning; the wall clock can also be made to [jump](Self::jump).
+/// A [`Clock`] whose wall and monotonic time follow [`tokio::time::Instant`]. A test can also make
+/// the wall clock [jump](Self::jump).
 ///
-/// Under `tokio::time::pause` it stands still until tokio's time is advanced. Clones are the same
+/// Under `tokio::time::pause` the clock stops until tokio's time advances. Clones share the same
 /// clock. Monotonic time starts at zero.
 #[derive(Clone, Debug)]
 pub struct SimClock {
@@ -22,26 +22,26 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// A clock whose wall time is `base` now.
+    /// Creates a clock whose wall time is `base` now.
     #[must_use]
     pub fn starting_at(base: Timestamp) -> Self {
         Self { base, started: Instant::now(), jumped: Arc::default(), skew: 0 }
     }
 
-    /// A clock whose wall time is the operating system's now, and follows tokio from here.
+    /// Creates a clock that starts at the operating system's wall time and then follows tokio.
     #[must_use]
     pub fn starting_now() -> Self {
         Self::starting_at(SystemClock::new().now().wall)
     }
 
-    /// Moves the wall clock by so many milliseconds, back when negative; monotonic time goes on as
-    /// if nothing had happened. Jumps add up.
+    /// Moves the wall clock by this many milliseconds, backwards if negative. Monotonic time is
+    /// unaffected. Jumps add up.
     pub fn jump(&self, millis: i64) {
         self.jumped.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// The same clock, read by a host whose wall clock is wrong by so many milliseconds, behind when
-    /// negative: for tests of clock skew between Clerk and the application.
+    /// Returns the same clock as a host with a wrong wall clock reads it, for tests of clock skew.
+    /// `millis` is the error, negative if the host is behind.
     #[must_use]
     pub fn skewed(&self, millis: i64) -> Self {
         Self { skew: self.skew.saturating_add(millis), ..self.clone() }
@@ -61,7 +61,7 @@ impl Clock for SimClock {
     }
 }
 
-/// `at`, later by so many milliseconds, or earlier when they are negative; saturates.
+/// Adds milliseconds to a timestamp, or subtracts them if negative; saturates.
 pub(super) fn shifted(at: Timestamp, millis: i64) -> Timestamp {
     let span = Duration::from_millis(millis.unsigned_abs());
     if millis < 0 { at.minus(span) } else { at.plus(span) }

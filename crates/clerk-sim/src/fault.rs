@@ -1,68 +1,70 @@
-//! What can go wrong, as values.
+//! Faults of a simulated surface.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use url::Url;
 
-/// A way for a surface to misbehave.
+/// A fault of a surface: an error, a delay, or a broken connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SimFault {
-    /// A complete HTTP answer with an error status.
+    /// The surface sends a complete HTTP response with an error status.
     Status {
-        /// The status; an informational one (1xx), which cannot end an exchange, is sent as 500.
+        /// The status. An informational status (1xx) cannot end an exchange and is sent as 500.
         code: StatusCode,
-        /// What the body looks like.
+        /// Format of the body.
         body: SimBody,
-        /// The `Retry-After` header, in whole seconds; left out when `None`.
+        /// The `Retry-After` header, in whole seconds; absent if `None`.
         retry_after: Option<Duration>,
     },
-    /// The right answer, this much later.
+    /// The correct response, after this delay.
     Latency(Duration),
-    /// Another fault, this much later.
+    /// Another fault, after this delay.
     Delayed(Duration, Box<SimFault>),
-    /// The request is accepted and never answered; the connection stays open.
+    /// The request is accepted but never answered; the connection stays open.
     Hang,
-    /// Nothing listens. In memory this is exact. Over sockets a port can only be closed as a whole:
-    /// the listener goes away while **every** surface of its host refuses with a share of 1, and
-    /// comes back on the same port when that ends. Refusing less than a whole host is a
-    /// [`Self::Reset`] over sockets.
+    /// The connection is refused. In memory each request is refused separately.
+    ///
+    /// Sockets can only close a whole port. The listener closes while **every** surface of its host
+    /// refuses with a share of 1, and reopens on the same port afterwards. If only some surfaces
+    /// refuse, sockets send a [`Self::Reset`] instead.
     Refused,
-    /// The connection breaks after the request was sent.
+    /// The connection is reset after the request was sent.
     Reset,
-    /// Bytes that are not HTTP.
+    /// The response is not HTTP.
     Garbage,
-    /// The body ends before the length that was announced.
+    /// The body ends before its announced length.
     Truncated,
-    /// A body without end, as fast as it is read.
+    /// The body is endless and is sent as fast as the client reads.
     Huge,
-    /// A body without end, a byte every 100 ms.
+    /// The body is endless and is sent at one byte per 100 ms.
     SlowDrip,
-    /// `200` with an HTML page, as a captive portal or a parked domain answers.
+    /// `200` with an HTML page, as from a captive portal or a parked domain.
     Html,
-    /// `200` with a key set that is empty.
+    /// `200` with an empty key set.
     EmptyKeys,
-    /// `200` with a key set whose one key has another name and signed nothing of ours.
+    /// `200` with a key set that contains one unknown key, with another id; it signed none of the
+    /// instance's tokens.
     ForeignKeys,
-    /// `200`, announced as JSON, cut in the middle.
+    /// `200` with truncated JSON.
     InvalidJson,
-    /// `302` to somewhere else.
+    /// `302` to this URL.
     Redirect(Url),
-    /// The host's name does not resolve. Over sockets, where the name is an address already, the
-    /// nearest thing is [`Self::Refused`].
+    /// The host name does not resolve. Sockets have addresses instead of names, so there this fault
+    /// acts as [`Self::Refused`].
     Dns,
-    /// The TLS handshake fails. Over sockets, which speak plain HTTP, the nearest thing is a TLS
-    /// alert where the answer should be.
+    /// The TLS handshake fails. Sockets speak plain HTTP and send a TLS alert instead of a
+    /// response.
     Tls,
-    /// Clerk's edge answers for an origin that is down: `422` with `missing_expired_token`, and the
-    /// right answer when the request carries `expired_token` (for a handshake: `__session`).
+    /// Clerk's edge answers while its origin is down: `422` with `missing_expired_token`. A request
+    /// that contains `expired_token` (a handshake: `__session`) gets the correct response.
     MissingExpiredToken,
 }
 
 impl SimFault {
-    /// An error status with the body Clerk itself sends for it: `rate_limit_exceeded` for 429,
-    /// `internal_clerk_error` for the rest. A number that is no HTTP status counts as 500.
+    /// Creates an error status with Clerk's own body: `rate_limit_exceeded` for 429,
+    /// `internal_clerk_error` for any other. A number that is no HTTP status counts as 500.
     #[must_use]
     pub fn status(code: u16) -> Self {
         let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -73,19 +75,19 @@ impl SimFault {
         Self::Status { code, body: SimBody::Clerk(error.to_owned()), retry_after: None }
     }
 
-    /// An error status from the network in front of Clerk: an HTML page.
+    /// Creates an error status with an HTML page, as the network in front of Clerk sends it.
     #[must_use]
     pub fn cdn(code: u16) -> Self {
         Self::status(code).body(SimBody::CdnHtml)
     }
 
-    /// Clerk's maintenance mode: 503 with a body of its own form.
+    /// Creates the response of Clerk's maintenance mode: 503 with a body of its own format.
     #[must_use]
     pub fn maintenance() -> Self {
         Self::status(503).body(SimBody::Maintenance)
     }
 
-    /// The same status with another body; any other fault is left as it is.
+    /// Replaces the body of an error status. Other faults stay unchanged.
     #[must_use]
     pub fn body(self, body: SimBody) -> Self {
         match self {
@@ -94,7 +96,7 @@ impl SimFault {
         }
     }
 
-    /// The same status with `Retry-After`; any other fault is left as it is.
+    /// Sets `Retry-After` on an error status. Other faults stay unchanged.
     #[must_use]
     pub fn retry_after(self, span: Duration) -> Self {
         match self {
@@ -103,33 +105,33 @@ impl SimFault {
         }
     }
 
-    /// The same fault, this much later.
+    /// Delays the fault.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self::Delayed(delay, Box::new(self))
     }
 
-    /// True when it closes a whole port over sockets.
+    /// Returns whether the fault closes a whole port over sockets.
     pub(super) fn refuses(&self) -> bool {
         matches!(self, Self::Refused | Self::Dns)
     }
 }
 
-/// What the body of an error looks like.
+/// Format of an error's body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SimBody {
-    /// Clerk's JSON envelope with this error code.
+    /// Clerk's JSON error envelope, with this error code.
     Clerk(String),
-    /// The HTML page of the network in front of Clerk.
+    /// An HTML page, as the network in front of Clerk sends it.
     CdnHtml,
-    /// The JSON of Clerk's maintenance mode, which has no `errors`.
+    /// The JSON of Clerk's maintenance mode, which has no `errors` member.
     Maintenance,
-    /// Nothing.
+    /// An empty body.
     Empty,
 }
 
-/// How a request ends when it ends without a complete answer.
+/// The ways in which a request ends without a complete response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{self:?}")]
 pub(super) enum Break {

@@ -1,4 +1,4 @@
-//! Which faults are set where, which of them a request gets, and how often each surface was asked.
+//! The table of faults: it draws the fault of each request and counts requests per surface.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,15 @@ use clerk_verify::clock::Moment;
 use super::fault::SimFault;
 use super::surface::{Host, SimSurface};
 
-/// How many arrivals are remembered with their time, per surface.
+/// Maximum number of recorded arrival times per surface.
 const REMEMBERED: usize = 16_384;
 
-/// Faults with the share of requests that gets each, from 0 to 1. The rest is answered rightly.
+/// Faults, each with its share of the requests, from 0 to 1. The remaining requests get the correct
+/// response.
 pub(super) type Shares = Vec<(f64, SimFault)>;
 
-/// One lane per surface, each with its own random numbers: traffic on one surface does not change
-/// what another one gets.
+/// Faults and counters of all surfaces. Each surface has its own random numbers, so traffic on one
+/// surface does not change the draws of another.
 #[derive(Debug)]
 pub(super) struct FaultTable {
     lanes: [Lane; SimSurface::COUNT],
@@ -47,7 +48,7 @@ impl FaultTable {
         &self.lanes[surface.index()].faults
     }
 
-    /// Counts an arrival and decides what it gets; `None` is the right answer.
+    /// Counts an arrival and draws its fault; `None` means the correct response.
     pub(super) fn arrive(&mut self, surface: SimSurface, now: Moment) -> Option<SimFault> {
         let lane = &mut self.lanes[surface.index()];
         lane.count += 1;
@@ -73,7 +74,7 @@ impl FaultTable {
         }
     }
 
-    /// True when nothing at all gets through to this host.
+    /// Returns whether a host refuses every request.
     pub(super) fn refuses(&self, host: Host) -> bool {
         host.surfaces().iter().all(|surface| {
             let faults = self.get(*surface);
@@ -83,8 +84,8 @@ impl FaultTable {
     }
 }
 
-/// The fault in whose share of the unit interval `draw` falls. Shares are laid end to end in their
-/// order, so what goes beyond 1 is cut off; a share that is negative or not a number is nothing.
+/// Returns the fault whose share of the unit interval contains `draw`. Shares are added in order,
+/// and those beyond 1 have no effect. A negative share or NaN counts as 0.
 fn pick(faults: &[(f64, SimFault)], draw: f64) -> Option<&SimFault> {
     let mut end = 0.0;
     faults.iter().find_map(|(share, fault)| {

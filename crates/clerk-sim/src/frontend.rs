@@ -1,4 +1,4 @@
-//! The Frontend API: what a browser asks Clerk.
+//! The Frontend API: endpoints for browsers.
 
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
@@ -12,7 +12,7 @@ use super::session::Live;
 use super::sign_in;
 use super::state::State;
 
-/// The cookie by which the Frontend API knows a browser; its value is the session's id.
+/// The cookie that identifies a browser at the Frontend API; its value is the session's id.
 pub(super) const CLIENT_COOKIE: &str = "__client";
 
 pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
@@ -46,7 +46,7 @@ fn end(state: &State, id: &str) -> Answer {
     }
 }
 
-/// Signs the user named by `identifier` in; no password is asked.
+/// Signs in the user that `identifier` names, without a password.
 fn sign_in(state: &State, ask: &Ask) -> Answer {
     let Some(user) = ask.param("identifier").filter(|user| !user.is_empty()) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
@@ -63,7 +63,7 @@ fn sign_in(state: &State, ask: &Ask) -> Answer {
     Answer::ok(&response(&attempt)).header(SET_COOKIE, &cookie)
 }
 
-/// The session of the browser that asks: of its client cookie, or of the one that was set.
+/// Returns the session of the requesting browser: from its client cookie, else the configured one.
 pub(super) fn browser(state: &State, ask: &Ask) -> Option<Live> {
     let sessions = state.sessions();
     let named = ask.cookie(CLIENT_COOKIE).and_then(|id| sessions.get(id));

@@ -1,4 +1,4 @@
-//! The handshake: a browser is sent to Clerk and comes back with fresh cookies.
+//! The handshake endpoint: Clerk redirects a browser back to the application with fresh cookies.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
@@ -36,20 +36,21 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         .header(CACHE_CONTROL, "no-store")
 }
 
-/// An address a browser may be sent back to.
+/// Parses a URL to which a browser may be redirected: absolute, `http` or `https`.
 pub(super) fn redirect_target(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
 
-/// The session of the token in `__session`, expired or not, when we signed it and it still lives.
+/// Returns the active session of the token in `__session`, if this instance signed the token. The
+/// token may be expired.
 fn presented(state: &State, ask: &Ask) -> Option<Live> {
     let token = ask.param("__session").or_else(|| ask.cookie("__session").map(str::to_owned))?;
     let payload = state.open(&token)?;
     state.sessions().get(payload.get("sid")?.as_str()?).cloned()
 }
 
-/// The session, with the organisation that was asked for, when the user is a member of it.
+/// Activates the requested organization in the session, if its user is a member.
 fn in_organization(state: &State, ask: &Ask, live: Live) -> Live {
     let Some(wanted) = ask.param("organization_id") else { return live };
     let id = live.session.id.as_str().to_owned();
@@ -67,7 +68,7 @@ fn handshake_token(state: &State, directives: &[String]) -> String {
     key.sign(&header, &json!({ "handshake": directives }))
 }
 
-/// The address with one query parameter in place of any of that name.
+/// Sets a query parameter, and removes others of the same name.
 pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     let kept: Vec<(String, String)> = url
         .query_pairs()
@@ -78,7 +79,7 @@ pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
     url
 }
 
-/// The `Set-Cookie` lines for a browser.
+/// Returns the `Set-Cookie` lines for a browser.
 pub(super) fn directives(
     state: &State,
     ask: &Ask,
@@ -88,7 +89,8 @@ pub(super) fn directives(
     Directives::new(state, ask, secure).all(live)
 }
 
-/// What distinguishes the cookies of one instance: eight letters of the publishable key's SHA-1.
+/// Returns the suffix of an instance's cookie names: eight characters of the publishable key's
+/// SHA-1.
 pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_str().as_bytes());
     let mut suffix = URL_SAFE_NO_PAD.encode(hash);
@@ -96,7 +98,7 @@ pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
     suffix
 }
 
-/// The `Set-Cookie` lines a handshake brings back.
+/// Builds the `Set-Cookie` lines of a handshake.
 struct Directives<'a> {
     state: &'a State,
     ask: &'a Ask,
@@ -119,7 +121,7 @@ impl<'a> Directives<'a> {
         let mut lines = Vec::new();
         if let Some(live) = live {
             let since = live.session.since.as_secs().to_string();
-            // A browser that navigates sends no origin, and so the token names no party.
+            // A navigating browser sends no `Origin`, so the token has no `azp`.
             let token = mint(self.state, self.ask, live).sign();
             self.set(&mut lines, "__client_uat", &since, YEAR);
             self.set(&mut lines, "__session", &token, YEAR);
@@ -135,7 +137,7 @@ impl<'a> Directives<'a> {
         lines
     }
 
-    /// The cookie under its plain name and, when asked for, under its suffixed one.
+    /// Adds the cookie under its plain name and, if requested, under its suffixed name.
     fn set(&self, lines: &mut Vec<String>, name: &str, value: &str, max_age: u32) {
         let secure = if self.secure { "; Secure" } else { "" };
         let line =

@@ -1,8 +1,8 @@
-//! A Clerk to run against: real tokens, the real paths, and every way to fail, on demand.
+//! A simulated Clerk for tests: real tokens, the real paths, and faults on demand.
 //!
-//! [`SimClerk`] is one Clerk instance with its own signing key. It can be asked in two ways that
-//! share one set of rules: in the same process through [`SimClerk::upstream`], where tokio's paused
-//! time works, and over loopback sockets after [`SimClerk::start`].
+//! [`SimClerk`] is one Clerk instance with its own signing key. Two front ends share one set of
+//! rules. [`SimClerk::transport`] works in the same process and under tokio's paused time.
+//! [`SimClerk::start`] opens loopback sockets.
 //!
 //! ```
 //! use clerk_sim::{SimClerk, SimFault, SimSurface};
@@ -16,24 +16,26 @@
 //! clerk.heal_all();
 //! ```
 //!
-//! # What it answers
+//! # Endpoints
 //!
 //! | host | path |
 //! |---|---|
 //! | Frontend API | `GET /.well-known/jwks.json`, `/v1/client`, `/v1/environment`, `/v1/health`, `/v1/client/handshake` |
 //! | | `POST /v1/client/sessions/{sid}/tokens`, `…/touch`, `…/end`, `…/remove`, `/v1/client/sign_ins` with `identifier=…` |
-//! | | `/sign-in?redirect_url=…`: the page on which people sign in, without a password |
+//! | | `/sign-in?redirect_url=…`: the sign-in page, without a password |
 //! | Backend API, with the secret key | `GET /v1/jwks`, `/v1/users`, `/v1/users/{id}`, `/v1/users/count`, `/v1/clients/handshake_payload?nonce=…` |
 //! | | `POST /v1/sessions/{sid}/tokens`, `…/refresh`, `…/revoke` |
 //! | | `POST /api_keys/verify`, `/m2m_tokens/verify`, `/oauth_applications/access_tokens/verify` |
 //! | Status page | `GET /api/v2/summary.json`, `/api/v2/status.json` |
 //!
-//! Recorded outages can be [replayed](SimClerk::replay) from a [timeline].
+//! [`SimClerk::replay`] replays recorded outages from a [timeline].
 //!
-//! A session's id is all the proof a token request needs. A browser without the sign-in's cookie
-//! can be given one with [`SimClerk::set_browser_session`]. A real browser signs in on the page and
-//! comes back through the handshake when the instance is for development; the cookies that an
-//! instance for production shares with its application's domain are not simulated.
+//! A token request needs no proof besides the session's id. [`SimClerk::set_browser_session`] sets
+//! the session of a browser without the sign-in's cookie.
+//!
+//! On a development instance a real browser signs in on the page and returns through the handshake.
+//! The simulation lacks the cookies that a production instance shares with its application's
+//! domain.
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::state::{State, random_text};
 
-/// An opaque machine token to be issued with [`SimClerk::issue`](super::SimClerk::issue).
+/// Describes an opaque machine token for [`SimClerk::issue`](super::SimClerk::issue).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is made before SimClerk::issue()"]
 pub struct SimMachine {
@@ -27,17 +27,17 @@ pub struct SimMachine {
 }
 
 impl SimMachine {
-    /// An API key, `ak_…`, that stands for a user or an organisation.
+    /// Creates an API key, `ak_…`, of a user or an organization. `subject` is the owner's id.
     pub fn api_key(subject: impl Into<String>) -> Self {
         Self::new(TokenKind::ApiKey, subject)
     }
 
-    /// A machine's token for another machine, `mt_…`. Its subject is `mch_…`.
+    /// Creates a machine-to-machine token, `mt_…`. `subject` is the machine's id, `mch_…`.
     pub fn machine_to_machine(subject: impl Into<String>) -> Self {
         Self::new(TokenKind::MachineToMachine, subject)
     }
 
-    /// An OAuth access token, `oat_…`, that stands for a user.
+    /// Creates an OAuth access token, `oat_…`, of a user. `subject` is the user's id.
     pub fn oauth(subject: impl Into<String>, client_id: impl Into<String>) -> Self {
         Self { client_id: Some(client_id.into()), ..Self::new(TokenKind::OAuth, subject) }
     }
@@ -54,32 +54,32 @@ impl SimMachine {
         }
     }
 
-    /// The name that it was given.
+    /// Sets the name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// One more scope.
+    /// Adds a scope.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// One more claim of its issuer's own.
+    /// Adds a custom claim.
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.get_or_insert_default().insert(name.into(), value.into());
         self
     }
 
-    /// How long it is good. Default: for ever.
+    /// Sets the lifetime. Default: unlimited.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 }
 
-/// The tokens that were issued, by their secret text.
+/// The issued tokens, by their secret text.
 #[derive(Debug, Default)]
 pub(super) struct Machines(BTreeMap<String, Issued>);
 
@@ -110,7 +110,8 @@ impl Machines {
     }
 }
 
-/// The answer to the question what a token stands for; `member` holds it.
+/// Answers a request to verify a token. `member` names the member of the request's body that
+/// contains the token.
 pub(super) fn verify(state: &State, ask: &Ask, kind: TokenKind, member: &str) -> Answer {
     let Some(secret) = ask.member(member) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;

@@ -1,4 +1,4 @@
-//! Memberships of organisations, roles and permissions, as the Backend API tells of them.
+//! Organization memberships, roles and permissions, as the Backend API describes them.
 
 use std::collections::BTreeMap;
 
@@ -15,48 +15,53 @@ use super::session::SimOrganization;
 use super::state::State;
 use super::user::{range, unreadable};
 
-/// What memberships can be ordered by, besides when they began.
+/// Sort keys of memberships, besides `created_at`.
 const BY_NAME: [&str; 5] = ["phone_number", "email_address", "first_name", "last_name", "username"];
 
-/// Memberships. None of it is touched by faults, and tokens say what sessions were told.
+/// Memberships, roles and permissions. Faults do not affect these methods, and these methods do not
+/// change what tokens contain.
 impl SimClerk {
-    /// Makes a user a member of an organisation, or changes what they are in it; and `updated_at` with it.
-    /// Returns the membership's JSON, as the Backend API answers it and webhooks carry it.
+    /// Adds a user to an organization, or changes the user's role and permissions in it. Creates
+    /// the user if necessary. `updated_at` becomes the present time. Returns the membership's JSON,
+    /// as in Backend API responses and webhooks.
     pub fn join(&self, user: impl Into<UserId>, organization: &SimOrganization) -> Value {
         let (user, now) = (user.into(), self.state.now().wall);
         self.state.users().enter(&user, now);
         self.state.members().join(&user, organization, now).clone()
     }
 
-    /// Ends a membership.
+    /// Deletes a membership.
     pub fn leave(&self, user: &UserId, organization: &OrgId) {
         self.state.members().places.remove(&(user.clone(), organization.clone()));
     }
 
-    /// Ends an organisation, and the memberships with it.
+    /// Deletes an organization and its memberships.
     pub fn delete_organization(&self, organization: &OrgId) {
         self.state.members().places.retain(|(_, place), _| place != organization);
     }
 
-    /// Changes a role, as `org:admin`, and `updated_at` with it; makes it when there is none of that key.
+    /// Updates a role, such as `org:admin`: `updated_at` becomes the present time. Creates the role
+    /// if necessary.
     pub fn update_role(&self, key: &str) {
         let now = self.state.now().wall;
         changed(&mut self.state.members().roles, "role", key, now);
     }
 
-    /// The same with a permission, as `org:invoices:read`.
+    /// Updates a permission, such as `org:invoices:read`: `updated_at` becomes the present time.
+    /// Creates the permission if necessary.
     pub fn update_permission(&self, key: &str) {
         let now = self.state.now().wall;
         changed(&mut self.state.members().permissions, "permission", key, now);
     }
 
-    /// From now on this is an instance without organisations, as they are until somebody switches them on.
+    /// Disables organizations on this instance: their endpoints answer 403 with
+    /// `organization_not_enabled_in_instance`.
     pub fn switch_organizations_off(&self) {
         self.state.members().off = true;
     }
 }
 
-/// Every membership there is.
+/// All memberships, roles and permissions.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     places: BTreeMap<(UserId, OrgId), Value>,
@@ -75,7 +80,7 @@ impl Members {
         place
     }
 
-    /// Whoever is deleted is no member.
+    /// Removes the memberships of a deleted user.
     pub(super) fn forget(&mut self, user: &UserId) {
         self.places.retain(|(member, _), _| member != user);
     }

@@ -1,4 +1,4 @@
-//! The front end without sockets.
+//! The front end inside the process, without sockets.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::socket::Sockets;
 use super::state::State;
 use super::surface::Host;
 
-/// An [`Transport`] that ends in the same process.
+/// A [`Transport`] to an instance in the same process.
 #[derive(Clone, Debug)]
 pub(super) struct InMemory {
     state: Arc<State>,
@@ -76,7 +76,8 @@ fn reply(answer: Answer, sent: Instant) -> ApiResponse {
     ApiResponse { status, headers, body, latency: sent.elapsed() }
 }
 
-/// What a client calls it. Those that never end are left to the deadline.
+/// Returns the transport error that a client reports for a broken request. Endless ones pend until
+/// the deadline.
 async fn fault(broken: Break) -> TransportError {
     match broken {
         Break::Hang | Break::SlowDrip => std::future::pending().await,
@@ -89,7 +90,7 @@ async fn fault(broken: Break) -> TransportError {
     }
 }
 
-/// The addresses of one instance.
+/// The URLs of one instance.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
     named: [Url; 3],
@@ -114,7 +115,7 @@ impl Hosts {
         self.listening.as_ref().unwrap_or(&self.named)[host as usize].clone()
     }
 
-    /// The host an address belongs to; the path does not matter.
+    /// Returns the host of a URL, regardless of its path.
     fn find(&self, url: &Url) -> Option<Host> {
         let known = |host: &Host| {
             let place = *host as usize;

@@ -1,4 +1,4 @@
-//! Fresh session tokens for sessions that live.
+//! Issues session tokens for active sessions.
 
 use http::StatusCode;
 use http::header::ORIGIN;
@@ -14,7 +14,7 @@ use super::state::{State, random_text};
 use super::surface::Host;
 use super::token::TokenBuilder;
 
-/// The answer to a request for a session's token.
+/// Answers a request for a session's token.
 pub(super) fn answer(state: &State, ask: &Ask, id: &str) -> Answer {
     let live = state.sessions().get(id).cloned();
     match live {
@@ -25,8 +25,8 @@ pub(super) fn answer(state: &State, ask: &Ask, id: &str) -> Answer {
     }
 }
 
-/// The token of a session for whoever asks: the `Origin` of a browser becomes its `azp`, and the
-/// satellite domain at which the Frontend API is asked its issuer.
+/// Builds the token for a request: a browser's `Origin` becomes `azp`, and the satellite domain of
+/// the Frontend API's host becomes the issuer.
 pub(super) fn mint<'a>(state: &'a State, ask: &Ask, live: Live) -> TokenBuilder<'a> {
     let mut token = ordinary(state, live);
     if let Some(origin) = text(&ask.headers, &ORIGIN).filter(|_| ask.host == Host::Frontend) {
@@ -38,7 +38,7 @@ pub(super) fn mint<'a>(state: &'a State, ask: &Ask, live: Live) -> TokenBuilder<
     }
 }
 
-/// The ordinary token of a session.
+/// Builds the ordinary token of a session.
 pub(super) fn ordinary(state: &State, live: Live) -> TokenBuilder<'_> {
     let token = TokenBuilder::new(state, live.session);
     match live.organization {
@@ -47,7 +47,8 @@ pub(super) fn ordinary(state: &State, live: Live) -> TokenBuilder<'_> {
     }
 }
 
-/// 401 for a session that has ended, 404 for one that never was.
+/// Creates the error for a session that is not active: 401 if it has ended, 404 if it never
+/// existed.
 pub(super) fn no_session(state: &State, id: &str) -> Answer {
     if state.sessions().has_ended(id) {
         let message = "The session has ended.";
@@ -57,7 +58,7 @@ pub(super) fn no_session(state: &State, id: &str) -> Answer {
 }
 
 impl State {
-    /// Begins a session.
+    /// Starts a session of a user, and creates the user if necessary.
     pub(super) fn sign_in(&self, user: UserId) -> SimSession {
         let id = SessionId::new(random_text("sess_", 27));
         let since = Timestamp::from_secs(self.now().wall.as_secs());

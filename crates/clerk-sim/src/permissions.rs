@@ -1,18 +1,18 @@
-//! How version 2 of the session token packs an organisation's permissions.
+//! Packing of an organization's permissions in session tokens of version 2.
 
-/// `fea`, `per` and `fpm` as they stand in a token.
+/// The claims `fea`, `per` and `fpm` of a token.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Packed {
-    /// `o:posts,o:teams`
+    /// Features, such as `o:posts,o:teams`.
     pub(super) features: String,
-    /// `read,write`
+    /// Permission names, such as `read,write`.
     pub(super) permissions: String,
-    /// `3,1`: one mask per feature, whose bit *n* stands for permission *n*.
+    /// One mask per feature, such as `3,1`: bit *n* stands for permission *n*.
     pub(super) masks: String,
 }
 
-/// Packs permissions such as `org:posts:read`. What has another form is left out, and so is what
-/// needs more than 128 different permission names.
+/// Packs permissions such as `org:posts:read`. Permissions in another format are left out, and so
+/// are those beyond 128 different names.
 pub(super) fn pack(permissions: &[String]) -> Packed {
     let mut features: Vec<(&str, u128)> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
@@ -37,7 +37,7 @@ fn split(permission: &str) -> Option<(&str, &str)> {
     permission.strip_prefix("org:")?.split_once(':')
 }
 
-/// Where `name` stands, put at the end when it is new.
+/// Returns the index of `name`, and appends a new name.
 fn place<'a>(names: &mut Vec<&'a str>, name: &'a str) -> Option<u32> {
     let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
         names.push(name);

@@ -1,4 +1,4 @@
-//! Expired sessions that are renewed by a refresh token.
+//! Renewal of expired sessions with a refresh token.
 
 use http::StatusCode;
 use serde_json::json;
@@ -8,8 +8,8 @@ use super::ask::Ask;
 use super::handshake::directives;
 use super::state::State;
 
-/// The answer to a request for fresh cookies: to whoever shows a token of the session, expired or
-/// not, and its refresh token.
+/// Answers a request for fresh cookies. The request must contain a token of the session, expired or
+/// not, and the session's refresh token.
 pub(super) fn answer(state: &State, id: &str, ask: &Ask) -> Answer {
     let shown = ask.member("expired_token").and_then(|token| state.open(&token));
     let of_session = shown.is_some_and(|claims| claims["sid"] == id);

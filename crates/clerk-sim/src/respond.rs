@@ -1,4 +1,4 @@
-//! From a request to its fate, for both front ends.
+//! Answers requests, with or without a fault, for both front ends.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::state::State;
 use super::surface::{Host, SimSurface};
 use super::{backend, frontend, status_page};
 
-/// Draws the request's fault, waits as long as the fault says, and answers or says how it breaks.
+/// Draws the request's fault, waits for its delay, and returns the response or the way in which the
+/// request breaks.
 pub(super) async fn respond(state: &State, ask: &Ask) -> Result<Answer, Break> {
     if ask.method == Method::OPTIONS && ask.host == Host::Frontend {
         return Ok(finish(state, ask, Answer::preflight(&ask.headers)));
@@ -29,7 +30,7 @@ pub(super) async fn respond(state: &State, ask: &Ask) -> Result<Answer, Break> {
     Ok(finish(state, ask, answer))
 }
 
-/// How long to wait, and what remains of the fault after that.
+/// Splits a fault into its delay and the rest.
 fn without_delay(mut fault: Option<SimFault>) -> (Duration, Option<SimFault>) {
     let mut delay = Duration::ZERO;
     loop {
@@ -70,7 +71,8 @@ fn faulty(state: &State, ask: &Ask, fault: SimFault) -> Result<Answer, Break> {
     })
 }
 
-/// Clerk's edge while its origin is down: it can only renew a token that it is shown.
+/// Answers as Clerk's edge while its origin is down: the edge only renews a token that the request
+/// contains.
 fn edge(state: &State, ask: &Ask) -> Answer {
     let shown = match ask.surface() {
         SimSurface::Handshake => ask.param("__session"),
@@ -83,7 +85,7 @@ fn edge(state: &State, ask: &Ask) -> Answer {
     Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "missing_expired_token", message)
 }
 
-/// The right answer.
+/// Returns the correct response.
 fn healthy(state: &State, ask: &Ask) -> Answer {
     match ask.host {
         Host::Frontend => frontend::answer(state, ask),

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! Sessions and organizations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,47 +7,47 @@ use clerk_verify::id::{OrgId, SessionId, UserId};
 
 use super::state::random_text;
 
-/// A session at a simulated Clerk, as [`SimClerk::sign_in`] makes it.
+/// A session at a simulated Clerk, from [`SimClerk::sign_in`].
 ///
 /// [`SimClerk::sign_in`]: super::SimClerk::sign_in
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SimSession {
-    /// The session, `sess_…`.
+    /// Id of the session, `sess_…`.
     pub id: SessionId,
-    /// Who signed in.
+    /// Id of the user who signed in.
     pub user: UserId,
-    /// When.
+    /// Time of the sign-in, in whole seconds.
     pub since: Timestamp,
 }
 
-/// An organisation, as a member's tokens speak of it.
+/// An organization with a member's role and permissions, as in the member's tokens.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SimOrganization {
-    /// The organisation, `org_…`.
+    /// Id of the organization, `org_…`.
     pub id: OrgId,
-    /// Its slug.
+    /// Slug of the organization.
     pub slug: String,
-    /// The member's role without `org:`, as `admin`.
+    /// The member's role without `org:`, such as `admin`.
     pub role: String,
-    /// The member's permissions in full, as `org:posts:read`.
+    /// The member's permissions in full, such as `org:posts:read`.
     pub permissions: Vec<String>,
 }
 
 impl SimOrganization {
-    /// An organisation in which one is a `member` without permissions.
+    /// Creates an organization with the role `member` and without permissions.
     #[must_use]
     pub fn new(id: impl Into<OrgId>, slug: impl Into<String>) -> Self {
         Self { id: id.into(), slug: slug.into(), role: "member".to_owned(), permissions: vec![] }
     }
 
-    /// The same with another role, without `org:`.
+    /// Sets the role, without `org:`.
     #[must_use]
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.role = role.into();
         self
     }
 
-    /// The same with one more permission, as `org:posts:read`.
+    /// Adds a permission, such as `org:posts:read`.
     #[must_use]
     pub fn permission(mut self, permission: impl Into<String>) -> Self {
         self.permissions.push(permission.into());
@@ -55,7 +55,7 @@ impl SimOrganization {
     }
 }
 
-/// A session and what its tokens say of it.
+/// An active session, and the data in its tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) session: SimSession,
@@ -64,7 +64,7 @@ pub(super) struct Live {
     pub(super) refresh_token: String,
 }
 
-/// Every session there is and was.
+/// All active sessions, and the ids of ended ones.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     alive: BTreeMap<SessionId, Live>,
@@ -80,7 +80,7 @@ impl Sessions {
         self.alive.insert(id, live);
     }
 
-    /// Ends a session; false when there is none of that name.
+    /// Ends a session; false if no active session has this id.
     pub(super) fn end(&mut self, id: &str) -> bool {
         match self.alive.remove_entry(id) {
             Some((id, _)) => self.ended.insert(id),
@@ -108,8 +108,8 @@ impl Sessions {
         }
     }
 
-    /// Makes an organisation active by its id or slug, or none by an empty name. `None` when there is
-    /// no such session, or its user is no member.
+    /// Activates an organization by its id or slug; an empty text clears it. `None` if the session
+    /// is not active or its user is not a member.
     pub(super) fn activate(&mut self, id: &str, wanted: &str) -> Option<Live> {
         let live = self.alive.get_mut(id)?;
         let named = |org: &&SimOrganization| org.id.as_str() == wanted || org.slug == wanted;
@@ -129,7 +129,7 @@ impl Sessions {
         self.browser = id;
     }
 
-    /// The session of the browser that every request without a better claim is taken to come from.
+    /// Returns the session of browsers that send no client cookie.
     pub(super) fn browser(&self) -> Option<&Live> {
         self.get(self.browser.as_ref()?.as_str())
     }

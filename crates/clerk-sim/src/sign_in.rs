@@ -1,4 +1,4 @@
-//! The page on which people sign in. Clerk has it on a host of its own, the account portal.
+//! The sign-in page. Clerk serves it on its own host, the account portal.
 
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{Method, StatusCode};
@@ -16,8 +16,8 @@ use super::state::{State, random_text};
 
 const PAGE: &str = include_str!("sign_in.html");
 
-/// Shows the page, or takes what was entered. Whoever is signed in already is sent back at once, as
-/// where an instance allows a browser one session.
+/// Shows the page, or signs in the submitted user. A browser that is already signed in is
+/// redirected back at once, as on an instance in single-session mode.
 pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     let back = ask.param("redirect_url").and_then(|url| redirect_target(&url));
     let entered = || ask.param("identifier").filter(|name| !name.trim().is_empty());
@@ -32,13 +32,13 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
     answer.header(CACHE_CONTROL, "no-store")
 }
 
-/// What the Frontend API knows the browser by from now on.
+/// Returns the cookie that identifies the browser at the Frontend API.
 pub(super) fn client_cookie(session: &SimSession) -> String {
     format!("{CLIENT_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id)
 }
 
-/// Back to the application. That of a development instance is told to ask for the session, since it
-/// shares no cookies with Clerk.
+/// Redirects back to the application. On a development instance, which shares no cookies with
+/// Clerk, the URL gets a `__clerk_db_jwt` that makes the application start a handshake.
 fn leave(state: &State, back: Option<Url>) -> Answer {
     let Some(back) = back else {
         return Answer::html(StatusCode::OK, "You are signed in");

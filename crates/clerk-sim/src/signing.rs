@@ -1,7 +1,8 @@
-//! The keys a simulated Clerk signs with: RSA-2048.
+//! Signing keys of a simulated Clerk: RSA-2048.
 //!
-//! Making one costs tens of milliseconds of computing, in a debug build more, and a test suite builds
-//! many simulators. The key pairs of simulators that ended therefore serve later ones under new names.
+//! The generation of a key takes tens of milliseconds, longer in a debug build, and a test suite
+//! builds many simulators. New simulators therefore reuse the key pairs of dropped ones, under new
+//! ids.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,21 +19,21 @@ use serde_json::{Value, json};
 
 use clerk_verify::id::KeyId;
 
-/// Key pairs that no simulator holds any more.
+/// Key pairs of dropped simulators, ready for reuse.
 static SPARE: Mutex<Vec<KeyPair>> = Mutex::new(Vec::new());
 
 fn spare() -> MutexGuard<'static, Vec<KeyPair>> {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One signing key and the name it is published under.
+/// A signing key and the id under which it is published.
 pub(super) struct SigningKey {
     kid: KeyId,
     pair: KeyPair,
 }
 
 impl SigningKey {
-    /// A key under that name that no other simulator has at present.
+    /// Creates a signing key with this id, whose key pair no other simulator uses at present.
     pub(super) fn new(kid: KeyId) -> Self {
         let spare = spare().pop();
         let pair = spare.unwrap_or_else(|| {
@@ -42,7 +43,7 @@ impl SigningKey {
         Self { kid, pair }
     }
 
-    /// Gives the key pair to later simulators.
+    /// Releases the key pair for later simulators.
     pub(super) fn recycle(self) {
         spare().push(self.pair);
     }
@@ -51,7 +52,8 @@ impl SigningKey {
         &self.kid
     }
 
-    /// The two parts as a signed compact JWT. The signature is RS256 whatever the header says.
+    /// Returns the two parts as a signed compact JWT. The signature is RS256, regardless of the
+    /// header.
     pub(super) fn sign(&self, header: &Value, payload: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(header), part(payload));
@@ -62,7 +64,7 @@ impl SigningKey {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// The payload of a JWT that this key signed; its times are not looked at.
+    /// Returns the payload of a JWT that this key signed, without a check of its times.
     pub(super) fn open(&self, jwt: &str) -> Option<Value> {
         let (message, signature) = jwt.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -73,7 +75,7 @@ impl SigningKey {
         serde_json::from_slice(&payload).ok()
     }
 
-    /// The public half as a JSON Web Key, with the members Clerk publishes.
+    /// Returns the public half as a JSON Web Key, with the members that Clerk publishes.
     pub(super) fn jwk(&self) -> Value {
         let (n, e) = modulus_and_exponent(self.pair.public_key().as_ref());
         json!({
@@ -86,9 +88,10 @@ impl SigningKey {
         })
     }
 
-    /// The public half as PEM (`SubjectPublicKeyInfo`), 64 columns, as Clerk's dashboard shows it.
+    /// Returns the public half as PEM (`SubjectPublicKeyInfo`) with 64 columns, as in Clerk's
+    /// dashboard.
     pub(super) fn pem(&self) -> String {
-        let der = self.pair.public_key().as_der().expect("the public half of our own key encodes");
+        let der = self.pair.public_key().as_der().expect("the public half of a valid key encodes");
         let encoded = STANDARD.encode(der.as_ref());
         let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
         for (place, letter) in encoded.chars().enumerate() {
@@ -108,7 +111,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// `n` and `e`, big-endian without leading zeros, out of a DER `RSAPublicKey`.
+/// Returns `n` and `e` of a DER `RSAPublicKey`, big-endian without leading zeros.
 fn modulus_and_exponent(der: &[u8]) -> (&[u8], &[u8]) {
     clerk_verify::jwks::modulus_and_exponent(der)
         .expect("an RSAPublicKey is a sequence of two integers")

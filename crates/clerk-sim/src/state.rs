@@ -1,4 +1,4 @@
-//! What a simulated Clerk is made of, shared by its handles and its front ends.
+//! State of a simulated Clerk, shared by its handles and front ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,7 +23,7 @@ use super::status_page::SimBoard;
 use super::surface::{Host, SimSurface};
 use super::user::Users;
 
-/// How many unclaimed handshakes are kept for their nonce.
+/// Maximum number of stored handshakes whose nonce is not exchanged yet.
 const HANDSHAKES: usize = 1024;
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl State {
         &self.secret
     }
 
-    /// The satellite domain whose Frontend API has this address.
+    /// Returns the satellite domain whose Frontend API has this address.
     pub(super) fn satellite_of(&self, url: &Url) -> Option<String> {
         let domain = url.host_str()?.strip_prefix("clerk.")?;
         self.satellites.iter().find(|known| *known == domain).cloned()
@@ -94,7 +94,7 @@ impl State {
         self.clock.now()
     }
 
-    /// What the `Date` header says.
+    /// Returns the time in the `Date` header.
     pub(super) fn date(&self) -> Timestamp {
         shifted(self.now().wall, self.date_skew.load(Ordering::Relaxed))
     }
@@ -126,18 +126,18 @@ impl State {
 
 /// Keys.
 impl State {
-    /// The key that signs.
+    /// Returns the key that signs.
     pub(super) fn signing_key(&self) -> Arc<SigningKey> {
-        lock(&self.keys).last().cloned().expect("a key is only ever replaced by another")
+        lock(&self.keys).last().cloned().expect("the state always holds at least one key")
     }
 
-    /// A key that is published nowhere.
+    /// Returns a key that is never published.
     pub(super) fn foreign_key(&self) -> Arc<SigningKey> {
         let make = || Arc::new(SigningKey::new(fresh_key_id()));
         self.foreign.get_or_init(make).clone()
     }
 
-    /// Adds a signing key under a new name; the older ones stay published.
+    /// Adds a signing key with a new id; the older keys stay published.
     pub(super) fn rotate_key(&self) -> KeyId {
         let kid = fresh_key_id();
         let key = Arc::new(SigningKey::new(kid.clone()));
@@ -145,13 +145,13 @@ impl State {
         kid
     }
 
-    /// Another key under the same name; the older ones are published no more.
+    /// Replaces the signing key by one with the same id; the older keys are no longer published.
     pub(super) fn replace_key(&self) {
         let key = Arc::new(SigningKey::new(self.signing_key().kid().clone()));
         *lock(&self.keys) = vec![key];
     }
 
-    /// Publishes the signing key alone.
+    /// Stops publishing older keys.
     pub(super) fn retire_keys(&self) {
         let mut keys = lock(&self.keys);
         let older = keys.len().saturating_sub(1);
@@ -163,16 +163,16 @@ impl State {
         json!({ "keys": keys })
     }
 
-    /// The payload of a token that any published key signed.
+    /// Returns the payload of a token that any published key signed.
     pub(super) fn open(&self, jwt: &str) -> Option<Value> {
         let keys = lock(&self.keys).clone();
         keys.iter().find_map(|key| key.open(jwt))
     }
 }
 
-/// Handshakes whose directives wait to be fetched.
+/// Handshakes whose directives are not fetched yet.
 impl State {
-    /// Keeps directives for whoever brings the nonce that is returned.
+    /// Stores directives and returns the nonce that fetches them.
     pub(super) fn keep_handshake(&self, directives: Vec<String>) -> String {
         let nonce = random_text("", 32);
         let mut waiting = lock(&self.handshakes);
@@ -183,7 +183,7 @@ impl State {
         nonce
     }
 
-    /// Hands the directives out, once.
+    /// Returns the directives of a nonce and removes them, so a nonce works once.
     pub(super) fn take_handshake(&self, nonce: &str) -> Option<Vec<String>> {
         let mut waiting = lock(&self.handshakes);
         let place = waiting.iter().position(|(known, _)| known == nonce)?;
@@ -197,7 +197,7 @@ impl State {
         lock(&self.faults)
     }
 
-    /// Changes what is broken and tells the listeners.
+    /// Sets faults and notifies the listeners.
     pub(super) fn set_faults(&self, surfaces: &[SimSurface], faults: &[(f64, SimFault)]) {
         let mut table = self.faults();
         for surface in surfaces {
@@ -211,13 +211,13 @@ impl State {
         self.faults().refuses(host)
     }
 
-    /// Tells of every change of the faults.
+    /// Returns a receiver that is notified of every change of the faults.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 }
 
-/// Keys that were replaced are not among those that are used again: what they signed stays unverifiable.
+/// Recycles the published keys. Replaced keys are not recycled, so their tokens stay unverifiable.
 impl Drop for State {
     fn drop(&mut self) {
         let keys = self.keys.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +225,8 @@ impl Drop for State {
     }
 }
 
-/// A panic elsewhere leaves these values whole: each is changed in one step.
+/// Locks a mutex, poisoned or not: each change is one step, so a panic elsewhere leaves a valid
+/// value.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -234,7 +235,7 @@ fn fresh_key_id() -> KeyId {
     KeyId::new(random_text("ins_", 27))
 }
 
-/// `prefix`, then so many letters and digits that nobody has seen before.
+/// Returns `prefix` followed by `length` random letters and digits.
 pub(super) fn random_text(prefix: &str, length: usize) -> String {
     let mut text = prefix.to_owned();
     text.extend(std::iter::repeat_with(fastrand::alphanumeric).take(length));

@@ -1,4 +1,4 @@
-//! The status page, in the Statuspage-compatible form of Clerk's own.
+//! The status page, in the Statuspage-compatible format of Clerk's own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::state::State;
 
-/// The components of Clerk's status page, in its order.
+/// The components of Clerk's status page, in the page's order.
 pub(super) const COMPONENTS: [&str; 16] = [
     "User and authentication",
     "Session management",
@@ -31,7 +31,7 @@ pub(super) const COMPONENTS: [&str; 16] = [
     "SCIM",
 ];
 
-/// What the status page says of a component.
+/// State of a component on the status page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SimComponentState {
@@ -45,12 +45,12 @@ pub enum SimComponentState {
     MajorOutage,
     /// `under_maintenance`
     UnderMaintenance,
-    /// Any other word, as it stands: `full_outage`, or one that no client knows yet.
+    /// Any other value, unchanged: `full_outage`, or one that clients do not know.
     Other(String),
 }
 
 impl SimComponentState {
-    /// The state of that name.
+    /// Parses a state.
     pub(super) fn named(name: &str) -> Self {
         match name {
             "operational" => Self::Operational,
@@ -62,7 +62,7 @@ impl SimComponentState {
         }
     }
 
-    /// How the page's indicator shows it, from 0, not at all, to 4.
+    /// Returns the state's weight in the page's indicator, from 0 (none) to 4.
     fn weight(&self) -> usize {
         match self {
             Self::Operational => 0,
@@ -87,17 +87,18 @@ impl fmt::Display for SimComponentState {
     }
 }
 
-/// What stands on the status page.
+/// Content of the status page.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SimBoard {
-    /// True while an incident is open, whether or not a component is marked.
+    /// An incident is open, with or without affected components.
     pub incident: bool,
-    /// The components that are not operational, by name. A name the page does not have is added.
+    /// Components that are not operational, by name. The page lists an unknown name as an
+    /// additional component.
     pub components: BTreeMap<String, SimComponentState>,
 }
 
 impl SimBoard {
-    /// An open incident with every component in the same state.
+    /// Creates an open incident with every component in the same state.
     #[must_use]
     pub fn everything(state: &SimComponentState) -> Self {
         let components = COMPONENTS.map(|name| (name.to_owned(), state.clone())).into();

@@ -1,10 +1,10 @@
-//! The parts of Clerk that can fail apart from each other.
+//! Surfaces: the parts of Clerk that fail independently.
 
 use std::slice;
 
-/// Where a request goes: the parts of Clerk that break separately in real outages.
+/// A part of Clerk that fails separately in real outages.
 ///
-/// A single surface can stand wherever a group of them can, see [`SimClerk::break_with`].
+/// Methods that take a group of surfaces accept a single one too, see [`SimClerk::break_with`].
 ///
 /// [`SimClerk::break_with`]: super::SimClerk::break_with
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -13,37 +13,37 @@ pub enum SimSurface {
     SessionMint,
     /// `GET /v1/client/handshake` on the Frontend API.
     Handshake,
-    /// What else is read from the Frontend API: client, environment, health, unknown paths.
+    /// Other reads from the Frontend API: client, environment, health, unknown paths.
     Client,
-    /// Everything that changes something on the Frontend API, and the page to sign in on.
+    /// Writes to the Frontend API, and the sign-in page.
     SignIn,
     /// `GET /.well-known/jwks.json` on the Frontend API.
     Jwks,
-    /// What is read from the Backend API, and its session tokens.
+    /// Reads from the Backend API, its session tokens, and the verification of machine tokens.
     BackendApi,
-    /// What changes something on the Backend API.
+    /// Writes to the Backend API, other than session tokens.
     BackendMutation,
     /// `GET /v1/jwks` on the Backend API.
     BackendJwks,
-    /// The status page, which lives on a host of its own.
+    /// The status page, on its own host.
     StatusPage,
 }
 
 impl SimSurface {
-    /// How many surfaces there are.
+    /// Number of surfaces.
     pub(super) const COUNT: usize = Self::ALL.len();
 
-    /// The Frontend API: what browsers talk to.
+    /// The surfaces of the Frontend API, which browsers call.
     pub const FRONTEND: [Self; 5] =
         [Self::SessionMint, Self::Handshake, Self::Client, Self::SignIn, Self::Jwks];
 
-    /// The Backend API: what servers talk to.
+    /// The surfaces of the Backend API, which servers call.
     pub const BACKEND: [Self; 3] = [Self::BackendApi, Self::BackendMutation, Self::BackendJwks];
 
-    /// Clerk itself: both APIs without the status page.
+    /// The surfaces of Clerk itself: both APIs, without the status page.
     pub const CLERK: [Self; 8] = *Self::ALL.first_chunk().expect("nine are more than eight");
 
-    /// Everything there is, the status page included.
+    /// All surfaces, including the status page.
     pub const ALL: [Self; 9] = [
         Self::SessionMint,
         Self::Handshake,
@@ -56,7 +56,7 @@ impl SimSurface {
         Self::StatusPage,
     ];
 
-    /// The surface's place in [`Self::ALL`].
+    /// Returns the surface's index in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
         self as usize
     }
@@ -79,7 +79,7 @@ pub(super) enum Host {
 impl Host {
     pub(super) const ALL: [Self; 3] = [Self::Frontend, Self::Backend, Self::Status];
 
-    /// The surfaces that live on this host.
+    /// Returns the surfaces of this host.
     pub(super) fn surfaces(self) -> &'static [SimSurface] {
         match self {
             Self::Frontend => &SimSurface::FRONTEND,

@@ -1,4 +1,4 @@
-//! Session tokens, right ones and deliberately wrong ones.
+//! Session tokens, valid or deliberately wrong ones.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::permissions::pack;
 use super::session::{SimOrganization, SimSession};
 use super::state::{State, random_text};
 
-/// The category Clerk stamps into the header of session tokens.
+/// The category (`cat`) in the header of Clerk's session tokens.
 pub(super) const SESSION_CATEGORY: &str = "cl_B7d4PD111AAA";
 
-/// A session token being made. It starts as Clerk's own: version 2, issued now, 60 s to live,
+/// Builds a session token. The defaults are Clerk's own: version 2, issued now, 60 s lifetime,
 /// `nbf` 10 s before `iat`, no `azp`, signed with the published key.
 #[derive(Debug)]
 #[must_use = "nothing is made before sign()"]
@@ -48,78 +48,79 @@ impl<'a> TokenBuilder<'a> {
         }
     }
 
-    /// How long it lives, in whole seconds from `iat` to `exp`.
+    /// Sets the lifetime, in whole seconds from `iat` to `exp`. Default: 60 s.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// When it was issued; may lie in the future.
+    /// Sets the time of issue (`iat`), which may be in the future. Default: now.
     pub fn issued(mut self, at: Timestamp) -> Self {
         self.issued = at;
         self
     }
 
-    /// Issued so long before now.
+    /// Sets the time of issue (`iat`) to this long before now.
     pub fn ago(mut self, span: Duration) -> Self {
         self.issued = self.state.now().wall.minus(span);
         self
     }
 
-    /// The `azp` claim, an origin as `https://app.example.com`.
+    /// Sets the `azp` claim, an origin such as `https://app.example.com`. Default: no `azp`.
     pub fn authorized_party(mut self, origin: impl Into<String>) -> Self {
         self.authorized_party = Some(origin.into());
         self
     }
 
-    /// The organisation that is active in the session.
+    /// Sets the active organization.
     pub fn organization(mut self, organization: SimOrganization) -> Self {
         self.organization = Some(organization);
         self
     }
 
-    /// The role in the active organisation, without `org:`; nothing without an organisation.
+    /// Sets the role in the active organization, without `org:`. No effect without an organization.
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.organization = self.organization.map(|organization| organization.role(role));
         self
     }
 
-    /// One claim more, or another value for one that is there.
+    /// Adds a claim, or replaces its value.
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.claims.insert(name.into(), value.into());
         self
     }
 
-    /// One claim less.
+    /// Removes a claim.
     pub fn without_claim(mut self, name: impl Into<String>) -> Self {
         self.removed.push(name.into());
         self
     }
 
-    /// One header parameter more, or another value for one that is there; `null` takes it out.
+    /// Adds a header parameter, or replaces its value; `null` removes the parameter.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.insert(name.into(), value.into());
         self
     }
 
-    /// Another key's name in the header. The signature stays our key's.
+    /// Sets the key id in the header. The signature is still made by the instance's key.
     pub fn kid(self, kid: impl Into<String>) -> Self {
         self.header("kid", kid.into())
     }
 
-    /// The claims of version 1: no `v`, `jti`, `sts` or `fea`, and `org_…` claims for `o`.
+    /// Uses the claims of token version 1: no `v`, `jti`, `sts` or `fea`, and `org_…` claims
+    /// instead of `o`.
     pub fn version1(mut self) -> Self {
         self.version1 = true;
         self
     }
 
-    /// Signed with a key nobody published, under the published key's name.
+    /// Signs with an unpublished key, under the published key's id.
     pub fn forged(mut self) -> Self {
         self.foreign = true;
         self
     }
 
-    /// The token, in compact form.
+    /// Signs the token, and returns it in compact form (RFC 7515).
     #[must_use]
     pub fn sign(self) -> String {
         let published = self.state.signing_key();
@@ -202,7 +203,7 @@ fn organization_v2(organization: &SimOrganization) -> Map<String, Value> {
     claims
 }
 
-/// Puts every member of `over` into the object `base`.
+/// Inserts every member of `over` into the object `base`.
 fn overlay(base: &mut Value, over: &Map<String, Value>) {
     if let Value::Object(members) = base {
         members.extend(over.clone());

@@ -1,4 +1,4 @@
-//! Users, as the Backend API tells of them.
+//! Users, as the Backend API describes them.
 
 use std::collections::BTreeMap;
 
@@ -13,40 +13,43 @@ use super::ask::Ask;
 use super::clerk::SimClerk;
 use super::state::State;
 
-/// A page has so many users when nothing else is asked for.
+/// Default number of users on a page.
 const PAGE: usize = 10;
-/// Longer pages are refused.
+/// Maximum number of users on a page.
 const MAX_PAGE: usize = 500;
-/// So many can be asked for by name.
+/// Maximum number of `user_id` parameters in one request.
 const MAX_NAMED: usize = 100;
 
-/// Users. None of it is touched by faults.
+/// Users. Faults do not affect these methods.
 impl SimClerk {
-    /// Changes members of a user's JSON, as `first_name`, and `updated_at` with them unless it is among
-    /// them; makes the user when there is none of that id. Whoever [signs in](Self::sign_in) is one.
+    /// Sets members of a user's JSON, such as `first_name`, and returns the whole JSON. Creates the
+    /// user if necessary; a [sign-in](Self::sign_in) creates one too. `updated_at` becomes the
+    /// present time, unless `members` contains it.
     pub fn update_user(&self, id: impl Into<UserId>, members: Value) -> Value {
         self.state.users().update(&id.into(), members, self.state.now().wall).clone()
     }
 
-    /// Deletes a user: the Backend API knows none of that id any more. Sessions stay as they are.
+    /// Deletes a user and their memberships: the Backend API no longer knows the id. Sessions stay
+    /// active.
     pub fn delete_user(&self, id: &UserId) {
         self.state.users().0.remove(id);
         self.state.members().forget(id);
     }
 
-    /// A user's JSON, as the Backend API answers it and webhooks carry it.
+    /// Returns a user's JSON, as in Backend API responses and webhooks. `None` if the user does not
+    /// exist.
     #[must_use]
     pub fn user(&self, id: &UserId) -> Option<Value> {
         self.state.users().0.get(id).cloned()
     }
 }
 
-/// Every user there is.
+/// All users.
 #[derive(Debug, Default)]
 pub(super) struct Users(BTreeMap<UserId, Value>);
 
 impl Users {
-    /// Makes a user whom nobody described, unless there is one of that id.
+    /// Creates a user with default members, unless the id exists.
     pub(super) fn enter(&mut self, id: &UserId, now: Timestamp) {
         self.0.entry(id.clone()).or_insert_with(|| plain(id, now));
     }
@@ -70,7 +73,7 @@ impl Users {
         self.0.len()
     }
 
-    /// Those named, or all, by a date of theirs, the newest first if so wished.
+    /// Returns the named users, or all, sorted by the date in member `by`.
     fn sorted(&self, named: &[String], by: &str, newest_first: bool) -> Vec<&Value> {
         let wanted = |id: &UserId| named.is_empty() || named.iter().any(|name| name == id.as_str());
         let all = self.0.iter().filter(|(id, _)| wanted(id));
@@ -88,7 +91,8 @@ pub(super) fn one(state: &State, id: &str) -> Answer {
     state.users().0.get(id).map_or_else(Answer::not_found, Answer::ok)
 }
 
-/// `GET /v1/users?order_by=-updated_at&limit=100&offset=0`, or `GET /v1/users?user_id=user_1&user_id=user_2`.
+/// `GET /v1/users?order_by=-updated_at&limit=100&offset=0`, or `GET
+/// /v1/users?user_id=user_1&user_id=user_2`.
 pub(super) fn list(state: &State, ask: &Ask) -> Answer {
     let named = ask.params("user_id");
     let order = ask.param("order_by").unwrap_or_else(|| "-created_at".to_owned());
@@ -107,7 +111,7 @@ pub(super) fn list(state: &State, ask: &Ask) -> Answer {
     Answer::ok(&json!(all.into_iter().skip(offset).take(limit).collect::<Vec<_>>()))
 }
 
-/// How many are wanted, and from which one on.
+/// Returns the requested limit and offset. `None` if one is malformed or out of range.
 pub(super) fn range(ask: &Ask) -> Option<(usize, usize)> {
     let number = |name: &str, otherwise| match ask.param(name) {
         None => Some(otherwise),

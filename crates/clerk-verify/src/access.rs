@@ -1,9 +1,11 @@
-//! What a session can be asked to have.
+//! Requirements that a session must meet.
 
 use std::borrow::Cow;
 
-/// A demand on a session: a role, a permission, a feature, a plan, a recent verification, or several
-/// of them, which must then all be met. A demand for nothing is never met.
+/// Requirements on a session: a role, a permission, a feature, a plan, a recent verification.
+///
+/// The session must meet every requirement that is set. An empty `Access` is never met.
+/// [`Session::has`](crate::token::Session::has) checks it.
 ///
 /// ```
 /// use clerk_verify::access::{Access, Reverification};
@@ -21,7 +23,7 @@ pub struct Access {
     pub feature: Option<Cow<'static, str>>,
     /// The plan that the session must have.
     pub plan: Option<Cow<'static, str>>,
-    /// The verification that must be recent.
+    /// How recently the user must have verified a factor.
     pub reverification: Option<Reverification>,
 }
 
@@ -44,24 +46,24 @@ macro_rules! demands {
 
 impl Access {
     demands! {
-        /// A role in the active organisation, as `org:admin`; `admin` means the same.
+        /// Requires a role in the active organisation, such as `org:admin`; `admin` is equivalent.
         role, and_role;
-        /// A permission in the active organisation, as `org:teams:manage`.
+        /// Requires a permission in the active organisation, such as `org:teams:manage`.
         permission, and_permission;
-        /// A feature of the user's or the organisation's plan: `teams`, or with the scope `o:teams`,
-        /// `u:teams`.
+        /// Requires a feature of the user's or the organisation's plan: `teams`, or with a scope
+        /// `o:teams` (organisation) or `u:teams` (user).
         feature, and_feature;
-        /// A plan: `pro`, or with the scope `o:pro`, `u:pro`.
+        /// Requires a plan: `pro`, or with a scope `o:pro` (organisation) or `u:pro` (user).
         plan, and_plan;
     }
 
-    /// That the user verified a factor recently.
+    /// Requires that the user verified a factor recently.
     #[must_use]
     pub fn reverification(demand: Reverification) -> Self {
         Self { reverification: Some(demand), ..Self::default() }
     }
 
-    /// And [`reverification`](Self::reverification).
+    /// Adds [`reverification`](Self::reverification) to the requirements.
     #[must_use]
     pub fn and_reverification(mut self, demand: Reverification) -> Self {
         self.reverification = Some(demand);
@@ -69,40 +71,40 @@ impl Access {
     }
 }
 
-/// How recently, and with what, the user must have proven who they are.
+/// The factor that the user must have verified, and the maximum age of that verification.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Reverification {
-    /// Which factor.
+    /// The factor to verify.
     pub level: Factor,
-    /// Within how many minutes; an age equal to this is too old. Zero is never met.
+    /// Maximum age in minutes; an age equal to this value is too old. Zero is never met.
     pub within_minutes: u32,
 }
 
 impl Reverification {
-    /// Both factors within 10 minutes.
+    /// Requires both factors within 10 minutes.
     pub const STRICT_MFA: Self = Self { level: Factor::Multi, within_minutes: 10 };
-    /// The second factor within 10 minutes.
+    /// Requires the second factor within 10 minutes.
     pub const STRICT: Self = Self { level: Factor::Second, within_minutes: 10 };
-    /// The second factor within an hour.
+    /// Requires the second factor within an hour.
     pub const MODERATE: Self = Self { level: Factor::Second, within_minutes: 60 };
-    /// The second factor within a day.
+    /// Requires the second factor within a day.
     pub const LAX: Self = Self { level: Factor::Second, within_minutes: 24 * 60 };
 }
 
-/// A factor of authentication. A user who has no second factor is asked for the first in its place.
+/// A factor of authentication. A user without a second factor must verify the first factor instead.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Factor {
-    /// The first.
+    /// The first factor.
     First,
-    /// The second.
+    /// The second factor.
     Second,
-    /// Both.
+    /// Both factors.
     Multi,
 }
 
 impl Factor {
-    /// Clerk's name for it, as `second_factor`.
+    /// Returns Clerk's name for the factor, such as `second_factor`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

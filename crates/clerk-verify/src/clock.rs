@@ -1,7 +1,8 @@
-//! Time, as a value that is passed in.
+//! Time as a value that callers supply.
 //!
-//! Nothing on the pure floors reads a clock: they are given a [`Moment`]. [`SystemClock`] is the only
-//! caller of the operating system's clocks in this crate, and a lint keeps it so.
+//! Code without I/O never reads a clock: it receives a [`Moment`] or a [`Timestamp`].
+//! [`SystemClock`] is the only caller of the operating system's clocks in this crate, and a lint
+//! enforces this.
 
 mod claims_time;
 
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use claims_time::ClaimsTime;
 
-/// As seconds, beyond the year 5000; as milliseconds, before 1974.
+/// Numbers from this value on are milliseconds. The value means a year after 5000 in seconds, and a
+/// year before 1974 in milliseconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// Wall-clock time in milliseconds since the Unix epoch.
@@ -24,20 +26,20 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The timestamp of so many milliseconds since the Unix epoch.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The timestamp of so many seconds since the Unix epoch; saturates instead of overflowing.
+    /// Creates a timestamp from seconds since the Unix epoch; saturates instead of overflowing.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// The timestamp of a number that is milliseconds or seconds since the Unix epoch, told apart by its
-    /// size: Clerk's documents know both.
+    /// Creates a timestamp from seconds or milliseconds since the Unix epoch. Clerk's documents use
+    /// both units; the size of the number determines the unit.
     #[must_use]
     pub const fn from_number(number: i64) -> Self {
         if number >= MILLISECONDS_FROM {
@@ -47,31 +49,31 @@ impl Timestamp {
         }
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This time, later by `span`; saturates.
+    /// Returns this time plus `span`; saturates instead of overflowing.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis(span)))
     }
 
-    /// This time, earlier by `span`; saturates.
+    /// Returns this time minus `span`; saturates instead of overflowing.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// Returns the time that passed since `earlier`; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -79,7 +81,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with whole seconds, as `2026-03-10T15:57:00Z`.
+    /// Formats as RFC 3339 in UTC with whole seconds, such as `2026-03-10T15:57:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = time::OffsetDateTime::from_unix_timestamp(self.as_secs())
             .ok()
@@ -95,36 +97,37 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One instant as two clocks see it: the wall clock, which tokens speak of and which may jump, and
-/// the monotonic clock, which cannot.
+/// One instant on two clocks: the wall clock, which tokens use and which may jump, and the
+/// monotonic clock, which never jumps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Moment {
     /// Wall-clock time.
     pub wall: Timestamp,
-    /// Time since an arbitrary fixed point of this process.
+    /// Monotonic time since an arbitrary fixed point of this process.
     pub mono: Duration,
 }
 
 impl Moment {
-    /// The same instant later by `span` on both clocks.
+    /// Returns the instant that is `span` later on both clocks.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self { wall: self.wall.plus(span), mono: self.mono.saturating_add(span) }
     }
 
-    /// The same instant earlier by `span` on both clocks.
+    /// Returns the instant that is `span` earlier on both clocks.
     #[must_use]
     pub fn back(self, span: Duration) -> Self {
         Self { wall: self.wall.minus(span), mono: self.mono.saturating_sub(span) }
     }
 
-    /// Time that passed since `earlier` on the monotonic clock.
+    /// Returns the monotonic time that passed since `earlier`; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.mono.saturating_sub(earlier.mono)
     }
 
-    /// By how much the two clocks disagree about the time that passed since `earlier`.
+    /// Returns the difference between the wall-clock time and the monotonic time that passed since
+    /// `earlier`, without sign.
     #[must_use]
     pub fn jump_since(self, earlier: Self) -> Duration {
         let wall = self.wall.as_millis().saturating_sub(earlier.wall.as_millis());
@@ -133,30 +136,32 @@ impl Moment {
     }
 }
 
-/// A source of [`Moment`]s. Give your own in tests; it is read on every request and must not block.
+/// A source of [`Moment`]s. Every request reads it, so an implementation must not block. Tests can
+/// supply their own clock.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment.
+    /// Returns the present moment.
     fn now(&self) -> Moment;
 
-    /// Names the source of this clock's time. Default: `None`, a clock without a name. A clock that
-    /// wraps another one forwards its id.
+    /// Returns the identity of this clock's time source. Default: `None`, an anonymous source. A
+    /// clock that wraps another one forwards its id.
     fn id(&self) -> Option<ClockId> {
         None
     }
 }
 
-/// Names a source of time: between two clocks of the same id, the same time passes.
+/// The identity of a time source. The same time passes on all clocks with the same id.
 ///
-/// A simulated Clerk and the layer that asks it must follow one source, else an outage test passes
-/// and tests nothing. [`Builder::build`](crate::Builder::build) therefore compares the ids.
+/// A simulated Clerk and the layer must use the same source; otherwise an outage test passes
+/// without testing anything. `Builder::build` of `clerk-resilience` therefore compares the ids.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClockId(usize);
 
 impl ClockId {
-    /// The clocks of the operating system.
+    /// The time source of the operating system's clocks.
     pub const SYSTEM: Self = Self(0);
 
-    /// The id of a clock whose clones share this allocation. It is unique while the clock exists.
+    /// Returns the id of a clock whose clones share this allocation. The id is unique while the
+    /// clock exists.
     #[must_use]
     pub fn of<T>(shared: &Arc<T>) -> Self {
         Self(Arc::as_ptr(shared).addr())
@@ -173,7 +178,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// The clocks of the operating system.
+/// A [`Clock`] that reads the operating system's clocks.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     started: std::time::Instant,
@@ -181,7 +186,7 @@ pub struct SystemClock {
 
 #[expect(clippy::disallowed_methods, reason = "this module is where the clocks are read")]
 impl SystemClock {
-    /// A clock whose monotonic time starts now.
+    /// Creates a clock whose monotonic time starts now.
     #[must_use]
     pub fn new() -> Self {
         Self { started: std::time::Instant::now() }

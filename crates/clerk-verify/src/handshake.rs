@@ -1,4 +1,4 @@
-//! The token that Clerk's handshake hands back in `__clerk_handshake`: cookies to set, signed.
+//! Verifies the handshake token that Clerk returns in `__clerk_handshake`: signed cookies to set.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,28 +6,28 @@ use serde_json::Value;
 use crate::jwks::KeySet;
 use crate::token::{Expectations, InvalidToken, Jws, check_header, check_session_category, object};
 
-/// The cookies of a handshake whose signature is good.
+/// The cookies of a handshake token whose signature is valid.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Handshake {
-    /// Values for `Set-Cookie`, in Clerk's order. One of them may carry a session token, which is yet
-    /// to be verified.
+    /// `Set-Cookie` values, in Clerk's order. One of them may contain a session token, which is not
+    /// verified yet.
     pub directives: Vec<String>,
 }
 
 impl std::fmt::Debug for Handshake {
-    /// Tells how many cookies, and not which: one may carry a session.
+    /// Prints the number of cookies but not their values, because one may contain a session token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Handshake").field(&self.directives.len()).finish()
     }
 }
 
-/// Checks a handshake token: form, `typ`, `alg`, category, key and signature. It has no time, no
-/// issuer and no subject of its own: a token with a subject or a session is a session token, which no
-/// claim of its own makes a handshake.
+/// Verifies a handshake token: form, `typ`, `alg`, category, key and signature. The token has no
+/// expiry, issuer or subject to check. A token with `sub` or `sid` is a session token and is
+/// rejected, even if it has a claim `handshake`.
 ///
-/// The category counts: a JWT template's claims are the application's to write, and a template with
-/// a claim `handshake` must not be able to set cookies.
+/// The category is checked because applications choose the claims of JWT templates. A template with
+/// a claim `handshake` must not set cookies.
 ///
 /// # Errors
 ///

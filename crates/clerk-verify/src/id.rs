@@ -1,4 +1,4 @@
-//! Names of things at Clerk, each its own type so that one cannot be passed for another.
+//! Identifiers of Clerk's objects. Each type is distinct, so one cannot be passed for another.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ macro_rules! ids {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps the identifier as it is; nothing is checked.
+            /// Wraps the identifier without validating it.
             pub fn new(id: impl Into<Arc<str>>) -> Self {
                 Self(id.into())
             }
 
-            /// The identifier as text.
+            /// Returns the identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -58,19 +58,19 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A user, `user_…`: the `sub` claim.
+    /// A user id, `user_…`: the `sub` claim.
     UserId
-    /// A session, `sess_…`: the `sid` claim.
+    /// A session id, `sess_…`: the `sid` claim.
     SessionId
-    /// An organisation, `org_…`: the `o.id` claim (v2) or `org_id` (v1).
+    /// An organisation id, `org_…`: the `o.id` claim (v2) or `org_id` (v1).
     OrgId
-    /// A signing key, `ins_…`: the `kid` header parameter. At Clerk it is the instance's own id.
+    /// A signing key id, `ins_…`: the `kid` header parameter. Clerk uses the id of the instance.
     KeyId
-    /// A token, the `jti` claim.
+    /// A token id: the `jti` claim.
     TokenId
 }
 
-/// The name of a role or a permission without its `org:` in front.
+/// Returns the name of a role or a permission without its `org:` prefix.
 #[must_use]
 pub fn bare(mut name: &str) -> &str {
     while let Some(rest) = name.strip_prefix("org:") {

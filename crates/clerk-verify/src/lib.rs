@@ -1,22 +1,24 @@
-//! What Clerk's own backend SDK does with a request, in Rust and without I/O.
+//! Verifies Clerk credentials without I/O, by the rules of Clerk's backend SDK (`@clerk/backend`).
 //!
-//! The crate verifies session tokens, machine tokens, handshakes and webhook signatures, and judges a
-//! whole request as `authenticateRequest` of `@clerk/backend` does. It needs no async runtime and no web
-//! framework: keys, headers and the time go in, and a verdict comes out.
+//! The crate verifies session tokens, machine tokens, handshakes and webhook signatures.
+//! [`authenticate`] evaluates a whole request as `authenticateRequest` of `@clerk/backend` does.
+//! The crate needs no async runtime and no web framework: the caller supplies keys, header fields
+//! and the time.
 //!
-//! | question | module |
+//! | task | module |
 //! |---|---|
-//! | Which Clerk instance is it? | [`key`] |
-//! | Which keys does Clerk sign with? | [`jwks`] |
-//! | Where is the token in the request, and what does it say? | [`token`] |
-//! | Is the session token good? | [`verify`] |
-//! | Is the machine token good? | [`machine`] |
-//! | Who sends the request? | [`authenticate`] |
-//! | Which cookies does a handshake set? | [`handshake`] |
-//! | Does the session meet a demand? | [`access`] |
-//! | Does the webhook come from Clerk? | [`webhook_signature`] |
+//! | Parse publishable and secret keys | [`key`] |
+//! | Parse the signing keys that Clerk publishes | [`jwks`] |
+//! | Find the token of a request and read its claims | [`token`] |
+//! | Verify a session token | [`verify`] |
+//! | Verify a machine token | [`machine`] |
+//! | Authenticate a whole request | [`authenticate`] |
+//! | Verify a handshake and read its cookies | [`handshake`] |
+//! | Require a role, permission, feature, plan or recent verification | [`access`] |
+//! | Verify a webhook signature | [`webhook_signature`] |
 //!
-//! [`clock`] and [`transport`] hold the two traits through which a program supplies time and HTTP.
+//! [`clock`] and [`transport`] define the traits through which an application supplies time and
+//! HTTP. [`id`] defines the identifier types.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,7 +1,8 @@
-//! The wire to Clerk, as one small trait: a [`ApiRequest`] goes out, a [`ApiResponse`] or a [`TransportError`] comes back.
+//! Transport to Clerk: a trait that sends an [`ApiRequest`] and returns an [`ApiResponse`] or a
+//! [`TransportError`].
 //!
-//! The trait is what makes the rest testable: the driver runs unchanged over HTTP or over a
-//! simulated Clerk in the same process, where time can be virtual.
+//! Tests replace the transport. The driver of `clerk-resilience` runs unchanged over HTTP or over a
+//! simulated Clerk in the same process, with virtual time.
 
 use std::fmt;
 use std::future::Future;
@@ -15,18 +16,18 @@ use url::Url;
 
 use crate::clock::Clock;
 
-/// What an [`Transport`] returns.
+/// The future that [`Transport::call`] returns.
 pub type Calling = Pin<Box<dyn Future<Output = Result<ApiResponse, TransportError>> + Send>>;
 
-/// Something that can carry a [`ApiRequest`] to Clerk.
+/// Sends an [`ApiRequest`] to Clerk.
 ///
-/// An implementation must give up at the call's deadline, stop reading at its cap, and never follow
-/// a redirect.
+/// An implementation must stop at [`ApiRequest::deadline`], stop reading the body at
+/// [`ApiRequest::max_bytes`], and never follow a redirect.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Carries out one call.
+    /// Sends one request and returns the complete response.
     fn call(&self, call: ApiRequest) -> Calling;
 
-    /// The clock that a simulated Clerk follows; the layer must then follow the same one, see
+    /// Returns the clock of a simulated Clerk. The layer must use the same clock; see
     /// [`Clock::id`]. Default: `None`, for the real Clerk. An implementation that wraps another one
     /// forwards its clock.
     fn clock(&self) -> Option<Arc<dyn Clock>> {
@@ -34,25 +35,27 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// One request to Clerk.
+/// A request to Clerk.
 #[derive(Clone)]
 pub struct ApiRequest {
-    /// The method.
+    /// The request method.
     pub method: Method,
-    /// The absolute address.
+    /// The absolute URL.
     pub url: Url,
-    /// Header fields; those that carry a secret are marked sensitive and do not print.
+    /// Header fields. Fields that contain a secret are marked sensitive, so that `Debug` redacts
+    /// them.
     pub headers: HeaderMap,
-    /// What is sent. It may hold tokens, and does not print.
+    /// The request body. It may contain tokens, so `Debug` omits it.
     pub body: Bytes,
-    /// The whole call, body included, must be over after this long.
+    /// Maximum time for the whole call, including the response body.
     pub deadline: Duration,
-    /// The body is cut, as [`TransportError::TooLarge`], beyond this many bytes.
+    /// Maximum size of the response body in bytes. A larger body causes
+    /// [`TransportError::TooLarge`].
     pub max_bytes: usize,
 }
 
 impl ApiRequest {
-    /// A `GET` with a deadline of 2 s and a cap of 64 KiB.
+    /// Creates a `GET` request with a deadline of 2 s and a response limit of 64 KiB.
     #[must_use]
     pub fn get(url: Url) -> Self {
         Self {
@@ -65,14 +68,14 @@ impl ApiRequest {
         }
     }
 
-    /// The same call as a `POST` with an empty body.
+    /// Changes the method to `POST`. The body does not change; it is empty by default.
     #[must_use]
     pub fn post(mut self) -> Self {
         self.method = Method::POST;
         self
     }
 
-    /// The same call as a `POST` of this JSON.
+    /// Changes the method to `POST` and sets the body to this JSON, with its `Content-Type`.
     #[must_use]
     pub fn post_json(self, body: impl Into<Bytes>) -> Self {
         let json = HeaderValue::from_static("application/json");
@@ -81,14 +84,15 @@ impl ApiRequest {
         call
     }
 
-    /// The same call with a deadline.
+    /// Sets the deadline.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The same call with `Authorization: Bearer …`.
+    /// Sets `Authorization: Bearer …` and marks the field sensitive. A secret that is not a valid
+    /// header value is ignored.
     #[must_use]
     pub fn bearer(mut self, secret: &str) -> Self {
         if let Ok(mut value) = HeaderValue::try_from(format!("Bearer {secret}")) {
@@ -98,7 +102,7 @@ impl ApiRequest {
         self
     }
 
-    /// The same call with one more header field.
+    /// Sets a header field and replaces earlier values of the same name.
     #[must_use]
     pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -110,7 +114,8 @@ impl fmt::Debug for ApiRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiRequest")
             .field("method", &self.method)
-            // A query may hold what stands for a session.
+            // The query may contain a session credential, so `Debug` prints the URL only up to its
+            // path.
             .field("url", &&self.url[..url::Position::AfterPath])
             .field("headers", &self.headers)
             .field("deadline", &self.deadline)
@@ -118,53 +123,54 @@ impl fmt::Debug for ApiRequest {
     }
 }
 
-/// A complete answer, whatever its status.
+/// A complete response of any status.
 #[derive(Clone, Debug)]
 pub struct ApiResponse {
-    /// The status.
+    /// The status code.
     pub status: StatusCode,
     /// The header fields.
     pub headers: HeaderMap,
-    /// The whole body, not longer than the call allowed.
+    /// The complete body, at most [`ApiRequest::max_bytes`] long.
     pub body: Bytes,
-    /// From sending the request until the last byte of the body.
+    /// Time from sending the request to receiving the last byte of the body.
     pub latency: Duration,
 }
 
 impl ApiResponse {
-    /// A header field's value, when it is there and readable as text.
+    /// Returns the value of a header field; `None` when the field is missing or not readable as
+    /// text.
     #[must_use]
     pub fn header(&self, name: &http::HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// Why a call brought no answer.
+/// Why a call returned no response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The host's name does not resolve.
+    /// The host name does not resolve.
     #[error("the host name does not resolve")]
     Dns,
-    /// Nothing listens there.
+    /// The host refused the connection.
     #[error("the connection was refused")]
     Refused,
     /// The connection broke.
     #[error("the connection broke")]
     Reset,
-    /// The deadline passed.
+    /// The response was not complete before the deadline.
     #[error("no complete answer before the deadline")]
     Timeout,
-    /// TLS could not be established, or the certificate is not the host's.
+    /// TLS could not be established, or the certificate is not valid for the host.
     #[error("the TLS certificate or handshake is not valid")]
     Tls,
-    /// The answer is not HTTP, or it ended too early.
+    /// The response is not HTTP, or it ended too early.
     #[error("the answer is not a complete HTTP message")]
     Protocol,
-    /// The body is larger than the call allows.
+    /// The response body is larger than [`ApiRequest::max_bytes`].
     #[error("the answer is larger than allowed")]
     TooLarge,
-    /// The call could not be made; the cause is on our side.
+    /// The request could not be sent because of a local fault.
     #[error("the call could not be made")]
     Unsendable,
 }

@@ -1,7 +1,7 @@
-//! A token against a key set: the ordered checks that make a [`Verified`] token.
+//! Verifies a session token against a key set and returns a [`Verified`] token.
 //!
-//! The checks and their order are those of `verifyToken` in Clerk's own backend SDK
-//! (`@clerk/backend` 3.25).
+//! The checks and their order are those of `verifyToken` in Clerk's backend SDK (`@clerk/backend`
+//! 3.25).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::token::{
     check_header, object, timing,
 };
 
-/// A token whose signature and claims are good. Whether its *time* is good is asked at each use, of
-/// [`timing`](Self::timing).
+/// A token whose signature and claims are valid. [`timing`](Self::timing) compares its times with
+/// the present; callers check them at each use.
 #[derive(Clone, Debug)]
 pub struct Verified {
     session: Arc<Session>,
@@ -23,19 +23,20 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// What the token says.
+    /// Returns the session that the token describes.
     #[must_use]
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
-    /// The key that verified it.
+    /// Returns the key that verified the token.
     #[must_use]
     pub fn key(&self) -> &Arc<VerifyingKey> {
         &self.key
     }
 
-    /// How the token's times compare with the present.
+    /// Compares the token's `exp`, `nbf` and `iat` with `now`. `leeway` is the allowed difference
+    /// between the clocks.
     #[must_use]
     pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
         timing(
@@ -48,13 +49,13 @@ impl Verified {
     }
 }
 
-/// Why [`verify`] could not vouch for a token.
+/// Why [`verify`] did not accept a token.
 #[derive(Clone, Debug, Eq, PartialEq)]
-// Closed on purpose: each caller decides about every case.
+// Exhaustive on purpose: every caller must handle every variant.
 pub enum Unverified {
-    /// The token is bad, whatever else may become known.
+    /// The token is invalid, and new keys cannot change that.
     Invalid(InvalidToken),
-    /// Its key is not known here. Nothing the token says is certain, but nothing it says is wrong.
+    /// The key set lacks the token's key. The signature is unchecked; the claims would pass.
     UnknownKey(UnknownKey),
 }
 
@@ -64,16 +65,17 @@ impl From<InvalidToken> for Unverified {
     }
 }
 
-/// Checks everything about a token but its time: form, category, key, `typ`, `alg`, signature,
-/// `sub`, `aud`, `azp`, `iss`, the types of its dates and the form of its organization claims, in
-/// this order.
+/// Verifies a token except for its time. The checks run in this order: form, category, key, `typ`,
+/// `alg`, signature, `sub`, `aud`, `azp`, `iss`, the types of the dates, the form of the
+/// organization claims.
 ///
-/// The signature comes before all claims, so that the reason never tells a forger more than that.
+/// The signature check precedes the checks of these claims, so that a forged token does not reveal
+/// which claims are accepted.
 ///
 /// # Errors
 ///
-/// [`Unverified::Invalid`] with the first check that fails, or [`Unverified::UnknownKey`] when there
-/// is no key to check with and the claims, taken at their word, would pass.
+/// [`Unverified::Invalid`] with the first check that fails. [`Unverified::UnknownKey`] when the set
+/// lacks the token's key and the unverified claims would pass.
 pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verified, Unverified> {
     let jws = Jws::parse(token)?;
     let header = jws.header()?;
@@ -94,17 +96,17 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expectations) -> Result<Verif
     Ok(Verified { session: Arc::new(session), key: Arc::clone(key) })
 }
 
-/// A token whose key is not here. One that no key could make good is bad.
+/// Classifies a token whose key is missing. A token that no key could make valid is invalid.
 fn unknown(header: &Header<'_>, claims: &Claims<'_>, expect: &Expectations) -> Unverified {
     let unknown = UnknownKey::of(header, claims, expect);
     unknown.map_or(InvalidToken::UnknownKey.into(), Unverified::UnknownKey)
 }
 
-/// The key that signed a token, whatever else the token says and whether or not it is still good.
+/// Returns the key that signed a token. The claims and the times are not checked.
 ///
 /// # Errors
 ///
-/// [`InvalidToken`], when the token has no form, or none of the keys signed it with RS256.
+/// [`InvalidToken`] when the token is malformed, or when no key of the set signed it with RS256.
 pub fn signer(token: &str, keys: &KeySet) -> Result<Arc<VerifyingKey>, InvalidToken> {
     let jws = Jws::parse(token)?;
     keys.signer(jws.header()?.kid(), jws.signed, &jws.signature)

@@ -1,6 +1,6 @@
-//! The signature on Clerk's webhooks, made by Svix: HMAC-SHA256 over id, time and body.
+//! Verifies the signature of Clerk's webhooks. Svix signs id, time and body with HMAC-SHA256.
 //!
-//! The rules are those of `verifyWebhook` in Clerk's own backend SDK (`@clerk/backend` 3.25).
+//! The rules are those of `verifyWebhook` in Clerk's backend SDK (`@clerk/backend` 3.25).
 
 use std::fmt;
 
@@ -17,10 +17,10 @@ use crate::clock::Timestamp;
 const ID: &str = "svix-id";
 const TIMESTAMP: &str = "svix-timestamp";
 const SIGNATURE: &str = "svix-signature";
-/// The same fields under their names in Standard Webhooks.
+/// The equivalent header fields of Standard Webhooks.
 const STANDARD_FIELDS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
-/// How old, or how far ahead, a message's time may be, in whole seconds.
+/// Maximum difference between a message's time and the present, in seconds.
 const TOLERANCE: i64 = 300;
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -28,17 +28,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A webhook endpoint's signing secret, `whsec_…`. Prints as `[redacted]`.
+/// The signing secret of a webhook endpoint, `whsec_…`. `Debug` prints `[redacted]`.
 #[derive(Clone)]
 pub struct WebhookSecret(hmac::Key);
 
 impl WebhookSecret {
-    /// Parses a secret as the Clerk dashboard shows it; `whsec_` in front may be missing.
+    /// Parses a secret as the Clerk dashboard shows it. The prefix `whsec_` is optional.
     ///
     /// # Errors
     ///
-    /// [`WebhookSecretError`] names what was given instead. An empty secret is one: a signature made
-    /// with it is anybody's.
+    /// [`WebhookSecretError`] names the problem. An empty secret is an error, because anybody can
+    /// sign with it.
     pub fn parse(text: &str) -> Result<Self, WebhookSecretError> {
         let text = text.trim();
         if ["sk_", "pk_", "ak_"].iter().any(|prefix| text.starts_with(prefix)) {
@@ -55,7 +55,8 @@ impl WebhookSecret {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
     }
 
-    /// The signature of a message, as it stands in `svix-signature`: `v1,…`.
+    /// Signs a message and returns the value of `svix-signature`: `v1,…`. `timestamp` is in Unix
+    /// seconds.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         format!("v1,{}", STANDARD.encode(self.tag(id, timestamp, body)))
@@ -75,41 +76,41 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Why a text is not a webhook's signing secret. Never contains the text.
+/// Why a text is not a webhook signing secret. The error never contains the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookSecretError {
-    /// Nothing there, or no secret at all was given.
+    /// The text is empty, or the verifier received no secret.
     #[error("the webhook signing secret is empty; copy it from the endpoint's page in Clerk")]
     Empty,
-    /// Another of Clerk's keys.
+    /// The text is a secret, publishable or API key.
     #[error("this is another of Clerk's keys; the webhook signing secret starts with whsec_")]
     OtherKey,
-    /// A key of the asymmetric scheme.
+    /// The text is a key of the asymmetric scheme.
     #[error(
         "this is an asymmetric key; Clerk's endpoints have a signing secret that starts with whsec_"
     )]
     Asymmetric,
-    /// Not base64.
+    /// The text is not base64.
     #[error("the webhook signing secret is cut off or damaged; copy it again from Clerk")]
     Damaged,
 }
 
-/// Checks signatures with one secret, or with several while they are being replaced.
+/// Verifies webhook signatures with one secret, or with several during a rotation.
 #[derive(Clone, Debug)]
 pub struct WebhookVerifier(Vec<WebhookSecret>);
 
-/// A message whose signature and time are good.
+/// A message whose signature and time are valid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Delivery<'a> {
-    /// The message's id, the same for every attempt to deliver it.
+    /// The message id, the same for every delivery attempt.
     pub id: &'a str,
-    /// When it was sent.
+    /// When the message was sent.
     pub sent_at: Timestamp,
 }
 
-/// Why a webhook is refused.
+/// Why a webhook is rejected.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidWebhook {
@@ -119,23 +120,23 @@ pub enum InvalidWebhook {
     /// `svix-timestamp` is not a number.
     #[error("the message's time is not a number")]
     Timestamp,
-    /// Sent more than five minutes ago: late, or replayed.
+    /// The message was sent more than five minutes ago: it is late or replayed.
     #[error("the message is too old")]
     TooOld,
-    /// Sent more than five minutes from now.
+    /// The message's time is more than five minutes in the future.
     #[error("the message is from the future")]
     TooNew,
-    /// None of the secrets made any of the signatures.
+    /// No configured secret made any of the signatures.
     #[error("no signature of the message is valid")]
     Signature,
 }
 
 impl WebhookVerifier {
-    /// A verifier with these secrets, each of which is good enough.
+    /// Creates a verifier. A message is valid when any of the secrets signed it.
     ///
     /// # Errors
     ///
-    /// [`WebhookSecretError::Empty`] without any.
+    /// [`WebhookSecretError::Empty`] when `secrets` is empty.
     pub fn new(
         secrets: impl IntoIterator<Item = WebhookSecret>,
     ) -> Result<Self, WebhookSecretError> {
@@ -143,7 +144,7 @@ impl WebhookVerifier {
         if secrets.is_empty() { Err(WebhookSecretError::Empty) } else { Ok(Self(secrets)) }
     }
 
-    /// Checks a message. The body is to be the bytes as they came.
+    /// Verifies a message. `body` must be the bytes as received.
     ///
     /// # Errors
     ///
@@ -161,13 +162,13 @@ impl WebhookVerifier {
         self.check(&Claim::new(headers, id, timestamp, SIGNATURE, now)?, body)
     }
 
-    /// Checks a message as [`verify`](Self::verify) does, by the rules of Standard Webhooks: each of the
-    /// fields that is missing may also be `webhook-id`, `webhook-timestamp` or `webhook-signature`; and a time
-    /// that is not a whole number is refused.
+    /// Verifies a message by the rules of Standard Webhooks. Unlike [`verify`](Self::verify), it
+    /// accepts `webhook-id`, `webhook-timestamp` and `webhook-signature` in place of missing
+    /// fields. It rejects a time that is not a whole number.
     ///
     /// # Errors
     ///
-    /// As [`verify`](Self::verify).
+    /// Same as [`verify`](Self::verify).
     pub fn verify_strictly<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -177,18 +178,18 @@ impl WebhookVerifier {
         self.check(&Claim::of(headers, now)?, body)
     }
 
-    /// Compares the claim with the body.
+    /// Verifies the claimed signatures against the body.
     ///
     /// # Errors
     ///
-    /// [`InvalidWebhook::Signature`], when no secret made one of the claimed signatures.
+    /// [`InvalidWebhook::Signature`] when no secret made one of the claimed signatures.
     pub fn check<'a>(
         &self,
         claim: &Claim<'a>,
         body: &[u8],
     ) -> Result<Delivery<'a>, InvalidWebhook> {
         let tags = self.0.iter().map(|secret| secret.tag(claim.id, claim.timestamp, body));
-        // All are compared, each in constant time; each secret signs once, however long the list is.
+        // All signatures are compared, each in constant time. Each secret signs only once.
         let good = tags.map(|tag| claim.count(tag.as_ref())).sum::<usize>();
         if good == 0 {
             return Err(InvalidWebhook::Signature);
@@ -197,7 +198,7 @@ impl WebhookVerifier {
     }
 }
 
-/// What the header fields of a delivery claim: its id, its time and its signatures.
+/// The id, the time and the signatures that the header fields of a delivery claim.
 #[derive(Debug)]
 pub struct Claim<'a> {
     id: &'a str,
@@ -206,11 +207,12 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Reads the fields by the rules of Standard Webhooks, before the body is there.
+    /// Parses the header fields by the rules of Standard Webhooks. The body is not needed yet.
     ///
     /// # Errors
     ///
-    /// [`InvalidWebhook`], when a field is missing or malformed, or the time is more than five minutes off.
+    /// [`InvalidWebhook`] when a field is missing or malformed, or the time is more than five
+    /// minutes off.
     pub fn of(headers: &'a HeaderMap, now: Timestamp) -> Result<Self, InvalidWebhook> {
         let [id, timestamp, signature] = STANDARD_FIELDS;
         let field = |name, standard| text(headers, name).or_else(|| text(headers, standard));
@@ -240,7 +242,7 @@ impl<'a> Claim<'a> {
         if age < -TOLERANCE {
             return Err(InvalidWebhook::TooNew);
         }
-        // Two ids are no id that anybody signs.
+        // Clerk never sends two ids, so such a delivery is rejected.
         let twice = [ID, STANDARD_FIELDS[0]].map(|name| headers.get_all(name).iter().count() > 1);
         let signatures: Vec<_> = lines.into_iter().flat_map(candidates).collect();
         if signatures.is_empty() || twice.contains(&true) {
@@ -255,13 +257,13 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A header field's value without the white space around it, unless nothing is left.
+/// Returns a header field's value without surrounding white space; `None` when nothing remains.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// The whole number at the beginning of a text, fractions and what else follows left out. That number
-/// is what is signed.
+/// Parses the whole number at the beginning of a text and ignores the rest. The signature covers
+/// this number.
 fn leading_integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -269,7 +271,7 @@ fn leading_integer(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
 
-/// The signatures of version 1 in a list with spaces between, as far as they are as long as one.
+/// Decodes the `v1` signatures of a space-separated list. Signatures of a wrong length are skipped.
 fn candidates(signatures: &str) -> impl Iterator<Item = Vec<u8>> {
     let decoded = signatures.split(' ').filter_map(|signature| {
         let mut parts = signature.split(',');

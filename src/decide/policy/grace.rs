@@ -1,45 +1,45 @@
-//! What may be granted while Clerk is down.
+//! [`GracePolicy`]: the conditions under which expired tokens pass while Clerk is down.
 
 use std::time::Duration;
 
 use super::span::{Span, SpanError};
 
-/// The longest grace that any configuration can give, counted from a token's `exp`.
+/// Maximum grace of any configuration, counted from a token's `exp`: 24 hours.
 pub const MAX_GRACE: Duration = clerk_verify::token::EXPIRED_FOR_GOOD;
-/// The longest bridge: it is an allowance for clocks, not a grace.
+/// Maximum bridge. The bridge is an allowance for clock differences, not grace.
 const MAX_BRIDGE: Duration = Duration::from_secs(60);
 
-/// Whether the grace conditions are evaluated, and whether that has an effect.
+/// Whether the layer evaluates the conditions of grace, and whether the result has an effect.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GraceMode {
-    /// Never. The default: an expired token is an expired token.
+    /// The layer rejects expired tokens without an evaluation. The default.
     #[default]
     Disabled,
-    /// Evaluated, logged and counted; the answer is the same as with `Disabled`.
+    /// The layer evaluates, logs and counts; its responses are the same as with `Disabled`.
     ReportOnly,
-    /// Evaluated and honoured.
+    /// The layer evaluates the conditions, and accepts expired tokens that meet them.
     Enabled,
 }
 
-/// What shows that a session was used here, with a token within its time.
+/// The required evidence that this application saw the session with a valid token.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SessionEvidence {
-    /// The ledger of sessions that this application has seen. The default.
+    /// The record of sessions that this application has seen. The default.
     #[default]
     Seen,
-    /// Nothing but the token itself.
+    /// The token alone.
     TokenAlone,
 }
 
-/// Under which bounds an expired session token is honoured while Clerk is down.
+/// The conditions under which the layer accepts an expired session token while Clerk is down.
 ///
-/// Every bound hangs on something that does not move: the `exp` that Clerk signed, or the start of
-/// the first outage of an episode. Using a session never prolongs it.
+/// Every limit counts from a fixed point: the `exp` that Clerk signed, or the start of the first
+/// outage of an episode. Use of a session never prolongs it.
 ///
-/// Spans are written as [`Duration`] or as text with a unit ([`Span`]); zero means no grace. What
-/// cannot be read means no grace either, and an error at build.
+/// Time limits are a [`Duration`], or text with a unit ([`Span`]). Zero means no grace. Text that
+/// is no time span also means no grace, and an error at build.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GracePolicy {
     pub(crate) mode: GraceMode,
@@ -56,39 +56,39 @@ pub struct GracePolicy {
     pub(crate) per_minute: u32,
     pub(crate) deny_list_within: Duration,
     pub(crate) webhooks_within: Option<Duration>,
-    /// The spans that were chosen, and not left at their defaults.
+    /// Names of the options that the application set.
     chosen: Vec<&'static str>,
     faults: Vec<(&'static str, SpanError)>,
 }
 
 impl GracePolicy {
-    /// No grace. What [`ClerkResilience::new`](crate::ClerkResilience::new) uses, unless variables say
-    /// otherwise.
+    /// Disables grace. [`ClerkResilience::new`](crate::ClerkResilience::new) uses this policy
+    /// unless environment variables enable grace.
     #[must_use]
     pub fn disabled() -> Self {
         Self { mode: GraceMode::Disabled, ..Self::balanced() }
     }
 
-    /// No grace, and no bridge either if the mode is changed: a strict verifier.
+    /// Disables grace, and sets grace and bridge to zero, so that no later mode allows either.
     #[must_use]
     pub fn strict() -> Self {
         Self { bridge: Duration::ZERO, max_grace: Duration::ZERO, ..Self::disabled() }
     }
 
-    /// The recommended bounds:
+    /// Enables grace with the recommended limits:
     ///
-    /// | bound | value |
+    /// | limit | value |
     /// |---|---|
-    /// | a token is honoured until | `exp` + 60 min |
-    /// | it was alive when the outage began | `exp` ≥ start − 60 s, or seen valid ≤ 10 min before |
-    /// | it was made to live | ≤ 10 min |
+    /// | a token is accepted until | `exp` + 60 min |
+    /// | the session was active when the outage began | `exp` ≥ start − 60 s, or seen valid ≤ 10 min before |
+    /// | lifetime of the token (`exp` − `iat`) | ≤ 10 min |
     /// | outage time with grace, per episode | ≤ 120 min |
     /// | outage time with grace, in 24 h | ≤ 4 h |
     /// | bridge while an outage is only suspected | `exp` + 30 s |
-    /// | since the session was last seen valid | ≤ 12 h |
-    /// | between two requests of a session | ≤ 60 min |
+    /// | time since the session was last seen valid | ≤ 12 h |
+    /// | time between two requests of a session | ≤ 60 min |
     /// | requests in grace, per session and minute | ≤ 120 |
-    /// | since a deny list that is fed from elsewhere was last complete | ≤ 60 s |
+    /// | time since an external deny list was last complete | ≤ 60 s |
     #[must_use]
     pub fn balanced() -> Self {
         let minutes = |n: u64| Duration::from_secs(n * 60);
@@ -112,8 +112,9 @@ impl GracePolicy {
         }
     }
 
-    /// Wider bounds, for reading-only applications that would rather serve: 120 min per token,
-    /// 240 min per episode, 15 min of slack. They cover the longest outage on Clerk's record.
+    /// Enables grace with wider limits, for read-only applications that prefer availability: 120
+    /// min per token, 240 min per episode, 15 min of slack. They cover the longest outage on
+    /// Clerk's record.
     #[must_use]
     pub fn available() -> Self {
         let minutes = |n: u64| Duration::from_secs(n * 60);
@@ -125,14 +126,14 @@ impl GracePolicy {
         }
     }
 
-    /// Evaluate, log and count, but answer as if grace were disabled: a dry run.
+    /// Evaluates, logs and counts grace, but responds as if grace were disabled: a dry run.
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.mode = GraceMode::ReportOnly;
         self
     }
 
-    /// How long after its `exp` a token may be honoured. More than [`MAX_GRACE`] is an error at
+    /// Sets how long after its `exp` a token may pass. More than [`MAX_GRACE`] is an error at
     /// build.
     #[must_use]
     pub fn max_grace(mut self, span: impl Into<Span>) -> Self {
@@ -140,61 +141,61 @@ impl GracePolicy {
         self
     }
 
-    /// Outage time during which grace is given, per episode; at most 24 hours.
+    /// Sets the outage time with grace per episode; at most 24 hours.
     #[must_use]
     pub fn episode_budget(mut self, span: impl Into<Span>) -> Self {
         self.episode_budget = self.read("episode_budget", span.into());
         self
     }
 
-    /// Outage time during which grace is given, in any 24 hours.
+    /// Sets the outage time with grace in any 24 hours; at most 24 hours.
     #[must_use]
     pub fn day_budget(mut self, span: impl Into<Span>) -> Self {
         self.day_budget = self.read("day_budget", span.into());
         self
     }
 
-    /// How long after its `exp` a token passes while an outage is suspected but not proven. It is a
-    /// clock-skew allowance; at most 60 s. Zero switches it off.
+    /// Sets how long after its `exp` a token passes while an outage is suspected but not proven.
+    /// The bridge is an allowance for clock differences; at most 60 s. Zero disables it.
     #[must_use]
     pub fn bridge(mut self, span: impl Into<Span>) -> Self {
         self.bridge = self.read("bridge", span.into());
         self
     }
 
-    /// How long after a session was last seen with a token within its time it may still be honoured.
-    /// Only bounds above 60 min of grace make a difference here.
+    /// Sets the maximum time since the session was last seen with a valid token. This limit matters
+    /// only if more than 60 min of grace are allowed.
     #[must_use]
     pub fn max_age(mut self, span: impl Into<Span>) -> Self {
         self.max_age = self.read("max_age", span.into());
         self
     }
 
-    /// How long a session may be silent. Requests in grace count as use.
+    /// Sets the maximum time between two requests of a session. Requests in grace count.
     #[must_use]
     pub fn max_idle(mut self, span: impl Into<Span>) -> Self {
         self.max_idle = self.read("max_idle", span.into());
         self
     }
 
-    /// How many requests with an expired token a session may make in a minute, counted by the clock's
-    /// minutes; further ones are answered 503.
+    /// Sets how many requests with an expired token a session may send in a minute of the wall
+    /// clock. Further requests get 503.
     #[must_use]
     pub fn requests_per_minute(mut self, requests: u32) -> Self {
         self.per_minute = requests;
         self
     }
 
-    /// How old the last complete reading of a deny list that is fed from elsewhere may be
-    /// ([`Builder::fed_deny_list`](crate::Builder::fed_deny_list)).
+    /// Sets the maximum age of the last complete read of an external deny list
+    /// ([`Builder::external_deny_list`](crate::Builder::external_deny_list)).
     #[must_use]
     pub fn deny_list_within(mut self, span: impl Into<Span>) -> Self {
         self.deny_list_within = self.read("deny_list_within", span.into());
         self
     }
 
-    /// Demands that the last webhook, or the last reconciliation of everything, came at most so long before the
-    /// outage began; 5 min is a good value. By default nothing is demanded: an application without
+    /// Requires that a webhook, or a complete reconciliation, arrived at most this long before the
+    /// outage began; 5 min is a good value. Default: no requirement, because applications without
     /// webhooks could never have grace.
     #[must_use]
     pub fn webhooks_within(mut self, span: impl Into<Span>) -> Self {
@@ -202,27 +203,29 @@ impl GracePolicy {
         self
     }
 
-    /// **Dangerous.** Honours sessions that this application never saw, on the word of an expired
-    /// token alone: whoever holds an old token that was good when the outage began gets in, although
-    /// it was never used here. Only for applications that cannot remember sessions at all, such as
-    /// functions that live for one request, and that only show what is nearly public.
+    /// **Dangerous.** Accepts sessions that this application has never seen, on an expired token
+    /// alone.
+    ///
+    /// An attacker with an old token that was valid when the outage began gets access, even if the
+    /// token was never used here. Use this only for applications that cannot store sessions, such
+    /// as functions that live for one request, and that only show nearly public data.
     #[must_use]
     pub fn dangerously_trust_the_token_alone(mut self) -> Self {
         self.evidence = SessionEvidence::TokenAlone;
         self
     }
 
-    /// Whether the bounds are evaluated and honoured.
+    /// Returns the mode.
     #[must_use]
     pub fn mode(&self) -> GraceMode {
         self.mode
     }
 
-    /// Whether the bounds make sense, each and together.
+    /// Checks each limit, and whether the limits fit together.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] names the options and says what to do.
+    /// Returns [`PolicyError`], which names the options and the fix.
     pub fn check(&self) -> Result<(), PolicyError> {
         if let Some((option, error)) = self.faults.first() {
             return Err(PolicyError::Span { option, source: error.clone() });
@@ -233,26 +236,26 @@ impl GracePolicy {
             ("day_budget", self.day_budget),
         ];
         if let Some((option, _)) = long.into_iter().find(|(_, span)| *span > MAX_GRACE) {
-            let problem = "no grace is longer than 24 hours; choose less";
+            let problem = "grace is limited to 24 hours; choose at most that";
             return Err(PolicyError::Bound { option, problem });
         }
         if self.bridge > MAX_BRIDGE {
-            let problem = "it is an allowance for clocks, not a grace; choose at most 60 s";
+            let problem = "the bridge is an allowance for clock differences; choose at most 60 s";
             return Err(PolicyError::Bound { option: "bridge", problem });
         }
         self.agree(
             ("episode_budget", self.episode_budget),
             ("day_budget", self.day_budget),
-            "an episode cannot have more time than a whole day; lower the first or raise the second",
+            "an episode cannot have more outage time than 24 hours; lower the first or raise the second",
         )?;
         self.agree(
             ("bridge", self.bridge),
             ("max_grace", self.max_grace),
-            "what is only suspected cannot be given more time than what is proven; lower the first or raise the second",
+            "a suspected outage cannot have more time than a proven one; lower the first or raise the second",
         )
     }
 
-    /// The smaller of two bounds holds; that is no secret to whoever chose only one of them.
+    /// The smaller of two limits applies. If the application set both, a contradiction is an error.
     fn agree(
         &self,
         (first, less): (&'static str, Duration),
@@ -266,7 +269,7 @@ impl GracePolicy {
         Ok(())
     }
 
-    /// A mistake grants nothing, and is told at build.
+    /// Invalid text counts as zero, and becomes an error at build.
     fn read(&mut self, option: &'static str, span: Span) -> Duration {
         self.chosen.push(option);
         span.duration().unwrap_or_else(|error| {
@@ -282,34 +285,34 @@ impl Default for GracePolicy {
     }
 }
 
-/// What is wrong with a policy, and what to do.
+/// An invalid grace policy. The message names the options and the fix.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A span of time that is none.
+    /// A text that is no time span.
     #[error("{option} cannot be used: {source}")]
     Span {
         /// The option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         source: SpanError,
     },
-    /// A bound out of its range.
+    /// A limit out of its range.
     #[error("{option} cannot be used: {problem}")]
     Bound {
         /// The option.
         option: &'static str,
-        /// What is wrong and what to do.
+        /// The problem and the fix.
         problem: &'static str,
     },
-    /// Two options exclude each other.
+    /// Two options that contradict each other.
     #[error("{first} and {second} do not fit together: {problem}")]
     Contradiction {
         /// One option.
         first: &'static str,
         /// The other.
         second: &'static str,
-        /// What to do.
+        /// The fix.
         problem: &'static str,
     },
 }

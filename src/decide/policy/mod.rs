@@ -1,4 +1,4 @@
-//! What a route demands, and what may be granted while Clerk is down.
+//! Policies: what a route requires, and what grace allows while Clerk is down.
 
 mod grace;
 mod span;
@@ -13,10 +13,10 @@ pub use span::{Span, SpanError};
 use clerk_verify::access::{Access, Reverification};
 use clerk_verify::token::{TokenKind, TokenKinds};
 
-/// What one route, or a router of them, demands of a request.
+/// The requirements of one route, or of a router.
 ///
-/// An inner layer can only tighten what an outer one decided: the outer one answers first. To loosen,
-/// merge a sibling router with a policy of its own.
+/// An inner layer can only tighten the policy of an outer one, because the outer layer answers
+/// first. To loosen a policy, merge a sibling router with its own policy.
 #[derive(Clone, Debug)]
 pub struct RoutePolicy {
     pub(crate) optional: bool,
@@ -28,7 +28,7 @@ pub struct RoutePolicy {
 }
 
 impl RoutePolicy {
-    /// A session is required; grace is open to safe methods. This is the default.
+    /// Requires a session; allows grace for safe methods. This is the default.
     #[must_use]
     pub fn required() -> Self {
         Self {
@@ -41,63 +41,67 @@ impl RoutePolicy {
         }
     }
 
-    /// A session is welcome but not required: the handler sees `None` without one, whatever the
-    /// reason.
+    /// Accepts requests with and without a session. Without an accepted session the handler
+    /// receives `None`, whatever the reason.
     #[must_use]
     pub fn optional() -> Self {
         Self { optional: true, ..Self::required() }
     }
 
-    /// Which requests to this route grace may let pass. Default: [`GraceAccess::SafeMethods`].
+    /// Sets which requests to this route may pass in grace. Default: [`GraceAccess::SafeMethods`].
     #[must_use]
     pub fn grace(mut self, access: GraceAccess) -> Self {
         self.grace = access;
         self
     }
 
-    /// Requires a role in the active organisation, as `org:admin`; 403 without it.
+    /// Requires a role in the active organisation, such as `org:admin`; 403 without it.
     #[must_use]
     pub fn role(self, role: impl Into<Cow<'static, str>>) -> Self {
         let access = self.demanded().and_role(role);
         self.access(access)
     }
 
-    /// Requires a permission in the active organisation, as `org:billing:manage`; 403 without it.
+    /// Requires a permission in the active organisation, such as `org:billing:manage`; 403 without
+    /// it.
     #[must_use]
     pub fn permission(self, permission: impl Into<Cow<'static, str>>) -> Self {
         let access = self.demanded().and_permission(permission);
         self.access(access)
     }
 
-    /// Requires a feature of the user's or the organisation's plan, as `teams`; 403 without it.
+    /// Requires a feature of the user's or the organisation's plan, such as `teams`; 403 without
+    /// it.
     #[must_use]
     pub fn feature(self, feature: impl Into<Cow<'static, str>>) -> Self {
         let access = self.demanded().and_feature(feature);
         self.access(access)
     }
 
-    /// Requires a plan of the user or the organisation, as `pro`; 403 without it.
+    /// Requires a plan of the user or the organisation, such as `pro`; 403 without it.
     #[must_use]
     pub fn plan(self, plan: impl Into<Cow<'static, str>>) -> Self {
         let access = self.demanded().and_plan(plan);
         self.access(access)
     }
 
-    /// Requires a recent verification. When it was too long ago the answer is a 403 that Clerk's
-    /// front-end `useReverification` understands, and 503 in grace, when nobody can verify.
+    /// Requires a recent verification. If the last one is too old, the layer answers a 403 that
+    /// Clerk's front-end hook `useReverification` understands. In grace it answers 503, because no
+    /// user can verify.
     #[must_use]
     pub fn reverification(self, demand: Reverification) -> Self {
         let access = self.demanded().and_reverification(demand);
         self.access(access)
     }
 
-    /// Requires that Clerk read the session's claims no longer ago than this: a bound on
-    /// [`Auth::claims_age`](crate::Auth::claims_age), in whole seconds of the token's `oiat` and `iat`.
-    /// Default: no bound beyond those of the token and of grace.
+    /// Sets the maximum age of the session's claims, [`Auth::claims_age`](crate::Auth::claims_age),
+    /// which counts in whole seconds of the token's `oiat` and `iat`. Default: no limit beyond
+    /// those of the token and of grace.
     ///
-    /// An ordinary session token is up to 60 s old, plus the leeway for clocks of 5 s. Choose more than
-    /// that. A session beyond the bound is answered 503 with `Retry-After`, in grace with the code
-    /// `step_up_unavailable`. While Clerk is well, a page is sent to Clerk once for newer claims.
+    /// An ordinary session token is up to 60 s old, plus 5 s of leeway for clocks. Choose more than
+    /// that. The layer answers 503 with `Retry-After` to older claims; in grace the code is
+    /// `step_up_unavailable`. While Clerk is healthy, a page is redirected to Clerk once for newer
+    /// claims.
     ///
     /// ```
     /// use std::time::Duration;
@@ -112,22 +116,23 @@ impl RoutePolicy {
         self
     }
 
-    /// Requires all that the demand names, and nothing that was required before; 403 without it.
+    /// Requires everything in `demand`, and replaces earlier requirements; 403 if one is missing.
     #[must_use]
     pub fn access(mut self, demand: Access) -> Self {
         self.access = Some(Arc::new(demand));
         self
     }
 
-    /// The kinds of tokens that may come here, and no others; 401 with the reason
-    /// `token-type-mismatch` for those. Default: sessions alone.
+    /// Sets the accepted kinds of tokens. All other kinds get 401 with the reason
+    /// `token-type-mismatch`. Default: sessions only.
     ///
-    /// A machine's token is looked for in `Authorization: Bearer …` and nowhere else, and never has a
-    /// role or permission. What an opaque one stands for, as every API key is, only Clerk's Backend
-    /// API can tell, so that such a route needs `CLERK_SECRET_KEY`; without it these are answered 503.
-    /// A good answer is kept for 30 s, which is how long a token that was revoked at Clerk may still
-    /// pass. Its handlers take a [`Machine`](crate::Machine), or a
-    /// [`Caller`](crate::Caller) where sessions may come too; an [`Auth`](crate::Auth) stays a session.
+    /// The layer reads a machine token only from `Authorization: Bearer …`. Machines have no roles
+    /// or permissions. Only Clerk's Backend API can verify an opaque token, and every API key is
+    /// opaque. Such a route therefore needs `CLERK_SECRET_KEY`; without it opaque tokens get 503.
+    ///
+    /// The layer caches a positive answer for 30 s. A token that was revoked at Clerk may pass for
+    /// that time. Handlers take a [`Machine`](crate::Machine), or a [`Caller`](crate::Caller) where
+    /// sessions are accepted too. [`Auth`](crate::Auth) is always a session.
     ///
     /// ```
     /// use clerk_resilience::RoutePolicy;
@@ -143,7 +148,7 @@ impl RoutePolicy {
         self
     }
 
-    /// True when API keys may come here, which only Clerk can tell about.
+    /// Returns true if the route accepts API keys, which only Clerk can verify.
     pub(crate) fn accepts_api_keys(&self) -> bool {
         self.kinds.accepts(TokenKind::ApiKey)
     }
@@ -152,8 +157,8 @@ impl RoutePolicy {
         self.access.as_deref().cloned().unwrap_or_default()
     }
 
-    /// Lets sessions pass that still have tasks to do (`sts: pending`), for the pages on which these
-    /// are done. By default they count as signed out, as in Clerk's SDKs.
+    /// Accepts sessions with open tasks (`sts: pending`), for the pages on which users complete
+    /// these tasks. By default pending sessions count as signed out, as in Clerk's SDKs.
     #[must_use]
     pub fn accept_pending(mut self) -> Self {
         self.accepts_pending = true;
@@ -167,35 +172,35 @@ impl Default for RoutePolicy {
     }
 }
 
-/// What `__client_uat` means for a session cookie. Clerk sets it beside the session, for all
-/// subdomains: when the client last changed, or zero when nobody is signed in any more.
+/// How the layer uses the cookie `__client_uat` with session cookies.
 ///
-/// The cookie is not signed. It keeps nobody out who wants in; it ends a session on one subdomain
-/// soon after a sign-out on another.
+/// Clerk sets this cookie for all subdomains: the time at which the client last changed, or zero if
+/// no user is signed in. The cookie is not signed, so it does not stop an attacker who holds a
+/// session token. It ends a session on one subdomain soon after a sign-out on another.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClientUat {
-    /// As in Clerk's SDK: a session cookie counts only with a `__client_uat` that is not zero and not
-    /// later than the token.
+    /// A session cookie counts only with a `__client_uat` that is not zero and not later than the
+    /// token, as in Clerk's SDK.
     Required,
-    /// The same for pages. Other requests may lack the cookie altogether, as those of programs that
-    /// present a session cookie do; one that is there must agree.
+    /// Pages follow `Required`. Other requests may lack the cookie, because programs often present
+    /// a session cookie alone; a cookie that is present must agree with the token.
     #[default]
     RequiredForPages,
-    /// A session cookie counts by itself.
+    /// A session cookie counts without `__client_uat`.
     Ignored,
 }
 
-/// Which requests to a route grace may let pass.
+/// Which requests to a route may pass in grace.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GraceAccess {
-    /// None: administration, billing, credentials.
+    /// No requests. Use this for administration, billing and credentials.
     Never,
-    /// `GET`, `HEAD` and `OPTIONS`, but no upgrades. The default: reading goes on, changing waits.
+    /// `GET`, `HEAD` and `OPTIONS` without upgrades: users can read, but not change. The default.
     #[default]
     SafeMethods,
-    /// All methods, and upgrades such as `WebSocket`. For unsafe methods and upgrades the request
-    /// must come from the same origin.
+    /// All methods, and upgrades such as `WebSocket`. Unsafe methods and upgrades must come from
+    /// the same origin.
     Full,
 }

@@ -1,13 +1,13 @@
-//! A span of time, as programs and as people write it.
+//! [`Span`], a time span as a [`Duration`] or as text.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A span of time: a [`Duration`], or text with a unit, as `60min`, `90s` or `1h 30m`.
+/// A time span: a [`Duration`], or text with a unit, such as `60min`, `90s` or `1h 30m`.
 ///
-/// `0` means none at all. A number without a unit, a negative one and anything else that is no span
-/// is kept as the mistake that it is: as no time at all, and as an error at build that names the
-/// option.
+/// `0` means no time. A number without a unit, a negative number or any other invalid text is
+/// stored as an error. The option then counts as zero, and the build fails with an error that names
+/// the option.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,11 +23,11 @@ use std::time::Duration;
 pub struct Span(Result<Duration, SpanError>);
 
 impl Span {
-    /// The span.
+    /// Returns the duration.
     ///
     /// # Errors
     ///
-    /// [`SpanError`] when it was written as text that is none.
+    /// Returns [`SpanError`] if the text is no time span.
     pub fn duration(self) -> Result<Duration, SpanError> {
         self.0
     }
@@ -52,14 +52,14 @@ impl From<String> for Span {
     }
 }
 
-/// A text that is no span of time.
+/// An invalid text for a time span.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SpanError {
     text: String,
 }
 
 impl SpanError {
-    /// So much of the text is repeated.
+    /// Maximum number of characters of the text that the message repeats.
     const SHOWN: usize = 40;
 }
 

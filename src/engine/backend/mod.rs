@@ -1,11 +1,11 @@
-//! What a request may ask of Clerk's Backend API: what a handshake's nonce stands for, fresh cookies
-//! for an expired session, and what an opaque machine token stands for; and what a handler may ask: who a
-//! user is.
+//! Calls to Clerk's Backend API on behalf of requests and handlers.
 //!
-//! Clerk grants a production instance a hundred calls a second, and a flood of requests must not use
-//! them up. What anybody can make up, nonces and opaque tokens, begins at most twenty calls a second
-//! each. Whoever has shown something that only Clerk gives out draws from another bucket, so that the
-//! flood does not keep them waiting.
+//! A request exchanges a handshake nonce, refreshes an expired session, or verifies an opaque
+//! machine token. A handler looks up a user's profile.
+//!
+//! Clerk allows a production instance a hundred calls a second. Anybody can invent nonces and
+//! opaque tokens, so these cause at most twenty calls a second each. Requests with proof from Clerk
+//! use separate rate limiters, so that a flood does not delay them.
 
 mod machine;
 mod nonce;
@@ -118,7 +118,7 @@ impl Wire {
         if self.complaints.take() {
             tracing::error!(
                 event = "clerk.secret_key.refused",
-                "Clerk's Backend API refuses CLERK_SECRET_KEY; copy it again from the API keys page of the Clerk dashboard. Until then opaque machine tokens are answered 503 and sessions are not renewed here"
+                "Clerk's Backend API refuses CLERK_SECRET_KEY; copy the key again from the API keys page of the Clerk dashboard. Until then, opaque machine tokens get 503 and sessions are not refreshed"
             );
         }
     }

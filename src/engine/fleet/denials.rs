@@ -1,9 +1,9 @@
-//! Whatever one instance denies, all deny.
+//! Shares denials: a denial of one instance reaches every instance of the fleet.
 //!
-//! A member reads all denials once, page by page, and follows the feed from there. After an error, and every
-//! few minutes, it reads all of them again, and gives the store those that it lacks: a store that was down,
-//! or that lost what it had, learns them that way. A page that cannot be read is tried again; only a store
-//! that lost its place makes it begin anew.
+//! An instance reads all denials once, page by page, and then follows the feed. Every few minutes,
+//! and soon after an error, it reads all denials again and stores those that the store lacks. A
+//! store that was down or lost data recovers its denials that way. A page that cannot be read is
+//! retried; only a store that lost its feed makes the reading start again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,40 +18,41 @@ use crate::state::revocation::{Denial, Revocations};
 use crate::state::snapshot::{DenyList, SyncStatus};
 use crate::store::{Feed, FeedMark, Part, Store, StoreError};
 
-/// FeedReader a page, or waiting for news, is over by then.
+/// Maximum time to read a page or to wait for new denials.
 const READING: Duration = Duration::from_secs(30);
-/// After a failure.
+/// Pause after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// All is read again after this time in any case.
+/// All denials are read again after this time at the latest.
 const READ_ALL: Duration = Duration::from_secs(5 * 60);
-/// When the store did not take what it lacks.
+/// All denials are read again this soon after errors, or if the store did not accept missing
+/// denials.
 const READ_AGAIN: Duration = Duration::from_secs(15);
-/// So many go to the store at once.
+/// Number of denials per call to the store.
 const BATCH: usize = 250;
 
 #[derive(Debug)]
 pub(super) struct Denials(StoreClient);
 
-/// How far a member is.
+/// The position of this instance in the feed.
 struct FeedCursor {
-    /// From here it goes on; without one, all is read.
+    /// The position to continue from; `None` starts a full reading.
     mark: Option<FeedMark>,
-    /// While all is read.
+    /// The full reading in progress, if any.
     reading: Option<FeedReader>,
-    /// All is read again then.
+    /// When the next full reading is due.
     due: Moment,
 }
 
-/// What was met while all is read, and when that began.
+/// A full reading: when it began, and which denials the store returned.
 struct FeedReader {
     began: Moment,
     seen: Seen,
-    /// Something went wrong meanwhile, so that what was met may be there no more.
+    /// Whether an error occurred during the reading, after which the store may have lost denials.
     disturbed: bool,
 }
 
 impl FeedCursor {
-    /// News may be lost with the store, and a page can be read again.
+    /// Records an error. The store may have lost new denials, whereas a page can be read again.
     fn disturb(&mut self) {
         match &mut self.reading {
             Some(reading) => reading.disturbed = true,
@@ -65,7 +66,7 @@ impl Denials {
         Self(StoreClient::new(store, core))
     }
 
-    /// Hears of what others deny, for good.
+    /// Follows the denials of other instances until the task is dropped.
     pub(super) async fn follow(&self) {
         let mut course = FeedCursor { mark: None, reading: None, due: self.0.now() };
         loop {
@@ -75,7 +76,7 @@ impl Denials {
             }
             let hearing = self.hear(course.mark.clone());
             let heard = if course.reading.is_some() {
-                // What the store lacks is looked for when all was read.
+                // Denials that the store lacks are determined after the full reading.
                 hearing.await
             } else {
                 tokio::select! {
@@ -103,7 +104,8 @@ impl Denials {
         tokio::time::timeout(READING, following).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    /// Denies what was read. The list is complete as of when reading began, when there is no more to read.
+    /// Applies denials that were read. After the last page, the deny list is complete as of when
+    /// the reading began.
     async fn take(&self, feed: Feed, began: Moment, course: &mut FeedCursor) {
         let Feed { denials, mark, part, more } = feed;
         let before = course.reading.take();
@@ -130,8 +132,8 @@ impl Denials {
         }
     }
 
-    /// Takes in what was read, and remembers of all that there are that they were met. None when that broke
-    /// off.
+    /// Applies denials, and records them as seen if a full reading is in progress. Returns `None`
+    /// if the blocking task was aborted.
     async fn join(
         &self,
         denials: Vec<Denial>,
@@ -154,7 +156,8 @@ impl Denials {
         .await
     }
 
-    /// Gives the store what is denied here and was not met there. None when it did not take it.
+    /// Stores the denials that are known here and that the store lacks. Returns `None` if the store
+    /// did not accept them.
     async fn make_up(&self, seen: Seen) -> Option<()> {
         let core = Arc::clone(&self.0.core);
         let lacking = aside(move || {

@@ -1,4 +1,4 @@
-//! What a store was seen to have, in eight bytes for each denial: a million take 8 MB while all is read.
+//! Fingerprints of the denials that a store returned: eight bytes each, so 8 MB for a million.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -6,7 +6,7 @@ use clerk_verify::clock::Timestamp;
 
 use crate::state::revocation::{Denial, Revocations};
 
-/// Fingerprints, under a key of this process. That one of a million is taken for another does not happen.
+/// Fingerprints under a key of this process. A collision among a million denials is negligible.
 #[derive(Default)]
 pub(super) struct Seen {
     prints: Vec<u64>,
@@ -19,7 +19,8 @@ impl Seen {
         prints.extend(denials.iter().map(|denial| print(hasher, denial)));
     }
 
-    /// What of these was not seen, or for a shorter time, and has not ended before `now`.
+    /// Returns the known denials that were not seen in the store, or only with another time, and
+    /// that have not ended before `now`.
     pub(super) fn missing(mut self, known: &Revocations, now: Timestamp) -> Revocations {
         self.prints.sort_unstable();
         let unseen =

@@ -1,4 +1,4 @@
-//! What each instance sees of Clerk, told to the others; and what theirs come to, for the driver.
+//! Exchanges reports about Clerk's health between instances, and passes a summary to the driver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::state::seal::Seal;
 use crate::state::snapshot::StoreHealth;
 use crate::store::{Store, StoreError};
 
-/// What the mark is for.
+/// Purpose of the MAC.
 const PURPOSE: &str = "view";
-/// Every so often it is looked at whether there is something to tell or to hear.
+/// Interval at which the task checks whether a report must be sent or read.
 const TICK: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 const HEAR_EVERY: Duration = Duration::from_secs(2);
-/// What was told holds for so long.
+/// Validity of a published report.
 const HOLDS: Duration = Duration::from_secs(15);
-/// A call is over by then.
+/// Maximum duration of a call.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// More views than this, or longer ones, are not read.
+/// Limits on the number of reports and on the bytes of a report. Reports beyond them are ignored.
 const MOST: usize = 1_000;
 const LONGEST: usize = 1_024;
 
@@ -40,7 +40,8 @@ impl Views {
         Self { link, member, seal }
     }
 
-    /// Tells and hears, for good; quickly while somebody suspects something.
+    /// Publishes and reads reports until the task is dropped, every second while an instance
+    /// suspects an outage.
     pub(super) async fn exchange(&self) {
         let (mut told, mut heard): (Option<(Moment, PeerReport)>, Option<Moment>) = (None, None);
         let mut roll = PeerRegistry::default();

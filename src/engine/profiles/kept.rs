@@ -1,5 +1,5 @@
-//! The store behind the memory. It may hang or fail: that costs whoever asks first two seconds, and
-//! then nobody for a while.
+//! The store behind the profile cache. If the store hangs or fails, the first look-ups wait two
+//! seconds, and the following ones skip the store for a while.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,10 @@ use crate::engine::shared::Core;
 use crate::state::profile::{Change, Person};
 use crate::store::{Pending, Store, StoreError};
 
-/// A store that failed is left alone for so long.
+/// How long a store that failed is skipped.
 const REST: Duration = Duration::from_secs(5);
-/// So much is asked of it at once; others wait, so that a crowd does not look like a failure.
+/// Maximum number of concurrent store calls. Further calls wait, so that a crowd does not look like
+/// a failure.
 const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Kept {
         Self { store, rests_until: Mutex::default(), places, keep_private }
     }
 
-    /// Who others may have changed, without this process being told.
+    /// Whether other instances may change the store without notifying this process.
     pub(super) fn is_shared(&self) -> bool {
         self.store.as_ref().is_some_and(|store| store.fleet().is_some())
     }
@@ -43,11 +44,12 @@ impl Kept {
             return Err(());
         }
         let person = self.within(|| store.user(id), core).await?;
-        // An earlier process may have been asked to keep it.
+        // An earlier process may have been configured to store private metadata.
         Ok(person.map(|person| if self.keep_private { person } else { person.without_private() }))
     }
 
-    /// What cannot be written now is told again: by a webhook, or by Clerk when it is asked.
+    /// Stores changes. A failed write is not retried: a later webhook or look-up delivers the data
+    /// again.
     pub(super) async fn write(&self, changes: Vec<Change>, core: &Core) {
         let Some(store) = self.store.as_ref().filter(|_| !self.rests()) else { return };
         let _written = self.within(|| store.merge(changes), core).await;
@@ -58,7 +60,8 @@ impl Kept {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// A store that says that it is busy is not ill; one that is silent is.
+    /// Runs a store call within its deadline. A busy store is not skipped afterwards; one that
+    /// fails or times out is.
     async fn within<T>(&self, work: impl FnOnce() -> Pending<T>, core: &Core) -> Result<T, ()> {
         let turn = async {
             let _place = self.places.acquire().await;

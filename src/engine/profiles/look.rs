@@ -1,4 +1,4 @@
-//! One look for somebody: in the store, and when nothing is known there, at Clerk.
+//! One look-up of a user: in the store, then at Clerk.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Shared {
             (Ok(Some(told)), Ok(person)) => {
                 Ok(self.found(id, person.unwrap_or_default(), &told, turn))
             }
-            // What else the store knows of them is not known here, so that this is no whole to remember.
+            // The store may hold more data of the user, so this partial result is not cached.
             (Ok(Some(told)), Err(())) => {
                 let changes = told.changes();
                 Ok(KnownUser::of(&taken(Person::default(), &changes), Source::Clerk))
@@ -63,8 +63,8 @@ impl Shared {
         KnownUser::of(&person, Source::Clerk)
     }
 
-    /// Asks again for somebody who is known. That they are gone, or a place of theirs, acts as if a webhook had
-    /// told it.
+    /// Looks up a known user again. A deletion of the user or of a membership acts as its webhook
+    /// would.
     pub(super) async fn look_again(&self, id: &UserId) -> Told {
         let asked = self.now().wall;
         let known = self.people.memory.find(id).map(|entry| entry.person.clone());
@@ -73,7 +73,7 @@ impl Shared {
         let (mut changes, ends) = match self.ask_clerk(id).await? {
             Some(told) if new => (told.changes(), Vec::new()),
             Some(told) => (told.changes(), told.ends(&known, asked)),
-            // Not all of Clerk's machines may know of them yet.
+            // Not all of Clerk's servers may know a new user yet.
             None if new => return Ok(None),
             None => (Vec::new(), vec![WebhookEvent::end_of_user(id, asked)]),
         };
@@ -91,7 +91,8 @@ impl Shared {
         Ok(None)
     }
 
-    /// That there is no such user is Clerk's word only if it was asked in this instance's name.
+    /// Requests a user from Clerk. "No such user" counts only if the secret key belongs to this
+    /// instance.
     async fn ask_clerk(&self, id: &UserId) -> Result<Option<Described>, ProfileError> {
         let backend = self.backend.as_ref().ok_or(ProfileError::NoSecretKey)?;
         if !self.clerk_is_well() {
@@ -129,7 +130,7 @@ impl Described {
         [Change::User(Box::new(self.profile.clone()))].into_iter().chain(joined).collect()
     }
 
-    /// The places that are theirs no more.
+    /// Returns events for memberships that Clerk no longer lists.
     fn ends(&self, known: &Person, at: Timestamp) -> Vec<WebhookEvent> {
         let still = |place: &&Membership| {
             self.memberships.iter().any(|told| told.organization == place.organization)

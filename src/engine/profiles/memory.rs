@@ -1,8 +1,8 @@
-//! The people who were asked for lately, in bounded memory.
+//! A bounded cache of users that were looked up recently.
 //!
-//! Reading takes no lock. Somebody is read from the store while somebody else tells news of them, and
-//! what was read may then be the older of the two: so whoever reads draws a [`Turn`] before, and what
-//! they read is remembered only when nothing was told since.
+//! Reads take no lock. While a look-up reads a user from the store, a webhook may report a newer
+//! state. Each look-up therefore draws a [`Turn`] first, and its result is cached only if no change
+//! was reported since.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -15,23 +15,23 @@ use tokio::time::Instant;
 use crate::engine::cache::Cache;
 use crate::state::profile::{Change, Person};
 
-/// Users share counters, of which there are so many.
+/// Number of change counters; users share them.
 const COUNTERS: usize = 4096;
-/// Clerk's word that there is no such user is believed for so long.
+/// How long it is cached that a user does not exist.
 const NOBODY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Memory {
     cache: Cache<Entry>,
-    /// How often something was told; held by whoever changes the cache.
+    /// Change counters. A thread that changes the cache holds this lock.
     told: Mutex<Box<[u64]>>,
     hasher: RandomState,
-    /// Others may change the store without a word to this process: then an entry is good for so long.
+    /// How long an entry is valid. `None` if this process learns of every change in the store.
     good: Option<Duration>,
     began: Instant,
 }
 
-/// What is remembered of a user.
+/// A cached user.
 #[derive(Debug)]
 pub(super) struct Entry {
     id: UserId,
@@ -39,7 +39,7 @@ pub(super) struct Entry {
     read: Instant,
 }
 
-/// What had been told when somebody began to read.
+/// The user's change counter when a look-up began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn(u64);
 
@@ -58,7 +58,7 @@ impl Memory {
         self.find_at(self.digest(id), id)
     }
 
-    /// Whether what is remembered is an answer, without a look elsewhere.
+    /// Whether a cached entry is still valid.
     pub(super) fn answers(&self, entry: &Entry) -> bool {
         let nobody = entry.person.profile().is_none() && entry.person.deleted().is_none();
         let good = if nobody { Some(NOBODY) } else { self.good };
@@ -69,7 +69,7 @@ impl Memory {
         Turn(self.told()[counter(self.digest(id))])
     }
 
-    /// Remembers what was read, unless it may be out of date already.
+    /// Caches a user that was read, unless a change was reported since `turn`.
     pub(super) fn remember(&self, id: &UserId, person: &Person, turn: Turn) {
         let digest = self.digest(id);
         let told = self.told();
@@ -78,7 +78,7 @@ impl Memory {
         }
     }
 
-    /// Takes in what was told, of those who are remembered.
+    /// Applies changes to cached users, and invalidates look-ups in progress.
     pub(super) fn hear(&self, changes: &[Change]) {
         if changes.is_empty() {
             return;

@@ -1,8 +1,8 @@
-//! What is known of users, told without waiting for Clerk where that can be.
+//! User profiles, answered from memory or the store where possible.
 //!
-//! Memory first, then the store, then Clerk, and Clerk only while it is well. Webhooks change all of
-//! it; what Clerk told goes into the store. Whoever asks about a user at the same time as others waits
-//! for the same answer.
+//! A look-up reads memory first, then the store, then Clerk, and Clerk only while it is healthy.
+//! Webhooks update memory and store; a response of Clerk is stored, too. Concurrent look-ups of one
+//! user share one result.
 
 mod kept;
 mod look;
@@ -25,16 +25,17 @@ use crate::state::profile::{Change, Membership, Person, Profile};
 use crate::state::revocation::TokenIdentity;
 use crate::store::Store;
 
-/// So many looks may be under way at once, and begin in a second.
+/// Maximum number of concurrent look-ups, and of look-ups that start per second.
 const AT_ONCE: usize = 4096;
 const A_SECOND: f64 = 20_000.0;
-/// What others may have changed in a shared store is read again after this.
+/// In a shared store, another instance may change a user. A cached user is read again after this
+/// time.
 const SHARED_GOOD: Duration = Duration::from_secs(60);
-/// Where no webhooks tell of changes, Clerk is asked again after this.
+/// Without webhooks, Clerk is asked again about a profile of this age.
 const OLD: Duration = Duration::from_secs(5 * 60);
 
-/// What is known of users, whether Clerk answers or not; from
-/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cheap to clone.
+/// Access to user profiles, which also works while Clerk is down. Obtained from
+/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cloning is cheap.
 ///
 /// ```no_run
 /// # use clerk_resilience::{ClerkResilience, id::UserId};
@@ -49,58 +50,59 @@ const OLD: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug)]
 pub struct Profiles(Arc<Shared>);
 
-/// What is known of a user.
+/// A user's profile and memberships.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct KnownUser {
-    /// What they are like. `updated_at` says since when, `heard_at` when this application heard so last.
+    /// The profile. `updated_at` is the time of its last change at Clerk; `heard_at` is when this
+    /// application last received it.
     pub profile: Profile,
-    /// The organisations they belong to, as far as Clerk told; of whom Clerk was asked for, all up to 500.
+    /// The organization memberships received so far. A look-up at Clerk returns all of them, up to
+    /// 500.
     pub memberships: Vec<Membership>,
-    /// Where this was found.
+    /// Where the profile was found.
     pub source: Source,
 }
 
-/// Where something was found.
+/// Where a profile was found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Source {
-    /// In this process.
+    /// In the memory of this process.
     Memory,
     /// In the application's store.
     Store,
-    /// At Clerk, just now.
+    /// At Clerk, during this look-up.
     Clerk,
 }
 
-/// Why it cannot be told who a user is, or whether there is one. Nothing of them is known here.
+/// Why a user's profile, or the user's existence, could not be determined.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
-    /// Clerk would have to be asked, and is not well.
-    #[error("nothing is known of this user here, and Clerk is not well enough to be asked")]
+    /// The user is unknown here, and Clerk is not healthy enough to be asked.
+    #[error("this user is not stored here, and Clerk is not healthy enough to be asked")]
     ClerkUnwell,
-    /// Clerk was asked, and did not answer in time or to the point.
-    #[error("nothing is known of this user here, and Clerk did not answer")]
+    /// Clerk was asked, and did not answer in time or not with a usable response.
+    #[error("this user is not stored here, and Clerk did not answer")]
     Unanswered,
-    /// Clerk has been asked as much as it may be, for now.
-    #[error("nothing is known of this user here, and Clerk has been asked too much for now")]
+    /// The rate limit for requests to Clerk is reached.
+    #[error("this user is not stored here, and the limit of requests to Clerk is reached")]
     Limited,
     /// The store did not answer, and Clerk could not be asked instead.
-    #[error("the store does not tell what is known of this user")]
+    #[error("the store could not be read, and Clerk could not be asked")]
     Store,
-    /// Clerk knows no such user, but the secret key is another instance's, as far as Clerk's keys show.
+    /// Clerk knows no such user, but the secret key belongs to another instance, as far as Clerk's
+    /// keys show.
     #[error(
-        "nothing is known of this user here, and CLERK_SECRET_KEY belongs to another instance than CLERK_PUBLISHABLE_KEY"
+        "this user is not stored here, and CLERK_SECRET_KEY belongs to another instance than CLERK_PUBLISHABLE_KEY"
     )]
     SecretKeyForeign,
-    /// Clerk refuses the secret key.
-    #[error("nothing is known of this user here, and Clerk refuses CLERK_SECRET_KEY")]
+    /// Clerk rejects the secret key.
+    #[error("this user is not stored here, and Clerk refuses CLERK_SECRET_KEY")]
     SecretKeyRefused,
-    /// There is no secret key to ask Clerk with.
-    #[error(
-        "nothing is known of this user here, and there is no CLERK_SECRET_KEY to ask Clerk with"
-    )]
+    /// There is no secret key for requests to Clerk.
+    #[error("this user is not stored here, and there is no CLERK_SECRET_KEY for requests to Clerk")]
     NoSecretKey,
 }
 
@@ -111,21 +113,23 @@ impl Profiles {
         Self(Arc::clone(shared))
     }
 
-    /// What is known of a user; `None` when there is no such user (any more).
+    /// Returns a user's profile and memberships; `None` if the user does not exist or was deleted.
     ///
-    /// Whom this process knows, it tells at once. Of others it asks the [store](crate::Builder::store),
-    /// for at most 2 s, and when nothing is known there and Clerk is well, Clerk's Backend API, once for
-    /// all who ask at the same time: at most 20 users a second, the profile and the organisations of each within
-    /// [`probe_deadline`](crate::Builder::probe_deadline). In an outage it never waits for Clerk.
+    /// A user in memory is returned at once. Otherwise the [store](crate::Builder::store) is asked,
+    /// for at most 2 s. If the store does not know the user and Clerk is healthy, Clerk's Backend
+    /// API is asked, once for all concurrent callers. At most 20 users a second are requested, the
+    /// profile and the memberships each within [`probe_deadline`](crate::Builder::probe_deadline).
+    /// During an outage the call never waits for Clerk.
     ///
-    /// With webhooks, what is known follows Clerk within seconds. Without them Clerk is asked again when
-    /// what is known is older than 5 minutes, while the old is told. That Clerk knows no such user is
-    /// remembered for 10 s, and told only when the secret key is proven to be this instance's, which takes as
-    /// long again at the first time.
+    /// With webhooks, the data follows Clerk within seconds. Without them, a profile older than 5
+    /// minutes is returned at once and refreshed from Clerk in the background. That Clerk knows no
+    /// such user is cached for 10 s. It is returned only if the secret key is proven to belong to
+    /// this instance; the first proof takes as long again.
     ///
     /// # Errors
     ///
-    /// [`ProfileError`] when nothing is known and it cannot be told whether there is such a user.
+    /// [`ProfileError`] when the user is unknown here and it cannot be determined whether the user
+    /// exists.
     pub async fn get(&self, id: &UserId) -> Result<Option<KnownUser>, ProfileError> {
         let mut told = self.tell(id).await;
         if let Ok(Some(known)) = &mut told {
@@ -135,7 +139,8 @@ impl Profiles {
         told
     }
 
-    /// An organisation that is deleted is told of once, and not of each of its members.
+    /// Removes memberships that a denial ended. A deleted organization is one event, not one per
+    /// member.
     fn drop_ended(&self, known: &mut KnownUser) {
         let (snapshot, user) = (self.0.core.load(), &known.profile.id);
         known.memberships.retain(|membership| {
@@ -163,7 +168,8 @@ impl Profiles {
         told.unwrap_or(Err(ProfileError::Limited))
     }
 
-    /// Where nobody tells of changes, asks Clerk whether there are any, beside.
+    /// Refreshes an old profile from Clerk in the background if the application receives no
+    /// webhooks.
     fn freshen(&self, known: &KnownUser) {
         let shared = &self.0;
         let heard = known.profile.heard_at.unwrap_or_default();
@@ -182,7 +188,8 @@ impl Profiles {
     }
 }
 
-/// Memory keeps what was found; that nothing could be told is not found out by everybody anew.
+/// Memory caches successful look-ups. A failure is cached for a second, so that not every caller
+/// repeats the look-up.
 fn keep(told: &Told) -> Keep {
     if told.is_err() { Keep::for_secs(1) } else { Keep::default() }
 }
@@ -194,7 +201,7 @@ impl KnownUser {
     }
 }
 
-/// What is known of users, behind [`Profiles`].
+/// Caches and limits behind [`Profiles`].
 #[derive(Debug)]
 pub(crate) struct People {
     memory: Memory,
@@ -218,8 +225,8 @@ impl People {
         }
     }
 
-    /// Something was told of users, and is to be in the store: to be called before it is, so that it
-    /// counts at once, and after, for whom was read meanwhile.
+    /// Applies changes to memory. Call this before the store is written, so that the changes count
+    /// at once, and again afterwards, for users who were read in between.
     pub(crate) fn hear(&self, changes: &[Change]) {
         self.memory.hear(changes);
     }

@@ -1,7 +1,7 @@
-//! Who is kept here, and is gone at Clerk.
+//! Finds stored users and memberships that were deleted at Clerk.
 //!
-//! No list of Clerk's tells who is gone, and a list that moves while it is read may pass over somebody. So
-//! whoever is missing in one is asked for by name, and only that answer counts.
+//! No list of Clerk names deleted objects, and a list that shifts while it is read may skip an
+//! object. A missing object is therefore requested by its id, and only that response counts.
 
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
@@ -16,7 +16,8 @@ use crate::state::reconcile::{SyncCursor, USERS};
 use crate::state::webhook_event::WebhookEvent;
 use crate::store::FeedMark;
 
-/// When none of so many is known to Clerk, the store is not this application's.
+/// If Clerk knows none of at least this many stored users, the store belongs to another
+/// application.
 const CROWD: usize = 3;
 
 impl SyncTask {
@@ -44,7 +45,8 @@ impl SyncTask {
         let there: Vec<bool> = ids.iter().map(|id| there.contains(&id.as_str())).collect();
         self.take_in(users.into_iter().map(described), asked).await?;
         if some.len() >= CROWD && !there.contains(&true) {
-            // So many do not go at once. It is rather another application's store.
+            // This many users are rarely deleted at once, so the store rather belongs to another
+            // application.
             tracing::warn!(
                 event = "clerk.reconcile.strangers",
                 count = some.len(),
@@ -56,7 +58,7 @@ impl SyncTask {
             if !there && (person.is_new(asked) || !self.exists(id).await?) {
                 continue;
             }
-            // Clerk's list of all memberships was read since the walk began.
+            // The list of all memberships was read after `begun`.
             let unseen = |place: &&Membership| {
                 place.heard_at.is_none_or(|heard| heard < begun) && !is_new(place.updated_at, asked)
             };
@@ -68,7 +70,8 @@ impl SyncTask {
         Ok(())
     }
 
-    /// Clerk is asked for this very user. One whom it does not know was deleted: it told of them before.
+    /// Requests this user from Clerk. A user that Clerk does not know was deleted, because the
+    /// store received the user from Clerk.
     async fn exists(&self, id: &UserId) -> Result<bool, SyncError> {
         let asked = self.now();
         let event = match self.ask.user(id).await? {
@@ -83,11 +86,12 @@ impl SyncTask {
         Ok(false)
     }
 
-    /// Clerk is asked for this very user's memberships. A list of which some is missing says nothing of those.
+    /// Requests the memberships of this user from Clerk. An incomplete list proves no missing
+    /// membership.
     async fn look_for(&self, id: &UserId, missing: &[&Membership]) -> Result<(), SyncError> {
         let asked = self.now();
         let Some(places) = self.ask.places(id).await? else { return Ok(()) };
-        // By Clerk's clock and ours it was so then; what came later counts more.
+        // The earlier of Clerk's clock and ours dates the deletion, so that a later change wins.
         let at = places.at.unwrap_or(asked).min(asked);
         let in_it = |place: &Value, organization: &str| place["organization"]["id"] == organization;
         let left = missing.iter().filter(|place| {
@@ -106,6 +110,6 @@ impl SyncTask {
 
     fn found_gone(&self, what: &'static str, count: u64) {
         self.show(|now| now.gone += count);
-        tracing::info!(event = "clerk.reconcile.gone", what, count, "no webhook had told of it");
+        tracing::info!(event = "clerk.reconcile.gone", what, count, "no webhook reported it");
     }
 }

@@ -1,7 +1,8 @@
-//! Repairs what webhooks missed, by reading back from Clerk.
+//! Reconciliation: repairs what webhooks missed by reading users and memberships back from Clerk.
 //!
-//! At the start, after each outage, every hour, and when somebody wishes it. What is read is taken in as if
-//! webhooks had just told it. It is slow on purpose: one question at a time, only while Clerk is well.
+//! A run starts with the process, after each outage, every hour, and on demand. Its results apply
+//! as the missed webhooks would. A run is slow on purpose: it sends one request at a time, and only
+//! while Clerk is healthy.
 
 mod kept;
 mod page;
@@ -23,33 +24,33 @@ use super::shared::Core;
 use crate::state::webhook_event::EventRules;
 use crate::store::Store;
 
-/// How far reading back has come.
+/// The progress of a reconciliation run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// It reads, or waits until it may.
+    /// Whether a run is active, or waits until Clerk is healthy.
     pub under_way: bool,
-    /// Users read since it began; some count twice.
+    /// Users read since the run began; some may be counted twice.
     pub users: u64,
-    /// So many there are in all, when all are to be read.
+    /// Number of users at Clerk, if the run reads all of them.
     pub total: Option<u64>,
-    /// Memberships read since it began, when they are read; some count twice.
+    /// Memberships read since the run began, if it reads them; some may be counted twice.
     pub memberships: u64,
-    /// So many there are in all.
+    /// Number of memberships at Clerk, if the run reads them.
     pub memberships_total: Option<u64>,
-    /// Of those who are kept here, so many were compared with Clerk since it began.
+    /// Stored users that were compared with Clerk since the run began.
     pub compared: u64,
-    /// Users and memberships that were found to be gone.
+    /// Users and memberships that were found deleted at Clerk.
     pub gone: u64,
-    /// All users who changed at Clerk up to then are known.
+    /// The store contains all changes of users at Clerk up to this time.
     pub synced: Option<Timestamp>,
-    /// What keeps it waiting, or ended it.
+    /// The error that delays the run, or that ended it.
     pub trouble: Option<String>,
-    /// How often this process came to the end, well or not.
+    /// Number of runs that this process ended, successfully or not.
     pub ended: u64,
 }
 
-/// What reading back takes.
+/// The dependencies and settings of a [`Reconciler`].
 #[derive(Debug)]
 pub(crate) struct ReconcilerConfig {
     pub(crate) access: Access,
@@ -58,14 +59,14 @@ pub(crate) struct ReconcilerConfig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) people: Arc<People>,
     pub(crate) rules: EventRules,
-    /// The instance that the store has to be of.
+    /// The issuer that the store's cursor must belong to.
     pub(crate) issuer: String,
     pub(crate) keep_private: bool,
-    /// It need not be wished for.
+    /// Whether runs also start on their own, not only on demand.
     pub(crate) by_itself: bool,
 }
 
-/// What reads back, as others see it.
+/// The handle to reconciliation: requests runs and reports progress.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
     with: ReconcilerConfig,
@@ -78,13 +79,13 @@ impl Reconciler {
         Self { with, wished: Notify::new(), progress: watch::Sender::default() }
     }
 
-    /// Begins as soon as may be, if nothing is under way.
+    /// Requests a complete run as soon as possible. Returns a receiver of the progress.
     pub(crate) fn wish(&self) -> watch::Receiver<Progress> {
         self.wished.notify_one();
         self.progress.subscribe()
     }
 
-    /// For good.
+    /// Runs reconciliation until the task is dropped.
     pub(crate) async fn work(self: Arc<Self>, core: Arc<Core>) {
         SyncTask::new(self, core).work().await;
     }

@@ -1,4 +1,4 @@
-//! A page of what Clerk lists, and what follows from it: what would follow from webhooks.
+//! Applies a page of a Clerk list with the same effects as the corresponding webhooks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::state::reconcile::{MEMBERS, SyncCursor, USERS};
 use crate::state::revocation::Kind;
 use crate::state::webhook_event::WebhookEvent;
 
-/// What was read, for those who watch.
+/// The counts of one page, for [`Progress`](super::Progress).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Page {
     pub(super) users: u64,
@@ -61,7 +61,7 @@ impl SyncTask {
         Ok(Page { memberships: count, memberships_total, ..Page::default() })
     }
 
-    /// What a role stands for may be another than grace knows.
+    /// Reads roles and permissions, whose changes end the grace of older tokens.
     async fn roles(&self) -> Result<(), SyncError> {
         for (list, what) in
             [("organization_roles", "role"), ("organization_permissions", "permission")]
@@ -73,8 +73,9 @@ impl SyncTask {
         Ok(())
     }
 
-    /// Denials act at once; then all is kept. What cannot be kept is read again. All is as it was when Clerk
-    /// was asked, and not later. Nothing is taken from another instance.
+    /// Applies events: denials take effect at once, then everything is stored. A page that cannot
+    /// be stored is read again. The events are dated by the time of the request, not later. Nothing
+    /// is applied unless the secret key is proven to belong to this instance.
     pub(super) async fn take_in(
         &self,
         events: impl Iterator<Item = WebhookEvent>,
@@ -88,7 +89,7 @@ impl SyncTask {
         let (store, people) = (&self.with().store, &self.with().people);
         let (mut changes, mut denials) = (Vec::new(), Vec::new());
         for event in events {
-            // What does not say whom it is about is about nobody.
+            // An event that does not name its subject has no effect.
             changes.extend(event.changes(asked, self.with().keep_private).unwrap_or_default());
             denials.extend(event.denials(asked, self.with().rules).unwrap_or_default());
         }
@@ -111,8 +112,8 @@ pub(super) fn placed(membership: Value, asked: Timestamp) -> WebhookEvent {
     since("organizationMembership", membership, asked)
 }
 
-/// What was changed since it began, and so lately that grace may know it as it was before, ends the grace of
-/// tokens of before.
+/// Builds an event of the kind `updated` if the object changed recently after its creation, else of
+/// the kind `created`. Recently means that grace may still rely on the previous state.
 fn since(what: &str, data: Value, asked: Timestamp) -> WebhookEvent {
     let [created, updated] = ["created_at", "updated_at"].map(|name| time(&data, name));
     let memory = Kind::Outdated.afterlife().unwrap_or(Duration::MAX);

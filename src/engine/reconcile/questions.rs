@@ -1,17 +1,18 @@
-//! What Clerk's Backend API is asked while reading back, one question at a time.
+//! Requests of reconciliation to Clerk's Backend API, one at a time.
 //!
-//! | question | `operationId` in Clerk's `OpenAPI` document `bapi/2026-05-12.yml` |
+//! | request | `operationId` in Clerk's `OpenAPI` document `bapi/2026-05-12.yml` |
 //! |---|---|
 //! | `GET /v1/users?order_by=-updated_at&limit&offset`, `GET /v1/users?user_id=…` (up to 100) | `GetUserList` |
-//! | `GET /v1/users/{id}`: 404 when there is none | `GetUser` |
+//! | `GET /v1/users/{id}`: 404 if the user does not exist | `GetUser` |
 //! | `GET /v1/users/count` | `GetUsersCount` |
 //! | `GET /v1/organization_memberships?order_by=+created_at&limit&offset` | `InstanceGetOrganizationMemberships` |
 //! | `GET /v1/users/{id}/organization_memberships?limit&offset` | `UsersGetOrganizationMemberships` |
 //! | `GET /v1/organization_roles?limit&offset` | `ListOrganizationRoles` |
 //! | `GET /v1/organization_permissions?limit&offset` | `ListOrganizationPermissions` |
 //!
-//! `limit` is 500 at most. All but users come as `data` and `total_count`. An instance without organisations
-//! answers 403 with the code `organization_not_enabled_in_instance`.
+//! `limit` is 500 at most. Lists of users are plain arrays; the other lists have `data` and
+//! `total_count`. An instance without organizations answers 403 with the code
+//! `organization_not_enabled_in_instance`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,16 +31,16 @@ use crate::engine::backend::{API_VERSION, Access};
 use crate::engine::counters::Counters;
 use crate::state::reconcile::{MEMBERS, USERS};
 
-/// Between two questions: at most four a second of the hundred that Clerk grants a production instance, and
-/// one of the ten that it grants a development instance.
+/// Pause between two requests: at most four a second of the hundred that Clerk allows a production
+/// instance, and one a second of the ten that Clerk allows a development instance.
 const PACE: Duration = Duration::from_millis(250);
 const PACE_IN_DEVELOPMENT: Duration = Duration::from_secs(1);
-/// A page may be large, and Clerk may need its time for it.
+/// Limits for a response. A page may be large, and Clerk may need time to produce it.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const DEADLINE: Duration = Duration::from_secs(15);
-/// As many of a user's places as Clerk tells at once.
+/// Maximum number of a user's memberships in one response.
 const PLACES: usize = 500;
-/// Clerk's own word, and not that of something between that does not know the path.
+/// Clerk's error code for a missing object. A proxy's own 404 lacks it.
 const NOT_FOUND: &str = "resource_not_found";
 
 #[derive(Debug)]
@@ -47,22 +48,22 @@ pub(super) struct Questions {
     access: Access,
     grace_usage: Duration,
     counters: Arc<Counters>,
-    /// The next question is not asked before.
+    /// The earliest time of the next request.
     next: Mutex<Instant>,
 }
 
-/// Some memberships.
+/// A list of memberships.
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) list: Vec<Value>,
-    /// So many there are in all.
+    /// Number of memberships in total, as Clerk reports it.
     pub(super) total: u64,
-    /// When that was so, by Clerk's clock.
+    /// The date of the response, by Clerk's clock.
     pub(super) at: Option<Timestamp>,
 }
 
 impl Places {
-    /// None is missing.
+    /// Whether the list is complete.
     pub(super) fn is_whole(&self) -> bool {
         self.list.len() < PLACES && self.total <= self.list.len() as u64
     }
@@ -77,13 +78,13 @@ impl Questions {
         Self { access, grace_usage, counters, next: Mutex::new(Instant::now()) }
     }
 
-    /// A page of users, the last changed first.
+    /// Returns a page of users, the last changed first.
     pub(super) async fn users(&self, offset: u64) -> Result<Vec<Value>, SyncError> {
         let query = format!("order_by=-updated_at&limit={USERS}&offset={offset}");
         list(&self.ask("users", &query).await?)
     }
 
-    /// Those of these, at most a hundred, who exist.
+    /// Returns those of the given users, at most a hundred, that exist.
     pub(super) async fn these(&self, ids: &[&UserId]) -> Result<Vec<Value>, SyncError> {
         let mut query = format!("limit={USERS}");
         for id in ids {
@@ -93,7 +94,7 @@ impl Questions {
         list(&self.ask("users", &query).await?)
     }
 
-    /// A user; `Err` is when there was none, by Clerk's clock.
+    /// Returns a user. `Err` means that the user does not exist, as of a time by Clerk's clock.
     pub(super) async fn user(
         &self,
         id: &UserId,
@@ -105,7 +106,7 @@ impl Questions {
         }
     }
 
-    /// For those who watch; nothing depends on it.
+    /// Returns the number of users, which serves only the progress report.
     pub(super) async fn count(&self) -> Result<Option<u64>, SyncError> {
         match json(&self.ask("users/count", "").await?) {
             Err(busy @ SyncError::Busy(_)) => Err(busy),
@@ -113,13 +114,15 @@ impl Questions {
         }
     }
 
-    /// A page of all memberships, those that began first; `None` where there are no organisations.
+    /// Returns a page of all memberships, the oldest first. `None` if the instance has no
+    /// organizations.
     pub(super) async fn members(&self, offset: u64) -> Result<Option<Places>, SyncError> {
         let query = format!("order_by=%2Bcreated_at&limit={MEMBERS}&offset={offset}");
         places(&self.ask("organization_memberships", &query).await?)
     }
 
-    /// A user's memberships; `None` where there are no organisations, or no such user.
+    /// Returns a user's memberships. `None` if the instance has no organizations, or if the user
+    /// does not exist.
     pub(super) async fn places(&self, id: &UserId) -> Result<Option<Places>, SyncError> {
         let path = format!("users/{id}/organization_memberships");
         let reply = self.ask(&path, &format!("limit={PLACES}&offset=0")).await?;
@@ -127,7 +130,7 @@ impl Questions {
         if nobody { Ok(None) } else { places(&reply) }
     }
 
-    /// The instance's roles, or its permissions; none where Clerk does not show them.
+    /// Returns the instance's roles or permissions; an empty list if Clerk does not show them.
     pub(super) async fn of_all_organizations(&self, list: &str) -> Result<Vec<Value>, SyncError> {
         let reply = self.ask(list, &format!("limit={PLACES}&offset=0")).await?;
         let hidden = matches!(reply.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
@@ -155,7 +158,8 @@ impl Questions {
     }
 }
 
-/// What is part of an address is a plain name, as all of Clerk's ids are.
+/// Whether an id is safe within a URL: 1 to 128 letters, digits, `_` or `-`, as all of Clerk's ids
+/// are.
 pub(super) fn is_plain(id: &UserId) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=128).contains(&id.as_str().len()) && id.as_str().bytes().all(plain)
@@ -169,7 +173,7 @@ fn list(reply: &ApiResponse) -> Result<Vec<Value>, SyncError> {
 }
 
 fn places(reply: &ApiResponse) -> Result<Option<Places>, SyncError> {
-    // There are no organisations, or this key may not see them: nothing is told.
+    // The instance has no organizations, or this key may not list them.
     if reply.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
@@ -197,7 +201,7 @@ fn json(reply: &ApiResponse) -> Result<Value, SyncError> {
     }
 }
 
-/// `Retry-After`, in seconds or as a time by Clerk's own clock.
+/// Parses `Retry-After`: seconds, or a time that is compared with the response's `Date`.
 fn asked_for(reply: &ApiResponse) -> Option<Duration> {
     let text = reply.header(&RETRY_AFTER)?.trim();
     if let Ok(secs) = text.parse() {

@@ -1,4 +1,4 @@
-//! What keeps a walk waiting, or ends it.
+//! Errors that delay or end a reconciliation run.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ pub(super) enum SyncError {
     )]
     Another,
     #[error(
-        "the store belongs to another instance of Clerk's than CLERK_PUBLISHABLE_KEY; name another store, or set the variables of that instance"
+        "the store belongs to another Clerk instance than CLERK_PUBLISHABLE_KEY; name another store, or set the variables of that instance"
     )]
     Foreign,
     #[error(
-        "Clerk does not tell whether CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY are of one instance"
+        "could not verify that CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY belong to one instance"
     )]
     Unproven,
-    #[error("Clerk's Backend API wants to be asked later")]
+    #[error("Clerk's Backend API asked to retry later")]
     Busy(Option<Duration>),
     #[error("Clerk's Backend API answered {0}")]
     Failed(StatusCode),
-    #[error("Clerk's Backend API answered with something that is no such list")]
+    #[error("Clerk's Backend API answered with an unexpected body")]
     Nonsense,
     #[error("Clerk's Backend API does not answer: {0}")]
     Silent(#[from] TransportError),
@@ -40,13 +40,13 @@ pub(super) enum SyncError {
 }
 
 impl SyncError {
-    /// Nothing comes of waiting until somebody corrects it.
+    /// Whether the run cannot succeed until the operator corrects the configuration.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused | Self::Another | Self::Foreign)
     }
 }
 
-/// What a store brings, in time.
+/// Awaits a store call, for at most 10 s.
 pub(super) async fn within<T>(pending: Pending<T>) -> Result<T, SyncError> {
     let timely = tokio::time::timeout(STORE_DEADLINE, pending).await;
     Ok(timely.unwrap_or(Err(StoreError::Busy))?)

@@ -1,4 +1,4 @@
-//! When a walk begins, how it goes on, and how it ends.
+//! [`SyncTask`]: when a reconciliation run begins, continues and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::state::health::Verdict;
 use crate::state::reconcile::{Step, SyncCursor, SyncScope};
 use crate::state::snapshot::SyncStatus;
 
-/// The course's name in the store.
+/// Name of the cursor's document in the store.
 const RECORD: &str = "reconciliation";
-/// Whoever of a fleet read nothing for so long is not at it any more.
+/// If no page was read for this long, another instance of the fleet continues the run.
 const TURN: Duration = Duration::from_secs(10 * 60);
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// After a failure, when Clerk does not say how long to wait; twice as long after each further one.
+/// Pause after a failure if Clerk sends no `Retry-After`. It doubles after each further failure.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LAST: Duration = Duration::from_secs(5 * 60);
-/// A walk that fails so often in a row is left, and begins again at its next occasion.
+/// Number of consecutive failures after which a run ends until its next trigger.
 const FAILURES: u32 = 10;
-/// Clerk is believed that it wants to be left alone for so long, and no longer.
+/// Maximum pause that a `Retry-After` can cause.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Why a walk is due that nobody wished for.
+/// Why a run starts without a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Trigger {
     Start,
@@ -36,7 +36,7 @@ enum Trigger {
     Time,
 }
 
-/// What reads back, one walk after the other.
+/// The task that performs runs, one after the other.
 pub(super) struct SyncTask {
     own: Arc<Reconciler>,
     pub(super) core: Arc<Core>,
@@ -78,7 +78,7 @@ impl SyncTask {
         }
     }
 
-    /// Clerk was down, and will be well again; or so much time is over.
+    /// Waits until an outage begins or `pause` has passed.
     async fn occasion(&self, pause: Duration) -> Trigger {
         let mut verdicts = self.core.verdicts.subscribe();
         let down = |verdict: &Verdict| matches!(verdict, Verdict::Outage | Verdict::Isolated);
@@ -93,13 +93,14 @@ impl SyncTask {
         outage.map_or(Trigger::Time, |()| Trigger::Outage)
     }
 
-    /// One member of a fleet does it for all. Returns after how long to see whether it is due again.
+    /// Performs a run for the fleet, if no other instance does. Returns the pause before the next
+    /// check.
     async fn walk_for_all(
         &self,
         occasion: Trigger,
         verdicts: &mut watch::Receiver<Verdict>,
     ) -> Duration {
-        // Who waits for a Clerk that is down has not begun.
+        // A run that waits for Clerk to recover has not begun.
         let was_down = until_healthy(verdicts).await;
         let course = self.course().await.unwrap_or_default();
         let done = !was_down && occasion == Trigger::Time && course.is_fresh(self.now(), EVERY);
@@ -112,8 +113,9 @@ impl SyncTask {
         EVERY
     }
 
-    /// Who says so first, unless another's pages still come in. The course is kept after each, so that a
-    /// member that ends in the middle of a walk is followed by another.
+    /// Whether this instance may run: it claims the run first, and no other instance is reading
+    /// pages. The cursor is stored after each page, so another instance can continue an abandoned
+    /// run.
     async fn is_mine(&self, course: &SyncCursor) -> bool {
         let Some(fleet) = self.with().store.fleet() else { return true };
         !course.is_busy(self.now(), TURN)
@@ -142,7 +144,7 @@ impl SyncTask {
             if trouble.is_final() || failures >= FAILURES {
                 return self.end();
             }
-            // Another member may go on meanwhile.
+            // Another instance may continue meanwhile, so the cursor is read again.
             course = None;
             if let SyncError::Store(_) = trouble {
                 self.core.counters.store_failed();
@@ -157,8 +159,8 @@ impl SyncTask {
         }
     }
 
-    /// Reads a page and takes it in; the first one of a walk from where the last one ended, whoever of a
-    /// fleet made it. True when it was the last.
+    /// Reads one page and applies it. The first page of a run starts at the stored cursor,
+    /// whichever instance stored it. Returns `true` after the last page.
     async fn step(
         &self,
         known: &mut Option<SyncCursor>,
@@ -190,7 +192,7 @@ impl SyncTask {
         self.tell(page, &course);
         let over = known.insert(course).next().is_none();
         if over && compared {
-            // No less than webhooks would have told up to when it began.
+            // A complete run counts as a webhook received when the run began.
             self.core.feed(|feeds| SyncStatus { webhook: feeds.webhook.max(begun), ..feeds });
         }
         Ok(over)
@@ -208,7 +210,8 @@ impl SyncTask {
         });
     }
 
-    /// Where the last page was read, by whomever. One of another version is begun anew.
+    /// Loads the cursor, which any instance may have stored. A cursor of another version is
+    /// discarded.
     async fn course(&self) -> Result<SyncCursor, SyncError> {
         let record = within(self.with().store.record(RECORD)).await?;
         let course = record.and_then(|text| serde_json::from_slice(&text).ok());
@@ -224,7 +227,7 @@ impl SyncTask {
             memberships,
             gone,
             ?synced,
-            "what changed at Clerk is known here"
+            "reconciliation is complete"
         );
         self.end();
     }
@@ -237,7 +240,8 @@ impl SyncTask {
     }
 }
 
-/// True when Clerk was down meanwhile. The sender lives as long as the driver.
+/// Waits until Clerk is healthy. Returns whether Clerk was down meanwhile. The sender lives as long
+/// as the driver.
 async fn until_healthy(verdicts: &mut watch::Receiver<Verdict>) -> bool {
     let mut was_down = false;
     loop {

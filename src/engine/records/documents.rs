@@ -1,4 +1,4 @@
-//! Documents that are left in the store whenever there is more to tell.
+//! Documents that are written to the store when their content changes.
 
 use std::time::Duration;
 
@@ -9,36 +9,37 @@ use super::keys::LastKeys;
 use super::outages::OutageHistory;
 use crate::engine::store_client::StoreClient;
 
-/// Whether there is something new is looked at this often.
+/// Interval at which the task looks for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Reading what others left is over by then.
+/// Maximum time to read another instance's document.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A document as it is to be left at one moment.
+/// A document with its content at one moment.
 pub(super) trait Document: Sized {
-    /// The record's name, and what the mark is for.
+    /// The document's name in the store, and the purpose of its MAC.
     const NAME: &str;
 
-    /// None when there is nothing to tell.
+    /// Returns the current content; `None` if there is nothing to store.
     fn present(link: &StoreClient) -> Option<Self>;
 
-    /// Whether this tells more than what was left.
+    /// Whether this content has more information than the stored one.
     fn is_news(&self, left: &Self) -> bool;
 
-    /// It is left again after this time in any case: it may tell how late it is, and a store may lose it.
+    /// The document is written again after this time even without changes: it may contain a
+    /// timestamp, and a store may lose it.
     fn lasts(&self) -> Duration;
 
     fn to_json(&self, instance: &str, now: Timestamp) -> Vec<u8>;
 
-    /// The same with what another left.
+    /// Merges the content with the document that another instance stored.
     #[must_use]
     fn joined_with(&self, _left: &[u8], _instance: &str, _now: Timestamp) -> Option<Self> {
         None
     }
 }
 
-/// The documents of this process, and when they were left.
+/// The documents of this process, with their content and time of the last write.
 #[derive(Debug)]
 pub(super) struct Documents {
     link: StoreClient,
@@ -53,7 +54,7 @@ impl Documents {
         Self { link, trust, instance, keys: None, outage_history: None }
     }
 
-    /// Leaves them, for good.
+    /// Writes documents whenever they change, until the task is dropped.
     pub(super) async fn leave(&mut self) {
         loop {
             self.look().await;
@@ -61,13 +62,13 @@ impl Documents {
         }
     }
 
-    /// Leaves all, as it is now.
+    /// Writes all documents with their current content.
     pub(super) async fn finish(&mut self) {
         (self.keys, self.outage_history) = (None, None);
         self.look().await;
     }
 
-    /// Leaves what is due now.
+    /// Writes the documents that are due.
     async fn look(&mut self) {
         if let Some(left) = self.renew(self.keys.as_ref()).await {
             self.keys = Some(left);
@@ -90,7 +91,8 @@ impl Documents {
         left.ok().map(|()| (present, now))
     }
 
-    /// Of a store that is shared nothing is overwritten that only others know.
+    /// Merges a document with the stored one, so that a shared store loses no data of other
+    /// instances.
     async fn joined_with_others<T: Document>(&self, present: &T) -> Option<T> {
         if !self.link.is_shared() {
             return None;

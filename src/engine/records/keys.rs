@@ -1,4 +1,4 @@
-//! The last good keys, for an instance that starts while Clerk is down.
+//! The last good keys, for a process that starts while Clerk is down.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::documents::Document;
 use crate::engine::store_client::StoreClient;
 use crate::store::KeysRecord;
 
-/// For their confirmation.
+/// The record is written again after this time, because Clerk's confirmation may be newer.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The keys, and when Clerk confirmed them.

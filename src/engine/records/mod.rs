@@ -1,9 +1,10 @@
-//! What outlives this process in the store: the keys, the outages and whom it saw, for whoever starts next.
+//! Records of this process in the store, for the next process and other instances: keys, outages
+//! and sightings.
 //!
-//! These decide who gets in. With Clerk's secret key they are under a mark that takes it, and
-//! nothing else is believed. Without one nothing is left in a store that is shared, and nothing taken.
-//! A store of one's own may do without: its file is this user's alone, as the files of a state directory
-//! are.
+//! The records decide who is let in. With Clerk's secret key each record has a MAC under a key
+//! derived from it, and records without a valid MAC are ignored. Without a secret key, a shared
+//! store is neither written nor read. A store of a single process needs no MAC, because its file is
+//! as private as those of a state directory.
 
 mod documents;
 mod keys;
@@ -26,13 +27,13 @@ use super::shared::Core;
 use super::store_client::StoreClient;
 use crate::store::{OutageRecord, Sightings, Store, StoreError};
 
-/// What an earlier process, or another instance, left.
+/// State that an earlier process or another instance stored.
 #[derive(Debug, Default)]
 pub(crate) struct StoredState {
     /// The keys, and when Clerk confirmed them.
     pub(crate) keys: Option<(KeySet, Timestamp)>,
     pub(crate) outages: Option<OutageRecord>,
-    /// Whom it saw.
+    /// Recorded sightings of sessions.
     pub(crate) sightings: Sightings,
 }
 
@@ -55,7 +56,7 @@ impl StoredState {
     }
 }
 
-/// What this process leaves.
+/// The writers of this process's records.
 #[derive(Debug)]
 pub(super) struct Records {
     documents: Documents,
@@ -75,12 +76,12 @@ impl Records {
         Self { documents: Documents::new(link, trust, instance), register }
     }
 
-    /// Leaves whatever there is to tell, for good.
+    /// Writes records whenever they change, until the task is dropped.
     pub(super) async fn leave(&mut self) {
         tokio::join!(self.documents.leave(), self.register.share());
     }
 
-    /// Leaves what there is now.
+    /// Writes all current records once.
     pub(super) async fn finish(&mut self) {
         tokio::join!(self.documents.finish(), self.register.tell(Duration::ZERO));
     }

@@ -1,8 +1,7 @@
-//! When the outages of the last day began and how long they took, so that no bound of grace begins anew
-//! with a process that starts.
+//! The outages of the last day in the store, so that a restart does not reset the limits of grace.
 //!
-//! In a store of one's own it also says that Clerk is down, and which sessions are still to be ended there.
-//! Whoever shares a store has to see the one for itself, and ends its sessions itself.
+//! In a store of a single process, the document also records that Clerk is down, and the pending
+//! sign-outs. With a shared store, each instance proves an outage itself and ends its own sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +14,14 @@ use crate::state::health::Outages;
 use crate::state::revocation::Revocations;
 use crate::store::{OutageRecord, PendingSignOut};
 
-/// While an outage lasts, how long it has lasted is left this often.
+/// Interval at which the document is written during an outage, to record its duration.
 const WHILE_IT_LASTS: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct OutageHistory {
     outages: Outages,
-    /// When minting last failed, while an outage is proven or drains.
+    /// When minting last failed, while an outage is proven or draining.
     failed: Option<Timestamp>,
     ending: Arc<[PendingSignOut]>,
 }
@@ -30,7 +29,7 @@ pub(super) struct OutageHistory {
 impl Document for OutageHistory {
     const NAME: &str = "outages";
 
-    /// Who shares a store and knows of no outage leaves what there is.
+    /// With a shared store, an instance that knows no outage does not overwrite the document.
     fn present(link: &StoreClient) -> Option<Self> {
         let health = &link.core.load().health;
         let outages = health.outages.clone();
@@ -53,7 +52,7 @@ impl Document for OutageHistory {
         if lasting { WHILE_IT_LASTS } else { AGAIN }
     }
 
-    /// Sightings and denials have places of their own in a store.
+    /// Sightings and denials are stored elsewhere in a store.
     fn to_json(&self, instance: &str, now: Timestamp) -> Vec<u8> {
         let none = Revocations::default();
         let Self { outages, failed, ending } = self;
@@ -61,7 +60,7 @@ impl Document for OutageHistory {
         record.ending(ending).to_json()
     }
 
-    /// What lasted when another wrote it ended then, as far as it knew.
+    /// An outage that was current when another instance wrote the document ends at that time.
     fn joined_with(&self, left: &[u8], instance: &str, now: Timestamp) -> Option<Self> {
         let record = OutageRecord::parse(left, instance)?;
         let mut theirs = record.outages();

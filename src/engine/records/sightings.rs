@@ -1,8 +1,9 @@
-//! The ledger in the store: whom this process saw, for the next one and for the other instances.
+//! Sightings in the store, for the next process and for other instances.
 //!
-//! A sighting opens grace, so that it is believed as a record is, each by itself. While Clerk is well it
-//! is told again when it is two minutes newer: that is half of what crowds would cost, and most of what
-//! grace looks back to. When something is wrong all is told, and heard, within seconds.
+//! A sighting allows grace, so each one is verified like a record. While Clerk is healthy, a
+//! session's sighting is written again only when it is two minutes newer. This limits the writes
+//! and preserves most of the time that grace looks back to. During trouble, all sightings are
+//! exchanged within seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,32 +17,33 @@ use crate::engine::store_client::StoreClient;
 use crate::state::health::{Surface, Verdict};
 use crate::store::{FeedMark, Sightings, StoreError, StoredSighting};
 
-/// What the mark is for.
+/// Purpose of the MAC.
 const PURPOSE: &str = "sighting";
 const TICK: Duration = Duration::from_secs(1);
-/// While Clerk is well, so often is told, and heard.
+/// Interval of the exchange while Clerk is healthy.
 const EVERY: Duration = Duration::from_secs(15);
-/// And what is so much newer than what was told.
+/// While Clerk is healthy, a sighting is written only if it is this much newer than the stored one.
 const NEWER: Duration = Duration::from_secs(2 * 60);
-/// So many are told at once.
+/// Number of sightings per call to the store.
 const BATCH: usize = 1_000;
-/// Reading is over by then.
+/// Maximum time to read sightings.
 const READING: Duration = Duration::from_secs(10);
 
-/// Tells the store of the ledger, and the ledger of what others told the store.
+/// Exchanges sightings between [`SeenSessions`] and the store.
 #[derive(Debug)]
 pub(super) struct SightingWriter {
     link: StoreClient,
     trust: Trust,
-    /// What the store has, as far as that is known here.
+    /// The sightings that the store holds, as far as this process knows.
     told: Arc<SeenSessions>,
-    /// All that was so much newer has been told. None when it has to be looked through.
+    /// All sightings that are newer by at least this much were written. `None` if that must be
+    /// checked.
     told_all: Option<Duration>,
     heard: FeedMark,
 }
 
 impl SightingWriter {
-    /// Begins with what was read before the first request.
+    /// Starts with the sightings that were read before the first request.
     pub(super) fn new(link: StoreClient, trust: Trust, left: Sightings) -> Self {
         let told = Arc::new(link.core.seen_sessions.alike());
         let register = Self { link, trust, told, told_all: None, heard: left.mark };
@@ -55,7 +57,7 @@ impl SightingWriter {
         register
     }
 
-    /// Tells and hears, for good.
+    /// Exchanges sightings until the task is dropped.
     pub(super) async fn share(&mut self) {
         let mut last: Option<Moment> = None;
         loop {
@@ -78,7 +80,8 @@ impl SightingWriter {
             || core.peers.borrow().suspicious() > 0
     }
 
-    /// Tells what is newer than what was told, by so much; as far as the store takes it.
+    /// Writes the sightings that are newer than the stored ones by at least `newer`, until the
+    /// store fails.
     pub(super) async fn tell(&mut self, newer: Duration) {
         let news = self.link.core.seen_sessions.take_news(Writer::Store);
         if news || self.told_all.is_none_or(|told| told > newer) {
@@ -87,7 +90,7 @@ impl SightingWriter {
         }
     }
 
-    /// None when the store did not take it all.
+    /// Returns `None` if the store did not accept all sightings.
     async fn catch_up(&self, newer: Duration) -> Option<()> {
         let (core, told, now) = (self.link.core.clone(), self.told.clone(), self.link.now().wall);
         let due = aside(move || core.seen_sessions.beyond(&told, newer, now)).await;
@@ -102,7 +105,8 @@ impl SightingWriter {
         Some(())
     }
 
-    /// Hears what others told since. A store that lost what it had is told again.
+    /// Reads sightings of other instances. If the store lost its data, all sightings are written
+    /// again.
     async fn hear(&mut self) {
         if !self.link.is_shared() {
             return;
@@ -129,12 +133,12 @@ impl SightingWriter {
     }
 }
 
-/// Crowds are looked through where nothing waits for it.
+/// Runs work over many sightings on a thread that may block.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// Takes in the sightings whose mark is good.
+/// Merges the sightings whose MAC is valid.
 fn believe(sighted: &[StoredSighting], trust: &Trust, ledgers: [&SeenSessions; 2], now: Moment) {
     for sighted in sighted {
         let StoredSighting { session, claims_as_of, last_valid, mark } = sighted;
@@ -157,7 +161,7 @@ fn seal((session, seen): (SessionDigest, Sighting), trust: &Trust) -> StoredSigh
     }
 }
 
-/// Each part has its length by itself.
+/// Encodes the fields under the MAC. Each field has a fixed length, so the encoding is unambiguous.
 fn message(session: SessionDigest, seen: Sighting) -> Vec<u8> {
     let times = [seen.claims_as_of, seen.last_valid].map(Timestamp::as_millis);
     [&session.to_bytes()[..], &times[0].to_be_bytes(), &times[1].to_be_bytes()].concat()

@@ -1,21 +1,21 @@
-//! Why a store is believed in what decides who gets in.
+//! [`Trust`]: why records in a store are trusted.
 
 use std::sync::Arc;
 
 use crate::state::seal::Seal;
 use crate::store::Store;
 
-/// Why what is found in a store can be believed.
+/// Why records in a store are trusted.
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {
-    /// It is under this mark.
+    /// Each record has a MAC under this key.
     Mark(Arc<Seal>),
-    /// Nobody else can write there.
+    /// No other process can write to the store.
     Place,
 }
 
 impl Trust {
-    /// None when nothing can.
+    /// Determines the trust in a store. Returns `None` if its records cannot be trusted.
     pub(crate) fn new(store: &dyn Store, seal: Option<Seal>) -> Option<Self> {
         let own = store.fleet().is_none() && store.is_durable();
         let shared = store.fleet().is_some();

@@ -1,4 +1,4 @@
-//! Sessions that were ended here, and that Clerk does not know of yet.
+//! Pending sign-outs: sessions revoked in this application and not yet ended at Clerk.
 //!
 //! A sign-out takes effect here at once. The driver sends it to Clerk when the Backend API answers: ten
 //! calls a second, in the order of the [queue](Queue). Pending sign-outs are in the state directory, or in

@@ -1,4 +1,4 @@
-//! The machine, or whoever it is, as an argument of a handler.
+//! The extractors [`Machine`] and [`Caller`].
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::{AuthRejection, outcome};
 use crate::decide::{Caller, Machine};
 
-/// The machine of a request.
+/// Returns the machine of a request.
 impl<S: Send + Sync> FromRequestParts<S> for Machine {
     type Rejection = AuthRejection;
 
@@ -17,7 +17,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Machine {
     }
 }
 
-/// `None` where the machine is optional and absent. A forgotten layer is still an error.
+/// Returns `None` if an optional machine is absent. A missing layer is still an error.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Machine {
     type Rejection = AuthRejection;
 
@@ -26,7 +26,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Machine {
     }
 }
 
-/// Whoever sends a request.
+/// Returns the sender of a request, a user's session or a machine.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = AuthRejection;
 
@@ -35,7 +35,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// `None` where nobody need be known and nobody is. A forgotten layer is still an error.
+/// Returns `None` if the route is optional and the sender unknown. A missing layer is still an
+/// error.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     type Rejection = AuthRejection;
 

@@ -1,8 +1,8 @@
-//! Guards: arguments of a handler that demand something of the session.
+//! Guards: handler arguments that require something of the session.
 //!
-//! A type says what is demanded, so that the signature of a handler tells who may call it. A guard
-//! answers as a [`RoutePolicy`](crate::RoutePolicy) with the same demand does, and gives the handler
-//! the session.
+//! The type of a guard states the requirement, so the signature of a handler shows who may call it.
+//! A guard answers as a [`RoutePolicy`](crate::RoutePolicy) with the same requirement does, and
+//! passes the session to the handler.
 //!
 //! ```
 //! use clerk_resilience::guard::{Named, Strict};
@@ -33,7 +33,7 @@
 //! #     .route("/account", axum::routing::delete(delete_account));
 //! ```
 //!
-//! Several demands are a tuple, and must all be met:
+//! A tuple requires all of its demands:
 //!
 //! ```
 //! # use clerk_resilience::guard::{Named, Role, Strict, Verified};
@@ -56,8 +56,8 @@ use http::request::Parts;
 use super::{AuthRejection, required};
 use crate::decide::{Auth, Rejection};
 
-/// Something that a session must have. Tuples of demands are demands; a demand of the
-/// application's own looks at the session itself:
+/// A requirement on a session. A tuple of demands requires all of them. An application can
+/// implement its own:
 ///
 /// ```
 /// use clerk_resilience::guard::Demand;
@@ -74,23 +74,23 @@ use crate::decide::{Auth, Rejection};
 /// async fn preview(_: Require<Beta>) {}
 /// ```
 pub trait Demand {
-    /// Whether the session has it.
+    /// Checks whether the session meets the requirement.
     ///
     /// # Errors
     ///
-    /// What the request is answered with instead; [`Rejection::Forbidden`] as a rule.
+    /// Returns the rejection to answer with, usually [`Rejection::Forbidden`].
     fn check(auth: &Auth) -> Result<(), Rejection>;
 }
 
-/// The name of a role, permission, feature or plan, in the forms of [`Access`].
+/// The name of a role, permission, feature or plan, in the syntax of [`Access`].
 pub trait Named {
-    /// The name, as `org:admin` or `org:billing:manage`.
+    /// The name, such as `org:admin` or `org:billing:manage`.
     const NAME: &'static str;
 }
 
-/// How recently, and with what, users must have proven who they are.
+/// How recently, and with which factors, users must have verified.
 pub trait Recent {
-    /// The level.
+    /// The required level.
     const LEVEL: Reverification;
 }
 
@@ -112,18 +112,18 @@ macro_rules! named {
 }
 
 named! {
-    /// Demands a role in the active organisation.
+    /// Requires a role in the active organisation.
     Role, RequireRole, Access::role;
-    /// Demands a permission in the active organisation.
+    /// Requires a permission in the active organisation.
     Permission, RequirePermission, Access::permission;
-    /// Demands a feature of the user's or the organisation's plan.
+    /// Requires a feature of the user's or the organisation's plan.
     Feature, RequireFeature, Access::feature;
-    /// Demands a plan of the user or the organisation.
+    /// Requires a plan of the user or the organisation.
     Plan, RequirePlan, Access::plan;
 }
 
-/// Demands that the user verified a factor recently. When that was too long ago the answer is a 403
-/// that Clerk's front-end `useReverification` understands, and 503 in grace, when nobody can verify.
+/// Requires a recent verification of a factor. If it is too old, the response is a 403 that Clerk's
+/// front-end hook `useReverification` understands; in grace 503, because no user can verify.
 #[derive(Debug)]
 pub struct Verified<L>(PhantomData<fn() -> L>);
 
@@ -159,7 +159,7 @@ levels! {
     Lax, LAX;
 }
 
-/// Demands a session that is not in grace, as [`FreshAuth`](crate::FreshAuth) does; 503 otherwise.
+/// Requires a session that is not in grace, as [`FreshAuth`](crate::FreshAuth) does; 503 otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Fresh;
 
@@ -184,7 +184,8 @@ all_of!(A, B);
 all_of!(A, B, C);
 all_of!(A, B, C, D);
 
-/// What is forbidden stays so, however recently somebody verified: it goes before what can change.
+/// Returns the first failure. `Forbidden` precedes all others, because a verification cannot fix
+/// it.
 fn first<const N: usize>(checks: [Result<(), Rejection>; N]) -> Result<(), Rejection> {
     let refusals = checks.into_iter().filter_map(Result::err);
     refusals.min_by_key(|refusal| *refusal != Rejection::Forbidden).map_or(Ok(()), Err)
@@ -197,7 +198,7 @@ pub struct Require<D> {
 }
 
 impl<D> Require<D> {
-    /// The session.
+    /// Returns the session.
     #[must_use]
     pub fn into_inner(self) -> Auth {
         self.auth

@@ -1,4 +1,4 @@
-//! The session, as an argument of a handler.
+//! Extractors for axum handlers: the session, the machine, the user's profile.
 
 mod caller;
 pub mod guard;
@@ -20,7 +20,7 @@ use crate::decide::{Auth, Rejection};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, Shape};
 
-/// Why a handler did not get its session; becomes the same response that the layer would give.
+/// The rejection of an extractor. It becomes the same response that the layer would send.
 #[derive(Clone, Debug)]
 pub struct AuthRejection {
     rejection: Rejection,
@@ -42,7 +42,7 @@ impl AuthRejection {
         Self { rejection, answers, shape }
     }
 
-    /// The reason.
+    /// Returns the reason.
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         self.rejection
@@ -70,7 +70,7 @@ fn outcome(parts: &Parts) -> Result<&Outcome, AuthRejection> {
         .ok_or_else(|| AuthRejection::new(Rejection::LayerMissing, Arc::default(), parts))
 }
 
-/// The session, if there is one and it meets a further demand.
+/// Returns the session if the request has one and it meets `demand`.
 fn required(
     parts: &Parts,
     demand: impl FnOnce(&Auth) -> Result<(), Rejection>,
@@ -81,7 +81,7 @@ fn required(
     met.map_err(|rejection| AuthRejection::new(rejection, Arc::clone(&outcome.answers), parts))
 }
 
-/// The session of a request. On a route where it is optional and absent, the handler is not reached.
+/// Returns the session of a request. Without one, the handler does not run.
 impl<S: Send + Sync> FromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
@@ -90,7 +90,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Auth {
     }
 }
 
-/// `None` on a route where the session is optional and absent. A forgotten layer is still an error.
+/// Returns `None` if an optional session is absent. A missing layer is still an error.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
     type Rejection = AuthRejection;
 
@@ -99,11 +99,11 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
     }
 }
 
-/// A session that is *not* in grace. While Clerk is down, a handler with this argument answers 503
-/// with `Retry-After` to sessions whose token has expired: for payments, credentials, deletions.
+/// A session that is not in grace, for payments, credentials and deletions. While Clerk is down, a
+/// handler with this argument answers 503 with `Retry-After` to sessions whose token has expired.
 ///
-/// The parameter bounds [`Auth::claims_age`] in seconds; by default there is no bound. A token that
-/// Clerk's edge signs during an outage of Clerk's own is fresh, but its claims may be hours old. An
+/// The parameter limits [`Auth::claims_age`] in seconds; by default there is no limit. A token that
+/// Clerk's edge signs during Clerk's own outage is fresh, but its claims may be hours old. An
 /// ordinary token is up to 60 s old, plus 5 s for clocks, so choose more than that:
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! The signed-in user, as an argument of a handler.
+//! The extractor [`UserProfile`].
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use super::{AuthRejection, outcome, required};
 use crate::decide::Rejection;
 use crate::engine::{KnownUser, Profiles};
 
-/// Who is signed in: what [`Profiles`] tells of the session's user, also while Clerk is down.
+/// The profile of the signed-in user, from [`Profiles`], also while Clerk is down.
 ///
-/// The layer itself never waits for a store. A handler that takes this chooses to: for nothing as a rule,
-/// for the store or for Clerk when the user was not seen here lately; [`Profiles::get`] says how long at
-/// most.
+/// The layer itself never waits for a profile. A handler with this argument waits for the look-up:
+/// not at all for a cached profile, else for the store or for Clerk. [`Profiles::get`] states the
+/// maximum.
 ///
-/// The handler is not reached without a session, as with [`Auth`](crate::Auth), nor when it is certain that
-/// there is no such user (401), nor when it cannot be told who they are (503), as when Clerk knows no such user
-/// but the secret key is not proven to be this instance's. `Option<UserProfile>` is
-/// `None` in all these cases, for pages that greet those whom they know.
+/// The handler runs only with a session, as with [`Auth`](crate::Auth). If the user does not exist,
+/// the response is 401. If the look-up fails, the response is 503. A look-up also fails for a user
+/// unknown to Clerk while the secret key is not proven to belong to this instance.
+/// `Option<UserProfile>` is `None` in all these cases.
 ///
 /// ```
 /// use clerk_resilience::{Auth, UserProfile};
@@ -56,7 +56,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserProfile {
     }
 }
 
-/// `None` where nobody is signed in, or nothing is known of them. A forgotten layer is still an error.
+/// Returns `None` without a session or a known profile. A missing layer is still an error.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for UserProfile {
     type Rejection = AuthRejection;
 

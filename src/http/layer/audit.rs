@@ -1,4 +1,4 @@
-//! What is recorded of a decision about grace.
+//! Builds the audit event of a decision about grace.
 
 use axum::extract::MatchedPath;
 use http::Request;
@@ -10,7 +10,7 @@ use crate::decide::{GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, SessionDigest};
 
 impl Authenticator {
-    /// The event for a decision about grace; `None` where grace was not the question.
+    /// Returns the event of a decision about grace; `None` if grace was not evaluated.
     pub(super) fn event<B>(
         &self,
         request: &Request<B>,
@@ -35,7 +35,7 @@ impl Authenticator {
     }
 }
 
-/// `None` where grace was not the question: it is switched off, or the request passed without.
+/// Returns `None` if grace is disabled, or if the request passed without grace.
 fn ruling(decision: &Decision) -> Option<GraceRuling> {
     match decision {
         Decision::Allow(outcome) => Some(GraceRuling::Passed(outcome.auth()?.grace()?.clone())),

@@ -1,14 +1,14 @@
-//! What a judgement changes: sightings, the use of grace, the audit log, signals and counters.
+//! Side effects of a decision: sightings, use of grace, the audit log, signals and counters.
 //!
-//! Judging changes nothing, so that a request may be judged more than once: again after a wait, and
-//! by each of several layers around each other. The effects are applied here, after the decision and
-//! once for each request:
+//! A decision has no side effects, so a request may be decided more than once: again after a wait,
+//! and by each of several nested layers. This module applies the effects after the decision, once
+//! for each request:
 //!
-//! * What depends on the session is applied when the request is let in or refused. A layer that finds
-//!   the mark of an outer one, its [`Outcome`], does not count grace or record it again. If it refuses
-//!   a request that the outer layer counted as one in grace, it takes the count back.
-//! * The counters are advanced when the response is ready. The innermost layer knows how the request
-//!   ended; it marks the response, and the layers around it then count nothing.
+//! * The effects on the session apply when the request passes or is rejected. A layer that finds
+//!   the [`Outcome`] of an outer layer does not count or record grace again. If it rejects a
+//!   request that the outer layer counted in grace, it removes that count.
+//! * The counters advance when the response is ready. The innermost layer knows how the request
+//!   ended and counts. It marks the response, and the outer layers do not count.
 
 use std::sync::Arc;
 
@@ -24,25 +24,25 @@ use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, Shared, Signal};
 use crate::http::outcome::Outcome;
 
-/// What a judgement found that something depends on.
+/// The findings of a decision that have effects.
 #[derive(Default)]
 pub(super) struct Effects {
-    /// The verified token that the judgement is about.
+    /// The verified token of the decision.
     pub(super) token: Option<Arc<CachedToken>>,
-    /// What the browser's ticket says of its session.
+    /// The sighting of the browser's ticket.
     pub(super) ticket: Option<Sighting>,
-    /// The session was renewed on the way.
+    /// True if the session was renewed for this request.
     pub(super) renewed: bool,
-    /// The browser is sent to Clerk; the inner value says whether for a nonce.
+    /// Set if the browser is redirected to Clerk; true if Clerk may return a nonce.
     pub(super) departure: Option<bool>,
-    /// An earlier answer of the Backend API said what the machine's token stands for.
+    /// True if a cached answer of the Backend API verified the machine token.
     pub(super) reused_answer: bool,
-    /// The decision about grace, if there was one.
+    /// The decision about grace, if one was made.
     pub(super) event: Option<Box<GraceEvent>>,
 }
 
 impl Authenticator {
-    /// Applies what a judgement changes. `Wait` changes nothing: the request is judged again.
+    /// Applies the effects of a decision. `Await` has none, because the decision is repeated.
     pub(super) fn apply<B>(&self, request: &Request<B>, judgement: &Judgement, now: Moment) {
         let Judgement { decision, effects, .. } = judgement;
         if matches!(decision, Decision::Await(_)) {
@@ -79,7 +79,7 @@ impl Authenticator {
         }
     }
 
-    /// What depends on the session of a token that was verified.
+    /// Applies the effects on the session of a verified token.
     fn apply_session(
         &self,
         headers: &HeaderMap,
@@ -101,7 +101,8 @@ impl Authenticator {
                     shared.passed_in_grace(known, judgement.effects.ticket, now);
                 }
             }
-            // What passes everything else counts in a dry run too, or it would report other passes.
+            // A dry run counts requests that meet all conditions; otherwise it would report too
+            // many passes.
             Decision::Reject(Rejection::Unavailable(Unavailable::GraceDenied(
                 GraceDenial::ReportOnly,
             ))) => {
@@ -129,20 +130,21 @@ impl Authenticator {
         }
     }
 
-    /// What a layer around this one, of the same handle, decided.
+    /// Returns the outcome of an outer layer of the same handle.
     pub(super) fn outer<'a, B>(&self, request: &'a Request<B>) -> Option<&'a Outcome> {
         let outcome = request.extensions().get::<Outcome>()?;
         Arc::ptr_eq(&outcome.shared, &self.shared).then_some(outcome)
     }
 
-    /// The count for a judgement, to be settled when the response is ready.
+    /// Returns the tally of a request, which is settled when the response is ready.
     pub(super) fn tally<B>(&self, request: &Request<B>, decision: &Decision) -> Tally {
         let shared = Arc::clone(&self.shared);
         Tally { shared, class: Class::of(decision), nested: self.outer(request).is_some() }
     }
 }
 
-/// A session was accepted with a token within its time; the route may demand more of it.
+/// Returns true if a session with a valid token was accepted, even if the route requires more of
+/// it.
 fn is_accepted_in_time(decision: &Decision) -> bool {
     use Rejection::{Forbidden, Pending, Reverify};
     match decision {
@@ -158,7 +160,7 @@ pub(super) fn is_in_grace(outcome: &Outcome) -> bool {
     outcome.auth().is_some_and(|auth| auth.grace().is_some())
 }
 
-/// How a request ended, as it is counted.
+/// The counter class of a request.
 #[derive(Clone, Copy, Debug)]
 enum Class {
     Fresh,
@@ -166,7 +168,7 @@ enum Class {
     Machine,
     Anonymous,
     Refused(Rejection),
-    /// It is counted elsewhere, or not at all.
+    /// Counted elsewhere, or not at all.
     Other,
 }
 
@@ -186,8 +188,8 @@ impl Class {
     }
 }
 
-/// One request that is yet to be counted. A request whose response nobody waits for any more is
-/// counted when it is dropped.
+/// A request that is not counted yet. If the response future is dropped, the tally counts the
+/// request.
 #[derive(Debug)]
 pub(super) struct Tally {
     shared: Arc<Shared>,
@@ -195,12 +197,12 @@ pub(super) struct Tally {
     nested: bool,
 }
 
-/// Marks a response whose request was counted, by the address of the handle that counted it.
+/// Marks the response of a counted request with the address of the handle that counted it.
 #[derive(Clone, Copy, Debug)]
 struct Counted(usize);
 
 impl Tally {
-    /// Counts the request, unless a layer further inside did.
+    /// Counts the request, unless an inner layer has counted it.
     pub(super) fn settle(&mut self, response: &mut Response) {
         let handle = Counted(Arc::as_ptr(&self.shared).addr());
         let inside = response.extensions().get::<Counted>();
@@ -229,7 +231,7 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        // The outer layer counts a request that is given up.
+        // The outer layer counts a dropped request.
         if !self.nested {
             self.count();
         }

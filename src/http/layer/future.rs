@@ -1,4 +1,4 @@
-//! The response, as it comes.
+//! [`ResponseFuture`], the future of the layer's response.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::decide::{Auth, Rejection, Unavailable};
 use crate::http::outcome::Outcome;
 use crate::http::response::detour;
 
-/// The answer to a request that waited and would have to wait for the same thing again.
+/// The rejection of a request that waited and would have to wait for the same lookup again.
 pub(super) const NOTHING_HEARD: Rejection = Rejection::Unavailable(Unavailable::Uncertain);
 
 pin_project! {
@@ -45,7 +45,7 @@ pin_project! {
         Answered { response: Option<Response> },
         /// The CORS layer answers a preflight.
         Preflight { answering: Answering },
-        /// Something is being asked; then the request is judged again.
+        /// A lookup is pending; the decision is repeated after it.
         Waiting {
             hearing: PendingLookup,
             resolved: Resolved,
@@ -55,18 +55,18 @@ pin_project! {
     }
 }
 
-/// What the application's response still gets.
+/// The layer's changes to the application's response.
 pub(super) struct ResponseEdits {
     cookies: Vec<HeaderValue>,
     bound: Option<Bound>,
     tally: Tally,
 }
 
-/// What ends a response that streams.
+/// The event that ends a streaming response.
 enum Bound {
     /// A revocation.
     Revoked(RevocationWatch),
-    /// The end of grace; boxed, for few requests are in grace.
+    /// The end of grace; boxed, because few requests are in grace.
     Grace(Box<GraceBinding>),
 }
 
@@ -137,7 +137,7 @@ where
     }
 }
 
-/// What was waited for once is not waited for again; something else may be.
+/// Decides again after a lookup. The request may wait for another lookup, but not for the same one.
 fn judge_again<S, B>(
     authenticator: &Arc<Authenticator>,
     resolved: Resolved,
@@ -157,7 +157,7 @@ where
 }
 
 impl Authenticator {
-    /// Carries a judgement out; `call` is the way into the application.
+    /// Executes a decision; `call` invokes the application.
     pub(super) fn respond<S, B>(
         &self,
         judgement: Judgement,
@@ -241,7 +241,8 @@ fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
     response
 }
 
-/// What was shown in grace, or carries a session, is for this user's eyes and this moment only.
+/// Forbids caching: a response in grace, or with session cookies, is only for this user and this
+/// time.
 fn mark(mut response: Response) -> Response {
     let private = HeaderValue::from_static("private, no-store");
     response.headers_mut().insert(CACHE_CONTROL, private);

@@ -1,4 +1,4 @@
-//! `Clerk-Grace`: a response says that it was made in grace, to whoever asked for that.
+//! The response header field `Clerk-Grace`, which states the grace of a request.
 
 use std::time::SystemTime;
 
@@ -9,8 +9,8 @@ use crate::decide::Grace;
 
 pub(super) const GRACE: HeaderName = HeaderName::from_static("clerk-grace");
 
-/// `outage; until="Fri, 29 May 2026 21:21:00 GMT"`. The date has a comma, so it stands in quotes, or
-/// whoever joins and splits fields would break it.
+/// Returns a value such as `outage; until="Fri, 29 May 2026 21:21:00 GMT"`. The date contains a
+/// comma; the quotes protect it when fields are joined and split.
 pub(super) fn value(grace: &Grace) -> Option<HeaderValue> {
     let until = grace.until.since(Timestamp::default());
     let until = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH.checked_add(until)?);

@@ -1,4 +1,4 @@
-//! What outlives its request, and when it must end: streams, and whatever an upgrade began.
+//! [`Lease`]: limits work that outlives its request, such as streams and upgraded connections.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,19 +25,19 @@ use crate::engine::{CachedToken, Shared};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, Shape};
 
-/// The terms on which a request passed in grace, kept for as long as what it began.
+/// The terms of a request in grace. They stay with every stream or upgrade that the request began.
 #[derive(Clone, Debug)]
 pub(crate) struct GraceTerms {
     shared: Arc<Shared>,
     route: RoutePolicy,
     known: Arc<CachedToken>,
     facts: RequestFacts,
-    /// How many leases of them there are.
+    /// Number of leases of these terms.
     held: Arc<AtomicUsize>,
 }
 
 impl GraceTerms {
-    /// A layer around this one has terms of its own; one lease holds both.
+    /// A nested layer shares the lease count of the outer layer, so that one lease holds both.
     pub(super) fn new(
         authenticator: &Authenticator,
         known: &Arc<CachedToken>,
@@ -57,15 +57,15 @@ impl GraceTerms {
         self.held.load(Ordering::Acquire) > 0
     }
 
-    /// Ends when the same request would not pass in grace any more: when its time is over, its session
-    /// revoked, the outage over or its budget spent.
+    /// Completes when the same request would no longer pass in grace: its time is over, its session
+    /// is revoked, the outage has ended or its budget is spent.
     pub(super) async fn end(self) {
         while let Some(rest) = self.rest() {
             tokio::time::sleep(rest.min(EVERY)).await;
         }
     }
 
-    /// How long it may go on, as things stand; `None` when it is over.
+    /// Returns the remaining time in the current state; `None` if grace has ended.
     fn rest(&self) -> Option<Duration> {
         let Self { shared, route, .. } = self;
         let (now, known) = (shared.now(), shared.core.load());
@@ -80,7 +80,7 @@ impl GraceTerms {
                 .known
                 .session
                 .and_then(|session| shared.core.seen_sessions.find(session)),
-            // An open connection is in use, and is not a request.
+            // An open connection counts as use of the session, but not as a request.
             usage: Usage { last_passed: Some(now.wall), in_minute: 0 },
         };
         match decide(&credential, self.facts, route, &shared.rules, &known, now) {
@@ -94,23 +94,22 @@ impl GraceTerms {
     }
 }
 
-/// For how long a WebSocket, or anything else that outlives its request, may go on.
+/// Limits how long a WebSocket, or other work that outlives its request, may continue.
 ///
-/// A lease ends within 5 s of a revocation: of the session, the token, the user, the membership in the
-/// active organisation, or the key that signed the token. That holds for every caller, machines
-/// included. The layer itself ends streams, which are bodies of unknown length such as server-sent
-/// events, in the same way.
+/// A lease ends within 5 s of a revocation: of the session, the token, the user, the membership in
+/// the active organisation, or the key that signed the token. That holds for every caller, machines
+/// included. The layer itself ends streams in the same way. A stream is a body of unknown length,
+/// such as server-sent events.
 ///
-/// The lease of a session within its time has no other end. The token may expire; how long a
-/// connection lives then is for the application to decide. Without a lease, or with one that the
-/// handler drops, the layer cannot end an upgraded connection: such a connection outlives a
-/// revocation. The layer allows that for sessions within their time, since it cannot know what the
-/// handler does with the connection.
+/// The lease of a session with a valid token has no other end. The token may expire; the
+/// application decides how long the connection may then last. Without a held lease, the layer
+/// cannot end an upgraded connection, so that the connection outlives a revocation. The layer
+/// allows this outside of grace, because it does not know how the handler uses the connection.
 ///
-/// A session in grace may upgrade only on a route of
-/// [`GraceAccess::Full`](crate::GraceAccess::Full), and only if its handler holds a lease when it
-/// answers; otherwise the layer answers 503. That lease also ends within 5 s of the moment at which the
-/// same request would be refused: at the deadline of grace, or when Clerk is back.
+/// A session in grace may upgrade only on a route with
+/// [`GraceAccess::Full`](crate::GraceAccess::Full). The handler must also hold a lease when it
+/// answers; otherwise the layer answers 503. This lease also ends within 5 s of the moment at which
+/// the layer would reject the same request: at the deadline of grace, or when Clerk works again.
 ///
 /// ```no_run
 /// use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -130,10 +129,10 @@ pub struct Lease {
     until: Until,
 }
 
-/// What ends a lease.
+/// The event that ends a lease.
 #[derive(Debug)]
 enum Until {
-    /// Nothing: nobody is signed in.
+    /// No event, because the request has no verified caller.
     Never,
     /// A revocation.
     Revoked(RevocationWatch),
@@ -153,8 +152,8 @@ impl Lease {
         Self { until }
     }
 
-    /// Runs something until it is done, or the lease ends: then it is dropped, and the result is
-    /// `None`.
+    /// Runs a future until it completes or the lease ends. If the lease ends first, drops the
+    /// future and returns `None`.
     pub async fn hold<F: Future>(self, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -188,19 +187,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Lease {
     }
 }
 
-/// What the response to a request in grace owes to its terms.
+/// Applies the terms of grace to a response.
 pub(super) struct GraceBinding {
     pub(super) terms: GraceTerms,
     pub(super) answers: Arc<Answers>,
     pub(super) shape: Shape,
-    /// The request asks for a tunnel, as a `WebSocket` over HTTP/2 is one (RFC 8441).
+    /// True if the request asks for a tunnel, such as a `WebSocket` over HTTP/2 (RFC 8441).
     pub(super) connect: bool,
-    /// What the response says of grace, if it is to say it.
+    /// The value of `Clerk-Grace`, if the header is enabled.
     pub(super) named: Option<HeaderValue>,
 }
 
 impl GraceBinding {
-    /// Ends a stream with its lease, and lets no upgrade through that would not end.
+    /// Ends a stream with the terms, and rejects an upgrade without a held lease.
     pub(super) fn bind(self, mut response: Response) -> Response {
         let status = response.status();
         let upgrades =
@@ -208,7 +207,7 @@ impl GraceBinding {
         if upgrades && !self.terms.is_held() {
             tracing::warn!(
                 event = "clerk.lease.missing",
-                "refused an upgrade in grace, since its handler would not end it in time: take a Lease and hold it"
+                "rejected an upgrade in grace with 503, because its handler holds no Lease; take a Lease and run the connection in lease.hold(..)"
             );
             let denied = Unavailable::GraceDenied(GraceDenial::Unbounded);
             return self.answers.reject(Rejection::Unavailable(denied), &self.shape);

@@ -1,4 +1,4 @@
-//! A response body with an end of its own.
+//! A response body that ends with its lease.
 
 use std::fmt;
 use std::future::Future;
@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
-/// True when the body does not say how long it is: a stream.
+/// Returns true if the body has no known length: a stream.
 pub(super) fn is_stream(body: &Body) -> bool {
     body.size_hint().exact().is_none()
 }
 
-/// A body that ends when `end` does. Frames pass unchanged, trailers included.
+/// A body that ends when `end` completes. Frames pass unchanged, including trailers.
 pub(super) struct LeasedBody {
     body: Body,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,

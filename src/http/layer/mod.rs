@@ -1,21 +1,21 @@
-//! The layer: what happens to a request.
+//! The tower layer: how a request is processed.
 //!
-//! 1. A CORS preflight is answered here, or by the CORS layer of [`Builder::cors`](crate::Builder::cors). It
-//!    reaches the application on public and optional routes alone.
-//! 2. The snapshot is loaded, once.
-//! 3. The token is found in the header fields and checked, or recognised.
-//! 4. [`decide`](crate::decide::decide) judges.
-//! 5. The request passes, with the outcome in its extensions for the extractors; or it is answered
-//!    here. In grace, the response is marked `Cache-Control: private, no-store`.
-//! 6. A page that this would refuse, and whose browser could have a fresh session, is redirected to
-//!    Clerk's handshake while Clerk is healthy; see `visit`.
-//! 7. Some requests may wait, a few seconds at most: one with a token whose key is not known, for a
-//!    refresh that all such requests share; and, for one call to the Backend API, a browser that comes
-//!    back from a handshake with a nonce, a session that has expired and can be renewed, and a machine
-//!    with an opaque token; see `wait`.
+//! 1. The layer, or the CORS layer of [`Builder::cors`](crate::Builder::cors), answers a CORS
+//!    preflight. A preflight reaches the application only on public and optional routes.
+//! 2. The layer loads the snapshot, once.
+//! 3. The layer locates the token in the header fields, and verifies it or finds it in the cache.
+//! 4. [`decide`](crate::decide::decide) returns the decision.
+//! 5. The request passes with its outcome in the extensions, or the layer answers. A response in
+//!    grace gets `Cache-Control: private, no-store`.
+//! 6. While Clerk is healthy, the layer redirects some rejected pages to Clerk's handshake: those
+//!    whose browser may get a fresh session there. See `page`.
+//! 7. Some requests wait for a few seconds at most. A token with an unknown key waits for a key
+//!    refresh, which all such requests share. Three requests wait for one call to the Backend API:
+//!    a return from a handshake with a nonce, an expired session that can be renewed, and an opaque
+//!    machine token. See `wait`.
 //!
-//! Judging changes nothing. What depends on it is done once for each request, after the decision, however
-//! many layers judge the request; see `effects`.
+//! A decision has no side effects. The layer applies the effects once for each request, after the
+//! decision, however many layers decide about the request. See `effects`.
 //!
 //! Steps 2 to 6 do no I/O, take no lock and allocate no future.
 

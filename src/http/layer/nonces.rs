@@ -1,13 +1,14 @@
-//! No more nonces are asked for than can be exchanged.
+//! Limits requested nonces to the rate at which they can be exchanged.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clerk_verify::clock::Moment;
 
-/// Half of what the exchange takes, so that browsers which come back together still find room.
+/// Half the rate of nonce exchanges, so that browsers that return at the same time are not
+/// rejected.
 const PER_SECOND: u64 = 10;
 
-/// How many browsers were sent for a nonce in the present second.
+/// Counts the browsers that were redirected for a nonce in the current second.
 #[derive(Debug, Default)]
 pub(crate) struct NonceBudget(AtomicU64);
 
@@ -16,7 +17,7 @@ impl NonceBudget {
         sent_in(self.0.load(Ordering::Relaxed), now) < PER_SECOND
     }
 
-    /// The second and the count share one word, which changes in one step.
+    /// Second and count share one word, so that both change atomically.
     pub(super) fn count(&self, now: Moment) {
         let counted = |word| {
             let count = sent_in(word, now) + 1;

@@ -1,22 +1,25 @@
-//! Pages: a browser that could have a fresh session is sent to Clerk for it, and taken back.
+//! Pages: redirects a browser to Clerk for a fresh session, and accepts its return.
 //!
-//! Only a `GET` that shows a page is sent, only to a route that demands a session, and only while
-//! Clerk is healthy, its handshake and its minting included: a redirect to a Clerk that is down is a
-//! dead end on somebody else's error page.
+//! The layer redirects only a `GET` for a page, and only to a route that requires a session. Clerk
+//! must be healthy, including handshake and minting: a redirect to a failing Clerk would end on
+//! Clerk's error page.
 //!
-//! The result comes back as a nonce, which the Backend API exchanges, or as a token, which needs nobody.
-//! A nonce is asked for only while the Backend API is well, and no more often than it can be exchanged:
-//! after an outage thousands come back in a minute, and the Backend API may come back last.
+//! The result of a handshake is a nonce, which the Backend API exchanges, or a token, which needs
+//! no call. The layer requests a nonce only while the Backend API is healthy, and within the rate
+//! at which nonces can be exchanged. After an outage thousands of browsers return in a minute, and
+//! the Backend API may recover last.
 //!
-//! A result is believed only in the browser for which the handshake was begun: the address carries a
-//! state, and a signed cookie binds it to the browser (`engine::backend::trip`). That browser is
-//! redirected once more, to the address without Clerk's marks. Every other result is ignored, and the
-//! request is judged as if it brought none: Clerk is asked again if need be. A browser without cookies,
-//! and one that another instance without a common key has sent, is answered in place, with no cookie set,
-//! so that it is never sent in circles.
+//! The layer accepts a result only in the browser for which the handshake began. The address
+//! carries a state, and a signed cookie binds the state to the browser (`engine::backend::trip`).
+//! The layer then redirects that browser to the address without Clerk's parameters.
 //!
-//! Returns without success are counted for each page, in a signed cookie; the third ends on a page that
-//! names the cause. What a browser loads ahead of a visit is never redirected and never counted.
+//! The layer ignores every other result, and decides as if the request had none; a new handshake
+//! may follow. Two kinds of browsers are answered without a redirect and without cookies, so that
+//! no loop can arise: one without cookies, and one redirected by another instance without a common
+//! key.
+//!
+//! A signed cookie counts returns without success for each page. The third return ends on a page
+//! that names the cause. A prefetch is never redirected and never counted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,12 +50,12 @@ use crate::http::response::{PageCounts, is_prefetch, reader};
 use crate::state::health::{Surface, Verdict};
 use crate::state::snapshot::Snapshot;
 
-/// A Backend API that failed within this time is not relied on.
+/// Time after a failure during which the layer requests no nonces from the Backend API.
 const AFTERMATH: Duration = Duration::from_secs(60);
-/// The count of redirects is kept this long.
+/// Lifetime of the redirect count.
 const COUNTED: Duration = Duration::from_secs(300);
 
-/// How browsers are sent to Clerk and taken back.
+/// The configuration and state of redirects to Clerk.
 #[derive(Debug)]
 pub(crate) struct Visits {
     pub(crate) site: Site,
@@ -60,30 +63,30 @@ pub(crate) struct Visits {
     pub(crate) client_uat: ClientUat,
     pub(crate) nonces: NonceBudget,
     pub(crate) trips: HandshakeTrips,
-    /// How often a browser came back to a page without success.
+    /// Counts a browser's returns to a page without success.
     pub(crate) returns: PageCounts,
     pub(crate) hosts: HostWarnings,
 }
 
-/// What is at hand while a page is judged.
+/// The input of the decision about a page.
 #[derive(Clone, Copy)]
 pub(super) struct RequestContext<'a> {
     pub(super) known: &'a Snapshot,
     pub(super) now: Moment,
     pub(super) resolved: &'a Resolved,
-    /// The token that counts, and where it was found.
+    /// The located token.
     pub(super) token: &'a Located<'a>,
     /// The request's token, if it is verified.
     pub(super) verified: Option<(&'a str, &'a Verified)>,
-    /// It shows a page, and may be sent to Clerk.
+    /// True for a page request that may be redirected to Clerk.
     pub(super) visit: bool,
-    /// It is only too old, and may be renewed.
+    /// True if the token's only fault is its age, and the session may be renewed.
     pub(super) renewable: bool,
 }
 
 impl Authenticator {
-    /// Whether the request shows a page, and may be sent to Clerk. A password in front of a whole site
-    /// is no token, and changes nothing.
+    /// Returns true for a page request that may be redirected to Clerk. HTTP Basic credentials are
+    /// no token, and do not matter here.
     pub(super) fn is_visit<B>(&self, request: &Request<B>, token: &Located<'_>) -> bool {
         self.visits.handshakes
             && *request.method() == Method::GET
@@ -91,7 +94,7 @@ impl Authenticator {
             && reader(request.method(), request.headers()) == ClientKind::Document
     }
 
-    /// Judges a page, after the judgement of its credential.
+    /// Decides about a page, after the decision about its credential.
     pub(super) fn visit<B>(
         &self,
         request: &Request<B>,
@@ -153,8 +156,8 @@ impl Authenticator {
         }
     }
 
-    /// A handshake ends with its return, and the count of the page follows: a page that is shown with a
-    /// fresh session was a success.
+    /// Ends the handshake and updates the count of the page. A page shown with a fresh session
+    /// counts as success.
     fn end_trip(&self, mut judgement: Judgement, trip: &Trip, failed: u8) -> Judgement {
         if matches!(judgement.decision, Decision::Await(_)) {
             return judgement;
@@ -221,7 +224,7 @@ impl Authenticator {
         sessions && !self.route.optional && !self.is_public(request)
     }
 
-    /// Clerk has told who it is.
+    /// Handles a handshake that Clerk answered.
     fn arrived<B>(
         &self,
         request: &Request<B>,
@@ -230,7 +233,7 @@ impl Authenticator {
         ctx: RequestContext<'_>,
         trip: &Trip,
     ) -> Judgement {
-        // A browser for which nothing was begun may have followed a link into somebody else's session.
+        // An unbound browser may have followed a link into another person's session.
         let cookies = if trip.is_bound() { set_cookies(&answer.headers) } else { Vec::new() };
         let signed_in = matches!(answer.state, AuthStatus::SignedIn { .. });
         if trip.is_bound() {
@@ -245,7 +248,7 @@ impl Authenticator {
         let stranger =
             matches!(judgement.decision, Decision::Reject(Rejection::Missing | Rejection::SignIn));
         if stranger && !request.headers().contains_key(COOKIE) {
-            // It was given cookies when it was sent. Without any, signing in would not help it.
+            // The browser got cookies with the redirect. Without cookies a sign-in would not help.
             judgement.decision = Decision::Reject(Rejection::HandshakeLoop(LoopCause::Cookies));
         }
         judgement
@@ -281,7 +284,7 @@ impl Authenticator {
             AuthStatus::Handshake { .. } if worth && plain.is_refused() && !is_well(ctx) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
-            // Nobody is sent on from here, and the next sign-in must not find the count used up.
+            // No redirect follows from here, and the next sign-in must start with an unused count.
             _ if plain.is_revoked() => plain,
             _ if worth && answer.exhausted && is_uneasy(ctx) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
@@ -293,8 +296,8 @@ impl Authenticator {
         }
     }
 
-    /// Sends a browser to Clerk. The state ties the result to this browser; a redirect that is no
-    /// handshake brings back no result, and needs none.
+    /// Redirects a browser to Clerk. The state binds the result to this browser. A redirect that is
+    /// no handshake returns no result and needs no state.
     fn depart(
         &self,
         context: &Context<'_>,
@@ -320,9 +323,9 @@ impl Authenticator {
         }
     }
 
-    /// A session that is good as it is goes to Clerk for want of `__client_uat`; and once for another
-    /// organisation, or when its address says that something happened elsewhere. A refusal that Clerk
-    /// cannot change is not taken there.
+    /// Returns true if a redirect to Clerk can change the decision. A valid session is redirected
+    /// if `__client_uat` is missing; and once for another organisation, or for a sync of a
+    /// satellite or a development browser. A rejection that Clerk cannot change is not redirected.
     fn is_worth_it(&self, plain: &Decision, reason: &Reason, context: &Context<'_>) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
         let first = context.redirects == 0.0;
@@ -336,7 +339,7 @@ impl Authenticator {
                 Reason::TokenWithoutClientUat => self.visits.client_uat != ClientUat::Ignored,
                 _ => false,
             },
-            // It comes from a sign-in, and may have another session by now.
+            // The browser comes from a sign-in, and may have another session by now.
             Decision::Reject(Rejection::Revoked) => *reason == Reason::DevBrowserSync,
             Decision::Reject(Rejection::Unavailable(Unavailable::StaleClaims)) => first,
             Decision::Reject(rejection) => matches!(
@@ -351,9 +354,9 @@ impl Authenticator {
     }
 }
 
-/// A request for a page, as far as it may be one leg of a trip to Clerk.
+/// A page request, with its place in a redirect to Clerk.
 struct Trip {
-    /// The page, without marks.
+    /// The page's address without Clerk's parameters.
     page: Url,
     back: Return,
     host: RedirectHost,
@@ -364,8 +367,8 @@ impl Trip {
         matches!(self.back, Return::Bound(_))
     }
 
-    /// Whether a result of a handshake counts. A fresh session is not replaced by a result that was not
-    /// asked for in this browser.
+    /// Returns true if the result of a handshake counts. A result that this browser did not request
+    /// does not replace a fresh session.
     fn is_believed(&self, plain: &Judgement) -> bool {
         match self.back {
             Return::Bound(_) => true,
@@ -375,7 +378,7 @@ impl Trip {
     }
 }
 
-/// Says once each how the hosts of redirects to Clerk are chosen, and that a host is unknown.
+/// Logs once each that no origin is configured, and that a request names an unknown host.
 #[derive(Debug, Default)]
 pub(crate) struct HostWarnings {
     alone: AtomicBool,
@@ -383,7 +386,7 @@ pub(crate) struct HostWarnings {
 }
 
 impl HostWarnings {
-    /// Whether a browser may be sent to Clerk from this host.
+    /// Returns true if a browser may be redirected to Clerk from this host.
     fn allows(&self, host: RedirectHost) -> bool {
         match host {
             RedirectHost::HostAlone if !self.alone.swap(true, Ordering::Relaxed) => {
@@ -404,30 +407,30 @@ impl HostWarnings {
     }
 }
 
-/// A satellite of a development instance asks its primary application, on any page of it.
+/// Returns true if the primary application must answer a satellite of a development instance.
 fn is_for_satellite(answer: &RequestState) -> bool {
     answer.state.reason() == Some(&Reason::PrimaryRespondsToSyncing)
 }
 
-/// A good session is refused for the age of its claims alone.
+/// Returns true if a valid session is rejected only for the age of its claims.
 fn wants_newer_claims(plain: &Judgement, answer: &RequestState) -> bool {
     let stale = Rejection::Unavailable(Unavailable::StaleClaims);
     matches!(&plain.decision, Decision::Reject(rejection) if *rejection == stale)
         && matches!(answer.state, AuthStatus::SignedIn { .. })
 }
 
-/// What stands between a request and its answer.
+/// Why authentication has no result yet.
 pub(super) enum Waiting {
-    /// Something that can be waited for.
+    /// A lookup that the request can wait for.
     For(Wait),
-    /// Something that cannot be had now.
+    /// A lookup that is not possible now.
     InVain,
 }
 
-/// Whether a browser that is sent to Clerk will come back.
+/// Returns true if a browser that is redirected to Clerk is expected to return.
 ///
-/// Slow is well enough; a single failure is not. During the drain of an outage it is well enough for
-/// those whose grace is over, and nobody else is refused a page.
+/// A slow Clerk qualifies; a single failure disqualifies. During the drain of an outage the
+/// redirect serves sessions whose grace has ended, and no other page is rejected.
 fn is_well(ctx: RequestContext<'_>) -> bool {
     let answers = |surface| {
         let tracker = ctx.known.health.surface(surface);
@@ -438,21 +441,21 @@ fn is_well(ctx: RequestContext<'_>) -> bool {
     back && answers(Surface::Handshake) && answers(Surface::SessionMint)
 }
 
-/// Whether a nonce that is asked for now can be exchanged in a moment.
+/// Returns true if the Backend API can be expected to exchange a nonce soon.
 fn backend_is_well(ctx: RequestContext<'_>) -> bool {
     let backend = ctx.known.health.surface(Surface::BackendApi);
     backend.failures() == 0 && !backend.failed_within(AFTERMATH, ctx.now)
 }
 
-/// Whether Clerk failed so lately that a browser may have been sent there in vain, without any fault of
-/// its own.
+/// Returns true if Clerk failed so recently that a redirect may have failed without the browser's
+/// fault.
 fn is_uneasy(ctx: RequestContext<'_>) -> bool {
     [Surface::Handshake, Surface::SessionMint, Surface::BackendApi]
         .into_iter()
         .any(|surface| ctx.known.health.surface(surface).failed_within(COUNTED, ctx.now))
 }
 
-/// What keeps the browser from coming back with a session, as far as this request shows.
+/// Returns the probable cause of a handshake loop, from this request.
 fn snag(answer: &RequestState) -> LoopCause {
     use InvalidToken::{AuthorizedParty, Expired, IssuedInFuture, NotYet};
     match &answer.arrival {
@@ -482,7 +485,7 @@ fn detour(address: &Url) -> Judgement {
     }
 }
 
-/// True for a session within its time.
+/// Returns true for a session that is not in grace.
 pub(super) fn is_fresh(auth: Option<&Auth>) -> bool {
     auth.is_some_and(|auth| auth.grace().is_none())
 }

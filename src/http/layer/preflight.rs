@@ -1,7 +1,7 @@
 //! CORS preflights: the layer answers them, so that none reaches a protected service.
 //!
-//! A preflight carries no credentials, and everybody can make one up. An application that looks at the
-//! path alone, as a tonic service does, would take it for a call.
+//! A preflight carries no credentials, and any client can forge one. An application that routes by
+//! the path alone, such as a tonic service, would treat it as a call.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,10 +17,10 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{Method, Request, StatusCode};
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
-/// The response of a CORS layer, as it comes.
+/// The future of a CORS layer's response.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// True for a CORS preflight, by the Fetch standard: `OPTIONS` with `Origin` and
+/// Returns true for a CORS preflight, by the Fetch standard: `OPTIONS` with `Origin` and
 /// `Access-Control-Request-Method`.
 pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
@@ -29,7 +29,7 @@ pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
         && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The service that the layer of [`Builder::cors`](crate::Builder::cors) wraps. It answers every
+/// The inner service of the CORS layer of [`Builder::cors`](crate::Builder::cors). It answers every
 /// request with 204 and grants nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyService(());
@@ -54,7 +54,7 @@ fn no_grants() -> Response {
     response
 }
 
-/// A CORS layer over an [`EmptyService`].
+/// A CORS layer around an [`EmptyService`].
 #[derive(Clone)]
 pub(crate) struct Cors(Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>);
 
@@ -88,11 +88,11 @@ impl fmt::Debug for Cors {
     }
 }
 
-/// How the layer answers preflights.
+/// Answers preflights, with the CORS layer if one is configured.
 #[derive(Debug, Default)]
 pub(crate) struct Preflights {
     cors: Option<Cors>,
-    /// The first preflight without a CORS layer was logged.
+    /// True once a preflight without a CORS layer was logged.
     warned: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl Preflights {
         Self { cors, warned: AtomicBool::new(false) }
     }
 
-    /// The answer to a preflight, or the future of it.
+    /// Returns the response to a preflight, or the future of the CORS layer's response.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Result<Response, Answering> {
         if let Some(Cors(answer)) = &self.cors {
             return Err(answer(head_of(request)));
@@ -120,7 +120,7 @@ impl Preflights {
     }
 }
 
-/// The request without its body.
+/// Returns the request without its body.
 fn head_of<B>(request: &Request<B>) -> Request<Body> {
     let mut head = Request::new(Body::empty());
     *head.method_mut() = request.method().clone();

@@ -1,15 +1,25 @@
-//! Paths that need no session, in axum's own syntax and by axum's own matcher.
+//! Public paths, in axum's syntax and with axum's matcher.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A set of paths that everybody may visit. Everything that is not named is protected.
+/// A set of paths that need no session. All other paths are protected.
 ///
-/// Paths are written as for [`axum::Router::route`]: `/`, `/about`, `/posts/{id}`,
-/// `/sign-in/{*rest}` (which does not cover `/sign-in` itself). They are matched as axum matches them,
-/// against the whole path, also where routers are nested. A pattern makes every path public that it matches: `/posts/{id}` covers
-/// `/posts/new`, whatever route serves that. A path with a segment `.` or `..`, in any encoding, is never
-/// public: a proxy behind the layer could resolve it to a protected path.
+/// Patterns use the syntax of [`axum::Router::route`]: `/`, `/about`, `/posts/{id}`,
+/// `/sign-in/{*rest}` (which does not match `/sign-in` itself). The layer matches them as axum
+/// does, against the whole path, also where routers are nested.
+///
+/// A pattern makes every path public that it matches: `/posts/{id}` matches `/posts/new`, whichever
+/// route serves that. A path with a `.` or `..` segment, in any encoding, is never public: a proxy
+/// behind the layer could resolve it to a protected path.
+///
+/// ```
+/// use clerk_resilience::PublicPaths;
+///
+/// let public = PublicPaths::new(["/", "/posts/{id}"]).expect("valid patterns");
+/// assert!(public.contains("/posts/1"));
+/// assert!(!public.contains("/posts/1/edit"));
+/// ```
 #[derive(Clone, Default)]
 pub struct PublicPaths {
     matcher: Arc<matchit::Router<()>>,
@@ -17,11 +27,11 @@ pub struct PublicPaths {
 }
 
 impl PublicPaths {
-    /// Reads the patterns.
+    /// Parses the patterns.
     ///
     /// # Errors
     ///
-    /// [`PublicPathError`] names the pattern that axum would not accept either.
+    /// Returns [`PublicPathError`], which names the first pattern that axum would also reject.
     pub fn new<I, S>(patterns: I) -> Result<Self, PublicPathError>
     where
         I: IntoIterator<Item = S>,
@@ -36,14 +46,14 @@ impl PublicPaths {
                 problem: problem.to_owned(),
             };
             if !pattern.starts_with('/') {
-                return Err(problem("it must start with '/'"));
+                return Err(problem("the pattern must start with '/'"));
             }
             if pattern.split('/').any(|part| part.starts_with([':', '*'])) {
                 return Err(problem("write a parameter as {name} and a rest as {*name}"));
             }
             matcher
                 .insert(pattern.clone(), ())
-                .map_err(|error| problem(&format!("axum's matcher refuses it: {error}")))?;
+                .map_err(|error| problem(&format!("axum's matcher rejects it: {error}")))?;
             count += 1;
         }
         Ok(Self { matcher: Arc::new(matcher), count })
@@ -53,15 +63,15 @@ impl PublicPaths {
         self.count == 0
     }
 
-    /// True when the path is public.
+    /// Returns true if the path is public.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
         self.count > 0 && !climbs(path) && self.matcher.at(path).is_ok()
     }
 }
 
-/// True when a path has a segment `.` or `..` in any spelling that a URL parser or a proxy behind the
-/// layer may resolve: `/open/../admin` would be public here and `/admin` there.
+/// Returns true if a path has a `.` or `..` segment, in any spelling that a URL parser or proxy may
+/// resolve. `/open/../admin` would be public here, and `/admin` for a proxy behind the layer.
 fn climbs(path: &str) -> bool {
     if !path.bytes().any(|byte| matches!(byte, b'.' | b'%')) {
         return false;
@@ -80,7 +90,7 @@ fn climbs(path: &str) -> bool {
     segment == Segment::Dots
 }
 
-/// What a segment of a path consists of so far.
+/// The content of a path segment so far.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Segment {
     Empty,
@@ -88,7 +98,7 @@ enum Segment {
     Name,
 }
 
-/// The first byte, percent-decoded, and what follows it.
+/// Returns the first byte, percent-decoded, and the remaining bytes.
 fn unescaped(path: &[u8]) -> Option<(u8, &[u8])> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     if let [b'%', high, low, tail @ ..] = path
@@ -106,7 +116,7 @@ impl fmt::Debug for PublicPaths {
     }
 }
 
-/// A path pattern that cannot be matched, and why.
+/// An invalid path pattern, and its problem.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the public path {pattern:?} cannot be used: {problem}")]
 pub struct PublicPathError {

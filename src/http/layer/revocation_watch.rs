@@ -1,4 +1,4 @@
-//! What a caller began within the time of its token ends when the caller is revoked.
+//! Ends streams and leases of a caller outside of grace when the caller is revoked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,10 @@ use crate::decide::{Caller, has_ended};
 use crate::engine::Core;
 use crate::http::outcome::Outcome;
 
-/// How often open connections are compared with the revocations.
+/// Interval at which open connections are checked against the revocations.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
-/// A caller whose token was within its time, and the revocations that may end what it began. The end
-/// of the token's time ends nothing.
+/// Watches the revocations for a caller whose token was valid. The token's expiry ends nothing.
 #[derive(Clone, Debug)]
 pub(super) struct RevocationWatch {
     core: Arc<Core>,
@@ -24,21 +23,21 @@ pub(super) struct RevocationWatch {
 }
 
 impl RevocationWatch {
-    /// `None` without a caller.
+    /// Returns `None` for a request without a caller.
     pub(super) fn of(outcome: &Outcome) -> Option<Self> {
         let caller = outcome.caller.clone()?;
         Some(Self { core: Arc::clone(&outcome.shared.core), caller })
     }
 
-    /// Ends within [`EVERY`] of the revocation of the session, its token, its user, its membership or
-    /// its key.
+    /// Completes within [`EVERY`] of a revocation of the session, its token, its user, its
+    /// membership or its key.
     pub(super) async fn revoked(self) {
         while !has_ended(&self.caller, &self.core.load()) {
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    /// Ends a stream on revocation. A body of known length costs nothing.
+    /// Ends a stream on revocation. A body of known length is not wrapped.
     pub(super) fn bind(self, response: Response) -> Response {
         let upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgrade || !is_stream(response.body()) {

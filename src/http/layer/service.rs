@@ -1,4 +1,4 @@
-//! The tower service around the application.
+//! [`Authenticate`], the tower service around the application.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,7 +26,7 @@ use crate::http::origin::{Asked, original};
 use crate::http::outcome::Outcome;
 use crate::http::response::{Answers, reader};
 
-/// Everything that decides about a request; one `Arc` for each policy.
+/// Decides about requests; one instance for each policy.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(crate) shared: Arc<Shared>,
@@ -37,11 +37,11 @@ pub(crate) struct Authenticator {
     pub(crate) preflights: Arc<Preflights>,
 }
 
-/// The result of the gate, what goes with whatever answer it leads to, and what it changes.
+/// The decision about a request, with its cookies, terms and effects.
 pub(super) struct Judgement {
     pub(super) decision: Decision,
     pub(super) cookies: Vec<HeaderValue>,
-    /// On what terms, in grace.
+    /// The terms of grace, if the request passes in grace.
     pub(super) terms: Option<GraceTerms>,
     pub(super) effects: Effects,
 }
@@ -70,20 +70,20 @@ impl Judgement {
     }
 }
 
-/// The result of the gate.
+/// The decision of the layer about a request.
 pub(super) enum Decision {
     Allow(Outcome),
     Reject(Rejection),
-    /// Go elsewhere, and come back.
+    /// Redirect the browser, which then returns.
     Redirect(HeaderValue),
     /// Answer a CORS preflight.
     Preflight,
-    /// Wait for this and judge again.
+    /// Wait for this lookup, then decide again.
     Await(Wait),
 }
 
 impl Authenticator {
-    /// Judges a request by its head, and applies what the judgement changes.
+    /// Decides about a request from its head, and applies the effects.
     pub(super) fn rule<B>(&self, request: &Request<B>, resolved: &Resolved) -> Judgement {
         if is_preflight(request) && !self.route.optional && !self.is_public(request) {
             return Decision::Preflight.into();
@@ -94,7 +94,7 @@ impl Authenticator {
         judgement
     }
 
-    /// Judges a request by its head. This changes nothing.
+    /// Decides about a request from its head, without side effects.
     fn judge<B>(&self, request: &Request<B>, resolved: &Resolved, now: Moment) -> Judgement {
         let known = self.shared.core.load();
         let located = self.shared.locate(request.headers(), now);
@@ -139,7 +139,7 @@ impl Authenticator {
         judgement
     }
 
-    /// Judges a request by an examined token.
+    /// Decides about a request from an examined token.
     pub(super) fn evaluate<B>(
         &self,
         request: &Request<B>,
@@ -154,7 +154,7 @@ impl Authenticator {
         let mut judgement = Judgement::from(self.decide(request, &credential, facts, ctx));
         judgement.effects.ticket = ticket;
         judgement.effects.token = match examined {
-            // Nothing depends on a token that was noted before.
+            // A cached token whose session is already recorded has no effects.
             Examined::Verified(known, timing) if *timing != Timing::Current || known.is_new() => {
                 Some(Arc::clone(known))
             }
@@ -177,7 +177,8 @@ impl Authenticator {
         Some(GraceTerms::new(self, known, self.facts(request, false, ctx), outer))
     }
 
-    /// `__client_uat` says that a session cookie is no longer, or not yet, what the browser holds.
+    /// Returns true if `__client_uat` contradicts the session cookie: the session ended or is not
+    /// current.
     #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact")]
     fn is_contradicted(&self, token: &Located<'_>, examined: &Examined) -> bool {
         let policy = self.visits.client_uat;
@@ -230,8 +231,8 @@ impl Authenticator {
         })
     }
 
-    /// A token within its time is judged by itself: what matters to grace and to those without a
-    /// session is then not looked for, and stands at its strictest.
+    /// Returns the facts of a request. With a valid token the decision does not depend on the facts
+    /// about grace and sign-in, so these get their strictest values without a look-up.
     fn facts<B>(
         &self,
         request: &Request<B>,
@@ -253,8 +254,8 @@ impl Authenticator {
         }
     }
 
-    /// Public paths are those of the whole application, so they are compared with the path before
-    /// nested routers took their part of it.
+    /// Returns true if the path is public. Public paths apply to the whole application, so the path
+    /// before nested routers stripped their prefix is compared.
     pub(super) fn is_public<B>(&self, request: &Request<B>) -> bool {
         if self.public.is_empty() {
             return false;
@@ -263,7 +264,7 @@ impl Authenticator {
     }
 }
 
-/// An answer of the Backend API of before this request said what a machine's token stands for.
+/// Returns true if a cached answer of the Backend API verified the machine token.
 fn is_reused(token: &Located<'_>, examined: &Examined, resolved: &Resolved) -> bool {
     use InvalidToken::Malformed;
     let opaque = || matches!(token, Located::Header(text) if TokenKind::of_opaque(text).is_some());
@@ -272,13 +273,13 @@ fn is_reused(token: &Located<'_>, examined: &Examined, resolved: &Resolved) -> b
     told && resolved.told.is_none() && opaque()
 }
 
-/// A request whose answer has no end of its own: a WebSocket, or server-sent events.
+/// Returns true for a request whose response has no end: a WebSocket, or server-sent events.
 fn is_upgrade(headers: &HeaderMap) -> bool {
     let events = |accept: &HeaderValue| accept.as_bytes().starts_with(b"text/event-stream");
     headers.contains_key(UPGRADE) || headers.get(ACCEPT).is_some_and(events)
 }
 
-/// A service behind the layer.
+/// The service that the layer produces: it authenticates each request before the inner service.
 #[derive(Clone, Debug)]
 pub struct Authenticate<S> {
     inner: S,
@@ -290,17 +291,17 @@ impl<S> Authenticate<S> {
         Self { inner, authenticator }
     }
 
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service inside, to be changed.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Gives up the layer and returns the service inside.
+    /// Returns the inner service, without the layer.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -326,7 +327,7 @@ where
                 .authenticator
                 .respond(judgement, request, |request| self.inner.call(request));
         };
-        // The clone is not ready; the service that is goes with the request.
+        // The clone may not be ready, so the ready service is used for this request.
         // https://docs.rs/tower/latest/tower/trait.Service.html#be-careful-when-cloning-inner-services
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
@@ -334,7 +335,7 @@ where
     }
 }
 
-/// Leaves for the extractors what was found.
+/// Inserts the outcome into the request, for the extractors.
 pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option<GraceTerms>) {
     request.extensions_mut().insert(outcome);
     if let Some(terms) = terms {

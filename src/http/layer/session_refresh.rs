@@ -1,14 +1,13 @@
-//! An expired session cookie is renewed on the way, by the browser's refresh cookie: for programs
-//! too, which cannot be sent to Clerk.
+//! Renews an expired session cookie during the request, with the browser's refresh cookie. This
+//! also serves programs, which cannot be redirected to Clerk.
 //!
-//! Only a `GET` is renewed, as by Clerk's SDK, and only with a token that is good in everything but
-//! its time: nobody causes a call with a token that Clerk did not sign. It is renewed on routes where
-//! a session is optional as well, so that a page does not greet a user as a stranger; paths that were
-//! named public need no session and get none renewed. While Clerk is not known to be well, nothing is
-//! renewed, and the judgement of the expired token stands.
+//! As in Clerk's SDK, only a `GET` is renewed. The token's only fault must be its age, so no client
+//! can cause a call with a token that Clerk did not sign. Optional routes renew sessions as well;
+//! public paths do not. While Clerk is not known to be healthy, nothing is renewed, and the
+//! decision about the expired token stands.
 //!
-//! A session that could be renewed, while the Backend API does not say whether it is, cannot be told:
-//! 503, not 401. A page may still go to Clerk's handshake.
+//! If a session could be renewed, but the Backend API does not answer, the layer cannot verify it:
+//! the response is 503, not 401. A page may still be redirected to Clerk's handshake.
 
 use clerk_verify::authenticate::{
     AuthStatus, Context, HandshakeResult, Head, Reason, RefreshCall, RefreshDenial, RequestState,
@@ -27,10 +26,10 @@ use crate::engine::{Examined, Return};
 use crate::http::origin::{Asked, Origins};
 use crate::state::health::{Status, Surface, Verdict};
 
-/// Header fields that Clerk is shown with the request to renew: where it came from, and from what
-/// kind of browser. Cookies and credentials are not among them.
+/// Request header fields that Clerk receives with a renewal: the origin of the request and the kind
+/// of browser. Cookies and credentials are not included.
 const SHOWN: [&str; 3] = ["accept-language", "host", "user-agent"];
-/// Further fields, which a proxy sets. Clerk is shown them only if this peer's word counts.
+/// Header fields that a proxy sets. Clerk receives them only if the peer is trusted.
 const SHOWN_OF_PROXIES: [&str; 6] = [
     "cf-connecting-ip",
     "forwarded",
@@ -41,8 +40,8 @@ const SHOWN_OF_PROXIES: [&str; 6] = [
 ];
 
 impl Authenticator {
-    /// Whether this request, so judged, could be renewed. A token that would be refused for another
-    /// reason than its age, a revocation for one, is not.
+    /// Returns true if the session of this request could be renewed. A token that is rejected for
+    /// another reason than its age, such as a revocation, cannot.
     pub(super) fn is_renewable<B>(
         &self,
         request: &Request<B>,
@@ -58,7 +57,7 @@ impl Authenticator {
             && !self.is_public(request)
     }
 
-    /// The request as authentication sees it, with the token that this layer found, or none.
+    /// Returns the request as `clerk_verify::authenticate` needs it, with the located token.
     pub(super) fn context<'a, B>(
         &'a self,
         request: &'a Request<B>,
@@ -69,7 +68,7 @@ impl Authenticator {
         Context::at(&self.visits.site, head, ctx.now.wall).with_token(ctx.token)
     }
 
-    /// Renews the session of a request that does not show a page.
+    /// Renews the session of a request that is not for a page.
     pub(super) fn renew<B>(
         &self,
         request: &Request<B>,
@@ -91,7 +90,7 @@ impl Authenticator {
         }
     }
 
-    /// Judges a request by its new token.
+    /// Decides about a request from its new token.
     pub(super) fn renewed<B>(
         &self,
         request: &Request<B>,

@@ -1,4 +1,4 @@
-//! Tickets, as far as they are a matter of requests: who gets one, and when one counts.
+//! Tickets in requests: which browsers get one, and when one counts.
 
 use clerk_verify::clock::Moment;
 use clerk_verify::token::{Located, Timing};
@@ -10,7 +10,7 @@ use crate::engine::Examined;
 use crate::http::origin::Asked;
 
 impl Authenticator {
-    /// What a ticket says that came with an expired token.
+    /// Returns the sighting of a ticket that accompanies an expired token.
     pub(super) fn redeem<B>(
         &self,
         request: &Request<B>,
@@ -22,7 +22,7 @@ impl Authenticator {
         self.shared.ticket(request.headers(), known, &host, now)
     }
 
-    /// The ticket for a browser whose session is good right now; a program keeps no cookies.
+    /// Returns a ticket for a browser with a valid session token. Programs get no tickets.
     pub(super) fn ticket<B>(
         &self,
         request: &Request<B>,
@@ -33,7 +33,7 @@ impl Authenticator {
     ) -> Option<HeaderValue> {
         let tickets = self.shared.tickets.as_ref()?;
         match (token, examined) {
-            // Not for a token that only led to another one: a handshake, or a renewal.
+            // A token that only led to another one, by a handshake or a renewal, gets no ticket.
             (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
                 if judgement.is_fresh() =>
             {

@@ -1,4 +1,4 @@
-//! Which kind of token a request has, and whether it may come here.
+//! Classifies the token of a request, and checks whether the route accepts its kind.
 
 use clerk_verify::clock::Moment;
 use clerk_verify::token::{InvalidToken, Located, TokenKind};
@@ -9,7 +9,7 @@ use crate::engine::Examined;
 use crate::state::snapshot::Snapshot;
 
 impl Authenticator {
-    /// Checks the token of a request, if it is of a kind that may come here. Machines have no cookies.
+    /// Examines the token of a request if the route accepts its kind. Machines use no cookies.
     pub(super) fn examine(
         &self,
         token: &Located<'_>,

@@ -1,7 +1,7 @@
-//! A browser brings a token from Clerk whose key is not here: Clerk may have changed its keys.
+//! Handles a token that a browser brings from Clerk and that an unknown key signed.
 //!
-//! A handshake, and the answer to a renewal, carry tokens that Clerk made a moment ago. One whose key
-//! is not known is not forged; it cannot be verified yet.
+//! Handshakes and renewals return tokens that Clerk signed a moment ago. An unknown key may be new,
+//! so such a token cannot be verified yet and does not count as forged.
 
 use std::time::Duration;
 
@@ -15,14 +15,13 @@ use super::service::{Decision, Judgement};
 use super::wait::Wait;
 use crate::decide::{Rejection, Unavailable};
 
-/// Keys that were refreshed because a request waited for them are no older than this.
+/// Maximum age of keys that the driver refreshed because this request waited for them.
 const JUST_NOW: Duration = Duration::from_secs(1);
-/// A browser that comes back from one handshake after another finds keys of at most this age, when
-/// its first return refreshed them.
+/// Maximum age of keys that a browser's first return from a handshake refreshed.
 const RECENT: Duration = Duration::from_secs(30);
 
-/// Waits for fresh keys, or answers 503; `None` where the key does not matter, or is certainly not
-/// Clerk's.
+/// Waits for fresh keys, or answers 503. Returns `None` if the key does not matter, or is certainly
+/// not Clerk's.
 pub(super) fn unverifiable(
     context: &Context<'_>,
     answer: &Result<RequestState, Waiting>,
@@ -44,13 +43,13 @@ pub(super) fn unverifiable(
     (!recent).then(|| Decision::Reject(unknown).into())
 }
 
-/// The Backend API renewed the session with a key that is not here.
+/// Returns true if the Backend API renewed the session with a token of an unknown key.
 fn is_renewed(answer: &RequestState) -> bool {
     answer.state.reason() == Some(&Reason::TokenExpired(RefreshDenial::UnknownKey))
 }
 
-/// A handshake in the address was signed with a key that is not here. One in a cookie may belong to
-/// another application on the same domain.
+/// Returns true if an unknown key signed the handshake in the address. A handshake in a cookie may
+/// belong to another application on the same domain.
 fn is_handshake(answer: &RequestState, context: &Context<'_>) -> bool {
     let unknown = Reason::Token(InvalidToken::UnknownKey);
     let failed = match &answer.arrival {

@@ -1,4 +1,4 @@
-//! What a request may wait for, once each: fresh keys, or an answer of the Backend API.
+//! Lookups that a request may wait for, once each: fresh keys, or an answer of the Backend API.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,19 +10,19 @@ use super::service::Authenticator;
 use crate::decide::Unavailable;
 use crate::engine::{MachineLookup, NonceTrust, Payload, Refreshed, Shared};
 
-/// What a request waits for.
+/// A lookup that a request waits for.
 pub(super) enum Wait {
-    /// A refresh of the keys, which all such requests share.
+    /// A refresh of the keys, which all waiting requests share.
     Keys,
-    /// What a handshake's nonce stands for.
+    /// The exchange of a handshake's nonce.
     Payload(String, NonceTrust),
-    /// Fresh cookies for an expired session, and the header fields that Clerk is to see.
+    /// The renewal of an expired session, with the request header fields that Clerk receives.
     Renewal(Box<RefreshCall>, serde_json::Value),
-    /// What an opaque machine token stands for.
+    /// The verification of an opaque machine token.
     Machine(String),
 }
 
-/// What came of it.
+/// The result of a lookup.
 pub(super) enum LookupResult {
     Keys,
     Payload(Payload),
@@ -30,7 +30,7 @@ pub(super) enum LookupResult {
     Machine(MachineLookup),
 }
 
-/// The future of it.
+/// The future of a lookup.
 pub(super) type PendingLookup = Pin<Box<dyn Future<Output = LookupResult> + Send>>;
 
 impl Wait {
@@ -63,16 +63,16 @@ impl Wait {
     }
 }
 
-/// What a request waited for, and heard.
+/// The results of all lookups that a request has waited for.
 #[derive(Default)]
 pub(super) struct Resolved {
-    /// Keys were refreshed; waiting for them is no longer an option.
+    /// True after a key refresh; the request does not wait for another one.
     pub(super) settled: bool,
-    /// What the nonce of a handshake stands for.
+    /// The result of a nonce exchange.
     pub(super) payload: Option<Payload>,
-    /// Fresh cookies, or why there are none.
+    /// The new cookies, or the reason why there are none.
     pub(super) renewal: Option<Refreshed>,
-    /// What a machine's token stands for.
+    /// The result for an opaque machine token.
     pub(super) told: Option<MachineLookup>,
 }
 
@@ -86,7 +86,7 @@ impl Resolved {
         }
     }
 
-    /// Nothing is waited for twice.
+    /// Returns true if this kind of lookup was done; no request waits for the same kind twice.
     pub(super) fn has(&self, wait: &Wait) -> bool {
         match wait {
             Wait::Keys => self.settled,

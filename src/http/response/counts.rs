@@ -1,8 +1,8 @@
-//! A signed count for each page, which the browser keeps: how often a visitor came back to this page
-//! without a session.
+//! A signed count per page, stored in a cookie: how often a visitor was redirected from, or
+//! returned to, this page without a session.
 //!
-//! The cookie's name holds a keyed hash of the page's address. A count without a good signature counts
-//! for nothing, so that nobody but this application can end a visitor's redirects.
+//! The cookie's name contains a keyed hash of the page's address. A count without a valid signature
+//! is ignored, so that only this application can end a visitor's redirects.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use url::Url;
 
 use crate::state::seal::CookieSigner;
 
-/// After this many a visitor is redirected no more.
+/// Maximum count; a visitor with this count is not redirected again.
 pub(crate) const LIMIT: u8 = 3;
-/// How long a browser keeps a count.
+/// Lifetime of a count in seconds.
 const SECONDS: u32 = 300;
 
-/// Counts of one sort.
+/// Counts of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct PageCounts {
     pub(crate) signer: Arc<CookieSigner>,
-    /// What the cookies' names begin with.
+    /// Prefix of the cookies' names.
     pub(crate) prefix: &'static str,
 }
 
 impl PageCounts {
-    /// Whether the browser keeps any count of this sort.
+    /// Returns true if the browser sends any count of this kind.
     pub(crate) fn are_kept(&self, headers: &HeaderMap) -> bool {
         pairs(headers).any(|(name, _)| name.starts_with(self.prefix.as_bytes()))
     }
 
-    /// The count of a page; zero if there is none with a good signature, and at most [`LIMIT`].
+    /// Returns the count of a page, at most [`LIMIT`]; zero without a validly signed cookie.
     pub(crate) fn read(&self, headers: &HeaderMap, page: &Url) -> u8 {
         if !self.are_kept(headers) {
             return 0;
@@ -46,14 +46,14 @@ impl PageCounts {
         read().unwrap_or(0).min(LIMIT)
     }
 
-    /// The cookie that stores a count.
+    /// Returns the cookie that stores a count.
     pub(crate) fn store(&self, page: &Url, count: u8) -> Option<HeaderValue> {
         let count = count.min(LIMIT).to_string();
         let signature = self.signer.sign(self.prefix, &text(&count, page.as_str()));
         self.cookie(page, &format!("{count}.{signature}"), SECONDS)
     }
 
-    /// The cookie that removes a count.
+    /// Returns the cookie that removes a count.
     pub(crate) fn remove(&self, page: &Url) -> Option<HeaderValue> {
         self.cookie(page, "", 0)
     }

@@ -1,8 +1,8 @@
-//! Every response that this crate invents, made here and nowhere else.
+//! Builds every response of the layer; no other module does.
 //!
-//! Programs get problem details (RFC 9457), people get a page that needs nothing but itself. What
-//! cannot be told is a 503 with `Retry-After` and without a challenge, so that no client takes it
-//! for a sign-out.
+//! Programs get problem details (RFC 9457), and browsers get a self-contained page. If the layer
+//! cannot verify a credential, it answers 503 with `Retry-After` and without a challenge, so that
+//! no client treats it as a sign-out.
 
 mod counts;
 mod page;
@@ -38,24 +38,24 @@ const HX_RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
 const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Fields by which browsers mark what they load ahead of a visit.
+/// Header fields by which browsers mark a prefetch.
 static PURPOSES: [HeaderName; 3] = [
     HeaderName::from_static("sec-purpose"),
     HeaderName::from_static("purpose"),
     HeaderName::from_static("x-moz"),
 ];
 
-/// How rejections look. Part of the configuration; the words and the page can be replaced.
+/// The configuration of rejection responses. The application can replace the texts and the page.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
     pub(crate) text: PageText,
     pub(crate) renderer: Option<Renderer>,
     pub(crate) sign_in: Option<SignIn>,
-    /// A response in grace says so.
+    /// True if responses in grace get the header field `Clerk-Grace`.
     pub(crate) names_grace: bool,
-    /// Where requests were sent.
+    /// The origins of the application.
     pub(crate) origins: Arc<Origins>,
-    /// How often a visitor was sent from a page to sign in.
+    /// Counts the redirects of a visitor from a page to the sign-in page.
     sent: PageCounts,
 }
 
@@ -72,7 +72,7 @@ impl Default for Answers {
     }
 }
 
-/// The application's own page.
+/// The application's own renderer of the page.
 #[derive(Clone)]
 pub(crate) struct Renderer(pub(crate) Arc<dyn Fn(&Page<'_>) -> String + Send + Sync>);
 
@@ -82,22 +82,22 @@ impl std::fmt::Debug for Renderer {
     }
 }
 
-/// What of a request shapes the answer to it.
+/// The properties of a request that determine the form of its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) reader: ClientKind,
     pub(crate) head: bool,
     pub(crate) htmx: bool,
-    /// A browser loads it ahead of a visit that may never come.
+    /// True if a browser prefetches the page.
     prefetch: bool,
-    /// How often this visitor is sent to sign in from this page, with this time.
+    /// Number of redirects of this visitor from this page to the sign-in page, including this one.
     sent: u8,
-    /// The page to come back to after a sign-in.
+    /// The page to return to after the sign-in.
     page: Option<Url>,
 }
 
-/// Whether a browser loads this ahead of a visit (`Sec-Purpose`, and its elder siblings `Purpose` and
-/// `X-Moz`). Such a request is never redirected and never counted.
+/// Returns true for a prefetch (`Sec-Purpose`, or the older fields `Purpose` and `X-Moz`). Such a
+/// request is never redirected and never counted.
 pub(crate) fn is_prefetch(headers: &HeaderMap) -> bool {
     let is = |part: &str| {
         ["prefetch", "prerender"].iter().any(|name| part.trim().eq_ignore_ascii_case(name))
@@ -108,12 +108,12 @@ pub(crate) fn is_prefetch(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A person opened the page by themselves, as when a browser restores its tabs; no page led here.
+/// Returns true if no page led here: a person opened the page, or the browser restored its tabs.
 fn is_opened_by_hand(headers: &HeaderMap) -> bool {
     headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "none")
 }
 
-/// A document is what a browser navigates to. Where the browser does not say, `Accept` decides.
+/// Returns the kind of client. `Sec-Fetch-Dest` marks a navigation; without it, `Accept` decides.
 pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> ClientKind {
     let navigates = method == Method::GET || method == Method::HEAD;
     if !navigates || headers.contains_key(HX_REQUEST) {
@@ -129,7 +129,8 @@ pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> ClientKind {
 }
 
 impl Answers {
-    /// The same, for an application with these parts.
+    /// Returns the configuration completed with the sign-in page, the origins and the cookie
+    /// signer.
     pub(crate) fn at(
         mut self,
         sign_in: Option<SignIn>,
@@ -142,12 +143,12 @@ impl Answers {
         self
     }
 
-    /// What of a request shapes the answer to it.
+    /// Returns the properties of a request that determine the form of its response.
     pub(crate) fn shape<B>(&self, request: &Request<B>) -> Shape {
         self.shape_of(request.method(), request.headers(), Asked::of(request))
     }
 
-    /// The same, of a request without its body.
+    /// Returns the same properties for the head of a request.
     pub(crate) fn shape_of_parts(&self, parts: &Parts) -> Shape {
         let asked = Asked::new(&parts.uri, &parts.headers, &parts.extensions);
         self.shape_of(&parts.method, &parts.headers, asked)
@@ -168,12 +169,12 @@ impl Answers {
         }
     }
 
-    /// The page that a browser asked for, as the browser sees it and without Clerk's marks.
+    /// Returns the requested page's address as the browser sees it, without Clerk's parameters.
     fn page_of(&self, asked: Asked<'_>) -> Option<Url> {
         self.origins.address(asked).map(|address| clean_address(&address))
     }
 
-    /// The response for a rejection.
+    /// Builds the response for a rejection.
     pub(crate) fn reject(&self, rejection: Rejection, shape: &Shape) -> Response {
         let rejection = match rejection {
             Rejection::SignIn if shape.prefetch => Rejection::Unavailable(Unavailable::Prefetch),
@@ -197,14 +198,14 @@ impl Answers {
         response
     }
 
-    /// Whether a visitor of this page may be sent to sign in.
+    /// Returns true if a visitor of this page may be redirected to the sign-in page.
     pub(crate) fn may_sign_in<B>(&self, request: &Request<B>) -> bool {
         let Some(sign_in) = &self.sign_in else { return false };
         let path = original(request.uri(), request.extensions()).path();
         !sign_in.is_at(path) && self.times_sent(request).is_none_or(|(_, sent)| sent < LIMIT)
     }
 
-    /// The cookie that removes the count of a page that is shown with a session.
+    /// Returns the cookie that removes the redirect count of a page shown with a session.
     pub(crate) fn arrived<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
         let counts = self.sign_in.is_some()
             && reader(request.method(), request.headers()) == ClientKind::Document;
@@ -212,7 +213,7 @@ impl Answers {
         (sent > 0).then(|| self.sent.remove(&page)).flatten()
     }
 
-    /// The page of a request, and how often its visitor was sent to sign in.
+    /// Returns the requested page, and how often its visitor was redirected to the sign-in page.
     fn times_sent<B>(&self, request: &Request<B>) -> Option<(Url, u8)> {
         if !self.sent.are_kept(request.headers()) {
             return None;
@@ -256,7 +257,7 @@ impl Answers {
     }
 }
 
-/// Sends a browser elsewhere, for this one time.
+/// Redirects a browser temporarily (307), without caching.
 pub(crate) fn detour(location: HeaderValue) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
@@ -268,7 +269,7 @@ pub(crate) fn detour(location: HeaderValue) -> Response {
     response
 }
 
-/// What an answer depends on.
+/// The request header fields that a response depends on.
 const VARIES: &str = "Accept, Authorization, Cookie, HX-Request, Origin, Sec-Fetch-Dest";
 
 fn dress(response: &mut Response, rejection: Rejection, shape: &Shape, wait: Option<u32>) {
@@ -293,8 +294,8 @@ fn dress(response: &mut Response, rejection: Rejection, shape: &Shape, wait: Opt
     }
 }
 
-/// RFC 6750 §3: no error code when there was no token. RFC 9470 names what a new proof of who the
-/// user is would help.
+/// Returns the challenge. Without a token it has no error code (RFC 6750 §3). A required
+/// verification gets `insufficient_user_authentication` (RFC 9470).
 fn challenge(rejection: Rejection) -> Option<&'static str> {
     match rejection.status() {
         StatusCode::UNAUTHORIZED if rejection == Rejection::Missing => Some("Bearer"),
@@ -307,7 +308,7 @@ fn challenge(rejection: Rejection) -> Option<&'static str> {
     }
 }
 
-/// What an HTMX page can listen for.
+/// Returns the name of the event that HTMX triggers on the page.
 fn event(rejection: Rejection) -> &'static str {
     match rejection.status() {
         StatusCode::UNAUTHORIZED | StatusCode::TEMPORARY_REDIRECT => "auth-required",

@@ -1,4 +1,4 @@
-//! The page for people. One file, no script, no outside asset, light and dark.
+//! The error page for browsers: one document without scripts or external resources, light and dark.
 
 use std::fmt::Write as _;
 
@@ -6,35 +6,36 @@ use http::StatusCode;
 
 use crate::decide::{LoopCause, Rejection};
 
-/// Nothing may be loaded or run; only the style sheet in the page itself counts.
+/// The page's content security policy. It allows only the inline style sheet.
 pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'";
 
-/// The words of the page. Every text can be replaced; none is interpreted as HTML.
+/// The texts of the error page. An application can replace each text. The page escapes them as
+/// HTML.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PageText {
-    /// The language of the words, as `en`.
+    /// The language of the texts, such as `en`.
     pub language: String,
     /// The application's name, shown above the heading. Empty by default.
     pub application: String,
-    /// The heading while it cannot be told who the visitor is.
+    /// The heading if the layer cannot verify the visitor.
     pub unavailable: String,
-    /// The paragraphs below it.
+    /// The paragraphs below that heading.
     pub explanation: Vec<String>,
     /// The heading when the visitor must sign in.
     pub sign_in: String,
-    /// The heading when the visitor came back from signing in again and again without a session.
+    /// The heading if the visitor returned several times from signing in without a session.
     pub stuck: String,
-    /// The heading when the visitor lacks a permission.
+    /// The heading if the visitor lacks a permission.
     pub forbidden: String,
-    /// The label of the link that tries again.
+    /// The label of the link that reloads the page.
     pub retry: String,
-    /// The label of the link to the sign-in page, when there is one.
+    /// The label of the link to the sign-in page, if one is configured.
     pub sign_in_link: String,
-    /// The sentence about refreshing; `{seconds}` is replaced.
+    /// The sentence about the automatic reload; `{seconds}` is replaced.
     pub refresh: String,
-    /// Further links, as label and address: a status page, a support address.
+    /// Further links as label and address, such as a status page or a support address.
     pub links: Vec<(String, String)>,
 }
 
@@ -64,17 +65,17 @@ impl Default for PageText {
     }
 }
 
-/// What a page is about; given to the application's own renderer.
+/// The content of an error page, for the built-in or the application's own renderer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page<'a> {
-    /// The configured words.
+    /// The configured texts.
     pub text: &'a PageText,
     /// Why the request did not pass.
     pub rejection: Rejection,
-    /// After how many seconds the page should load itself again.
+    /// The number of seconds after which the page should reload itself.
     pub refresh_after: Option<u32>,
-    /// Where to sign in, with the way back to this page.
+    /// The address of the sign-in page, with the way back to this page.
     pub sign_in: Option<&'a str>,
 }
 
@@ -88,7 +89,7 @@ impl<'a> Page<'a> {
         Self { text, rejection, refresh_after, sign_in }
     }
 
-    /// The built-in page.
+    /// Renders the built-in page as HTML.
     #[must_use]
     pub fn render(&self) -> String {
         let (heading, body) = self.words();
@@ -133,14 +134,14 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// A link to nowhere loads the page again.
+    /// Renders the links for retry and sign-in. An empty address reloads the page.
     fn actions(&self) -> String {
         let link = |class: &str, address: &str, label: &str| {
             format!("<a class=\"{class}\" href=\"{}\">{}</a>", escape(address), escape(label))
         };
         let retry = link("button", "", &self.text.retry);
         let links = match (self.rejection, self.sign_in) {
-            // The address that is shown may hold a handshake that is of no more use.
+            // The current address may contain a handshake that is already used.
             (Rejection::HandshakeLoop(LoopCause::Cookies), Some(address)) => {
                 retry + &link("other", address, &self.text.sign_in_link)
             }
@@ -174,7 +175,7 @@ fn paragraph(class: &str, words: &str) -> String {
     }
 }
 
-/// Makes a text safe in HTML, in attributes too.
+/// Escapes a text for HTML content and attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

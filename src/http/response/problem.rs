@@ -1,4 +1,4 @@
-//! Problem details for programs, RFC 9457.
+//! Problem details for programs (RFC 9457).
 
 use axum::body::Body;
 use axum::response::Response;
@@ -25,7 +25,7 @@ struct Problem {
     clerk_error: Option<Value>,
 }
 
-/// What Clerk's front end looks for before it asks the user to verify, in
+/// Builds the object that Clerk's front end detects before it asks the user to verify: see
 /// `isReverificationHint` of `@clerk/shared`.
 fn hint(demand: Reverification) -> Value {
     let demand = json!({ "level": demand.level.name(), "afterMinutes": demand.within_minutes });
@@ -51,7 +51,7 @@ pub(super) fn respond(rejection: Rejection, wait: Option<u32>) -> Response {
             _ => None,
         },
     };
-    let json = serde_json::to_string(&problem).expect("texts and numbers");
+    let json = serde_json::to_string(&problem).expect("strings and numbers serialize");
     let mut response = Response::new(Body::from(json));
     let media_type = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(CONTENT_TYPE, media_type);

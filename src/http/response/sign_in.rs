@@ -1,4 +1,4 @@
-//! The way to the sign-in page, and from there back to the page that was asked for.
+//! The redirect to the sign-in page, and the way back to the requested page.
 
 use std::borrow::Cow;
 
@@ -7,32 +7,32 @@ use url::{Url, form_urlencoded};
 
 use clerk_verify::authenticate::synced_anew;
 
-/// What Clerk's sign-in pages take the way back from.
+/// The query parameter from which Clerk's sign-in pages read the way back.
 const BACK: &str = "redirect_url";
 
 /// The sign-in page: an address, or a path of the application.
 #[derive(Clone, Debug)]
 pub(crate) struct SignIn {
     address: String,
-    /// As far as the address tells.
+    /// The parsed address; `None` for a path.
     url: Option<Url>,
     satellite: bool,
 }
 
 impl SignIn {
-    /// `None` for what is neither an address nor a path.
+    /// Parses the setting. Returns `None` if the text is neither an address nor a path.
     pub(crate) fn parse(text: &str, satellite: bool) -> Option<Self> {
         let url = Url::parse(text).ok().filter(Url::has_host);
         let ok = (text.starts_with('/') || url.is_some()) && HeaderValue::try_from(text).is_ok();
         ok.then(|| Self { address: text.to_owned(), url, satellite })
     }
 
-    /// Whether this is its path.
+    /// Returns true if `path` is the path of the sign-in page.
     pub(super) fn is_at(&self, path: &str) -> bool {
         self.address.split(['?', '#']).next() == Some(path)
     }
 
-    /// The address to go to. One that names a way back of its own keeps it.
+    /// Returns the address with the way back. A configured `redirect_url` has precedence.
     pub(super) fn with_way_back(&self, page: Option<&Url>) -> Cow<'_, str> {
         let (address, fragment) = match self.address.split_once('#') {
             Some((address, fragment)) => (address, Some(fragment)),
@@ -56,7 +56,8 @@ impl SignIn {
         Cow::Owned(format!("{address}{joint}{pair}{fragment}"))
     }
 
-    /// A satellite's visitors sign in at its primary application; it asks that one when they are back.
+    /// Returns true if a satellite's visitors sign in at its primary application. The satellite
+    /// then asks the primary application after the return.
     fn is_elsewhere(&self, page: &Url) -> bool {
         let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
         self.satellite && self.url.as_ref().is_some_and(|url| place(url) != place(page))

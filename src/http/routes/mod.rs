@@ -1,4 +1,4 @@
-//! The routes that the layer brings along.
+//! The built-in routes: health, sign-out and webhooks.
 
 pub(crate) mod health;
 pub(crate) mod sign_out;

@@ -1,7 +1,7 @@
-//! `POST /auth/webhooks`: what Clerk tells by itself.
+//! `POST /auth/webhooks`: receives Clerk's webhooks.
 //!
-//! It stands beside the layer, never behind it: Clerk signs its webhooks and has no session. A delivery
-//! is answered when it is kept; what it revokes is refused from the next request on.
+//! The route stands beside the layer, never behind it: Clerk signs its webhooks and has no session.
+//! The receiver answers after the event is stored. A revocation applies from the next request on.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,23 +24,27 @@ use tower::{BoxError, Service};
 
 use crate::engine::{Delivered, Shared, Webhooks};
 
-/// No webhook of Clerk's is anywhere near as large.
+/// Maximum size of a body, far above that of Clerk's webhooks.
 const MAX_BYTES: usize = 1024 * 1024;
-/// A body has to be here within this time; Clerk itself waits 15 s for the answer.
+/// Deadline of the body. Clerk waits 15 s for the response.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// `POST /auth/webhooks` as a tower service, for hyper, or to mount at another path. Never put it behind
-/// the layer, nor behind anything that changes the body.
+/// `POST /auth/webhooks` as a tower service, for hyper, or for another path. Never put it behind
+/// the layer, nor behind a layer that changes the body.
 ///
-/// | delivery | answer |
+/// If the store fails, the receiver answers 503 so that Clerk retries; the revocation still applies
+/// in memory.
+///
+/// | delivery | response |
 /// |---|---|
-/// | kept, known already, or of a kind that nothing here acts on | 204 |
-/// | no good signature, sent more than 300 s from now, or broken off | 400 |
-/// | longer than 1 MiB | 413 |
-/// | no `POST`; a body that takes longer than 10 s | 405; 408 |
-/// | a good signature over something that makes no sense | 422, not to be sent again; a dead letter |
-/// | cannot be kept | 503, to be sent again; what it revokes is revoked here all the same |
-/// | there is no signing secret | 503, to be sent again |
+/// | stored, a duplicate, or of a kind without effect here | 204 |
+/// | no valid signature, a timestamp more than 300 s from now, or an interrupted body | 400 |
+/// | larger than 1 MiB | 413 |
+/// | another method than `POST` | 405 |
+/// | a body that takes longer than 10 s | 408 |
+/// | malformed with a valid signature | 422, without a retry; stored as a dead letter |
+/// | not stored, because the store fails | 503, with a retry; revocations apply in memory |
+/// | no signing secret is configured (the route of [`ClerkResilience::routes`](crate::ClerkResilience::routes)) | 503, with a retry |
 #[derive(Clone, Debug)]
 pub struct WebhookService {
     shared: Arc<Shared>,
@@ -48,7 +52,7 @@ pub struct WebhookService {
 }
 
 impl WebhookService {
-    /// None without a signing secret.
+    /// Returns `None` without a signing secret.
     pub(crate) fn new(shared: &Arc<Shared>) -> Option<Self> {
         let webhooks = Arc::clone(shared.webhooks.as_ref()?);
         Some(Self { shared: Arc::clone(shared), webhooks })
@@ -61,7 +65,7 @@ impl WebhookService {
         if is_too_long(&headers, &body) {
             return problem(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        // What cannot be true whatever follows need not be read.
+        // A delivery without plausible signature headers is rejected before its body is read.
         let Ok(claim) = Claim::of(&headers, self.shared.now().wall) else { return self.refuse() };
         let body = match whole(body).await {
             Ok(body) => body,
@@ -88,14 +92,14 @@ impl WebhookService {
     }
 }
 
-/// As far as that is known before it is read.
+/// Returns true if the known length of the body exceeds the limit, before it is read.
 fn is_too_long(headers: &HeaderMap, body: &Body) -> bool {
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length = body.size_hint().lower().max(said.unwrap_or_default());
     length > MAX_BYTES as u64
 }
 
-/// The body, exactly as it came: the signature is over its bytes.
+/// Reads the body unchanged, because the signature covers its bytes.
 async fn whole(body: Body) -> Result<Bytes, StatusCode> {
     let body = Limited::new(body, MAX_BYTES).collect();
     match tokio::time::timeout(BODY_DEADLINE, body).await {
@@ -106,13 +110,13 @@ async fn whole(body: Body) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// Clerk is to send it again.
+/// Asks Clerk to retry, with `Retry-After`.
 fn again(mut response: Response) -> Response {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 
-/// Says nothing more: who cannot sign learns nothing.
+/// Builds a response without details, so that an unauthenticated sender learns nothing.
 fn problem(status: StatusCode) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
     let json =
@@ -143,8 +147,8 @@ where
     }
 }
 
-/// `/auth/webhooks`. Without a signing secret nothing is taken in, and nothing must be lost: what answers in
-/// its place, as an application's own page might, would tell Clerk that all is well.
+/// The route `/auth/webhooks`. Without a signing secret it answers 503, so that Clerk retries and
+/// loses no event. A success response from the application's fallback would make Clerk drop it.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router {
     let route = match WebhookService::new(shared) {
         Some(service) => any_service(service),

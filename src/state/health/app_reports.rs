@@ -1,5 +1,7 @@
-//! What the application's own calls to Clerk came to. It is hearsay: it helps to find out soon, and may
-//! be the second signal beside minting, which only this crate's own probes watch.
+//! Reports of the application about the results of its own calls to Clerk.
+//!
+//! Reports trigger an early probe, and repeated failures can be the second signal beside minting.
+//! The application cannot report on minting: only this crate's own probes observe it.
 
 use std::time::Duration;
 
@@ -8,40 +10,45 @@ use http::StatusCode;
 
 use super::{Surface, Tracker};
 
-/// Failures closer together than this count as one: a burst says no more than a call.
+/// Failures less than this far apart count as one, because a burst proves no more than a single
+/// call.
 const APART: Duration = Duration::from_secs(2);
-/// So many failures in a row are a signal.
+/// Number of consecutive failures that make a signal.
 const ENOUGH: u32 = 2;
-/// A signal counts this long.
+/// How long a signal counts after the last failure.
 const LIFE: Duration = Duration::from_secs(60);
-/// While something is wrong every surface is asked at least this often by ourselves.
+/// While Clerk has trouble, this crate probes every surface at least this often.
 const OWN: Duration = Duration::from_secs(25);
 
-/// How a call of the application's own to Clerk ended.
+/// The result of one call that the application made to Clerk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// Clerk's host answered with this status, over TLS.
+    /// Clerk's host answered with this status, over valid TLS.
     Answered(StatusCode),
-    /// There was no answer, or none of Clerk's: a timeout, a reset, a certificate that is not theirs.
+    /// No valid answer arrived: a timeout, a connection reset, or a certificate that is not
+    /// Clerk's.
     Unanswered,
 }
 
-/// What is taken of it.
+/// The classification of a reported call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ReportKind {
-    /// Clerk answered, and it was not down.
+    /// Clerk answered and is not down.
     Good,
-    /// Something may be wrong: reason enough to ask.
+    /// The result proves nothing, but justifies a probe.
     Unclear,
-    /// Clerk itself says that it fails.
+    /// Clerk itself reported a failure: a 5xx status, or 429 from any surface but the Backend API.
     Failure,
 }
 
 impl ReportKind {
     pub(crate) const KINDS: usize = 3;
 
-    /// A 429 of the Backend API may be about the application's own quota, which is no fault of Clerk's.
+    /// Classifies the outcome of a call to `surface`.
+    ///
+    /// A 429 from the Backend API is unclear, because the application may have exhausted its own
+    /// quota.
     pub(crate) fn of(surface: Surface, outcome: CallOutcome) -> Self {
         let CallOutcome::Answered(status) = outcome else { return Self::Unclear };
         match status {
@@ -53,16 +60,16 @@ impl ReportKind {
     }
 }
 
-/// The reports on one surface.
+/// The reports about one surface.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hearsay {
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
     last: Option<Moment>,
 }
 
 impl Hearsay {
-    /// Takes in a report. A good answer ends a run of failures, and does no more.
+    /// Records a report. A good answer ends a run of failures and has no other effect.
     pub(super) fn note(&mut self, word: ReportKind, now: Moment) {
         let apart = self.last.is_none_or(|last| now.since(last) >= APART);
         match word {
@@ -76,8 +83,10 @@ impl Hearsay {
         }
     }
 
-    /// Whether it is a signal. An own probe of the same surface that was answered well, since or lately,
-    /// knows better: what fails may be what the application asks for.
+    /// Returns whether the reports are a failure signal.
+    ///
+    /// A good probe of the same surface since the last reported failure, or within the last 25 s,
+    /// overrides the reports. The application's own requests may then be the cause of the failures.
     pub(super) fn is_failing(self, own: &Tracker, now: Moment) -> bool {
         let Some(last) = self.last else { return false };
         let refuted = |good: Moment| good.mono >= last.mono || now.since(good) <= OWN;

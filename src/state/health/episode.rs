@@ -1,42 +1,46 @@
-//! Outages on the calendar: when they began, which belong together, how much time they took.
+//! The outages of the last day: their intervals, the episodes they form, and their total duration.
 
 use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 
-/// Outages with less than this of health between them are one episode.
+/// Outages with less than this much time between them belong to one episode.
 const EPISODE_GAP: Duration = Duration::from_secs(15 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// More than this many outages in a day are remembered as fewer, longer ones.
+/// Maximum number of stored outages. Beyond it, the two oldest outages become one longer outage.
 const MAX_INTERVALS: usize = 128;
 
-/// The outages of the last 24 hours. Its times are wall-clock times, because they are compared with
-/// tokens and outlive the process.
+/// The outages of the last 24 hours, and those of the current episode.
+///
+/// All times are wall-clock times, because they are compared with tokens and survive restarts.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Outages {
     intervals: Vec<Interval>,
     episode_start: Option<Timestamp>,
 }
 
-/// One outage. `end` is `None` while it lasts.
+/// One outage. `end` is `None` while the outage lasts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Interval {
-    /// The last instant at which all was good.
+    /// The start: usually the last instant at which minting was observed to work.
     pub start: Timestamp,
-    /// When it was over.
+    /// The end.
     pub end: Option<Timestamp>,
 }
 
 impl Outages {
-    /// Takes up what an earlier process wrote down. Intervals that make no sense are dropped.
+    /// Restores the outages that an earlier process stored. Intervals that end before their start
+    /// are dropped.
     #[must_use]
     pub fn restore(intervals: Vec<Interval>, episode_start: Option<Timestamp>) -> Self {
         let sane = |i: &Interval| i.end.is_none_or(|end| end >= i.start);
         Self { intervals: intervals.into_iter().filter(sane).collect(), episode_start }
     }
 
-    /// An outage began. It opens a new episode unless the last one ended less than 15 minutes
-    /// before; within an episode its start never moves.
+    /// Begins an outage at `start`. A call during an outage has no effect.
+    ///
+    /// The outage opens a new episode unless the last outage ended less than 15 minutes before
+    /// `start`. Within an episode, the start of the episode never moves.
     pub fn begin(&mut self, start: Timestamp, now: Timestamp) {
         if self.current().is_some() {
             return;
@@ -51,7 +55,7 @@ impl Outages {
         self.forget(now);
     }
 
-    /// The outage that lasts is over.
+    /// Ends the current outage, if there is one.
     pub fn end(&mut self, now: Timestamp) {
         if let Some(last) = self.intervals.last_mut()
             && last.end.is_none()
@@ -60,7 +64,7 @@ impl Outages {
         }
     }
 
-    /// The outages of both calendars: what lay in one, by either, did. Which belong together follows anew.
+    /// Merges the outages of both sets, and computes the episodes again from the merged intervals.
     #[must_use]
     pub(crate) fn joined_with(&self, other: &Self) -> Self {
         let mut all: Vec<Interval> =
@@ -75,7 +79,7 @@ impl Outages {
         joined
     }
 
-    /// Adds an outage that began no earlier than the last.
+    /// Adds an outage that began no earlier than the last one.
     fn add(&mut self, interval: Interval) {
         let gap =
             |last: &Interval| last.end.map_or(Duration::ZERO, |end| interval.start.since(end));
@@ -89,38 +93,38 @@ impl Outages {
         }
     }
 
-    /// The start of the outage that lasts.
+    /// The start of the current outage; `None` if there is none.
     #[must_use]
     pub fn current(&self) -> Option<Timestamp> {
         self.intervals.last().filter(|last| last.end.is_none()).map(|last| last.start)
     }
 
-    /// True when no outage lasts, and a next one would be an episode of its own.
+    /// True when there is no current outage and the next one would start a new episode.
     #[must_use]
     pub fn are_over(&self, now: Timestamp) -> bool {
         let over = |last: &Interval| last.end.is_some_and(|end| now.since(end) >= EPISODE_GAP);
         self.intervals.last().is_none_or(over)
     }
 
-    /// The start of the first outage of the present or last episode.
+    /// The start of the first outage of the current or last episode.
     #[must_use]
     pub fn episode_start(&self) -> Option<Timestamp> {
         self.episode_start
     }
 
-    /// The outages that are remembered, oldest first.
+    /// The stored outages, oldest first.
     #[must_use]
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
     }
 
-    /// Outage time within the present or last episode.
+    /// Total outage time within the current or last episode.
     #[must_use]
     pub fn spent_in_episode(&self, now: Timestamp) -> Duration {
         self.episode_start.map_or(Duration::ZERO, |start| self.spent_since(start, now))
     }
 
-    /// Outage time within the last 24 hours.
+    /// Total outage time within the last 24 hours.
     #[must_use]
     pub fn spent_in_day(&self, now: Timestamp) -> Duration {
         self.spent_since(now.minus(DAY), now)
@@ -131,7 +135,7 @@ impl Outages {
         self.intervals.iter().map(spent).sum()
     }
 
-    /// Leaves out what no bound looks back to.
+    /// Drops the outages that ended more than 24 hours ago and before the current episode.
     pub(crate) fn forget(&mut self, now: Timestamp) {
         let horizon = now.minus(DAY);
         let episode = self.episode_start;

@@ -1,47 +1,52 @@
-//! Proof of life: tokens minted after trouble began prove that Clerk is alive, whatever our probes
-//! see. Nobody can forge it, and nobody who cuts us off from Clerk can hide it.
+//! Proof of life: tokens that were minted after trouble began prove that Clerk is up, whatever the
+//! probes see.
+//!
+//! Tokens are signed by Clerk, so nobody can forge this proof. Cutting this process off from Clerk
+//! does not hide it either, because browsers deliver the tokens.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 
-/// Tokens live this long at the least, and browsers renew them about this often.
+/// Shortest interval at which browsers refresh their tokens.
 const RENEWAL: Duration = Duration::from_secs(40);
-/// MintRate older than this say nothing about the present.
+/// Maximum age of tokens that count as evidence.
 const WINDOW: Duration = Duration::from_secs(60);
-/// A token minted so soon after the first failure may have been under way.
+/// A token minted this soon after the first failure may have been in flight. Also the tolerance for
+/// tokens that are dated in the future.
 const HEAD_START: Duration = Duration::from_secs(5);
-/// The rate is learned in steps of this length.
+/// Length of one step of learning the usual rate.
 const STEP: Duration = Duration::from_secs(10);
-/// With fewer expected, the count says nothing.
+/// With fewer expected users than this, the count proves nothing.
 const ENOUGH: f64 = 10.0;
-/// More users than this are not told apart.
+/// Maximum number of users that are counted. New users beyond it are ignored.
 const CAPACITY: usize = 16 * 1024;
 
-/// What newly minted tokens say about Clerk.
+/// What newly minted tokens prove about Clerk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ProofOfLife {
-    /// Too few tokens are expected to tell.
+    /// Too few tokens are expected for a conclusion.
     #[default]
     Neutral,
-    /// Tokens keep being minted at half the usual rate or more.
+    /// Clerk mints tokens at half the usual rate or more.
     Proven,
-    /// They should be, and are not.
+    /// Tokens are expected, but fewer than half of them arrive.
     Missing,
 }
 
-/// Counts new tokens: learns how many are usual, and compares.
+/// Counts users with newly minted tokens, learns the usual rate, and compares the present rate with
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct MintRate {
-    /// Learned while Clerk is healthy: users with a new token, per second.
+    /// Users with a new token per second, learned while Clerk is healthy.
     usual: f64,
     step: u64,
     step_started: Option<Timestamp>,
     step_count: u32,
-    /// Each user's newest token, and the step in which it came. One user counts once, however many
-    /// sessions, in learning as in judging.
+    /// The newest token of each user, and the step in which it arrived. A user counts once, however
+    /// many sessions the user has.
     users: HashMap<u64, Mint>,
     newest: Option<Timestamp>,
 }
@@ -53,7 +58,7 @@ struct Mint {
 }
 
 impl MintRate {
-    /// Notes a token that was not seen before: a digest of its user, and its `iat`.
+    /// Records a token that was not seen before: a digest of its user, and its `iat`.
     pub fn note(&mut self, user: u64, issued_at: Timestamp) {
         self.newest = self.newest.max(Some(issued_at));
         if self.users.len() >= CAPACITY && !self.users.contains_key(&user) {
@@ -67,13 +72,15 @@ impl MintRate {
         self.users.insert(user, Mint { issued_at, step: self.step });
     }
 
-    /// When the newest token of all was minted.
+    /// The `iat` of the newest token seen.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
         self.newest
     }
 
-    /// Learns the usual rate; called regularly, with whether Clerk is healthy.
+    /// Learns the usual rate, in steps of 10 s. The driver calls this method regularly.
+    ///
+    /// Only steps that end while `healthy` is true count towards the rate.
     pub fn tick(&mut self, healthy: bool, now: Timestamp) {
         let started = *self.step_started.get_or_insert(now);
         let passed = now.since(started);
@@ -91,7 +98,9 @@ impl MintRate {
         self.users.retain(|_, mint| now.since(mint.issued_at) <= WINDOW);
     }
 
-    /// Judges the time since `suspect_since`.
+    /// Evaluates the tokens minted since `suspect_since`, the time of the first failure.
+    ///
+    /// Tokens minted within 5 s after it do not count.
     #[must_use]
     pub fn life(&self, suspect_since: Timestamp, now: Timestamp) -> ProofOfLife {
         let from = suspect_since.plus(HEAD_START);

@@ -1,7 +1,7 @@
-//! Whether Clerk is well: kept per surface, and summed up in one verdict.
+//! Clerk's health: tracked for each surface, and combined into one verdict.
 //!
-//! Observations come in, a [`Report`] goes out. Everything here is a value: the state machine never
-//! reads a clock and can be replayed from a list of observations.
+//! [`Health`] records observations and produces a [`Report`]. Every type in this module is a plain
+//! value: the state machine never reads a clock, so a list of observations replays it exactly.
 
 mod app_reports;
 mod episode;
@@ -30,22 +30,24 @@ pub use verdict::{Drain, Signals, Standing, Verdict};
 
 use clerk_verify::clock::{Moment, Timestamp};
 
-/// The two clocks may differ by this much before the time is not trusted.
+/// Maximum difference between the wall clock and the monotonic clock before the time is not
+/// trusted.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
-/// After a jump the time is not trusted for this long.
+/// How long the time is not trusted after a jump of the wall clock.
 const CLOCK_SHADOW: Duration = Duration::from_secs(60);
-/// So many milliseconds apart neither clock is taken for right.
+/// Maximum difference between Clerk's clock and the local clock, in milliseconds. Beyond it,
+/// neither clock is trusted.
 const APART: u64 = 60_000;
-/// An operator's word counts at most this long.
+/// Maximum duration of an operator's override.
 pub const MAX_FORCED: Duration = Duration::from_secs(4 * 60 * 60);
-/// When minting was not observed for so long, nothing is known.
+/// If minting was not observed for this long, the verdict is `Unknown`.
 const SILENCE: Duration = Duration::from_secs(60);
-/// What another surface showed counts this long.
+/// How long evidence from surfaces other than minting counts.
 const EVIDENCE_LIFE: Duration = Duration::from_secs(60);
-/// What a predecessor had proven is taken up within this time.
+/// A process restores an outage that its predecessor proved only if minting failed this recently.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
 
-/// The health of Clerk over time.
+/// Clerk's health over time.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     trackers: [Tracker; Surface::ALL.len()],
@@ -53,9 +55,9 @@ pub struct Health {
     standing: Standing,
     outages: Outages,
     mints: MintRate,
-    /// What the other instances of the application see.
+    /// The combined views of the other instances of the application.
     peers: Peers,
-    /// Since when newly minted tokens, or other instances, contradict the failing probes.
+    /// When newly minted tokens, or other instances, began to contradict the failing probes.
     life_proven: Option<Moment>,
     page_agrees: bool,
     canaries: Option<bool>,
@@ -64,27 +66,27 @@ pub struct Health {
     clock_jumped: Option<Moment>,
     forced: Option<Forced>,
     drain: Option<Drain>,
-    /// When an earlier process last saw minting fail.
+    /// When an earlier process last observed minting fail.
     inherited_failure: Option<Timestamp>,
 }
 
-/// An operator's word against the evidence, for a limited time.
+/// An operator's override of the verdict, for a limited time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Forced {
-    /// `Outage` or `Healthy`.
+    /// The forced verdict. It replaces the evidence until the override expires.
     pub verdict: Verdict,
-    /// When it was given.
+    /// When the override began.
     pub from: Moment,
-    /// When it lapses.
+    /// When the override expires.
     pub until: Moment,
 }
 
 impl Health {
-    /// Takes up what an earlier process of this application wrote down at `saved`.
+    /// Restores the state that an earlier process of this application stored at `saved`.
     ///
-    /// Outages are always taken up: they only make grace stricter. A proven outage is taken up only
-    /// when minting was seen to fail within the last five minutes, by whichever process; starting
-    /// again and again does not prolong that. The time in between counts as outage.
+    /// Outages are always restored, because they only make grace stricter. A proven outage is
+    /// restored only if some process observed minting fail within the last five minutes. Repeated
+    /// restarts do not extend that limit. The time between the two processes counts as outage.
     #[must_use]
     pub fn resume(
         outages: Outages,
@@ -102,12 +104,12 @@ impl Health {
         health
     }
 
-    /// True when minting was seen to fail lately enough.
+    /// True when minting was observed to fail within the last five minutes.
     pub(crate) fn may_resume(failed: Timestamp, now: Moment) -> bool {
         failed <= now.wall.plus(CLOCK_TOLERANCE) && now.wall.since(failed) <= RESUME_WITHIN
     }
 
-    /// Takes in one observation.
+    /// Records one observation.
     pub fn observe(&mut self, seen: &Observation) {
         self.tracker_mut(seen.surface).observe(seen);
         if seen.surface != Surface::StatusPage && seen.clock_skew_millis.is_some() {
@@ -116,40 +118,40 @@ impl Health {
         self.tick(seen.at);
     }
 
-    /// Takes in what was said of a surface. Of minting and of the status page nothing is believed: these
-    /// are watched by own probes alone.
+    /// Records a report of the application about a surface. Reports about minting and the status
+    /// page have no effect, because only this crate's own probes observe them.
     pub(crate) fn hear_of(&mut self, surface: Surface, word: ReportKind, now: Moment) {
         self.hearsay[surface as usize].note(word, now);
     }
 
-    /// Takes in whether the status page says that sessions are affected.
+    /// Records whether the status page reports that sessions are affected.
     pub fn read_page(&mut self, agrees: bool) {
         self.page_agrees = agrees;
     }
 
-    /// Takes in whether the egress canaries answer.
+    /// Records whether the egress canaries answer.
     pub fn hear_canaries(&mut self, alive: bool) {
         self.canaries = Some(alive);
     }
 
-    /// Takes in a token that was not seen before.
+    /// Records a token that was not seen before: a digest of its user, and its `iat`.
     pub fn note_mint(&mut self, user: u64, issued_at: Timestamp) {
         self.mints.note(user, issued_at);
     }
 
-    /// Takes in what the other instances of the application see.
+    /// Records the combined views of the other instances of the application.
     pub fn hear_peers(&mut self, peers: Peers) {
         self.peers = peers;
     }
 
-    /// Lets an operator overrule the evidence for at most 4 hours; `None` takes it back.
+    /// Overrides the verdict for `ttl`, at most 4 hours. `None` removes the override.
     pub fn force(&mut self, verdict: Option<Verdict>, ttl: Duration, now: Moment) {
         let until = now.plus(ttl.min(MAX_FORCED));
         self.forced = verdict.map(|verdict| Forced { verdict, from: now, until });
         self.account(now, now.wall);
     }
 
-    /// Lets time pass.
+    /// Evaluates the verdict at `now`.
     pub fn tick(&mut self, now: Moment) {
         let mut steady = now.wall;
         if let Some(last) = self.last_tick.filter(|last| now.jump_since(*last) > CLOCK_TOLERANCE) {
@@ -176,7 +178,7 @@ impl Health {
         recovering.then(|| Drain::between(failed.unwrap_or(good), good))
     }
 
-    /// Keeps the calendar of outages in step with the verdict; `steady` is the time by a clock that did
+    /// Updates the recorded outages to match the verdict. `steady` is the time on a clock that did
     /// not jump.
     fn account(&mut self, now: Moment, steady: Timestamp) {
         if self.verdict(now) == Verdict::Outage {
@@ -187,8 +189,10 @@ impl Health {
         }
     }
 
-    /// The last instant at which minting was good, by our own probes or by the tokens that came; or
-    /// else the first at which it was not.
+    /// The start of the current outage.
+    ///
+    /// It is the last instant at which a probe or a newly minted token showed that minting works.
+    /// Without one, it is the first failure. A forced outage starts with the override.
     fn outage_start(&self, now: Moment) -> Timestamp {
         if let Some(forced) = self.forced.filter(|forced| now.mono < forced.until.mono) {
             return forced.from.wall;
@@ -250,8 +254,8 @@ impl Health {
         }
     }
 
-    /// When Clerk was last seen to live, here and not by others: what others tell must not come back to
-    /// them as our own.
+    /// When this instance last saw Clerk up. Views of other instances do not count here, so that
+    /// they never return to their senders as this instance's own.
     fn alive(&self, now: Moment) -> Option<Timestamp> {
         let mint = self.tracker(Surface::SessionMint);
         match mint.failing_since() {
@@ -263,8 +267,10 @@ impl Health {
         }
     }
 
-    /// True when tokens are minted again in a proven outage, and no probe has asked since. Either Clerk
-    /// is back, and open tabs knew it before us, or we are cut off: the next probe tells which.
+    /// True when tokens are minted again in a proven outage and no probe has checked since.
+    ///
+    /// Either Clerk has recovered and open tabs noticed first, or this process is cut off. The next
+    /// probe of minting decides.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         let failed = self.tracker(Surface::SessionMint).last_failure();
@@ -274,8 +280,11 @@ impl Health {
             && self.life_proven.is_some_and(|proven| !asked_since(proven))
     }
 
-    /// Counts from the last observation, or else from the start of the verdict that was taken up. That all
-    /// is well another instance may have seen; nothing is granted then.
+    /// True when minting was not observed for too long.
+    ///
+    /// The time counts from the last observation, or else from the start of a restored verdict.
+    /// While the verdict is `Healthy`, a good answer to another instance also counts, because that
+    /// verdict grants nothing.
     fn silent(&self, now: Moment) -> bool {
         if self.standing.verdict == Verdict::Healthy && self.peers.saw_life(now.wall) {
             return false;
@@ -285,13 +294,13 @@ impl Health {
         told.is_some_and(|told| now.since(told) > SILENCE)
     }
 
-    /// False when Clerk's clock is another by more than a minute.
+    /// False when Clerk's clock differs from the local clock by more than 60 s.
     #[must_use]
     pub fn agrees_on_the_time(&self) -> bool {
         self.clock_skew_millis.is_none_or(|skew| skew.unsigned_abs() <= APART)
     }
 
-    /// True while no deadline of grace runs, so that a corrected wall clock can be believed again.
+    /// True while no deadline of grace runs, so that a corrected wall clock can be trusted again.
     #[must_use]
     pub fn may_trust_clock(&self, now: Moment) -> bool {
         self.verdict(now) == Verdict::Healthy
@@ -303,7 +312,7 @@ impl Health {
         self.clock_jumped.is_none_or(|at| now.since(at) > CLOCK_SHADOW)
     }
 
-    /// The verdict, an operator's word included.
+    /// The verdict at `now`, including an operator's override.
     #[must_use]
     pub fn verdict(&self, now: Moment) -> Verdict {
         match self.forced {
@@ -312,8 +321,10 @@ impl Health {
         }
     }
 
-    /// When minting last failed, while an outage is proven or drains; what a next process needs to
-    /// take it up. An operator's word is not passed on.
+    /// When minting last failed, while an outage is proven or drains; `None` otherwise.
+    ///
+    /// The next process needs this time to restore the outage. An operator's override is not
+    /// included.
     #[must_use]
     pub fn outage_seen(&self) -> Option<Timestamp> {
         let lasting = matches!(self.standing.verdict, Verdict::Outage | Verdict::Recovering);
@@ -321,7 +332,7 @@ impl Health {
         own.or(self.inherited_failure).filter(|_| lasting)
     }
 
-    /// What is known of a surface.
+    /// The history of one surface.
     #[must_use]
     pub fn tracker(&self, surface: Surface) -> &Tracker {
         &self.trackers[surface as usize]
@@ -331,7 +342,7 @@ impl Health {
         &mut self.trackers[surface as usize]
     }
 
-    /// The whole, for publication.
+    /// The complete report, for publication in a snapshot.
     #[must_use]
     pub fn report(&self, now: Moment) -> Report {
         let forced = self.forced.filter(|forced| now.mono < forced.until.mono);
@@ -351,34 +362,34 @@ impl Health {
     }
 }
 
-/// The health of Clerk at one moment.
+/// Clerk's health at one moment.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// The verdict.
+    /// The verdict, including an operator's override.
     pub verdict: Verdict,
-    /// Since when.
+    /// When the verdict began.
     pub since: Moment,
     /// The outages of the last day.
     pub outages: Outages,
-    /// When minting was last seen to work: by a good answer that no failure followed, or by newly minted
-    /// tokens.
+    /// When minting was last observed to work, by a good answer that no failure followed, or by
+    /// newly minted tokens.
     pub alive: Option<Timestamp>,
-    /// When minting was last seen to fail, by whichever process, while an outage is proven or drains.
+    /// When any process last observed minting fail, while an outage is proven or drains.
     pub failed: Option<Timestamp>,
-    /// Clerk's clock minus ours, in milliseconds, as last measured.
+    /// Clerk's clock minus the local clock, in milliseconds, as last measured.
     pub clock_skew_millis: Option<i64>,
-    /// False for a minute after the wall clock jumped.
+    /// False for 60 s after the wall clock jumped.
     pub clock_sane: bool,
-    /// An operator's word in force.
+    /// The operator's override in force.
     pub forced: Option<Forced>,
-    /// How grace ends, while the verdict is `Recovering`.
+    /// The schedule by which grace ends. It is meaningful while the verdict is `Recovering`.
     pub drain: Option<Drain>,
     surfaces: [Tracker; Surface::ALL.len()],
 }
 
 impl Report {
-    /// What is known of a surface.
+    /// The history of one surface.
     #[must_use]
     pub fn surface(&self, surface: Surface) -> &Tracker {
         &self.surfaces[surface as usize]

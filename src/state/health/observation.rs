@@ -1,4 +1,4 @@
-//! What one call to Clerk tells about it, and how much that is worth as evidence.
+//! The result of one call to Clerk, and its value as evidence.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use url::Url;
 
 use super::Surface;
 
-/// A good answer that took longer than this makes a surface `Degraded`.
+/// A good answer that took at least this long makes a surface `Degraded`.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
 
 /// A good answer that took longer than this may help to prove an outage.
@@ -20,27 +20,28 @@ const VERY_SLOW: Duration = Duration::from_millis(1_500);
 /// One observation of one surface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
-    /// What was observed.
+    /// The observed surface.
     pub surface: Surface,
-    /// When the answer, or the lack of one, was certain.
+    /// When the answer, or its absence, was certain.
     pub at: Moment,
-    /// How long it took.
+    /// The duration of the call.
     pub latency: Duration,
-    /// What it was.
+    /// The result.
     pub outcome: Outcome,
-    /// Clerk's `Date` minus our clock, in milliseconds, when the answer carried one.
+    /// Clerk's `Date` minus the local clock, in milliseconds. `None` if the answer had no valid
+    /// `Date`.
     pub clock_skew_millis: Option<i64>,
 }
 
-/// What an observation says.
+/// The result of an observation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Clerk answered as it should.
+    /// Clerk answered as expected.
     Good,
-    /// Clerk failed, as far as can be seen, with evidence of this class.
+    /// Clerk appears to have failed; the evidence class states how reliable that is.
     Failed(Evidence, FailureKind),
-    /// The trouble is ours and says nothing about Clerk.
+    /// The fault is local and proves nothing about Clerk.
     LocalFault(LocalFault),
 }
 
@@ -48,30 +49,30 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Evidence {
-    /// Class A: it came over valid TLS from the expected host.
+    /// Class A: the answer came over valid TLS from the expected host.
     Authentic,
-    /// Class U: whoever controls our network could have caused it.
+    /// Class U: anyone who controls the local network could have caused the failure.
     Unproven,
-    /// Class X: somebody who is not Clerk answered. It never proves an outage, and forbids to
-    /// conclude one for a minute.
+    /// Class X: the answer did not come from Clerk. It never proves an outage, and it blocks that
+    /// conclusion for 60 s.
     Hostile,
 }
 
-/// What went wrong at Clerk or on the way to it.
+/// The kind of a failure at Clerk or on the way to Clerk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FailureKind {
     /// An answer with this status.
     Status(u16),
-    /// Clerk says that it is under maintenance.
+    /// An answer with the error code `maintenance_mode`.
     Maintenance,
     /// No answer.
     Fault(TransportError),
-    /// A redirect where none belongs.
+    /// An unexpected redirect.
     Redirect,
-    /// Something else than JSON where JSON belongs, as a captive portal answers.
+    /// An answer that is not JSON, such as the page of a captive portal.
     NotJson,
-    /// JSON, but not the expected document.
+    /// Valid JSON, but not the expected document.
     Unusable,
 }
 
@@ -88,15 +89,15 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// FailureKind of our own making.
+/// A fault of this process or its configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LocalFault {
-    /// The Backend API refuses the secret key.
+    /// The Backend API rejects the secret key.
     SecretKey,
-    /// The application has used up its own Backend API quota.
+    /// The application has exhausted its own Backend API quota.
     Quota,
-    /// The call could not be made, or this process was too busy to make it in time.
+    /// The call could not be sent, or this process was too busy to complete it in time.
     Local,
 }
 
@@ -111,7 +112,7 @@ impl fmt::Display for LocalFault {
 }
 
 impl Observation {
-    /// Judges the result of a call to `url` that took `latency` and was over at `at`.
+    /// Classifies the result of a call to `url` that took `latency` and ended at `at`.
     #[must_use]
     pub fn of(
         surface: Surface,
@@ -128,7 +129,8 @@ impl Observation {
         Self { surface, at, latency, outcome, clock_skew_millis: skew }
     }
 
-    /// The same call, whose answer turned out to be of no use although its form was right.
+    /// The same observation, for an answer whose content is unusable. A good outcome becomes a
+    /// failure.
     #[must_use]
     pub fn unusable(mut self) -> Self {
         if self.outcome == Outcome::Good {
@@ -137,14 +139,15 @@ impl Observation {
         self
     }
 
-    /// The same call, which cannot be judged because this process was starved while it ran.
+    /// The same observation as a local fault, because this process was starved during the call.
     #[must_use]
     pub fn starved(mut self) -> Self {
         self.outcome = Outcome::LocalFault(LocalFault::Local);
         self
     }
 
-    /// True when it may count as class A evidence: an authentic failure, or a very slow answer.
+    /// True when the observation may count as class A evidence: an authentic failure, or a good
+    /// answer slower than 1.5 s.
     #[must_use]
     pub fn is_authentic_evidence(&self) -> bool {
         match self.outcome {
@@ -194,7 +197,7 @@ fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     match surface {
         Surface::BackendApi if refused => Outcome::LocalFault(LocalFault::SecretKey),
-        // An error in Clerk's own words is an answer of its origin: it is up and says no.
+        // An error in Clerk's own format comes from Clerk's origin, which is therefore up.
         Surface::SessionMint | Surface::Handshake => Outcome::Good,
         _ if status.is_client_error() => {
             Outcome::Failed(Evidence::Unproven, FailureKind::Status(status.as_u16()))
@@ -203,7 +206,8 @@ fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     }
 }
 
-/// The handshake answers with a redirect by design. Elsewhere one to another host is a stranger's.
+/// The handshake answers with a redirect by design. On other surfaces, a redirect to another host
+/// did not come from Clerk.
 fn redirected(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     if surface == Surface::Handshake {
         return Outcome::Good;
@@ -219,14 +223,15 @@ fn is_json(reply: &ApiResponse) -> bool {
     declared && serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_ok()
 }
 
-/// The code in Clerk's error envelope, in either of its forms.
+/// The error code of Clerk's error envelope, in either of its two forms.
 fn error_code(reply: &ApiResponse) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
     let code = body.pointer("/errors/0/code").or_else(|| body.get("code"))?;
     Some(code.as_str()?.to_owned())
 }
 
-/// `Date` has a resolution of one second, and was written somewhere within the call.
+/// The difference of the clocks. `Date` has a resolution of 1 s and was written at some time during
+/// the call.
 fn clock_skew(reply: &ApiResponse, received: Timestamp) -> Option<i64> {
     let date = httpdate::parse_http_date(reply.header(&http::header::DATE)?).ok()?;
     let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;

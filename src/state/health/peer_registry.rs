@@ -1,6 +1,8 @@
-//! Whose views were heard lately. Whoever can write where members tell can take a view away, and with it the
-//! word against an outage; so a member that falls silent goes on counting for a while, as one that does not
-//! agree.
+//! The instances of the fleet that reported recently.
+//!
+//! Anyone with write access to the shared store can delete a view, and with it evidence against an
+//! outage. An instance that stops reporting therefore still counts for a while, as one that does
+//! not agree to an outage.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,20 +11,20 @@ use clerk_verify::clock::Timestamp;
 
 use super::peers::{AuthenticatedView, Peers};
 
-/// A member that fell silent counts for so long. Members that end for good make quorums rarer meanwhile, and
-/// nothing else.
+/// How long an instance that stopped reporting still counts. Instances that shut down make a quorum
+/// less likely for this long, and have no other effect.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 
-/// What one member remembers of the others.
+/// One instance's record of the other instances.
 #[derive(Clone, Debug, Default)]
 pub struct PeerRegistry {
-    /// When each told something last, under a good mark.
+    /// When each instance last reported an authenticated view.
     told: HashMap<String, Timestamp>,
     last: Peers,
 }
 
 impl PeerRegistry {
-    /// Sums up what was heard at `now` by this member.
+    /// Summarizes the views that this member received at `now`, silent members included.
     pub fn call(&mut self, heard: &[AuthenticatedView], member: &str, now: Timestamp) -> Peers {
         let authentic = heard.iter().filter(|heard| heard.authentic).map(|heard| &heard.view);
         for view in authentic.filter(|view| view.is_fresh(now) && view.member != member) {
@@ -35,7 +37,8 @@ impl PeerRegistry {
         self.last
     }
 
-    /// Nothing is heard any more. What was told of Clerk's life counts as long as it would have.
+    /// Records that no views can be read. Proof that Clerk is up still counts for its normal
+    /// lifetime.
     pub fn lose(&mut self) -> Peers {
         let silent = u32::try_from(self.told.len()).unwrap_or(u32::MAX);
         self.last = self.last.lost().with_silent(silent);

@@ -1,13 +1,14 @@
-//! What other members of a fleet see of Clerk, and what may follow from it here.
+//! What the other instances of a fleet observe of Clerk, and the consequences for this instance.
 //!
-//! | what is told | who is believed | what follows |
+//! | report | accepted from | consequence |
 //! |---|---|---|
-//! | Clerk lives | anybody | no grace while minting fails here: either Clerk is back, or we are cut off |
-//! | minting fails | whose mark is good | together with canaries, as much as the status page |
-//! | something seems wrong | anybody | Clerk is asked soon |
-//! | who there is | whose mark is good | Clerk is asked less often by each |
+//! | Clerk is up | anyone | no grace while minting fails here: either Clerk has recovered, or this instance is cut off |
+//! | minting fails | instances with a valid MAC | together with canaries, the same weight as the status page |
+//! | something may be wrong | anyone | an early probe |
+//! | the instance exists | instances with a valid MAC | each instance probes less often |
 //!
-//! So whoever can write where members tell, and has no secret key, makes them stricter at the most.
+//! A writer to the shared store who lacks the secret key can therefore only make the fleet
+//! stricter.
 
 use std::time::Duration;
 
@@ -16,47 +17,48 @@ use serde::{Deserialize, Serialize};
 use clerk_verify::clock::Timestamp;
 
 const VERSION: u32 = 1;
-/// A view counts for so long after it was told, the difference of two hosts' clocks included.
+/// How far a view's time may differ from the local time. It includes the clock difference between
+/// two hosts.
 const FRESH: Duration = Duration::from_secs(20);
-/// What proves that Clerk lives counts this long.
+/// How long proof that Clerk is up counts.
 const LIFE: Duration = Duration::from_secs(60);
-/// What was good so soon after minting failed here may have been under way.
+/// A good answer this soon after minting failed here may have been in flight.
 const HEAD_START: Duration = Duration::from_secs(5);
-/// So many others make a quorum possible.
+/// Minimum number of other instances for a quorum.
 const QUORUM: u32 = 2;
-/// So many members watch; the others rely on them.
+/// Number of instances that watch Clerk; the others rely on them.
 const WATCHERS: u32 = 3;
 
-/// What a member sees of Clerk at one moment.
+/// What one instance observes of Clerk at one moment.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PeerReport {
     version: u32,
-    /// Who tells it.
+    /// The instance that reports.
     pub member: String,
-    /// When it was told.
+    /// When the instance sent the report.
     pub at: Timestamp,
-    /// Minting failed twice in a row or more, and has not been good since.
+    /// Minting failed at least twice in a row, and has not succeeded since.
     pub failing: bool,
-    /// Some surface failed the last time.
+    /// The last probe of some surface failed.
     pub suspicious: bool,
-    /// When Clerk was last seen to live: by a good answer of minting, or by newly minted tokens.
+    /// When Clerk was last seen up, by a good answer of minting or by newly minted tokens.
     pub alive: Option<Timestamp>,
 }
 
 impl PeerReport {
-    /// As it is told.
+    /// A report without proof that Clerk is up; set [`alive`](Self::alive) to add one.
     #[must_use]
     pub fn new(member: String, at: Timestamp, failing: bool, suspicious: bool) -> Self {
         Self { version: VERSION, member, at, failing, suspicious, alive: None }
     }
 
-    /// As JSON of a few bytes.
+    /// Serializes the report as compact JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// None for what another version wrote, or nobody.
+    /// Parses a report. Returns `None` if the JSON is invalid or has another version.
     #[must_use]
     pub fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok().filter(|view: &Self| view.version == VERSION)
@@ -67,34 +69,35 @@ impl PeerReport {
     }
 }
 
-/// A view, and whether its mark is good.
+/// A view, and whether its MAC is valid.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedView {
     /// The view.
     pub view: PeerReport,
-    /// It was told by an instance of this application.
+    /// True if an instance with the same secret key and issuer signed the view.
     pub authentic: bool,
 }
 
-/// What the others' views come to.
+/// The combined views of the other instances.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Peers {
-    /// The newest proof of life that anybody tells.
+    /// The newest proof of life in any view.
     alive: Option<Timestamp>,
-    /// The newest that an instance of this application tells.
+    /// The newest proof of life in an authenticated view.
     seen_alive: Option<Timestamp>,
-    /// Other living instances, and those of them that see minting fail.
+    /// Other live instances, and how many of them see minting fail.
     others: u32,
     failing: u32,
-    /// Instances that lived lately, and of whom nothing is heard.
+    /// Instances that reported recently and have stopped.
     silent: u32,
-    /// Of the others, those whose names are before ours.
+    /// How many of the other instances have names that sort before this one's.
     before: u32,
     suspicious: u32,
 }
 
 impl Peers {
-    /// Sums up what was heard at `now` by this member, its own view and echoes of it left out.
+    /// Summarizes the views that `member` received at `now`. The member's own view is left out, and
+    /// so is further views of a member that already counts.
     #[must_use]
     pub fn of(
         heard: impl IntoIterator<Item = AuthenticatedView>,
@@ -121,54 +124,58 @@ impl Peers {
         peers
     }
 
-    /// The same, with so many members of whom nothing is heard any more.
+    /// The same summary, with this number of silent instances.
     pub(super) fn with_silent(self, silent: u32) -> Self {
         Self { silent, ..self }
     }
 
-    /// The same, heard after `before`: a good answer that an instance told of stays one.
+    /// The same summary, received after `before`. Authenticated proof of life in `before` still
+    /// counts.
     pub(super) fn after(self, before: &Self) -> Self {
         Self { seen_alive: self.seen_alive.max(before.seen_alive), ..self }
     }
 
-    /// What is left when nobody is heard.
+    /// The summary when no views can be read: only proof of life remains.
     pub(super) fn lost(self) -> Self {
         Self { alive: self.alive, seen_alive: self.seen_alive, ..Self::default() }
     }
 
-    /// True when Clerk was seen to live after minting began to fail here.
+    /// True when Clerk was seen up more than 5 s after minting began to fail here, and within the
+    /// last 60 s.
     #[must_use]
     pub fn prove_life(&self, failing_since: Timestamp, now: Timestamp) -> bool {
         let lives = |at: Timestamp| at > failing_since.plus(HEAD_START) && now.since(at) <= LIFE;
         self.alive.is_some_and(lives)
     }
 
-    /// True when a good answer to another instance is as good as one to us, for knowing that all is well.
+    /// True when another instance saw Clerk up within the last 60 s. That answer then counts like
+    /// one to this instance.
     #[must_use]
     pub fn saw_life(&self, now: Timestamp) -> bool {
         self.seen_alive.is_some_and(|at| now.since(at) <= LIFE)
     }
 
-    /// True when most of at least two other instances see minting fail, those included that fell silent.
+    /// True when there are at least two other instances and most of them see minting fail. Silent
+    /// instances count as instances that do not.
     #[must_use]
     pub fn agree(&self) -> bool {
         let all = self.others.saturating_add(self.silent);
         self.others >= QUORUM && self.failing.saturating_mul(2) > all
     }
 
-    /// How many instances there are, this one included.
+    /// The number of live instances, this one included.
     #[must_use]
     pub fn members(&self) -> u32 {
         self.others + 1
     }
 
-    /// How many suspect something.
+    /// The number of other instances that suspect trouble.
     #[must_use]
     pub fn suspicious(&self) -> u32 {
         self.suspicious
     }
 
-    /// How many share the watch, when this instance is one of them.
+    /// The number of instances that share the watch; `None` if this instance is not one of them.
     #[must_use]
     pub fn watchers(&self) -> Option<u32> {
         (self.before < WATCHERS).then(|| self.members().min(WATCHERS))

@@ -1,29 +1,31 @@
-//! The parts of Clerk that fail separately.
+//! The parts of Clerk that fail independently.
 
 use std::fmt;
 
-/// One part of Clerk. Health is kept for each: they fail, and come back, one by one.
+/// One part of Clerk. Each surface fails and recovers independently, so each has its own health.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Surface {
-    /// The Frontend API's path that mints session tokens. Sessions live and die by it.
+    /// The Frontend API's path that mints session tokens. Every session depends on it.
     SessionMint,
     /// The Frontend API's path that renews a session on a page navigation.
     Handshake,
-    /// The Backend API, as the secret key sees it.
+    /// The Backend API, called with the secret key.
     BackendApi,
-    /// The published signing keys. Often served from a cache while the rest is dead.
+    /// The published signing keys (JWKS). A cache often serves them while the rest of Clerk is
+    /// down.
     Jwks,
-    /// Clerk's status page: late and mild, a hint and never a cause.
+    /// Clerk's status page. Its reports are late and understated, so they are a hint and never
+    /// sufficient evidence.
     StatusPage,
 }
 
 impl Surface {
-    /// All of them, in a fixed order.
+    /// All surfaces, in a fixed order.
     pub const ALL: [Self; 5] =
         [Self::SessionMint, Self::Handshake, Self::BackendApi, Self::Jwks, Self::StatusPage];
 
-    /// A stable name, as `session-mint`.
+    /// A stable name, such as `session-mint`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,23 +44,24 @@ impl fmt::Display for Surface {
     }
 }
 
-/// How one surface is.
+/// The status of one surface.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Not observed yet, or what was observed says nothing about Clerk.
+    /// The surface was not observed yet, or a local fault hides its state.
     #[default]
     Unknown,
-    /// Answering, and fast enough.
+    /// The surface answers, and the last answer took less than 1 s.
     Up,
-    /// Answering slowly or not every time.
+    /// The surface answers slowly, failed once, or has fewer than three good answers since a
+    /// failure.
     Degraded,
-    /// Not answering, twice in a row or more.
+    /// The surface failed at least twice in a row.
     Down,
 }
 
 impl Status {
-    /// A stable name, as `degraded`.
+    /// A stable name, such as `degraded`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

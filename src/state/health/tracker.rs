@@ -1,4 +1,4 @@
-//! One surface, followed over time.
+//! Tracks one surface over time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use clerk_verify::clock::{Moment, Timestamp};
 use super::observation::{Evidence, FailureKind, LocalFault, Observation, Outcome, SLOW};
 use super::surface::Status;
 
-/// So many failures in a row make a surface `Down`.
+/// Consecutive failures that make a surface `Down`.
 const FALL: u32 = 2;
-/// So many good answers in a row make it `Up` again.
+/// Consecutive good answers that make a failed surface `Up` again.
 const RISE: u32 = 3;
-/// So many latencies are kept.
+/// Number of latencies that are stored.
 const WINDOW: usize = 32;
 
-/// What is known of one surface.
+/// The history of one surface.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
     status: Status,
@@ -26,9 +26,9 @@ pub struct Tracker {
     own_fault: Option<LocalFault>,
     failures: u32,
     failing_since: Option<Moment>,
-    /// The last authentic failure of the present run.
+    /// The last authentic failure of the current run.
     authentic: Option<Moment>,
-    /// The last answer was good, and very slow.
+    /// The last good answer was very slow, and only authentic failures followed.
     very_slow: bool,
     good: u32,
     good_since: Option<Moment>,
@@ -37,7 +37,7 @@ pub struct Tracker {
     last_hostile: Option<Moment>,
 }
 
-/// When a failing call began and when its failure was certain.
+/// When a failing call began, and when its failure was certain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
     pub(super) began: Moment,
@@ -45,7 +45,7 @@ pub(super) struct Failure {
 }
 
 impl Tracker {
-    /// Takes in an observation of this surface.
+    /// Records an observation of this surface.
     pub fn observe(&mut self, seen: &Observation) {
         self.checked = Some(seen.at.wall);
         match seen.outcome {
@@ -98,8 +98,10 @@ impl Tracker {
         self.become_status(if down { Status::Down } else { Status::Degraded }, seen.at);
     }
 
-    /// A process that was too busy to ask learnt nothing. A refusal of our key or for our quota is an
-    /// answer: whatever failed before has ended.
+    /// Records a local fault.
+    ///
+    /// A starved process learned nothing about the surface. A rejected key or an exhausted quota is
+    /// an answer, so it ends the current run of failures.
     fn excuse(&mut self, seen: &Observation, fault: LocalFault) {
         self.own_fault = Some(fault);
         if fault == LocalFault::Local {
@@ -120,31 +122,31 @@ impl Tracker {
         }
     }
 
-    /// How the surface is.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// Since when it is so; `None` before the first observation.
+    /// When the current status began; `None` before the first observation.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
         self.since
     }
 
-    /// When it was last observed.
+    /// When the surface was last observed.
     #[must_use]
     pub fn checked(&self) -> Option<Timestamp> {
         self.checked
     }
 
-    /// What was wrong last, until the surface is up again.
+    /// The last failure, until the surface is up again.
     #[must_use]
     pub fn trouble(&self) -> Option<FailureKind> {
         self.trouble
     }
 
-    /// FailureKind of our own that hides the surface's state.
+    /// The local fault that hides the state of the surface, if there is one.
     #[must_use]
     pub fn own_fault(&self) -> Option<LocalFault> {
         self.own_fault
@@ -156,7 +158,8 @@ impl Tracker {
         self.latencies.back().copied()
     }
 
-    /// A percentile of the last 32 good answers' latencies, by nearest rank.
+    /// A percentile, 0 to 100, of the latencies of the last 32 good answers, by nearest rank.
+    /// `None` if there was no good answer.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.latencies.iter().copied().collect();
@@ -165,37 +168,37 @@ impl Tracker {
         sorted.get(rank - 1).copied()
     }
 
-    /// Failures in a row.
+    /// The number of consecutive failures.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The first failure of the present run.
+    /// The first failure of the current run.
     #[must_use]
     pub fn failing_since(&self) -> Option<Moment> {
         self.failing_since
     }
 
-    /// The last class A evidence in the present run of failures.
+    /// The last authentic failure (class A) in the current run of failures.
     #[must_use]
     pub fn last_authentic(&self) -> Option<Moment> {
         self.authentic
     }
 
-    /// True when the last answer before any unproven failure was good, and very slow.
+    /// True when the last good answer took more than 1.5 s and only authentic failures followed.
     #[must_use]
     pub fn was_very_slow(&self) -> bool {
         self.very_slow
     }
 
-    /// Good answers in a row.
+    /// The number of consecutive good answers.
     #[must_use]
     pub fn good(&self) -> u32 {
         self.good
     }
 
-    /// The first good answer of the present run.
+    /// The first good answer of the current run.
     #[must_use]
     pub fn good_since(&self) -> Option<Moment> {
         self.good_since
@@ -211,20 +214,20 @@ impl Tracker {
         self.last_failure
     }
 
-    /// True when it was seen failing at most so long ago.
+    /// True when a failure was observed within the last `span`.
     #[must_use]
     pub fn failed_within(&self, span: Duration, now: Moment) -> bool {
         self.last_failure.is_some_and(|last| now.since(last.at) <= span)
     }
 
-    /// The last observation that told something about Clerk.
+    /// The last good answer or failure, whichever is later. Local faults do not count.
     #[must_use]
     pub fn last_told(&self) -> Option<Moment> {
         let failure = self.last_failure.map(|failure| failure.at);
         self.last_good.into_iter().chain(failure).max_by_key(|at| at.mono)
     }
 
-    /// The last answer that was not Clerk's.
+    /// The last answer that did not come from Clerk.
     #[must_use]
     pub fn last_hostile(&self) -> Option<Moment> {
         self.last_hostile

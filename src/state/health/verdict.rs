@@ -1,4 +1,4 @@
-//! The verdict on Clerk as a whole: a state machine over what the surfaces say.
+//! The verdict on Clerk as a whole: a state machine over the signals of all surfaces.
 //!
 //! ```text
 //! Unknown ──first good──▶ Healthy ──2 failures──▶ Suspect ──O1–O5──▶ Outage ──3 good, 30 s──▶ Recovering
@@ -9,32 +9,34 @@
 //!                                                  Isolated
 //! ```
 //!
-//! **Trip.** Minting must have failed three times in a row over at least 10 s (O1). One kind of
-//! signal is not enough: a second one must fail too, and some failure must be authentic, that is, in
-//! Clerk's own voice over valid TLS. If all that is seen could have been caused on our side of the
-//! wire, then egress canaries must succeed *and* the status page, or most of at least two other instances, must
-//! agree (O2). Tokens that Clerk
-//! mints meanwhile refute the outage (O3), a stranger answering in Clerk's place forbids to conclude
-//! one for a minute (O4), and so does a clock that jumped (O5).
+//! **Outage.** All of these conditions must hold:
+//!
+//! * O1: minting failed at least three times in a row, over at least 10 s.
+//! * O2: a second signal fails too, and at least one failure is authentic: Clerk sent it over valid
+//!   TLS. While canaries succeed, a good answer slower than 1.5 s is also authentic evidence. If all
+//!   evidence could have a cause on the local side of the network, two other facts must hold instead.
+//!   Egress canaries succeed, and the status page or most of at least two other instances agree.
+//! * O3: neither newly minted tokens nor other instances prove that Clerk is up.
+//! * O4: no response in Clerk's place came from another party within the last 60 s.
+//! * O5: the clock did not jump.
 //!
 //! **First start.** Before the first observation the verdict is `Unknown`, which grants nothing. A
-//! process that starts in the middle of an outage proves it anew, unless it takes up, within five
-//! minutes, what its predecessor had proven.
+//! process that starts during an outage must prove the outage itself. The exception is an outage
+//! that its predecessor proved and that it restores within five minutes.
 //!
-//! **Isolated.** We are the ones cut off: minting fails for us, but canaries fail too, or tokens keep
-//! being minted. Nothing is granted. In a proven outage tokens that are minted again may also be the
-//! recovery, which open tabs notice before we do: then minting is asked at once, and only when it
-//! fails again are we cut off.
+//! **Isolated.** This process is cut off: minting fails here, but canaries fail too, or Clerk still
+//! mints tokens. `Isolated` grants nothing. In a proven outage, newly minted tokens can also mean a
+//! recovery, which open tabs notice first. The driver then probes minting at once, and only another
+//! failure leads to `Isolated`.
 //!
-//! **Recovery.** Three good answers in a row on every surface without which sessions cannot go on,
-//! over at least 30 s; one good answer is no recovery. `Recovering` is the drain: open tabs fetch
-//! their next token up to 50 s late, so grace goes on for everybody until 60 s after Clerk was first
-//! seen well, and ends for each session at a moment of its own before 90 s after it was last seen
-//! failing. Whenever in between Clerk really came back, grace lasts 60 s and is over after 90 s. Any
-//! failure meanwhile goes back to the same outage.
+//! **Recovery.** `Recovering` requires three good answers of minting in a row, over at least 30 s.
+//! It is the drain: open tabs fetch their next token up to 50 s late. Grace therefore continues for
+//! every session until 60 s after the first good answer. Each session's grace then ends at its own
+//! moment, at most 90 s after the last failure. Whenever Clerk recovered between the two, grace
+//! lasts at least 60 s and at most 90 s. Any failure during the drain returns to the same outage.
 //!
-//! **Silence.** When minting was not observed for a minute, or the clock jumped within one, nothing is
-//! known.
+//! **Silence.** The verdict is `Unknown` when minting was not observed for 60 s, or when the clock
+//! jumped within the last 60 s.
 
 use std::time::Duration;
 
@@ -53,18 +55,22 @@ const HOSTILE_SHADOW: Duration = Duration::from_secs(60);
 const DRAIN_FOR_ALL: Duration = Duration::from_secs(60);
 const DRAIN_FOR_ANY: Duration = Duration::from_secs(90);
 
-/// How grace ends after an outage.
+/// The schedule by which grace ends after an outage.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Drain {
-    /// Until then it goes on for every session.
+    /// Grace continues for every session until this moment.
     pub all_until: Moment,
-    /// After that it goes on for none.
+    /// Grace continues for no session after this moment.
     pub none_after: Moment,
 }
 
 impl Drain {
-    /// The drain after an outage that was last seen failing at `failed` and first seen well at `good`.
+    /// The drain after an outage whose last failure began at `failed` and whose first good answer
+    /// came at `good`.
+    ///
+    /// [`all_until`](Self::all_until) is 60 s after `good`. [`none_after`](Self::none_after) is 90
+    /// s after `failed`, but never before `all_until`.
     #[must_use]
     pub fn between(failed: Moment, good: Moment) -> Self {
         let all_until = good.plus(DRAIN_FOR_ALL);
@@ -78,23 +84,23 @@ impl Drain {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Nothing is known yet, or what was known is too old.
+    /// Nothing is known yet, or the last observation is too old.
     #[default]
     Unknown,
-    /// Sessions can go on.
+    /// Clerk mints session tokens.
     Healthy,
-    /// Minting fails; it cannot be told yet whether that is an outage.
+    /// Minting fails, and the cause is not known yet.
     Suspect,
-    /// Clerk is down, proven.
+    /// Clerk is down, with proof.
     Outage,
-    /// Clerk is back; grace drains.
+    /// Clerk has recovered, and grace drains.
     Recovering,
-    /// We are cut off, not Clerk.
+    /// This process is cut off from Clerk; Clerk itself may be up.
     Isolated,
 }
 
 impl Verdict {
-    /// A stable name, as `outage`.
+    /// A stable name, such as `outage`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -108,36 +114,37 @@ impl Verdict {
     }
 }
 
-/// What the verdict depends on, at one moment.
+/// The inputs of the verdict at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a signal of its own")]
 pub struct Signals {
-    /// Failures of minting in a row.
+    /// Consecutive failures of minting.
     pub failures: u32,
-    /// The first of them.
+    /// The first of these failures.
     pub failing_since: Option<Moment>,
-    /// Good answers of minting in a row.
+    /// Consecutive good answers of minting.
     pub good: u32,
-    /// The first of them.
+    /// The first of these good answers.
     pub good_since: Option<Moment>,
-    /// Another signal than minting fails as well.
+    /// A signal other than minting fails as well.
     pub second_failing: bool,
-    /// Some of the failures are class A evidence, from a surface that we asked ourselves.
+    /// There is class A evidence of failure: from a recent probe of some surface, or from reports
+    /// of the application.
     pub authentic: bool,
-    /// Some surface's last answer was good and very slow: class A too, but whoever controls our
-    /// network can delay answers, so it counts only while canaries show that nobody does.
+    /// The last good answer of some surface was very slow. An attacker on the local network can
+    /// delay answers, so this evidence counts only while canaries succeed.
     pub very_slow: bool,
-    /// Whether egress canaries succeed; `None` when there are none.
+    /// Whether egress canaries succeed; `None` if there are none.
     pub canaries: Option<bool>,
-    /// The status page says that sessions are affected.
+    /// The status page reports that sessions are affected.
     pub status_page_agrees: bool,
     /// Most of at least two other instances of the application see minting fail.
     pub fleet_agrees: bool,
-    /// When somebody else last answered in Clerk's place.
+    /// When a party other than Clerk last answered in Clerk's place.
     pub last_hostile: Option<Moment>,
     /// The wall clock and the monotonic clock agree.
     pub clock_sane: bool,
-    /// What newly minted tokens say.
+    /// The evidence of newly minted tokens.
     pub life: ProofOfLife,
     /// The drain after the outage is over.
     pub drained: bool,
@@ -146,7 +153,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// O1 to O5.
+    /// Conditions O1 to O5 of the [module documentation](self).
     fn prove_outage(&self, now: Moment) -> bool {
         let o1 = self.minting_is_dead(now);
         let corroborated =
@@ -164,7 +171,7 @@ impl Signals {
         self.failures >= OUTAGE_AFTER && self.failing_since.is_some_and(long_enough)
     }
 
-    /// We are the ones cut off.
+    /// True when this process is cut off.
     fn show_isolation(&self, now: Moment) -> bool {
         let cut_off = !self.authentic && self.canaries == Some(false);
         self.minting_is_dead(now) && (cut_off || self.life == ProofOfLife::Proven)
@@ -176,17 +183,17 @@ impl Signals {
     }
 }
 
-/// Where the state machine stands, and since when.
+/// The state of the state machine, and when it began.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Standing {
     /// The verdict.
     pub verdict: Verdict,
-    /// Since when.
+    /// When the verdict began.
     pub since: Moment,
 }
 
 impl Standing {
-    /// Where it stands after the signals of this moment.
+    /// The state that follows from these signals at `now`.
     #[must_use]
     pub fn after(self, signals: &Signals, now: Moment) -> Self {
         let next = self.next(signals, now);

@@ -1,7 +1,7 @@
-//! Clerk's own words about users and memberships, in webhooks and in its Backend API alike.
+//! Clerk's JSON documents of users and memberships, as in webhooks and the Backend API.
 //!
-//! What is missing, null, of another type or new is no reason to fail: the documents change, and what
-//! they say of everything else is as good as before.
+//! Missing, null, unknown or mistyped fields do not fail the document. Documents change over time,
+//! and the other fields stay valid.
 
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ use serde_json::Value;
 use super::{Membership, Profile};
 use crate::state::json;
 
-/// By so much Clerk's clock may be ahead of ours.
+/// Maximum time by which Clerk's clock may be ahead of the local clock.
 const AHEAD: Duration = Duration::from_secs(300);
 
 impl Profile {
-    /// Reads the JSON of a user. The primary addresses are those that the user's `primary_…_id` names;
-    /// one that is not named is none. A user who does not say since when they are so counts as older
-    /// than any who does.
+    /// Parses the JSON of a user.
     ///
-    /// `private_metadata` is left out, unless it is to be kept.
+    /// The primary addresses are those that `primary_email_address_id` and
+    /// `primary_phone_number_id` name. Without a name, the address is `None`. A user without
+    /// `updated_at` counts as older than any user with one. `private_metadata` is dropped unless
+    /// `keep_private` is true.
     ///
     /// # Errors
     ///
-    /// [`ProfileParseError`] when it does not say whom it describes.
+    /// [`ProfileParseError`] if the document has no `id`.
     pub fn of(user: &Value, keep_private: bool) -> Result<Self, ProfileParseError> {
         let id = text(user, "id").ok_or(ProfileParseError("id"))?;
         let flag = |name: &str| user.get(name) == Some(&Value::Bool(true));
@@ -50,11 +51,12 @@ impl Profile {
 }
 
 impl Membership {
-    /// Reads the JSON of an organisation's membership: whose it is, and what it is.
+    /// Parses the JSON of an organization membership: the user's ID and the membership.
     ///
     /// # Errors
     ///
-    /// [`ProfileParseError`] when it does not say whose, or in which organisation.
+    /// [`ProfileParseError`] if the document has no `public_user_data.user_id` or no
+    /// `organization.id`.
     pub fn of(membership: &Value) -> Result<(UserId, Self), ProfileParseError> {
         let person = &membership["public_user_data"];
         let user = text(person, "user_id").ok_or(ProfileParseError("public_user_data.user_id"))?;
@@ -73,7 +75,8 @@ impl Membership {
 }
 
 impl Profile {
-    /// Says when this was heard. Nobody can have changed later than a clock may be ahead: 300 s from then.
+    /// Records when the application received the profile, and limits `updated_at` to 300 s after
+    /// that time.
     #[must_use]
     pub fn heard(mut self, at: Timestamp) -> Self {
         self.updated_at = self.updated_at.min(at.plus(AHEAD));
@@ -83,7 +86,8 @@ impl Profile {
 }
 
 impl Membership {
-    /// Says when this was heard: it cannot have changed later than 300 s from then.
+    /// Records when the application received the membership, and limits `updated_at` to 300 s after
+    /// that time.
     #[must_use]
     pub fn heard(mut self, at: Timestamp) -> Self {
         self.updated_at = self.updated_at.min(at.plus(AHEAD));
@@ -92,7 +96,7 @@ impl Membership {
     }
 }
 
-/// The address of the given list that the user calls primary.
+/// The address that the user's field `named` refers to in the given list.
 fn primary(user: &Value, named: &str, list: &str, address: &str) -> Option<String> {
     let id = text(user, named)?;
     let known = user.get(list)?.as_array()?;
@@ -114,9 +118,9 @@ fn time(object: &Value, name: &str) -> Option<Timestamp> {
     object.get(name).and_then(json::whole).map(Timestamp::from_number)
 }
 
-/// A document that does not say what it describes.
+/// A document without a field that identifies its subject.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("its {0} is missing or no such value")]
+#[error("the document's field {0} is missing or invalid")]
 pub struct ProfileParseError(pub(crate) &'static str);
 
 #[cfg(test)]

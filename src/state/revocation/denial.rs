@@ -1,4 +1,4 @@
-//! Denials, one by one, and how they are written down.
+//! Single denials, and their representation in stores.
 
 use std::borrow::Cow;
 
@@ -7,42 +7,42 @@ use clerk_verify::id::{KeyId, OrgId, SessionId, TokenId, UserId, bare};
 
 use super::kind::Kind;
 
-/// One denial. Of two about the same thing the later one counts, so that it does not matter in which
-/// order they come, or how often.
+/// One denial. Of two denials of the same subject, the later time counts, so neither order nor
+/// repetition matters.
 ///
-/// “Issued” means the time of the claims, which is the earlier of the token's `oiat` and `iat`.
+/// A token is *issued* at the time of its claims: the earlier of its `oiat` and `iat`.
 ///
-/// The last three do not touch tokens within their time: Clerk puts what changed into the next token, a
-/// minute later at most. In grace there is no next token.
+/// `Outdated`, `Role` and `Permission` do not affect unexpired tokens. Clerk puts the change into
+/// the next token, at most a minute later. In grace there is no next token.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// A session, until then.
+    /// A session, until this time.
     Session(SessionId, Timestamp),
-    /// A token, until then.
+    /// A token, until this time.
     Token(TokenId, Timestamp),
-    /// What a key signed, until then; by its name or by its fingerprint.
+    /// Signatures by a key, identified by ID or fingerprint, until this time.
     Key(KeyId, Timestamp),
-    /// A user's tokens that were issued up to then.
+    /// A user's tokens issued up to this time.
     User(UserId, Timestamp),
-    /// A user's tokens that were issued up to then with this organisation as the active one: the
-    /// membership is over.
+    /// A user's tokens issued up to this time with this active organization, because the membership
+    /// has ended.
     Member(UserId, OrgId, Timestamp),
-    /// Everybody's tokens that were issued up to then with this organisation as the active one.
+    /// All users' tokens issued up to this time with this active organization.
     Organization(OrgId, Timestamp),
-    /// No grace for a user's tokens that were issued up to then with this organisation as the active one:
-    /// the role may be another by now.
+    /// Grace for a user's tokens issued up to this time with this active organization, because the
+    /// role may have changed.
     Outdated(UserId, OrgId, Timestamp),
-    /// No grace for tokens that were issued up to then with this role, with or without `org:`; `None` for
+    /// Grace for tokens issued up to this time with this role, with or without `org:`. `None` means
     /// any role.
     Role(Option<String>, Timestamp),
-    /// No grace for tokens that were issued up to then and grant this permission, with or without `org:`;
-    /// `None` for any permission.
+    /// Grace for tokens issued up to this time that grant this permission, with or without `org:`.
+    /// `None` means any permission.
     Permission(Option<String>, Timestamp),
 }
 
 impl Denial {
-    /// What it is about, and when.
+    /// The kind, the subject and the time.
     pub(crate) fn parts(&self) -> (Kind, Cow<'_, str>, Timestamp) {
         let name = |key: &'_ Option<String>| key.as_deref().map_or("", bare).to_owned().into();
         match self {
@@ -58,7 +58,7 @@ impl Denial {
         }
     }
 
-    /// The reverse. None for what is no member.
+    /// The inverse of [`parts`](Self::parts). Returns `None` if a member's `id` has no slash.
     pub(crate) fn of(kind: Kind, id: &str, at: Timestamp) -> Option<Self> {
         let name = || (!id.is_empty()).then(|| id.to_owned());
         let member = || id.split_once('/').map(|(user, id)| (UserId::from(user), OrgId::from(id)));
@@ -76,7 +76,7 @@ impl Denial {
     }
 }
 
-/// A member of an organisation as one text. No id of Clerk's has a slash.
+/// A member of an organization as one text. Clerk's IDs never contain a slash.
 pub(super) fn pair(user: &UserId, organization: &OrgId) -> String {
     format!("{user}/{organization}")
 }

@@ -1,30 +1,33 @@
-//! What can be denied, and for how long a denial is of use.
+//! The kinds of denials, and how long each has an effect.
 
 use std::time::Duration;
 
-/// Longer than any token that may have grace lives, its grace included.
+/// Longer than any token that may be in grace lives, its grace included.
 const AFTER_GRACE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
-/// What a denial is about. Of each there is a set, from the text of an id to a time.
+/// The kind of a denial. Each kind has its own set, from the text of an ID to a time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Denied until then.
+    /// A session, denied until the time.
     Session,
-    /// Denied until then.
+    /// A token, denied until the time.
     Token,
-    /// Distrusted until then.
+    /// A key, distrusted until the time.
     Key,
-    /// Its tokens of up to then are denied.
+    /// A user, whose tokens issued up to the time are denied.
     User,
-    /// `user/organisation`: tokens of up to then are denied, while that is their organisation.
+    /// `user/organization`: the user's tokens issued up to the time with that active organization
+    /// are denied.
     Member,
-    /// Tokens of up to then are denied, while that is their organisation.
+    /// An organization: tokens issued up to the time with that active organization are denied.
     Organization,
-    /// `user/organisation`: tokens of up to then get no grace, while that is their organisation.
+    /// `user/organization`: the user's tokens issued up to the time with that active organization
+    /// get no grace.
     Outdated,
-    /// Tokens of up to then with that role get no grace. Empty: with any.
+    /// A role: tokens issued up to the time with that role get no grace. Empty means any role.
     Role,
-    /// Tokens of up to then that grant that permission get no grace. Empty: any.
+    /// A permission: tokens issued up to the time that grant it get no grace. Empty means any
+    /// permission.
     Permission,
 }
 
@@ -41,7 +44,7 @@ impl Kind {
         Self::Permission,
     ];
 
-    /// The name in files. It never changes.
+    /// The stable name in stored data. It must never change.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -60,8 +63,8 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// How long after its time a denial can be forgotten. `None`: never, for a token may have been made
-    /// to live long.
+    /// How long after its time a denial has an effect. `None` means forever, because a token may
+    /// have a long lifetime.
     pub(crate) const fn afterlife(self) -> Option<Duration> {
         match self {
             Self::Session | Self::Token | Self::Key => Some(Duration::ZERO),

@@ -1,10 +1,9 @@
-//! A set of ids, each with a time: small in memory, quick to look up, and quick to add to though each
-//! addition makes a new set.
+//! A map from IDs to times. It is compact, and look-ups and copy-on-write additions are fast.
 //!
-//! Ids are spread over buckets by a keyed hash, and a bucket is one piece of bytes, record after record.
-//! Rows of buckets are shared between a set and its successor; an addition copies one row's pointers
-//! and one bucket. What is not in the set is mostly told by a word next to the pointer, without a look at
-//! the records, so that it takes one access to memory.
+//! A keyed hash spreads the IDs over buckets, and a bucket is one byte slice of consecutive
+//! records. A map and its successor share rows of buckets: an addition copies one row's pointers
+//! and one bucket. A filter word beside each pointer excludes most absent IDs with a single memory
+//! access, without a look at the records.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -12,14 +11,15 @@ use std::sync::Arc;
 use clerk_verify::clock::Timestamp;
 
 const ROWS: usize = 256;
-/// With [`ROWS`], eight records for each bucket when there are a million.
+/// With [`ROWS`], a million IDs make about eight records in each bucket.
 const BUCKETS: usize = 512;
-/// A larger set is looked through in parts.
+/// Maximum number of IDs that one pruning pass searches completely. A larger map is searched in
+/// parts.
 const SMALL: usize = 16 * 1024;
-/// So many parts.
+/// Number of parts.
 const PARTS: usize = 64;
 
-/// Ids and their times. It is cheap to clone; of two times of one id the later one counts.
+/// IDs and their times. Clones are cheap. Of two times of one ID, the later counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks(Option<Table>);
 
@@ -34,9 +34,9 @@ type Row = Arc<[Bucket]>;
 
 #[derive(Clone, Debug, Default)]
 struct Bucket {
-    /// Two bits for each id that is here.
+    /// The filter: up to two bits for each ID in the bucket.
     filter: u64,
-    /// Of each record the length of its id, the time and the id.
+    /// The records: the length of the ID, the time and the ID.
     records: Option<Arc<[u8]>>,
 }
 
@@ -51,7 +51,7 @@ impl Marks {
         table.rows[place.row].as_ref()?[place.bucket].get(id, place.filter)
     }
 
-    /// Copies what it changes, and what was not copied since the set was cloned.
+    /// Adds an ID, and copies only the shared parts that change.
     pub(super) fn put(&mut self, id: &str, at: Timestamp) {
         let table = self.0.get_or_insert_with(Table::new);
         let place = Place::of(table.hasher.hash_one(id));
@@ -66,8 +66,8 @@ impl Marks {
         rows.flat_map(|row| row.iter()).flat_map(Bucket::iter)
     }
 
-    /// Forgets those of before `then`. Of a large set only a part, another in each of 64 turns, unless
-    /// `turn` is `None`.
+    /// Removes the IDs whose time is before `then`. In a large map, each `turn` searches only one
+    /// of 64 parts; `None` searches all.
     pub(super) fn forget(&mut self, then: Timestamp, turn: Option<usize>) {
         let Some(table) = &mut self.0 else { return };
         let part = turn.filter(|_| table.len > SMALL).map(|turn| turn % PARTS);
@@ -91,7 +91,7 @@ impl Table {
     }
 }
 
-/// Where an id is.
+/// The position of an ID.
 struct Place {
     row: usize,
     bucket: usize,
@@ -116,7 +116,7 @@ impl Bucket {
         self.records().find(|(known, _)| *known == id.as_bytes()).map(|(_, at)| at)
     }
 
-    /// True when the id is new.
+    /// Returns true if the ID is new.
     fn put(&mut self, id: &str, at: Timestamp, filter: u64) -> bool {
         let kept = self.get(id, filter);
         if kept.is_some_and(|kept| kept >= at) {
@@ -133,7 +133,7 @@ impl Bucket {
         self.records().any(|(_, at)| at < then)
     }
 
-    /// How many it has forgotten.
+    /// Returns the number of removed IDs.
     fn forget(&mut self, then: Timestamp, hasher: &RandomState) -> usize {
         let (rest, old): (Vec<_>, Vec<_>) = self.iter().partition(|(_, at)| *at >= then);
         let filters = rest.iter().map(|(id, _)| Place::of(hasher.hash_one(*id)).filter);
@@ -163,7 +163,7 @@ impl Bucket {
 fn joined<'a>(records: impl Iterator<Item = (&'a [u8], Timestamp)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (id, at) in records {
-        // No id is anywhere near that long.
+        // IDs are far shorter than this limit.
         let Ok(len) = u32::try_from(id.len()) else { continue };
         bytes.extend_from_slice(&len.to_le_bytes());
         bytes.extend_from_slice(&at.as_millis().to_le_bytes());

@@ -1,5 +1,7 @@
-//! What was taken back, by this application or by Clerk: sessions that must not pass, whatever their
-//! tokens say, and claims that are not to be believed for long.
+//! Revocations by this application or by Clerk.
+//!
+//! A denied session or token is rejected even if its signature is valid. Other denials reject or
+//! limit the claims of older tokens.
 
 mod denial;
 mod kind;
@@ -13,42 +15,45 @@ use self::denial::pair;
 pub(crate) use self::kind::Kind;
 use self::marks::Marks;
 
-/// What of a token can be revoked.
+/// The parts of a token that can be revoked.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenIdentity<'a> {
-    /// `sid`.
+    /// The session ID, `sid`.
     pub session: Option<&'a SessionId>,
-    /// `jti`.
+    /// The token ID, `jti`.
     pub token: Option<&'a TokenId>,
-    /// `sub`.
+    /// The user ID, `sub`.
     pub user: &'a UserId,
-    /// The time that dates the claims.
+    /// The time of the claims: the earlier of `oiat` and `iat`.
     pub claims_as_of: ClaimsTime,
-    /// The active organisation.
+    /// The active organization.
     pub organization: Option<&'a OrgId>,
-    /// The role in it.
+    /// The role in the active organization.
     pub role: Option<&'a str>,
-    /// What the token grants in it.
+    /// The permissions in the active organization.
     pub permissions: &'a [String],
 }
 
-/// How certain a denial is.
+/// The certainty of a denial.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Denied {
-    /// Clerk read the claims no later than the mark, but signed them after it. Clerk may have taken
-    /// the reason for the mark back; only newer claims can show that.
+    /// Clerk read the claims no later than the mark, but signed them after it. Clerk may have
+    /// lifted the reason for the mark since; only newer claims can prove that.
     StaleClaims,
     /// The session or token itself is denied, or the signature is no later than the mark.
     Certain,
 }
 
-/// An immutable set of denials. Adding to it makes a new one, which is published as a whole.
+/// An immutable set of denials. An addition creates a new set, which is published as a whole.
+///
+/// A *mark* is the time of a denial of a user, member or organization: it covers all claims up to
+/// and including that instant.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations([Marks; Kind::ALL.len()]);
 
 impl Revocations {
-    /// Whether the bearer is denied: by its session, by its token, or because its claims are no later
-    /// than the mark on its user. Claims without a date of such a user are denied.
+    /// Whether the bearer is denied: by its session, by its token, or by a mark on its user that
+    /// covers its claims. Claims without a date are covered by every mark.
     #[must_use]
     pub fn deny(&self, bearer: &TokenIdentity<'_>) -> Option<Denied> {
         let named = bearer.session.is_some_and(|id| self.has(Kind::Session, id.as_str()))
@@ -59,8 +64,8 @@ impl Revocations {
         denied(bearer.claims_as_of, self.get(Kind::User, bearer.user.as_str()))
     }
 
-    /// Whether the bearer's active organisation is none of its any more: the membership, or the whole
-    /// organisation, is over, and the token says what was true before.
+    /// Whether the bearer is no longer a member of its active organization: a mark on the
+    /// membership or on the whole organization covers its claims.
     #[must_use]
     pub fn deny_membership(&self, bearer: &TokenIdentity<'_>) -> Option<Denied> {
         let organization = bearer.organization?;
@@ -69,8 +74,10 @@ impl Revocations {
         denied(bearer.claims_as_of, whole.max(member))
     }
 
-    /// True when what the token says of its active organisation may have changed since: the bearer's role,
-    /// or what a role or a permission stands for. That ends grace, and nothing else.
+    /// True when the claims about the active organization may be outdated.
+    ///
+    /// The bearer's role, or the meaning of its role or of a permission, may have changed since.
+    /// Outdated claims end grace and have no other effect.
     #[must_use]
     pub fn outdate(&self, bearer: &TokenIdentity<'_>) -> bool {
         let Some(organization) = bearer.organization else { return false };
@@ -81,8 +88,10 @@ impl Revocations {
             || bearer.permissions.iter().any(|name| named(Kind::Permission, name))
     }
 
-    /// Whether a machine's token is denied: by its id, or because it was made no later than the mark on
-    /// the user or the organisation that it stands for. A token without a date is denied with them.
+    /// Whether a machine token is denied: by its ID, or by a mark on its subject, a user or an
+    /// organization.
+    ///
+    /// A token without a date is covered by every mark on its subject.
     #[must_use]
     pub fn deny_machine(&self, id: &str, subject: &str, made: ClaimsTime) -> Option<Denied> {
         if self.has(Kind::Token, id) {
@@ -93,13 +102,13 @@ impl Revocations {
         denied(made, user.max(organization))
     }
 
-    /// True when what this key signed is not believed any more.
+    /// True when signatures by this key are no longer accepted.
     #[must_use]
     pub fn distrust(&self, key: Option<&KeyId>) -> bool {
         key.is_some_and(|key| self.has(Kind::Key, key.as_str()))
     }
 
-    /// Until when this is denied, or up to when, by its kind.
+    /// The time of a denial: its end or its mark, depending on the kind.
     pub(crate) fn until(&self, kind: Kind, id: &str) -> Option<Timestamp> {
         self.get(kind, id)
     }
@@ -108,45 +117,46 @@ impl Revocations {
         self.get(Kind::Key, key.as_str())
     }
 
-    /// This set and a key, distrusted at least until `until`.
+    /// Returns this set with a key, distrusted at least until `until`.
     #[must_use]
     pub fn with_key(&self, id: &KeyId, until: Timestamp) -> Self {
         self.with(Kind::Key, id.as_str(), until)
     }
 
-    /// This set and a session, denied at least until `until`. A denial never gets shorter.
+    /// Returns this set with a session, denied at least until `until`. A denial never becomes
+    /// shorter.
     #[must_use]
     pub fn with_session(&self, id: &SessionId, until: Timestamp) -> Self {
         self.with(Kind::Session, id.as_str(), until)
     }
 
-    /// This set and a token, denied at least until `until`.
+    /// Returns this set with a token, denied at least until `until`.
     #[must_use]
     pub fn with_token(&self, id: &TokenId, until: Timestamp) -> Self {
         self.with(Kind::Token, id.as_str(), until)
     }
 
-    /// This set and a user, whose tokens issued at or before `not_before` are denied.
+    /// Returns this set with a mark on a user: tokens issued at or before `not_before` are denied.
     #[must_use]
     pub fn with_user(&self, id: &UserId, not_before: Timestamp) -> Self {
         self.with(Kind::User, id.as_str(), not_before)
     }
 
-    /// This set and a member of an organisation, whose tokens issued at or before `up_to` with that
-    /// organisation as the active one are denied.
+    /// Returns this set with a mark on a member: the user's tokens issued at or before `up_to` with
+    /// that active organization are denied.
     #[must_use]
     pub fn with_member(&self, user: &UserId, organization: &OrgId, up_to: Timestamp) -> Self {
         self.with(Kind::Member, &pair(user, organization), up_to)
     }
 
-    /// This set and an organisation: tokens issued at or before `up_to` with it as the active one are
-    /// denied.
+    /// Returns this set with a mark on an organization: all tokens issued at or before `up_to` with
+    /// that active organization are denied.
     #[must_use]
     pub fn with_organization(&self, id: &OrgId, up_to: Timestamp) -> Self {
         self.with(Kind::Organization, id.as_str(), up_to)
     }
 
-    /// This set and several denials, in one step.
+    /// Returns this set with several denials, in one step.
     #[must_use]
     pub fn with_all<'a>(mut self, denials: impl IntoIterator<Item = &'a Denial>) -> Self {
         for denial in denials {
@@ -156,7 +166,8 @@ impl Revocations {
         self
     }
 
-    /// Those of these denials that are missing here, or shorter, and have not ended before `now`.
+    /// The denials in `others` that this set lacks or holds for a shorter time. Denials that ended
+    /// before `now` are left out.
     pub(crate) fn missing<'a>(
         &self,
         others: impl IntoIterator<Item = (Kind, &'a str, Timestamp)>,
@@ -176,7 +187,7 @@ impl Revocations {
         self.0.iter().all(Marks::is_empty)
     }
 
-    /// All denials of both sets.
+    /// The union of both sets. Of two denials of the same subject, the later counts.
     #[must_use]
     pub fn joined_with(&self, other: &Self) -> Self {
         let mut all = self.clone();
@@ -186,21 +197,24 @@ impl Revocations {
         all
     }
 
-    /// True when no denial of the other set is missing here, or shorter.
+    /// True when this set holds every denial of `other` for at least the same time.
     #[must_use]
     pub fn include(&self, other: &Self) -> bool {
         other.iter().all(|(kind, id, at)| self.get(kind, id).is_some_and(|kept| kept >= at))
     }
 
-    /// This set without the denials of sessions, tokens and keys that ended before `now`, and without
-    /// those that ended grace so long ago that there is none left. Marks on users, members and
-    /// organisations stay.
+    /// Returns this set without the denials that have no effect at `now`.
+    ///
+    /// Denials of sessions, tokens and keys end at their own time. Denials of grace end two days
+    /// after theirs, when no covered token can be in grace. Marks on users, members and
+    /// organizations never end.
     #[must_use]
     pub fn pruned(&self, now: Timestamp) -> Self {
         self.without_ended(now, None)
     }
 
-    /// The same, but of large sets only a part is looked through, another in each of 64 turns.
+    /// Works like [`pruned`](Self::pruned), but searches only 1/64 of a large set, another part in
+    /// each of 64 turns.
     pub(crate) fn pruned_in_part(&self, now: Timestamp, turn: usize) -> Self {
         self.without_ended(now, Some(turn))
     }
@@ -215,32 +229,33 @@ impl Revocations {
         rest
     }
 
-    /// The distrusted keys, by their names and by their fingerprints (`sha256/…`), and until when.
+    /// The distrusted keys, by ID or by fingerprint (`sha256/…`), and the end of each denial.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         self.of(Kind::Key)
     }
 
-    /// The denied sessions and until when.
+    /// The denied sessions, and the end of each denial.
     pub fn sessions(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         self.of(Kind::Session)
     }
 
-    /// The denied tokens and until when.
+    /// The denied tokens, and the end of each denial.
     pub fn tokens(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         self.of(Kind::Token)
     }
 
-    /// The users whose tokens are denied up to a time.
+    /// The marks on users: the user ID, and the time up to which tokens are denied.
     pub fn users(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         self.of(Kind::User)
     }
 
-    /// What of this the other set lacks, or has for a shorter time, and has not ended before `now`.
+    /// The denials of this set that `other` lacks or holds for a shorter time. Denials that ended
+    /// before `now` are left out.
     pub(crate) fn beyond(&self, other: &Self, now: Timestamp) -> Self {
         other.missing(self.iter(), now)
     }
 
-    /// All of this as [`Denial`]s.
+    /// All denials of this set.
     pub fn denials(&self) -> impl Iterator<Item = Denial> {
         self.iter().filter_map(|(kind, id, at)| Denial::of(kind, id, at))
     }
@@ -280,7 +295,7 @@ impl Revocations {
 /// Stands for every role, or every permission.
 const ANY: &str = "";
 
-/// What a mark means for claims of that time. A mark covers its own instant.
+/// The effect of a mark on claims. A mark covers its own instant.
 fn denied(claims: ClaimsTime, mark: Option<Timestamp>) -> Option<Denied> {
     let mark = mark.filter(|mark| claims.is_covered_by(*mark))?;
     Some(if claims.is_signed_by(mark) { Denied::Certain } else { Denied::StaleClaims })

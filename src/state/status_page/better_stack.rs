@@ -1,7 +1,9 @@
 //! Better Stack `/index.json`, a JSON:API document.
 //!
-//! [Documented](https://betterstack.com/docs/uptime/status-pages/subscribing-to-status-updates/subscribing-to-api):
-//! the page under `data`, everything it refers to under `included`, told apart by `type`.
+//! The format is
+//! [documented](https://betterstack.com/docs/uptime/status-pages/subscribing-to-status-updates/subscribing-to-api):
+//! the page is under `data`, and everything that it references is under `included`, distinguished
+//! by `type`.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

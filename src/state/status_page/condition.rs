@@ -1,36 +1,36 @@
-//! How bad it is, in one vocabulary for all vendors.
+//! One vocabulary of conditions for all vendors.
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// What a status page says about a component, or about the whole page.
+/// The condition of a component, or of the whole page.
 ///
 /// Conditions are ordered by [`severity`](Self::severity), so `max` gives the worse of two.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Condition {
-    /// Works.
+    /// The component works.
     Operational,
-    /// Out of service on purpose.
+    /// The component is out of service on purpose.
     Maintenance,
-    /// The page does not say, or says it in a word that is not known here.
+    /// The page does not state a condition, or states it in an unknown word.
     #[default]
     Unknown,
-    /// Works badly.
+    /// The component works badly.
     Degraded,
-    /// Fails for some.
+    /// The component fails for some users.
     Partial,
-    /// Fails for all.
+    /// The component fails for all users.
     Major,
 }
 
 impl Condition {
-    /// The rank from 0, operational, to 5, major outage.
+    /// The rank from 0 (operational) to 5 (major outage).
     ///
-    /// Unknown ranks above maintenance and below degraded: of an unknown and an operational part
-    /// the whole is unknown, and a trouble that is known outranks one that is only possible.
+    /// Unknown ranks above maintenance and below degraded. An unknown part and an operational part
+    /// make an unknown whole, and a known impairment outranks a possible one.
     #[must_use]
     pub const fn severity(self) -> u8 {
         match self {
@@ -49,12 +49,12 @@ impl Condition {
         self.severity() >= Self::Degraded.severity()
     }
 
-    /// The worst of them; unknown when there are none.
+    /// The worst of the conditions; unknown if there are none.
     pub(super) fn worst(conditions: impl IntoIterator<Item = Self>) -> Self {
         conditions.into_iter().max().unwrap_or_default()
     }
 
-    /// Reads a component's status as any of the vendors spells it.
+    /// Parses a component's status, in the spelling of any vendor.
     fn from_status(word: &str) -> Self {
         match word {
             "operational" | "OPERATIONAL" => Self::Operational,
@@ -66,9 +66,10 @@ impl Condition {
         }
     }
 
-    /// Reads a page's indicator or an incident's impact as Statuspage spells them.
+    /// Parses a page's indicator or an incident's impact, in the spelling of Statuspage.
     ///
-    /// Statuspage describes `major` as "Partial System Outage" and keeps `critical` for the rest.
+    /// Statuspage describes `major` as "Partial System Outage" and uses `critical` for a full
+    /// outage.
     fn from_indicator(word: &str) -> Self {
         match word {
             "none" => Self::Operational,
@@ -93,12 +94,12 @@ impl PartialOrd for Condition {
     }
 }
 
-/// Deserialises a status word; whatever is not a known one is unknown.
+/// Deserializes a status word. An unknown word or another type gives `Unknown`.
 pub(super) fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Condition, D::Error> {
     word(from, Condition::from_status)
 }
 
-/// Deserialises an indicator or impact word; whatever is not a known one is unknown.
+/// Deserializes an indicator or impact word. An unknown word or another type gives `Unknown`.
 pub(super) fn indicator<'de, D: Deserializer<'de>>(from: D) -> Result<Condition, D::Error> {
     word(from, Condition::from_indicator)
 }

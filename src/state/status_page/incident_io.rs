@@ -1,11 +1,11 @@
-//! incident.io's own documents, beside the Statuspage-compatible ones.
+//! incident.io's own documents, in addition to the Statuspage-compatible ones.
 //!
 //! [`Widget`] is `/api/v1/summary`, which a page's owner must enable and whose fields are
 //! [documented](https://docs.incident.io/status-pages/embedding). [`Page`] and [`Impacts`] are
-//! `/proxy/<host>` and `/proxy/<host>/component_impacts`, which the page itself is drawn from and
-//! which nobody promises to keep.
+//! `/proxy/<host>` and `/proxy/<host>/component_impacts`, which the page itself uses. Their format
+//! is undocumented and can change.
 //!
-//! All three list troubles only: what they do not name is operational.
+//! All three list impairments only: a component that they do not name is operational.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,8 @@ impl From<Page> for StatusReport {
             [silence, summary.ongoing_incidents.silence()]
                 .into_iter()
                 .chain(affected.values().copied())
-                // How bad an incident is stands with the components; one without them is unclear.
+                // Components carry the severity of an incident; an incident without components is
+                // unclear.
                 .chain(summary.ongoing_incidents.iter().map(|_| Condition::Unknown)),
         );
         let mut components: Vec<_> = summary
@@ -171,7 +172,7 @@ impl From<Impacts> for StatusReport {
     }
 }
 
-/// The impacts that have not ended, the worst of each component.
+/// The impacts that have not ended, with the worst condition of each component.
 fn worst_by_id(impacts: &[Impact]) -> BTreeMap<&str, Condition> {
     let open = impacts.iter().filter(|impact| impact.end_at.is_none());
     worst(open.map(|impact| (impact.component_id.as_str(), impact.status)))
@@ -190,7 +191,8 @@ fn worst<'a>(rows: impl Iterator<Item = (&'a str, Condition)>) -> BTreeMap<&'a s
     worst
 }
 
-/// A list of troubles that names no component says nothing about components.
+/// The components, or `None` if there are none: a list of impairments without components proves
+/// nothing about them.
 fn listed(components: Vec<Component>) -> Option<Vec<Component>> {
     (!components.is_empty()).then_some(components)
 }

@@ -1,6 +1,6 @@
-//! Instatus `/summary.json`, which speaks of the page as a whole and names no components.
+//! Instatus `/summary.json`, which describes the page as a whole and names no components.
 //!
-//! Its `/components.json` has the form of Statuspage's.
+//! The `/components.json` of Instatus has the format of Statuspage.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -31,7 +31,8 @@ struct Incident {
     impact: Condition,
 }
 
-/// `HASISSUES` alone does not tell how bad it is; degraded is the least it can mean.
+/// Deserializes the page's status. `HASISSUES` does not state a severity; degraded is the least
+/// that it can mean.
 fn page_status<'de, D: Deserializer<'de>>(from: D) -> Result<Condition, D::Error> {
     Ok(match Value::deserialize(from)?.as_str() {
         Some("UP") => Condition::Operational,

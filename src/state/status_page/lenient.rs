@@ -1,4 +1,4 @@
-//! Reading documents whose authors are not bound to what they document.
+//! Lenient deserialization, for documents that deviate from their documented format.
 
 use std::ops::Deref;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Condition;
 
-/// A list of which the readable rows are kept. A missing list or `null` is an empty one.
+/// A list that retains its readable rows. A missing list or `null` counts as empty.
 #[derive(Debug)]
 pub(super) struct Rows<T> {
     rows: Vec<T>,
@@ -16,8 +16,8 @@ pub(super) struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// What may be concluded for something that such a list of troubles does not name: operational,
-    /// unless a row could not be read.
+    /// The condition of a component that such a list of impairments does not name: operational, or
+    /// unknown if some row was unreadable.
     pub(super) fn silence(&self) -> Condition {
         if self.complete { Condition::Operational } else { Condition::Unknown }
     }
@@ -50,7 +50,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Rows<T> {
     }
 }
 
-/// Deserialises a value of the expected form; one of another form counts as missing.
+/// Deserializes a value of the expected type. A value of another type counts as missing.
 pub(super) fn option<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

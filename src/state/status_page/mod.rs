@@ -1,25 +1,26 @@
-//! What a status page says, whichever vendor draws it.
+//! Parses status pages of several vendors.
 //!
 //! [`StatusReport::parse`] reads the public JSON of Atlassian Statuspage, incident.io, Instatus,
-//! Better Stack and Rootly, and tells them apart by their keys. Clerk's page is drawn by
-//! incident.io and answers the Statuspage paths, so `/api/v2/summary.json` is the one to ask.
+//! Better Stack and Rootly, and detects the vendor by the document's keys. Clerk's page runs on
+//! incident.io, which also serves the Statuspage paths, so `/api/v2/summary.json` is the path to
+//! request.
 //!
-//! A status page is a hint, never proof. In the recorded outages it was 7 to 29 minutes late, called
-//! a failure of 95 % of all requests "degraded performance", and once stayed red for two and a half
-//! hours after the repair. A report may therefore only support what was seen by other means, see
-//! [`corroborates_outage`](StatusReport::corroborates_outage).
+//! A status page is a hint, never proof. In the recorded outages, Clerk's page was 7 to 29 minutes
+//! late. It called a failure of 95 % of all requests "degraded performance", and once stayed red
+//! for two and a half hours after the repair. A report may therefore only support other evidence;
+//! see [`corroborates_outage`](StatusReport::corroborates_outage).
 //!
 //! # Rules
 //!
-//! 1. A word that is not known is [`Condition::Unknown`], never operational.
-//! 2. A missing list is an empty one, and a row that cannot be read is skipped by itself.
+//! 1. An unknown word means [`Condition::Unknown`], never operational.
+//! 2. A missing list counts as empty, and only the unreadable rows of a list are skipped.
 //! 3. Group rows are dropped, and so are operational rows marked `only_show_if_degraded`.
-//! 4. HTML, a feed, text, and JSON without the keys of any known shape are errors. The caller keeps
-//!    its last report then; that the page cannot be read says nothing about Clerk.
-//! 5. A report is bounded: 200 components, 20 incidents, 120 characters each, no control characters.
-//!    Its texts are still the page's words, to be escaped wherever they are shown.
+//! 4. HTML, a feed, text, and JSON without the keys of any known vendor are errors. The caller then
+//!    retains its last report, because an unreadable page proves nothing about Clerk.
+//! 5. A report is bounded: 200 components, 20 incidents, 120 characters each, no control
+//!    characters. Its texts are still untrusted, so escape them before display.
 //!
-//! The size of the body is the caller's to bound; nesting is bounded here.
+//! The caller must limit the size of the body. The parser limits nesting.
 //!
 //! ```
 //! use clerk_resilience::status_page::{Condition, StatusReport};
@@ -52,19 +53,19 @@ const MAX_COMPONENTS: usize = 200;
 const MAX_INCIDENTS: usize = 20;
 const MAX_CHARS: usize = 120;
 
-/// The components of Clerk's page on which a session depends.
+/// The components of Clerk's page on which sessions depend.
 const SESSION_COMPONENTS: [&str; 2] = ["Session management", "User and authentication"];
 
-/// What a status page said at one time.
+/// The content of a status page at one time.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StatusReport {
     /// The condition of the page as a whole.
     pub overall: Condition,
-    /// The components, without groups. Empty when the document speaks of the page only.
+    /// The components, without groups. Empty if the document describes only the page.
     pub components: Vec<Component>,
-    /// The titles of the incidents that are going on.
+    /// The titles of ongoing incidents.
     pub incidents: Vec<String>,
-    /// Whether the document speaks of components at all, readable or not.
+    /// Whether the document lists components, readable or not.
     lists_components: bool,
 }
 
@@ -72,9 +73,9 @@ pub struct StatusReport {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Component {
-    /// Its name; its id where the document gives no names.
+    /// The name, or the ID if the document gives no names.
     pub name: String,
-    /// Its condition.
+    /// The condition.
     pub condition: Condition,
 }
 
@@ -88,19 +89,19 @@ impl Component {
     }
 }
 
-/// Why a body is not a status report.
+/// The reason why a body is not a status report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatusPageError {
-    /// The body is HTML or a feed, as a page answers where it has no such document.
+    /// The body is HTML or a feed. Pages answer so where they have no such document.
     #[error("the status page answered with markup instead of JSON")]
     Markup,
-    /// The body is not JSON, breaks off, or is nested too deeply.
+    /// The body is not JSON, is truncated, or is nested too deeply.
     #[error("the status page's answer is not JSON (line {line}, column {column})")]
     NotJson {
-        /// The line of the fault, from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// The column of the fault.
+        /// The column of the error.
         column: usize,
     },
     /// The body is JSON without the keys of any known status page.
@@ -109,11 +110,12 @@ pub enum StatusPageError {
 }
 
 impl StatusReport {
-    /// Reads the body of a status page's JSON document.
+    /// Parses the body of a status page's JSON document.
     ///
     /// # Errors
     ///
-    /// When the body is markup, is not JSON, or has the keys of no known status page.
+    /// [`StatusPageError`] if the body is markup, is not JSON, or has the keys of no known status
+    /// page.
     pub fn parse(body: &[u8]) -> Result<Self, StatusPageError> {
         if body.trim_ascii_start().first() == Some(&b'<') {
             return Err(StatusPageError::Markup);
@@ -142,12 +144,12 @@ impl StatusReport {
         }
     }
 
-    /// The worst condition of the components that sessions depend on: "Session management" and
+    /// The worst condition of the components on which sessions depend: "Session management" and
     /// "User and authentication".
     ///
-    /// A page that lists components but neither of these says nothing about sessions, whatever its
-    /// overall condition: that is [`Condition::Unknown`]. Only a document that has no components at
-    /// all is taken by its overall condition, the best it can say.
+    /// A page that lists components, but neither of these, gives [`Condition::Unknown`], whatever
+    /// its overall condition. The overall condition counts only if the document lists no components
+    /// at all.
     #[must_use]
     pub fn sessions(&self) -> Condition {
         if self.lists_components {
@@ -157,11 +159,12 @@ impl StatusReport {
         }
     }
 
-    /// Whether the page supports the suspicion of an outage: a component that sessions depend on is
-    /// named, and is degraded, partially out or out.
+    /// Whether the page supports the suspicion of an outage: a component on which sessions depend
+    /// is listed as degraded, partially out or out.
     ///
-    /// Degraded is enough, because real pages called real outages that. Maintenance and unknown
-    /// conditions are not, nor is the overall condition, which trouble elsewhere can colour.
+    /// Degraded is sufficient, because real pages described real outages with that word.
+    /// Maintenance, unknown and the overall condition are not, because trouble elsewhere can affect
+    /// the overall condition.
     #[must_use]
     pub fn corroborates_outage(&self) -> bool {
         self.session_conditions().any(Condition::is_impaired)
@@ -171,7 +174,7 @@ impl StatusReport {
         self.components.iter().filter(|it| it.matters_to_sessions()).map(|it| it.condition)
     }
 
-    /// The report within its bounds; `components` is `None` when the document does not list any.
+    /// Builds a bounded report. `components` is `None` if the document does not list any.
     fn new<'a>(
         overall: Condition,
         components: Option<Vec<Component>>,

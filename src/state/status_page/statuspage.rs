@@ -1,8 +1,8 @@
-//! Atlassian Statuspage v2, and the pages that speak its language.
+//! Atlassian Statuspage v2, and compatible pages.
 //!
-//! Covers `summary.json`, `status.json`, `components.json` and `incidents.json` of
-//! [Statuspage](https://confluence.status.atlassian.com/api), the same paths on an incident.io page,
-//! `/components.json` of Instatus, and `/api/v1/status.json` of
+//! Supports `summary.json`, `status.json`, `components.json` and `incidents.json` of
+//! [Statuspage](https://confluence.status.atlassian.com/api), and the same paths on an incident.io
+//! page. Also supports `/components.json` of Instatus, and `/api/v1/status.json` of
 //! [Rootly](https://docs.rootly.com/configuration/status-page-public-api).
 //!
 //! incident.io's answers lack `incidents` and `scheduled_maintenances`, and use `full_outage`.
@@ -76,14 +76,15 @@ impl From<Document> for StatusReport {
         let overall = match (&document.status, &components) {
             (Some(status), _) => status.indicator,
             (None, Some(components)) => Condition::worst(components.iter().map(|c| c.condition)),
-            // A component can be red without an incident: with none open, nothing is known.
+            // A component can be impaired without an incident. Without open incidents, the
+            // condition is unknown.
             (None, None) => Condition::worst(open.iter().map(|incident| incident.impact)),
         };
         Self::new(overall, components, open.iter().map(|incident| incident.name.as_str()))
     }
 }
 
-/// The rows a visitor of the page would see as components.
+/// The rows that a visitor of the page would see as components.
 fn visible(rows: &[Row]) -> Vec<Component> {
     let parents: HashSet<&str> = rows
         .iter()

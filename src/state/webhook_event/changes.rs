@@ -1,4 +1,4 @@
-//! What an event tells of users.
+//! The profile changes that follow from an event.
 
 use clerk_verify::clock::Timestamp;
 use serde_json::Value;
@@ -7,25 +7,25 @@ use super::WebhookEvent;
 use crate::state::profile::{Change, Membership, Profile, ProfileParseError};
 
 impl WebhookEvent {
-    /// What it tells of users.
+    /// Returns the profile changes that the event reports, as received at `received`.
     ///
-    /// | event | told |
+    /// | event | change |
     /// |---|---|
-    /// | `user.created`, `user.updated` | what the user is like |
-    /// | `session.*` with the `user` in it | the same |
-    /// | `user.deleted` | that there is no such user any more |
-    /// | `organizationMembership.created`, `organizationMembership.updated` | the user's place in the organisation |
-    /// | `organizationMembership.deleted` | that the user left it |
-    /// | any other | nothing |
+    /// | `user.created`, `user.updated` | the user's profile |
+    /// | `session.*` with a `user` | the user's profile |
+    /// | `user.deleted` | the deletion of the user |
+    /// | `organizationMembership.created`, `organizationMembership.updated` | the user's membership |
+    /// | `organizationMembership.deleted` | the end of the user's membership |
+    /// | any other | none |
     ///
-    /// The name of an organisation is part of its memberships, and is theirs until they change:
-    /// `organization.updated` does not say whose memberships there are. `private_metadata` is left out, unless
-    /// it is to be kept.
+    /// The name of an organization is stored with each membership and stays until the membership
+    /// changes. `organization.updated` changes nothing, because the event lists no memberships.
+    /// `private_metadata` is dropped unless `keep_private` is true.
     ///
     /// # Errors
     ///
-    /// [`ProfileParseError`] when the event does not say whom it is about. A session's user who cannot be read is
-    /// passed over: the event is about the session.
+    /// [`ProfileParseError`] if the event does not identify its user or organization. An unreadable
+    /// user in a session event is ignored, because the event is about the session.
     pub fn changes(
         &self,
         received: Timestamp,
@@ -54,7 +54,10 @@ impl WebhookEvent {
         Ok(vec![change])
     }
 
-    /// The envelope's time may be in seconds, and then be before the last change of what has ended.
+    /// The end of a membership.
+    ///
+    /// The later of `updated_at` and the envelope's time counts. The envelope's time may be in
+    /// whole seconds, and then precede the last change of the membership.
     fn left(&self, received: Timestamp) -> Result<Change, ProfileParseError> {
         let (user, membership) = Membership::of(&self.data)?;
         let membership = membership.heard(received);

@@ -1,4 +1,4 @@
-//! What follows from an event.
+//! The denials that follow from an event.
 
 use std::time::Duration;
 
@@ -10,55 +10,60 @@ use super::{TOLERANCE, WebhookEvent};
 use crate::state::json;
 use crate::state::revocation::Denial;
 
-/// A session is denied for so long after its end, longer than any grace.
+/// How long a session stays denied after its end: longer than any grace.
 const AFTERLIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Clerk's machines do not agree on the time to the second: one of them may have made a token just after
-/// another shut its user out.
+/// Tolerance for clock differences between Clerk's servers. One server may sign a token just after
+/// another bans the user.
 const LEEWAY: Duration = Duration::from_secs(5);
-/// A session that does not say when it ends.
+/// Assumed remaining lifetime of a session whose event has no `expire_at`.
 const LONG: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const FOR_GOOD: Timestamp = Timestamp::from_millis(i64::MAX);
 
-/// What is to follow from events beyond what Clerk itself makes of them. Default: nothing.
+/// Optional denials beyond what Clerk itself enforces. Default: none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EventRules {
-    /// A user who is locked, for having entered a wrong password too often, loses the sessions there
-    /// are. At Clerk they go on; whoever knows a user's name can then end that user's sessions.
+    /// Locking a user denies the user's existing tokens.
+    ///
+    /// Clerk locks a user after too many wrong passwords, and existing sessions continue at Clerk.
+    /// With this rule, anyone who knows a username can end that user's sessions.
     pub locked: bool,
-    /// A new password ends the sessions of before. At Clerk it does so when the user wishes, and the
-    /// sessions are then told of one by one.
+    /// A new password denies the tokens that were issued before it.
+    ///
+    /// Clerk ends those sessions only if the user asks for it, and then reports each session in its
+    /// own event.
     pub new_password: bool,
 }
 
 impl WebhookEvent {
-    /// What is to be denied from now on.
+    /// Returns the denials that follow from the event, as received at `received`.
     ///
     /// | event | denied |
     /// |---|---|
     /// | `session.ended`, `session.removed`, `session.revoked` | the session, until a day after `expire_at` |
-    /// | `user.deleted` | all of the user's tokens, for good |
-    /// | `user.updated` with `banned` or `deprovisioned` | the user's tokens that were issued up to then, and 5 s more |
-    /// | `user.updated` with `locked`, by [`EventRules::locked`] alone | the same |
-    /// | `user.updated`, by [`EventRules::new_password`] alone | the user's tokens that were issued up to `password_last_updated_at` |
-    /// | `organizationMembership.deleted` | the user's tokens that were issued up to then with that organisation as the active one |
-    /// | `organization.deleted` | everybody's such tokens |
-    /// | `organizationMembership.updated` | *grace* for the user's such tokens: the role may be another |
-    /// | `role.updated`, `role.deleted` | *grace* for tokens that were issued up to then with that role |
-    /// | `permission.updated`, `permission.deleted` | *grace* for tokens that were issued up to then and grant that permission |
+    /// | `user.deleted` | all of the user's tokens, permanently |
+    /// | `user.updated` with `banned` or `deprovisioned` | the user's tokens issued up to *then* plus 5 s |
+    /// | `user.updated` with `locked`, only with [`EventRules::locked`] | the same |
+    /// | `user.updated`, only with [`EventRules::new_password`] | the user's tokens issued up to `password_last_updated_at` |
+    /// | `organizationMembership.deleted` | the user's tokens issued up to *then* with that active organization |
+    /// | `organization.deleted` | all users' tokens issued up to *then* with that active organization |
+    /// | `organizationMembership.updated` | *grace* for the user's tokens issued up to *then* with that active organization, because the role may have changed |
+    /// | `role.updated`, `role.deleted` | *grace* for tokens issued up to *then* with that role |
+    /// | `permission.updated`, `permission.deleted` | *grace* for tokens issued up to *then* that grant that permission |
     /// | any other | nothing |
     ///
-    /// Every denial may come late, twice or out of order: of two about the same thing the later one
-    /// counts. A ban that is lifted needs no event: the tokens of a new sign-in are younger than it; so
-    /// are those of a user who joins an organisation anew.
+    /// *Then* is the later of `updated_at` and the envelope's time, and at most 300 s after
+    /// `received`. Denials may arrive late, twice and out of order: of two for the same subject,
+    /// the later counts. Lifting a ban needs no event, because the tokens of a new sign-in are
+    /// issued after the ban. The same holds for a user who joins an organization again.
     ///
-    /// *Then* is the later of `updated_at` and the envelope's time, and at most 300 s from now. A token
-    /// knows roles and permissions by their keys: an event that names none, as `role.deleted` does, is
-    /// taken to be about all of them. A role whose key was changed is known by its new key only.
+    /// Tokens identify roles and permissions by key. An event without a key, such as
+    /// `role.deleted`, applies to all of them. After a change of a role's key, the event applies to
+    /// the new key only.
     ///
     /// # Errors
     ///
-    /// [`EventError`] when the event does not say what it is about.
+    /// [`EventError`] if the event does not identify its subject.
     pub fn denials(
         &self,
         received: Timestamp,
@@ -98,7 +103,7 @@ impl WebhookEvent {
         Ok(Denial::Session(SessionId::from(self.text("id")?), end.plus(AFTERLIFE)))
     }
 
-    /// Up to when a user's tokens are denied, if they are.
+    /// The time up to which a user's tokens are denied; `None` if they are not denied.
     fn sign_out_up_to(&self, received: Timestamp, rules: EventRules) -> Option<Timestamp> {
         let shut_out = self.says("banned")
             || self.says("deprovisioned")
@@ -108,7 +113,7 @@ impl WebhookEvent {
         shut_out.then(|| self.up_to(received).plus(LEEWAY)).max(password)
     }
 
-    /// When the thing was changed.
+    /// The time of the change: *then* in [`denials`](Self::denials).
     fn up_to(&self, received: Timestamp) -> Timestamp {
         let changed = self.time("updated_at").unwrap_or_default();
         changed.max(self.happened(received)).min(received.plus(TOLERANCE))
@@ -119,7 +124,7 @@ impl WebhookEvent {
         Ok((user, OrgId::from(self.text("organization.id")?)))
     }
 
-    /// The name by which tokens know a role or a permission.
+    /// The key by which tokens identify a role or a permission.
     fn key(&self) -> Option<String> {
         self.text("key").ok().map(str::to_owned)
     }
@@ -134,15 +139,15 @@ impl WebhookEvent {
         self.data.get(name) == Some(&Value::Bool(true))
     }
 
-    /// What is no time does not keep the rest from being heard.
+    /// A time of `data`. An invalid time counts as missing and does not fail the event.
     fn time(&self, name: &str) -> Option<Timestamp> {
         self.data.get(name).and_then(json::whole).map(Timestamp::from_number)
     }
 }
 
-/// An event that ends or changes something, and does not say what.
+/// An event that should deny something, but does not identify its subject.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the event ends or changes something, but its data.{0} is missing or no such value")]
+#[error("the event does not identify its subject: its data.{0} is missing or invalid")]
 pub struct EventError(&'static str);
 
 #[cfg(test)]

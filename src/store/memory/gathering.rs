@@ -1,4 +1,4 @@
-//! What instances that share one memory tell each other.
+//! What instances that share one [`MemoryStore`] exchange.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
 use crate::store::inbox::{Pending, Store as _};
 use crate::store::sighting::Sightings;
 
-/// Waits so long for a denial.
+/// Maximum time to wait for a new denial.
 const WAIT: Duration = Duration::from_secs(5);
-/// The feed reaches back over so many denials.
+/// Number of denials that the feed holds.
 const LENGTH: usize = 10_000;
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(super) struct Gathering {
 #[derive(Default)]
 struct Talk {
     feed: VecDeque<Denial>,
-    /// How many denials were cut off from the feed.
+    /// Number of denials that were dropped from the start of the feed.
     cut: u64,
     told: HashMap<String, (Instant, Vec<u8>)>,
     first: HashMap<String, Instant>,
@@ -55,7 +55,7 @@ impl Talk {
         FeedMark((self.cut + self.feed.len() as u64).to_string())
     }
 
-    /// None when the feed does not reach back that far.
+    /// Returns the denials after the mark, or `None` if the feed no longer reaches back to it.
     fn since(&self, mark: &FeedMark) -> Option<Vec<Denial>> {
         let from = mark.0.parse::<u64>().ok()?.checked_sub(self.cut)?;
         let from = usize::try_from(from).ok().filter(|from| *from <= self.feed.len())?;

@@ -1,4 +1,4 @@
-//! Sightings, in the order in which they came.
+//! Sightings in the order in which they were recorded.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 pub(super) struct Seen {
     sessions: HashMap<String, (u64, StoredSighting)>,
     order: BTreeMap<u64, String>,
-    /// The place of the newest.
+    /// The position of the newest sighting.
     last: u64,
 }
 
@@ -34,7 +34,7 @@ impl Seen {
         }
     }
 
-    /// All, if what was read before is not known here.
+    /// Returns the sightings after the mark, or all of them if the mark is missing or unknown.
     pub(super) fn since(&self, after: Option<&FeedMark>) -> Sightings {
         let place = after.and_then(|mark| mark.0.parse::<u64>().ok()).filter(|at| *at <= self.last);
         let news = self.order.range(place.map_or(0, |at| at + 1)..);

@@ -1,4 +1,4 @@
-//! Calls to the server, beyond their mere way there.
+//! Calls to the server, with the repair of keys that have an unexpected type.
 
 use redis::{Cmd, FromRedisValue};
 
@@ -15,7 +15,8 @@ impl Inner {
         self.mended(self.link.run(call).await).await
     }
 
-    /// A key of ours that is something else keeps nothing of ours; it is put aside, for the next call.
+    /// Repairs keys after a `WRONGTYPE` error. A key of another type holds no data of this store,
+    /// so it is renamed, and the next call succeeds.
     pub(super) async fn mended<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Failed(why)) = &result
             && why.contains("WRONGTYPE")
@@ -34,7 +35,7 @@ impl Inner {
         tracing::warn!(
             event = "clerk.store.damaged",
             ?aside,
-            "keys at the Redis server are not what they are to be; they are put aside, as …:damaged"
+            "keys on the Redis server had an unexpected type and were renamed to …:damaged; check whether another program writes to this namespace"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Denials as text, and how they are kept.
+//! Denials on the server, and their encoding as text.
 
 use clerk_verify::clock::Timestamp;
 
@@ -9,15 +9,17 @@ use super::script::{self, Call};
 use crate::state::revocation::{Denial, Kind};
 use crate::store::inbox::StoreError;
 
-/// So many are written at once: the server does nothing else for two or three milliseconds.
+/// Number of denials per script call. One call occupies the server for two or three milliseconds.
 const BATCH: usize = 250;
 
-/// None for a kind that this version does not know; what it finds of those it leaves alone.
+/// Parses a denial. Returns `None` for a kind that this version does not know; such denials are
+/// left on the server.
 pub(super) fn read(kind: &str, id: &str, at: Timestamp) -> Option<Denial> {
     Denial::of(Kind::parse(kind)?, id, at)
 }
 
-/// Adds denials to a call: how many, then of each the place of its kind, its kind, id and time.
+/// Adds denials to a script call: their number, then for each the index of its set, its kind, id
+/// and time.
 pub(super) fn put(call: &mut Call<'_>, denials: &[Denial]) {
     call.arg(denials.len());
     for denial in denials {
@@ -26,14 +28,15 @@ pub(super) fn put(call: &mut Call<'_>, denials: &[Denial]) {
     }
 }
 
-/// The places of the kinds whose denials end, and what is over of them.
+/// Returns the index of each kind whose denials expire, with the time before which they have
+/// expired.
 pub(super) fn over(now: Timestamp) -> impl Iterator<Item = (usize, Timestamp)> {
     let ending = Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.afterlife()?)));
     ending.map(move |(kind, afterlife)| (Keys::place(kind), now.minus(afterlife)))
 }
 
 impl Inner {
-    /// Blocks.
+    /// Reads all denials. Blocks the thread.
     pub(super) fn denials(&self) -> Result<Vec<Denial>, StoreError> {
         self.link.at_once(async |link| {
             let (mut all, mut place) = (Vec::new(), Some(Place::first(String::new())));

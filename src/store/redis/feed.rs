@@ -1,4 +1,4 @@
-//! What members tell each other.
+//! [`SharedStore`] on Redis: the denial feed, published data and claims.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,12 +13,13 @@ use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
 use crate::store::inbox::{Pending, StoreError};
 use crate::store::sighting::Sightings;
 
-/// Waits so long for a denial.
+/// Maximum time to wait for a new denial.
 const WAIT: Duration = Duration::from_secs(5);
-/// So many are read at once.
+/// Number of feed entries that one call reads.
 const PAGE: usize = 1_000;
 
-/// Members that are read; of more, those whose news hold longest.
+/// Maximum number of members that are read. Beyond it, the members whose data expires last are
+/// read.
 const MEMBERS: usize = 1_000;
 
 /// An entry of the stream: its id and its fields.
@@ -79,15 +80,16 @@ impl SharedStore for RedisStore {
 }
 
 impl Inner {
-    /// Everything that comes later is behind the mark, which is taken first.
+    /// Starts to read all denials. The end of the feed is noted first, so that the feed after it
+    /// contains everything that is added meanwhile.
     async fn all(&self) -> Result<Feed, StoreError> {
         let origin: String = self.run(&script::ORIGIN.call(&self.keys)).await?;
         let feed = self.all_from(Place::first(origin)).await?;
         feed.ok_or_else(|| StoreError::Failed("the feed was lost while all was read".to_owned()))
     }
 
-    /// A page of all. None when the feed does not reach back to where it ended when reading began: what
-    /// came since may be on no page.
+    /// Reads a page of all denials. Returns `None` if the feed no longer reaches back to its end at
+    /// the start of the reading, because denials added since may then be on no page.
     async fn all_from(&self, place: Place) -> Result<Option<Feed>, StoreError> {
         let part = if place.is_first() { Part::First } else { Part::Next };
         let origin = FeedMark(place.origin.clone());
@@ -97,8 +99,8 @@ impl Inner {
         Ok(reaches.then_some(Feed { denials, mark, part, more }))
     }
 
-    /// None when the feed does not reach back to the mark: it was cut off there, or lost. That is looked
-    /// at again after reading, so that nothing was cut off in between.
+    /// Reads new denials. Returns `None` if the feed no longer reaches back to the mark, because it
+    /// was trimmed or lost. This is checked before and after reading.
     async fn since(&self, mark: &FeedMark) -> Result<Option<Feed>, StoreError> {
         if !self.reaches(mark).await? {
             return Ok(None);
@@ -119,7 +121,7 @@ impl Inner {
         Ok(!found.is_empty())
     }
 
-    /// Waits for news. A connection on which that went wrong is not used again.
+    /// Waits for new entries of the stream. A connection on which this fails is dropped.
     async fn news(&self, mark: &FeedMark) -> Result<Vec<Row>, StoreError> {
         let mut place = self.follower.lock().await;
         let follower = match place.take() {
@@ -135,7 +137,7 @@ impl Inner {
     }
 }
 
-/// None for a kind that this version does not know.
+/// Parses a feed entry. Returns `None` for a kind that this version does not know.
 fn denial(fields: &HashMap<String, String>) -> Option<Denial> {
     let at = Timestamp::from_millis(fields.get("at")?.parse().ok()?);
     denials::read(fields.get("kind")?, fields.get("id")?, at)

@@ -1,4 +1,4 @@
-//! Events: accepted, worked on, settled.
+//! Events and documents on the server: accepting, claiming, settling, pruning, reading.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,21 +14,22 @@ use crate::store::inbox::{
     Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, StoreError, Task,
 };
 
-/// So much of each set is forgotten at once.
+/// Number of members that one pruning step deletes from each set.
 const PORTION: usize = 1_000;
-/// Forgetting is over by then.
+/// Maximum time that one pruning call spends.
 const PRUNING: Duration = Duration::from_secs(1);
 
-/// Documents, and bytes of them, that are read at the start. The layer keeps three small ones.
+/// Limits on the number and total bytes of documents read at start-up. The layer stores three small
+/// ones.
 const RECORDS: usize = 1_000;
 const RECORD_BYTES: usize = 64 * 1024 * 1024;
-/// Documents in one answer, as the server counts.
+/// `COUNT` of one `HSCAN` over the documents.
 const RECORDS_AT_ONCE: usize = 50;
 
-/// As the server has it, which may be anything.
+/// Bytes from the server, which may not be valid UTF-8.
 type Bytes = Vec<u8>;
 
-/// What is kept of an event beside its data. The scripts read `received`.
+/// The fields of an event other than its data. The scripts read `received`.
 #[derive(Default, Deserialize, Serialize)]
 struct Event {
     kind: String,
@@ -37,14 +38,15 @@ struct Event {
 }
 
 impl Event {
-    /// One that cannot be read is not lost: its hooks fail, and it becomes a dead letter.
+    /// Parses an event. An unreadable one yields defaults, so that its hooks fail and it becomes a
+    /// dead letter instead of being lost.
     fn parse(text: &[u8]) -> Self {
         serde_json::from_slice(text).unwrap_or_default()
     }
 }
 
 impl Inner {
-    /// The id, the denials, what is told of users, and the task: together or not at all.
+    /// Stores the id, the denials, the user changes and the task: all of them or none.
     pub(super) async fn accept(&self, entry: &InboxEvent) -> Result<Accepted, StoreError> {
         let (state, text) = match &entry.rest {
             FollowUp::Nothing => ("done", ""),
@@ -83,7 +85,7 @@ impl Inner {
         let id = match String::from_utf8(id) {
             Ok(id) => id,
             Err(none) => {
-                let why = "its id is no text".to_owned();
+                let why = "its id is not valid UTF-8".to_owned();
                 self.settle(none.as_bytes(), claim, &Outcome::Dead { why }).await?;
                 return Ok(None);
             }
@@ -124,7 +126,8 @@ impl Inner {
         self.run(&call).await
     }
 
-    /// Whoever waits does so for two seconds; what is left then is forgotten the next time.
+    /// Deletes outdated data in steps. The caller waits at most two seconds; the next call deletes
+    /// the remainder.
     pub(super) async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut call = script::PRUNE.call(&self.keys);
         call.arg(now.minus(MEMORY).as_millis()).arg(now.minus(SHELF).as_millis()).arg(PORTION);
@@ -136,7 +139,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Blocks.
+    /// Reads all documents. Blocks the thread.
     pub(super) fn records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.link.at_once(async |link| {
             let (mut records, mut bytes, mut from) = (HashMap::new(), 0, "0".to_owned());

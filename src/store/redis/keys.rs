@@ -1,10 +1,10 @@
-//! The names of what is kept at the server.
+//! The names and types of the keys on the server.
 
 use crate::state::revocation::Kind;
 use crate::store::inbox::StoreError;
 
-/// The scripts know these by their places, in this order; behind them come the kinds of denials. With their
-/// types at the server: what is of another type is put aside.
+/// Keys that the scripts address by index, in this order, followed by the sets of denials. Each has
+/// its type at the server; a key of another type is renamed.
 const NAMES: [(&str, &str); 10] = [
     ("done", SORTED),
     ("due", SORTED),
@@ -17,7 +17,7 @@ const NAMES: [(&str, &str); 10] = [
     ("feed", "stream"),
     ("claims", HASH),
 ];
-/// These are used by their names alone.
+/// Keys that are addressed only by name, with their types.
 const MORE: [(&str, &str); 5] = [
     ("members", SORTED),
     ("told", HASH),
@@ -49,7 +49,7 @@ impl Keys {
         Ok(Self { prefix, all })
     }
 
-    /// Each key that there may be, and its type.
+    /// Returns each possible key and its type.
     pub(super) fn types(&self) -> impl Iterator<Item = (String, &'static str)> {
         let named = NAMES.into_iter().chain(MORE).map(|(name, kind)| (self.named(name), kind));
         named.chain(Kind::ALL.into_iter().map(|kind| (self.denied(kind), SORTED)))
@@ -59,12 +59,13 @@ impl Keys {
         format!("{}{name}", self.prefix)
     }
 
-    /// The set of the denials of a kind.
+    /// Returns the key of the set that holds denials of this kind.
     pub(super) fn denied(&self, kind: Kind) -> String {
         self.named(&format!("denied:{}", kind.name()))
     }
 
-    /// Where the scripts find the set of the denials of a kind, counted from one as they do.
+    /// Returns the script index of the set that holds denials of this kind, counted from one as in
+    /// Lua.
     pub(super) fn place(kind: Kind) -> usize {
         NAMES.len() + kind as usize + 1
     }

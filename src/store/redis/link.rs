@@ -1,4 +1,4 @@
-//! The connections, each call with its deadline.
+//! The connections to the server, with a deadline for each call.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,26 +16,26 @@ use super::keys::Keys;
 use super::script::Call;
 use crate::store::inbox::StoreError;
 
-/// A call is over by then.
+/// Maximum duration of a call.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// A server that does not take a connection within this time is down.
+/// Maximum time to connect; a server that takes longer counts as down.
 const TO_CONNECT: Duration = Duration::from_millis(500);
-/// All that is read before the first request is read by then.
+/// Maximum time for each read before the first request.
 const TO_START: Duration = Duration::from_secs(30);
 
-/// The way to the server. Nothing is connected before the first call.
+/// The connection to the server. It connects on the first call.
 pub(super) struct Link {
     client: Client,
     manager: Mutex<Option<ConnectionManager>>,
-    /// The server was looked at since it was connected to.
+    /// Whether the server's configuration was examined since the last new connection.
     examined: AtomicBool,
 }
 
-/// A connection that somebody waits on.
+/// A separate connection for calls that wait.
 pub(super) struct Follower(MultiplexedConnection);
 
 impl Link {
-    /// With the certificates, in PEM, of those who may vouch for the server; without, the system's.
+    /// Creates the connection. `trust` holds CA certificates in PEM that replace the system's.
     pub(super) fn new(url: &str, trust: Option<Vec<u8>>) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|_| {
             StoreError::Failed(
@@ -45,13 +45,13 @@ impl Link {
         let encrypted =
             matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
         if encrypted {
-            // An application may be built with more than one provider, and then has to choose.
+            // An application may be built with several crypto providers, and must then install one.
             drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         }
         let client = match trust {
             None => client,
             Some(_) if !encrypted => {
-                let problem = "certificates are of no use without rediss://";
+                let problem = "certificates require an address with rediss://";
                 return Err(StoreError::Failed(problem.to_owned()));
             }
             Some(pem) => {
@@ -66,10 +66,10 @@ impl Link {
         Self { client, manager: Mutex::default(), examined: AtomicBool::new(false) }
     }
 
-    /// That there is a server, and that it knows what is asked of it.
+    /// Checks that the server answers and supports the required commands.
     pub(super) async fn check(&self, keys: &Keys) -> Result<(), StoreError> {
         let mut grow = cmd("ZADD");
-        // Of a set that is not there nothing is changed.
+        // With `XX`, a missing set stays unchanged.
         grow.arg(keys.named("check")).arg("XX").arg("GT").arg(0).arg("check");
         match self.ask(&grow).await {
             Err(StoreError::Failed(why)) if why.contains("syntax") => {
@@ -106,8 +106,8 @@ impl Link {
         self.manager.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection may be dead without saying so, and a manager remembers a connection that was refused.
-    /// After any failure the next call connects anew.
+    /// Drops the connection after any failure, so that the next call connects again. A dead
+    /// connection may show no error, and a manager remembers a connection that was refused.
     fn or_anew<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         result.inspect_err(|_| {
             *self.present() = None;
@@ -115,19 +115,19 @@ impl Link {
         })
     }
 
-    /// True once after each new connection.
+    /// Returns `true` once after each new connection.
     pub(super) fn is_unexamined(&self) -> bool {
         !self.examined.swap(true, Ordering::Relaxed)
     }
 
-    /// What the server tells of itself, if it may.
+    /// Sends an informational command. Returns `None` if the server refuses or fails it.
     pub(super) async fn told<T: FromRedisValue>(&self, cmd: &Cmd) -> Option<T> {
         let mut manager = self.manager().ok()?;
         timely(DEADLINE, cmd.query_async(&mut manager)).await.ok()
     }
 
-    /// Reads on a thread and a connection of its own: who builds a layer may be on no runtime, or on one
-    /// that must not be waited on here.
+    /// Reads on a thread and a connection of its own. The thread that builds a layer may have no
+    /// runtime, or one that must not be blocked here.
     pub(super) fn at_once<T: Send>(
         &self,
         reading: impl AsyncFnOnce(&Self) -> Result<T, StoreError> + Send,
@@ -137,12 +137,12 @@ impl Link {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| StoreError::Failed(error.to_string()))?;
             let read = runtime.block_on(async { timeout(TO_START, reading(&link)).await });
-            // A name that nobody resolves is not waited for.
+            // A name resolution that hangs is not waited for.
             runtime.shutdown_background();
-            read.unwrap_or_else(|_| Err(StoreError::Failed("it was not read within 30 s".into())))
+            read.unwrap_or_else(|_| Err(StoreError::Failed("reading took more than 30 s".into())))
         };
         let read = std::thread::scope(|threads| threads.spawn(read).join());
-        read.unwrap_or_else(|_| Err(StoreError::Failed("reading broke off".to_owned())))
+        read.unwrap_or_else(|_| Err(StoreError::Failed("reading was aborted".to_owned())))
     }
 
     pub(super) async fn follower(&self) -> Result<Follower, StoreError> {
@@ -159,7 +159,7 @@ impl Follower {
         timely(DEADLINE, call.invoke_async(&mut self.0.clone())).await
     }
 
-    /// Asks for what may take as long as `patience`.
+    /// Sends a command that may take as long as `patience`.
     pub(super) async fn wait<T: FromRedisValue>(
         &self,
         cmd: &Cmd,
@@ -179,14 +179,14 @@ async fn timely<T>(
     }
 }
 
-/// The server's words, or the system's; neither has the password.
+/// Converts an error, with advice. The messages of the server and the system contain no password.
 fn failed(error: &RedisError) -> StoreError {
     let advice = match error.kind() {
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
-            "; this server is one of a cluster, and another one of it keeps this namespace: name that one, or a server that is in no cluster"
+            "; another server of this cluster holds the namespace: name that server, or one outside a cluster"
         }
         ErrorKind::Server(ServerErrorKind::ClusterDown) => {
-            "; this server is one of a cluster that does not work: mend it, or name a server that is in no cluster"
+            "; the cluster of this server is down: repair it, or name a server outside a cluster"
         }
         _ => "",
     };

@@ -1,4 +1,4 @@
-//! How a store on a Redis server is opened.
+//! [`RedisOptions`]: how a store on a Redis server is opened.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::replicas::Replicas;
 use super::{Inner, RedisStore};
 use crate::store::inbox::StoreError;
 
-/// Longer a delivery cannot wait.
+/// Maximum time to wait for replicas; a delivery cannot wait longer.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How a [`RedisStore`] is opened, for whom [`RedisStore::connect`] is not enough.
+/// Options to open a [`RedisStore`] with private CA certificates or with confirmation by replicas.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -37,24 +37,26 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// The address and the namespace, as for [`RedisStore::connect`].
+    /// Creates options from an address and a namespace, as in [`RedisStore::connect`].
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self { url: url.into(), namespace: namespace.into(), trust: None, replicas: None }
     }
 
-    /// Whom to believe that a `rediss://` server is the right one: certificates in PEM, in place of
-    /// the system's.
+    /// Sets the CA certificates (PEM) that verify a `rediss://` server, in place of the system's.
     #[must_use]
     pub fn trust(self, certificates: impl Into<Vec<u8>>) -> Self {
         Self { trust: Some(certificates.into()), ..self }
     }
 
-    /// A webhook is answered well, and a revocation counts as kept, only when `count` replicas have it too
-    /// (`WAIT`), so that it outlives a failover to one of them. When they do not say so `within` that time, at
-    /// most a second, the delivery is answered 503 and comes again.
+    /// Requires that `count` replicas confirm each webhook and revocation (`WAIT`), so that it
+    /// survives a failover to one of them. If they do not confirm `within` that time, the receiver
+    /// answers 503 and Clerk retries. `within` must be at least 1 ms and at most 1 s.
     ///
-    /// Default: none; a primary that dies takes with it what it did not pass on yet, mostly less than a
-    /// second's. It costs each delivery the way to the replicas and back, and while too few replicas are there no webhook is answered well: choose fewer than there are.
+    /// Default: no replicas. A primary that fails then loses the writes it has not replicated yet,
+    /// mostly those of less than a second.
+    ///
+    /// Each delivery takes one more round trip to the replicas. While fewer than `count` replicas
+    /// are available, every webhook gets 503, so choose a `count` below the number of replicas.
     #[must_use]
     pub fn replicas(self, count: u8, within: Duration) -> Self {
         Self { replicas: Some(Replicas { count, within }), ..self }
@@ -64,7 +66,8 @@ impl RedisOptions {
     ///
     /// # Errors
     ///
-    /// The same, and that the certificates are none, or the replicas are waited for too long.
+    /// The errors of [`RedisStore::connect`]. [`StoreError::Failed`] also when the certificates are
+    /// invalid or used without `rediss://`, or when the time for replicas is out of range.
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let store = self.open(false)?;
         store.0.link.check(&store.0.keys).await?;
@@ -72,11 +75,13 @@ impl RedisOptions {
         Ok(store)
     }
 
-    /// Opens the store without waiting for the server, as [`RedisStore::connect_later`] does.
+    /// Opens the store without waiting for the server, as [`RedisStore::connect_lazy`] does.
     ///
     /// # Errors
     ///
-    /// The same, and that the certificates are none, or the replicas are waited for too long.
+    /// The errors of [`RedisStore::connect_lazy`]. [`StoreError::Failed`] also when the
+    /// certificates are invalid or used without `rediss://`, or when the time for replicas is out
+    /// of range.
     pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
         self.open(true)
     }
@@ -86,7 +91,7 @@ impl RedisOptions {
         if replicas.is_some_and(|replicas| {
             !(Duration::from_millis(1)..=LONGEST).contains(&replicas.within)
         }) {
-            let problem = "replicas are waited for at least a millisecond and at most a second";
+            let problem = "the time to wait for replicas must be at least 1 ms and at most 1 s";
             return Err(StoreError::Failed(problem.to_owned()));
         }
         let keys = Keys::new(&namespace)?;
@@ -96,7 +101,7 @@ impl RedisOptions {
 }
 
 impl fmt::Debug for RedisOptions {
-    /// Without the address, which may hold a password.
+    /// Omits the address, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, replicas, .. } = self;
         let mut options = f.debug_struct("RedisOptions");

@@ -1,5 +1,7 @@
-//! All denials, page by page, kind by kind and in the order of their times. A denial that gets longer
-//! meanwhile is met again further on, and what is new is in the feed, so that nothing is missed.
+//! Reading all denials page by page: kind by kind, in the order of their times.
+//!
+//! A denial whose time grows meanwhile appears again on a later page, and new denials are in the
+//! feed. No denial is missed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -12,19 +14,19 @@ use crate::state::revocation::{Denial, Kind};
 use crate::store::fleet::FeedMark;
 use crate::store::inbox::StoreError;
 
-/// So many are read at once. The server does nothing else meanwhile: a millisecond or two.
+/// Number of denials on a page. Reading one occupies the server for one or two milliseconds.
 const PAGE: usize = 1_000;
-/// With this a mark of a reading begins; that of news is an id of the stream.
+/// Prefix of a mark within a full reading. A mark of the feed is an id of the stream.
 const SIGN: &str = "all";
 
-/// How far all denials were read.
+/// The position within a full reading.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// Where the feed ended when reading began.
+    /// The end of the feed when the reading began.
     pub(super) origin: String,
-    /// The number of the kind.
+    /// The index of the kind.
     kind: usize,
-    /// The time and the id of the last one of that kind.
+    /// The time and id of the last denial that was read of that kind.
     last: Option<(String, Vec<u8>)>,
 }
 
@@ -43,7 +45,7 @@ impl Place {
         FeedMark(format!("{SIGN}/{origin}/{kind}{}", last.unwrap_or_default()))
     }
 
-    /// None for the mark of news.
+    /// Parses a mark. Returns `None` for a mark of the feed.
     pub(super) fn of(mark: &FeedMark) -> Option<Self> {
         let mut parts = mark.0.split('/');
         (parts.next()? == SIGN).then_some(())?;
@@ -60,7 +62,8 @@ impl Place {
     }
 }
 
-/// One page, of several kinds if there are few, and where the next one begins; nowhere when all are read.
+/// Reads one page, which spans several kinds if they are small. Also returns where the next page
+/// begins; `None` after the last page.
 pub(super) async fn read(
     link: &Link,
     keys: &Keys,
@@ -86,7 +89,7 @@ pub(super) async fn read(
     Ok((denials, None))
 }
 
-/// A time as a sorted set has it: exact for the next 280,000 years, and the end of time after that.
+/// Parses a score of a sorted set: exact for 280,000 years, saturating after that.
 #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
 fn denial(kind: Kind, id: &[u8], time: &str) -> Option<Denial> {
     let at = Timestamp::from_millis(time.parse::<f64>().ok()? as i64);

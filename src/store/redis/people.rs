@@ -1,5 +1,6 @@
-//! What is known of users, a JSON document each. A document is replaced only while it is still the one
-//! that its successor was made from.
+//! Stored users on the server, one JSON document each.
+//!
+//! A document is replaced only if it has not changed since the new version was computed from it.
 
 use clerk_verify::id::UserId;
 use redis::cmd;
@@ -10,23 +11,24 @@ use crate::state::profile::{Change, Person};
 use crate::store::fleet::FeedMark;
 use crate::store::inbox::{StoreError, UserPage};
 
-/// Somebody else changes the same users at the same time, again and again.
+/// Number of attempts when other instances change the same users at the same time.
 const TRIES: u32 = 32;
 
-/// So many are told of at once, as the server counts; it tells of a small table as a whole.
+/// `COUNT` of one `HSCAN` over users. The server returns a small hash as a whole.
 const ROLL: usize = 100;
 
-/// A page of the table: where the next one begins, and documents by user.
+/// A page of users: the cursor of the next page, and documents by user id.
 type Page = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
-/// A user's document before and after.
+/// A user's document before and after a change.
 pub(super) struct Rewrite {
     id: UserId,
     before: Vec<u8>,
     after: String,
 }
 
-/// Adds the documents to a call: how many, then of each the user, what it was and what it is to be.
+/// Adds the documents to a script call: their number, then for each the user id, the old and the
+/// new document.
 pub(super) fn put(call: &mut Call<'_>, rewrites: &[Rewrite]) {
     call.arg(rewrites.len());
     for Rewrite { id, before, after } in rewrites {
@@ -34,10 +36,10 @@ pub(super) fn put(call: &mut Call<'_>, rewrites: &[Rewrite]) {
     }
 }
 
-/// What a script says when a document is another by now.
+/// The result of a script that found a document changed in the meantime.
 pub(super) const CHANGED: &str = "changed";
 
-/// The error when that does not end.
+/// Returns the error for a document that changed on every attempt.
 pub(super) fn contended() -> StoreError {
     StoreError::Busy
 }
@@ -68,7 +70,7 @@ impl Inner {
         Err(contended())
     }
 
-    /// The documents as the changes make them; several changes may be about one user.
+    /// Computes the documents after the changes. Several changes may concern one user.
     pub(super) async fn rewrites(&self, changes: &[Change]) -> Result<Vec<Rewrite>, StoreError> {
         let mut users: Vec<&UserId> = changes.iter().map(Change::user).collect();
         users.sort_unstable();
@@ -89,7 +91,7 @@ impl Inner {
         Ok(rewrites)
     }
 
-    /// Those behind a mark, which is the server's own.
+    /// Returns the users after a mark, which is the server's `HSCAN` cursor.
     pub(super) async fn roll(&self, after: Option<FeedMark>) -> Result<UserPage, StoreError> {
         let from = after.map_or_else(|| "0".to_owned(), |mark| mark.0);
         let mut scan = cmd("HSCAN");
@@ -102,7 +104,7 @@ impl Inner {
         Ok(UserPage { people, next: (next != "0").then_some(FeedMark(next)) })
     }
 
-    /// Empty when there is none.
+    /// Returns a user's document; empty if there is none.
     async fn document(&self, id: &UserId) -> Result<Vec<u8>, StoreError> {
         let mut get = cmd("HGET");
         get.arg(self.keys.named("people")).arg(id.as_str());
@@ -117,14 +119,14 @@ fn parse(text: &[u8]) -> Option<Person> {
 }
 
 fn unwritable() -> StoreError {
-    StoreError::Failed("what is known of a user cannot be written down".to_owned())
+    StoreError::Failed("a user cannot be serialized".to_owned())
 }
 
-/// It is begun anew: Clerk tells again, and one document must not keep out what is told of a ban. The
-/// parser's words are left out, which may quote it.
+/// Reports a document that cannot be parsed. The user starts empty, so that the document does not
+/// block later changes such as a ban. The parser's message may quote the document and is omitted.
 fn unreadable(_: &serde_json::Error) {
     tracing::warn!(
         event = "clerk.store.unreadable_person",
-        "what is kept of a user is not readable, and begun anew"
+        "a stored user cannot be parsed; the user starts empty"
     );
 }

@@ -1,4 +1,4 @@
-//! What is promised only when replicas have it too.
+//! Writes that count as stored only after replicas confirmed them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,15 @@ use super::link::Follower;
 use super::script::Call;
 use crate::store::inbox::StoreError;
 
-/// How many have to have it, and how long they are waited for.
+/// The number of replicas that must confirm a write, and the time to wait for them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Replicas {
     pub(super) count: u8,
     pub(super) within: Duration,
 }
 
-/// A connection on which calls are made and replicas waited for: what one server was told, another
-/// one's replicas cannot confirm. Waiting once is enough for all that was answered before.
+/// A connection for writes and for `WAIT`, which must run on the same server. One `WAIT` covers all
+/// writes that were answered before it.
 pub(super) struct Promises {
     wire: Follower,
     answered: AtomicU64,
@@ -28,8 +28,8 @@ pub(super) struct Promises {
 }
 
 impl Inner {
-    /// A call whose effects outlive the server, if there are to be replicas. Whoever is told that it failed
-    /// may ask again: what was done is known then, and waits for the replicas again.
+    /// Runs a call whose effects must survive a failover, if replicas are configured. The caller of
+    /// a failed call may retry: the retry finds the earlier write and waits for the replicas again.
     pub(super) async fn promise<T: FromRedisValue>(
         &self,
         call: &Call<'_>,
@@ -60,8 +60,8 @@ impl Inner {
 }
 
 impl Promises {
-    /// Of an event that was known already nothing is written, and servers from 7.2 on wait for what the
-    /// connection wrote; hence the beat.
+    /// Waits until the replicas confirmed all earlier writes. It writes the `beat` key first: Redis
+    /// 7.2 and later wait only for writes of this connection, and a duplicate event writes nothing.
     async fn confirm(&self, replicas: Replicas, beat: &str) -> Result<(), StoreError> {
         let Replicas { count, within } = replicas;
         let own = self.answered.fetch_add(1, Ordering::SeqCst) + 1;

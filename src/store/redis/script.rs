@@ -1,4 +1,4 @@
-//! What is done at the server in one step.
+//! The Lua scripts, which run atomically on the server.
 
 use std::sync::LazyLock;
 
@@ -6,10 +6,10 @@ use redis::{Script, ScriptInvocation};
 
 use super::keys::Keys;
 
-/// A script with what it is to work on.
+/// A call of a script with its keys and arguments.
 pub(super) type Call<'a> = ScriptInvocation<'a>;
 
-/// A script, made of parts.
+/// A script that is concatenated from several files.
 pub(super) struct Scripted(LazyLock<Script>);
 
 macro_rules! scripts {
@@ -32,7 +32,8 @@ scripts! {
     ORIGIN: "origin.lua";
 }
 
-/// These have keys of their own: a member's news, and everybody's; a page of a set; what is none of ours.
+/// Scripts with keys of their own: publishing a member's data, reading all members' data, reading a
+/// page of a set, and renaming keys of an unexpected type.
 pub(super) static TELL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tell.lua")));
 pub(super) static TOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("told.lua")));
 pub(super) static PAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("page.lua")));

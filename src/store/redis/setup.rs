@@ -1,12 +1,12 @@
-//! How the server is set up, as far as it tells, and what of that endangers what is kept there.
+//! Checks of the server's configuration for settings that may lose data.
 
 use redis::cmd;
 
 use super::Inner;
 
 impl Inner {
-    /// Looks again after each new connection, and says aloud what is new. A server that does not tell is
-    /// not blamed for it.
+    /// Examines the server after each new connection and logs new warnings. A server that does not
+    /// reveal its configuration causes no warning.
     pub(super) async fn examine(&self) {
         if !self.link.is_unexamined() {
             return;
@@ -23,13 +23,13 @@ impl Inner {
     }
 }
 
-/// Sentences about the server.
+/// Returns sentences without their subject, "the server".
 fn config_warnings(info: &str, saves: Option<&str>) -> Vec<String> {
     let said = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let mut config_warnings = Vec::new();
     let policy = said("maxmemory_policy").unwrap_or_default();
     let bounded = said("maxmemory").is_some_and(|bytes| bytes != "0");
-    // Other policies throw away only what has an end of its own, which no denial has there.
+    // Other policies evict only keys with an expiry, which no denial has.
     if bounded && policy.starts_with("allkeys-") {
         config_warnings.push(format!("has the maxmemory-policy {policy}: when its memory is full it forgets revocations; set maxmemory-policy noeviction"));
     }

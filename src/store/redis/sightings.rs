@@ -1,5 +1,7 @@
-//! Whom the members have seen: a hash of sightings by session, and a sorted set of the sessions by the
-//! places in which their sightings came.
+//! Sightings on the server: a hash of sightings by session, and a sorted set of sessions by
+//! position.
+//!
+//! The position of a sighting is the order in which it was recorded.
 
 use std::sync::LazyLock;
 
@@ -16,15 +18,15 @@ use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 static WITNESS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("witness.lua")));
 static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("forget.lua")));
 
-/// So many are read at once.
+/// Number of sightings that one call reads.
 const PAGE: usize = 5_000;
-/// So many are written, or forgotten, at once.
+/// Number of sightings that one call writes or deletes.
 const BATCH: usize = 1_000;
 
-/// Sessions and their places.
+/// Sessions with their positions.
 type Places = Vec<(Vec<u8>, f64)>;
 
-/// Where reading begins.
+/// The position at which reading begins.
 struct Start {
     origin: String,
     place: f64,
@@ -32,7 +34,7 @@ struct Start {
 }
 
 impl Start {
-    /// A mark of what is not there any more is none.
+    /// Parses a mark. A mark of data that was lost since counts as none.
     fn of(after: Option<&FeedMark>, origin: &str) -> Self {
         let (known, place) = after.and_then(|mark| mark.0.split_once('/')).unwrap_or_default();
         let whole = after.is_none() || known != origin;
@@ -46,7 +48,7 @@ impl Start {
 }
 
 impl Inner {
-    /// Blocks.
+    /// Reads all sightings. Blocks the thread.
     pub(super) fn sightings(&self) -> Result<Sightings, StoreError> {
         self.link.at_once(async |link| self.sighted_since(None, link).await)
     }
@@ -55,8 +57,8 @@ impl Inner {
         self.mended(self.sighted_since(after, &self.link).await).await
     }
 
-    /// Reads what came after a mark, page by page. A sighting that changes meanwhile has another place and is
-    /// read again.
+    /// Reads the sightings after a mark, page by page. A sighting that changes meanwhile gets a new
+    /// position and is read again.
     async fn sighted_since(
         &self,
         after: Option<&FeedMark>,
@@ -125,7 +127,7 @@ impl Inner {
     }
 }
 
-/// Two times and the mark, with spaces between them.
+/// Parses a sighting: two times and the MAC, separated by spaces.
 fn parse(session: Vec<u8>, row: &[u8]) -> Option<StoredSighting> {
     let session = String::from_utf8(session).ok()?;
     let mut parts = row.splitn(3, |byte| *byte == b' ');

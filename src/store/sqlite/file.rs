@@ -1,4 +1,4 @@
-//! The file itself: whose it is, who has it open, and what an error about it means.
+//! The database file: its owner, its lock, and the translation of its errors.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -12,21 +12,22 @@ use crate::store::StoreError;
 use crate::store::file_lock::{self, private};
 use crate::store::state_dir::{StateDir, StateDirError};
 
-/// A file that only this user writes.
+/// A file that only this user can write.
 #[derive(Clone, Debug)]
 pub(super) struct DataFile {
     path: PathBuf,
-    /// The very file that was opened, whatever has its name by now; `None` in memory.
+    /// Device and inode of the file that was opened; `None` for a store in memory. Another file may
+    /// have its name by now.
     opened: Option<(u64, u64)>,
 }
 
 impl DataFile {
-    /// Takes the file for this process, for as long as the lock is held, and makes it when it is not there.
-    /// Waits for another process to end, for so long.
+    /// Locks the file for this process, and creates it if it is missing. Waits up to `patience` for
+    /// another process to end. The file is reserved as long as the returned lock is held.
     pub(super) fn take(path: &Path, patience: Duration) -> Result<(Self, File), StoreError> {
         let name = path.file_name().ok_or_else(|| StoreError::Damaged {
             path: path.display().to_string(),
-            problem: "it names no file".to_owned(),
+            problem: "the path has no file name".to_owned(),
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let dir = StateDir::open(parent.unwrap_or_else(|| Path::new(".")))?;
@@ -44,7 +45,7 @@ impl DataFile {
         Ok((Self { path, opened: Some(opened) }, lock))
     }
 
-    /// No file at all.
+    /// Describes a store in memory, which has no file.
     pub(super) fn memory() -> Self {
         Self { path: PathBuf::from(":memory:"), opened: None }
     }
@@ -56,13 +57,14 @@ impl DataFile {
         Connection::open_with_flags(&self.path, flags).map_err(|error| self.explain(&error))
     }
 
-    /// False when another file, or none, has its name by now: what goes into one that was deleted is lost.
+    /// Returns `false` if the opened file no longer has its name. Writes to a deleted file would be
+    /// lost.
     pub(super) fn is_in_place(&self) -> bool {
         let present = || fs::symlink_metadata(&self.path).ok().map(|meta| identity(&meta));
         self.opened.is_none() || self.opened == present()
     }
 
-    /// What an error of SQLite means for whoever has to do something about it.
+    /// Translates an SQLite error into a [`StoreError`] that names the operator's remedy.
     pub(super) fn explain(&self, error: &rusqlite::Error) -> StoreError {
         let (path, problem) = (self.name(), error.to_string());
         match error.sqlite_error_code() {
@@ -86,8 +88,8 @@ impl DataFile {
     }
 }
 
-/// The holder of the lock has the file to itself. The lock ends with the process, however that ends.
-/// Its file names the process, so that others can say whom they wait for.
+/// Takes the lock that reserves the file for its holder. The lock ends with the process, even after
+/// a crash. The lock file contains the process id, so that a waiting process can name the holder.
 fn lock(file: &Path, patience: Duration) -> Result<File, StoreError> {
     let path = beside(file, ".lock");
     let lock = file_lock::open(&path).map_err(|error| refused(&path, &error))?;
@@ -104,7 +106,7 @@ fn lock(file: &Path, patience: Duration) -> Result<File, StoreError> {
         let holder = holder(&lock);
         return Err(StoreError::InUse { path: name.to_string(), holder, waited: patience });
     }
-    // Only messages depend on it.
+    // Only messages depend on the process id.
     let named = lock.set_len(0).and_then(|()| lock.write_all_at(process_id().as_bytes(), 0));
     if let Err(error) = named {
         tracing::debug!(event = "clerk.store.unnamed", %error, "the lock does not name its holder");
@@ -116,14 +118,14 @@ fn process_id() -> String {
     std::process::id().to_string()
 }
 
-/// The process that the lock's file names.
+/// Returns the process id in the lock file.
 fn holder(lock: &File) -> Option<u32> {
     let mut bytes = [0; 10];
     let len = lock.read_at(&mut bytes, 0).ok()?;
     std::str::from_utf8(&bytes[..len]).ok()?.parse().ok()
 }
 
-/// Which file it is, made when it is not there.
+/// Returns device and inode of the file, and creates it if it is missing.
 fn open(path: &Path) -> Result<(u64, u64), StoreError> {
     let failed = |error: io::Error| refused(path, &error);
     let meta = private().open(path).and_then(|file| file.metadata()).map_err(failed)?;
@@ -131,7 +133,7 @@ fn open(path: &Path) -> Result<(u64, u64), StoreError> {
     Ok(identity(&meta))
 }
 
-/// That nobody else could have written it.
+/// Checks that no other user could have written the file.
 fn own(path: &Path, meta: &Metadata) -> Result<(), StoreError> {
     if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(StateDirError::Foreign(path.to_owned()).into());

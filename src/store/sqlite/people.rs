@@ -1,4 +1,4 @@
-//! What is known of users, a JSON document each.
+//! Stored users, one JSON document each.
 
 use clerk_verify::id::UserId;
 use rusqlite::{Error, OptionalExtension as _, Result, Row, Transaction, params};
@@ -7,11 +7,11 @@ use crate::state::profile::{Change, Person};
 use crate::store::fleet::FeedMark;
 use crate::store::inbox::UserPage;
 
-/// So many are told of at once.
+/// Number of users on a page.
 const ROLL: i64 = 100;
 
-/// A document that cannot be read is put aside, under a name that is no user's, and the user begun anew:
-/// it must not stop what comes of them later.
+/// Loads a user. A document that cannot be parsed moves to a row whose id is no user id, and the
+/// user starts empty. The damaged document thus does not block later changes of the user.
 pub(super) fn find(store: &Transaction<'_>, id: &UserId) -> Result<Option<Person>> {
     let mut query = store.prepare_cached("SELECT data FROM person WHERE id = ?1")?;
     let data: Option<String> = query.query_row([id.as_str()], |row| row.get(0)).optional()?;
@@ -20,20 +20,21 @@ pub(super) fn find(store: &Transaction<'_>, id: &UserId) -> Result<Option<Person
         Ok(person) => Ok(Some(person)),
         Err(error) => {
             put_aside(store, id)?;
-            // Its own words may quote the document.
+            // The message of the parser may quote the document, so only the position is logged.
             let (line, column) = (error.line(), error.column());
             tracing::warn!(
                 event = "clerk.store.unreadable_person",
                 line,
                 column,
-                "what was kept of a user cannot be read; it is in the table `person` as `unreadable/` and their id, and they are begun anew"
+                "a stored user cannot be parsed; the document was moved to the id `unreadable/` plus the user id in the table `person`, and the user starts empty"
             );
             Ok(None)
         }
     }
 }
 
-/// Those behind that id. What cannot be read is left for whoever asks for it.
+/// Returns the users after that id. Documents that cannot be parsed are skipped; [`find`] handles
+/// them.
 pub(super) fn roll(store: &Transaction<'_>, after: &str) -> Result<UserPage> {
     let mut query = store.prepare_cached(
         "SELECT id, data FROM person WHERE id > ?1 AND id NOT LIKE 'unreadable/%'
@@ -55,7 +56,7 @@ fn put_aside(store: &Transaction<'_>, id: &UserId) -> Result<()> {
     Ok(())
 }
 
-/// One document after the other: two changes may be about one user.
+/// Merges changes one after the other, because two changes may concern one user.
 pub(super) fn merge(store: &Transaction<'_>, changes: &[Change]) -> Result<()> {
     for change in changes {
         let id = change.user();

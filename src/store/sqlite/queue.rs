@@ -1,8 +1,8 @@
-//! Calls that wait for the file, and the one task that works them off.
+//! The queue of calls that wait for the file, and the worker that runs them.
 //!
-//! What a transaction costs is the wait for the disk, hardly what is in it. So all calls that wait at
-//! one moment are one transaction. Each runs in a savepoint of its own and is told its own result, after
-//! the commit.
+//! A transaction costs mainly one sync to disk, almost regardless of its content. All calls that
+//! wait at one moment therefore share one transaction. Each call runs in its own savepoint and gets
+//! its own result after the commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,18 @@ use super::file::DataFile;
 use crate::store::StoreError;
 use crate::store::inbox::Pending;
 
-/// So many calls wait; more are refused at once. A delivery waits for two seconds, and two thousand are
-/// kept in a second: who comes after these would wait in vain.
+/// Capacity of the queue; further calls fail at once with [`StoreError::Busy`]. A delivery waits
+/// two seconds and the store commits about two thousand events per second, so later calls would
+/// time out.
 const WAITING: usize = 4096;
 
-/// Whether a result has to be on the disk before it is told.
+/// Whether a call's effects must be on disk before its result is returned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Weight {
-    /// Yes: it is a promise.
+    /// The effects are synced to disk first.
     Promise,
-    /// No. A power cut may take it back, the end of the process does not. Something is done twice then.
+    /// The effects are not synced. A power cut may undo them, so that work is repeated; the end of
+    /// the process does not.
     Note,
 }
 
@@ -33,9 +35,9 @@ pub(super) struct Queue {
 }
 
 struct Desk {
-    /// Until the store is closed.
+    /// The connection; `None` after the store is closed.
     connection: Option<Connection>,
-    /// How transactions end at present.
+    /// The weight for which the `synchronous` pragma is set at present.
     weight: Weight,
     file: DataFile,
 }
@@ -43,16 +45,16 @@ struct Desk {
 #[derive(Default)]
 struct Waiting {
     calls: Vec<Box<dyn Call>>,
-    /// Somebody works them off.
+    /// Whether a worker runs the waiting calls.
     attended: bool,
 }
 
-/// Something that waits.
+/// A call that waits for its turn.
 trait Call: Send {
-    /// False when nobody waits for the answer any more. It is not begun then.
+    /// Returns `false` if the caller no longer waits for the result. Such a call is not started.
     fn is_wanted(&self) -> bool;
     fn weight(&self) -> Weight;
-    /// May be called again, when the transaction failed as a whole.
+    /// Runs the call. Runs again if the transaction failed as a whole.
     fn work(&mut self, store: &Transaction<'_>) -> rusqlite::Result<()>;
     fn tell(self: Box<Self>, result: Result<(), StoreError>);
 }
@@ -84,17 +86,17 @@ where
 
     fn tell(self: Box<Self>, result: Result<(), StoreError>) {
         let Self { found, answer, .. } = *self;
-        let unfinished = || StoreError::Failed("a call did not come to its end".to_owned());
-        // Whoever asked may have gone.
+        let unfinished = || StoreError::Failed("a call did not finish".to_owned());
+        // The caller may have stopped waiting.
         drop(answer.send(result.and_then(|()| found.ok_or_else(unfinished))));
     }
 }
 
-/// Why a transaction came to nothing.
+/// Why a transaction failed.
 enum Failure {
-    /// It was not begun, as the next would not be.
+    /// The transaction could not be started; a retry at once would fail too.
     Begin(rusqlite::Error),
-    /// It broke, perhaps because of one call.
+    /// The transaction failed after it started, perhaps because of one call.
     Broken(rusqlite::Error),
 }
 
@@ -105,7 +107,7 @@ impl Queue {
         Self { desk: Mutex::new(desk), waiting: Mutex::default() }
     }
 
-    /// What a call brings when its turn comes, on a thread that may block.
+    /// Queues a call, runs it on a thread that may block, and returns its result.
     pub(super) fn ask<T, F>(self: &Arc<Self>, weight: Weight, work: F) -> Pending<T>
     where
         T: Send + 'static,
@@ -116,20 +118,20 @@ impl Queue {
             let (answer, told) = oneshot::channel();
             queue.join(Box::new(Asked { work, weight, found: None, answer }))?;
             drop(queue);
-            told.await.unwrap_or_else(|_| Err(StoreError::Failed("a call broke off".to_owned())))
+            told.await.unwrap_or_else(|_| Err(StoreError::Failed("a call was aborted".to_owned())))
         })
     }
 
     fn join(self: &Arc<Self>, call: Box<dyn Call>) -> Result<(), StoreError> {
         if !self.is_attended_after(call)? {
-            // A runtime that ends drops it here and now, and it takes the lock when it goes.
+            // A runtime that shuts down drops the task at once; its destructor then takes the lock.
             let attendant = Attendant(Arc::clone(self));
             drop(tokio::task::spawn_blocking(move || attendant.serve()));
         }
         Ok(())
     }
 
-    /// Whether somebody works off what waits, now that this does too.
+    /// Adds a call to the queue. Returns whether a worker already runs the waiting calls.
     fn is_attended_after(&self, call: Box<dyn Call>) -> Result<bool, StoreError> {
         let mut waiting = held(&self.waiting);
         if waiting.calls.len() >= WAITING {
@@ -139,7 +141,7 @@ impl Queue {
         Ok(std::mem::replace(&mut waiting.attended, true))
     }
 
-    /// At once, on this thread.
+    /// Runs a read at once on this thread.
     pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -150,7 +152,7 @@ impl Queue {
         read.map_err(|error| file.explain(&error))
     }
 
-    /// Waits for what is under way. What still waits then is not done any more.
+    /// Waits for the running transaction and closes the file. Calls that still wait then fail.
     pub(super) fn close(&self) {
         held(&self.desk).connection = None;
     }
@@ -162,17 +164,17 @@ impl Queue {
 }
 
 fn closed() -> StoreError {
-    StoreError::Failed("it is closed".to_owned())
+    StoreError::Failed("the store is closed".to_owned())
 }
 
-/// Whoever works calls off. A runtime that ends may drop it before it has begun.
+/// The worker that runs waiting calls. A runtime that shuts down may drop it before it starts.
 struct Attendant(Arc<Queue>);
 
 impl Attendant {
     fn serve(self) {
         while let Some(calls) = self.next() {
             let desk = &mut *held(&self.0.desk);
-            // A call that panicked answers nobody, and keeps nobody else waiting.
+            // A call that panics gets no result, and does not stop the calls of other callers.
             drop(catch_unwind(AssertUnwindSafe(|| desk.serve(calls))));
         }
     }
@@ -206,7 +208,7 @@ impl Desk {
                     call.tell(result.map_err(|error| file.explain(&error)));
                 }
             }
-            // One that cannot be done must not take the others with it.
+            // One failing call must not fail the others, so each call runs alone.
             Err(Failure::Broken(_)) if calls.len() > 1 => {
                 for call in calls {
                     self.serve(vec![call]);
@@ -219,7 +221,7 @@ impl Desk {
     }
 }
 
-/// One transaction; what came of each call.
+/// Runs all calls in one transaction and returns the result of each.
 fn together(
     connection: &mut Connection,
     present: &mut Weight,
@@ -249,13 +251,13 @@ fn refuse(calls: Vec<Box<dyn Call>>, why: impl Fn() -> StoreError) {
     }
 }
 
-/// A call on its own within the transaction of all. The outer error is the transaction's end.
+/// Runs one call in its own savepoint. The outer error means that the whole transaction ended.
 fn apart(store: &Transaction<'_>, call: &mut dyn Call) -> rusqlite::Result<rusqlite::Result<()>> {
     let say = |word: &str| store.prepare_cached(word)?.execute([]);
     say("SAVEPOINT one")?;
     let result = call.work(store);
     match result {
-        // A full disk, among others, ends the whole transaction at once.
+        // Some errors, such as a full disk, end the whole transaction at once.
         Err(error) if store.is_autocommit() => return Err(error),
         Err(_) => say("ROLLBACK TO one")?,
         Ok(()) => 0,

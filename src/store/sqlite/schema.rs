@@ -1,4 +1,4 @@
-//! What is in the file, by version.
+//! The schema of the file and its migrations.
 
 use std::time::Duration;
 
@@ -7,17 +7,20 @@ use rusqlite::Connection;
 use super::file::DataFile;
 use crate::store::StoreError;
 
-/// Each takes the file from the version before to the next; a version is never changed afterwards.
+/// Each migration upgrades the file from one schema version to the next. A released migration never
+/// changes.
 const MIGRATIONS: [&str; 4] =
     [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql")];
-/// How long somebody else, an operator with a tool, may hold the file; less than a delivery waits.
+/// Maximum time to wait for another program's lock on the file. It is shorter than a delivery
+/// waits.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Of the log so much is kept for further use.
+/// Size in bytes to which the write-ahead log is truncated for reuse.
 const LOG_BYTES: u32 = 64 * 1024 * 1024;
-/// As many statements as there are, with some to spare.
+/// Capacity of the statement cache: all statements, with some spare room.
 const STATEMENTS: usize = 64;
 
-/// Makes a file ready for use: sound, of a known version, and brought up to the newest.
+/// Prepares a file for use: checks that it is undamaged and of a known version, and migrates it to
+/// the newest version.
 pub(super) fn prepare(store: &mut Connection, file: &DataFile) -> Result<(), StoreError> {
     store.busy_timeout(PATIENCE).map_err(|error| file.explain(&error))?;
     let found = check(store, file)?;
@@ -49,13 +52,13 @@ fn check(store: &Connection, file: &DataFile) -> Result<i64, StoreError> {
     }
 }
 
-/// What holds for a connection, not for the file.
+/// Sets the connection's cache size and pragmas.
 fn tune(store: &Connection) -> rusqlite::Result<()> {
     store.set_prepared_statement_cache_capacity(STATEMENTS);
     store.pragma_update(None, "journal_mode", "WAL")?;
     store.pragma_update(None, "synchronous", "FULL")?;
     store.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    // What hooks have heard, and what was known of who is deleted, is overwritten.
+    // Deleted data is overwritten: events after their hooks ran, and deleted users.
     store.pragma_update(None, "secure_delete", "ON")
 }
 

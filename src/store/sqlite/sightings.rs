@@ -1,4 +1,4 @@
-//! Whom this application has seen.
+//! Sightings of sessions in the SQLite file.
 
 use clerk_verify::clock::Timestamp;
 use rusqlite::{Result, Row, Transaction, params};
@@ -35,7 +35,8 @@ pub(super) fn all(store: &Transaction<'_>) -> Result<Sightings> {
     Ok(Sightings { sighted, mark: FeedMark::default(), whole: true })
 }
 
-/// Forgets some that are too old, or too many. True when there may be more.
+/// Deletes some of the sightings that are too old or exceed the maximum. Returns whether more may
+/// remain.
 pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<bool> {
     let old = "DELETE FROM sighting WHERE session IN
                (SELECT session FROM sighting WHERE seen < ?1 LIMIT ?2)";

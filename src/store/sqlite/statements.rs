@@ -1,4 +1,4 @@
-//! What is done to the file. Each function runs in a transaction of its own.
+//! The SQL statements. Each function runs within a transaction that the queue opens.
 
 use clerk_verify::clock::Timestamp;
 use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
@@ -9,7 +9,7 @@ use crate::store::inbox::{
     Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, Task,
 };
 
-/// So many rows are pruned in one step, so that others wait for a moment only.
+/// Number of rows that one pruning step deletes, so that other calls wait only briefly.
 pub(super) const AT_ONCE: u16 = 2000;
 
 pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
@@ -18,14 +18,15 @@ pub(super) fn denials(store: &Transaction<'_>) -> Result<Vec<Denial>> {
     rows.filter_map(Result::transpose).collect()
 }
 
-/// None for a kind that this version does not know.
+/// Reads a denial. Returns `None` for a kind that this version does not know.
 fn denial(row: &Row<'_>) -> Result<Option<Denial>> {
     let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
     let at = time(row, 2)?;
     Ok(Kind::parse(&kind).and_then(|kind| Denial::of(kind, &id, at)))
 }
 
-/// The id, the denials and the task, together or not at all. What made no sense, and does now, is new.
+/// Stores the id, the denials, the user changes and the task in one transaction. A malformed event
+/// that can be parsed now counts as new.
 pub(super) fn accept(store: &Transaction<'_>, entry: &InboxEvent) -> Result<Accepted> {
     let (state, data, why) = match &entry.rest {
         FollowUp::Nothing => ("done", None, ""),
@@ -71,7 +72,8 @@ pub(super) fn deny(store: &Transaction<'_>, denials: &[Denial]) -> Result<()> {
     Ok(())
 }
 
-/// Left to itself, SQLite would sort all that waits, each time.
+/// Claims the task that has been due the longest. Without `INDEXED BY`, SQLite would sort all
+/// waiting tasks for each claim.
 pub(super) const CLAIM: &str = "
     UPDATE inbox SET state = 'working', attempts = attempts + 1, claim = claim + 1, next_at = ?2
     WHERE id = (SELECT id FROM inbox INDEXED BY inbox_due
@@ -98,7 +100,8 @@ pub(super) fn claim(
     query.query_row([now.as_millis(), until.as_millis()], task).optional()
 }
 
-/// False when the claim is not the last one, or settled.
+/// Settles a claimed task. Returns `false` if this is not the task's last claim, or if the task is
+/// already settled.
 pub(super) fn settle(
     store: &Transaction<'_>,
     id: &str,
@@ -144,7 +147,7 @@ pub(super) fn requeue(store: &Transaction<'_>, id: &str, now: Timestamp) -> Resu
     Ok(requeue.execute(params![id, now.as_millis()])? > 0)
 }
 
-/// Forgets some of what is old. True when there may be more.
+/// Deletes some of the outdated rows. Returns whether more may remain.
 pub(super) fn prune(store: &Transaction<'_>, now: Timestamp) -> Result<bool> {
     let (done, dead) = (now.minus(MEMORY).as_millis(), now.minus(SHELF).as_millis());
     let old = "DELETE FROM inbox WHERE id IN

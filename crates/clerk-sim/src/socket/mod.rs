@@ -15,12 +15,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::state::State;
 use super::surface::Host;
 
-/// How many connections may wait to be accepted.
+/// Maximum number of connections that wait for `accept`.
 const BACKLOG: u32 = 1024;
-/// How long to wait before a port is tried again.
+/// Delay before a retry to accept or to reopen.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// The listeners of one instance. They stop when this is dropped.
+/// The listeners of one instance. Dropping this value stops them.
 #[derive(Debug)]
 pub(super) struct Sockets {
     doors: [Door; 3],
@@ -50,10 +50,10 @@ impl Sockets {
         self.doors.each_ref().map(|door| door.address)
     }
 
-    /// Waits until each listener is there or gone as the faults want it.
+    /// Waits until each listener is open or closed as the faults require.
     pub(super) async fn settled(&self, state: &State) {
         for (door, host) in self.doors.iter().zip(Host::ALL) {
-            // An error means that the listener's task is over: nothing will change any more.
+            // An error means that the listener's task has ended, so its state is final.
             let _ = door.open.clone().wait_for(|open| *open != state.refuses(host)).await;
         }
     }
@@ -75,7 +75,7 @@ impl Drop for Door {
     }
 }
 
-/// Listens whenever the faults allow it. Ends by being aborted.
+/// Accepts connections while the faults allow it. The task ends when it is aborted.
 async fn listen(
     state: Arc<State>,
     host: Host,
@@ -106,8 +106,8 @@ async fn listen(
     }
 }
 
-/// Waits until the host is wanted again. Meanwhile the port is held by a socket that does not
-/// listen, so that connections are refused and nobody else gets the port.
+/// Waits until the faults allow the host to listen. Meanwhile a bound socket that does not listen
+/// holds the port: connections are refused, and no other process gets the port.
 async fn reopen(
     state: &State,
     host: Host,
@@ -118,7 +118,7 @@ async fn reopen(
     loop {
         changes.mark_unchanged();
         if state.refuses(host) {
-            // The state holds the sender, so this does not fail while it is borrowed here.
+            // `state` holds the sender, so this call cannot fail.
             let _ = changes.changed().await;
             continue;
         }
@@ -132,7 +132,8 @@ async fn reopen(
 
 fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // On Windows this would let others take the port; there it is free to be taken again anyway.
+    // On Windows this option would let other processes take the port. There a port is free again at
+    // once without it.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

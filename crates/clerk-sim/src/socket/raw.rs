@@ -1,4 +1,4 @@
-//! Misbehaviour that HTTP has no words for.
+//! Faults below HTTP: broken, endless or invalid responses on a raw socket.
 
 use std::io;
 use std::time::Duration;
@@ -13,18 +13,18 @@ const CUT: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
     content-length: 4096\r\nconnection: close\r\n\r\n{\"keys\":[";
 const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
     connection: close\r\n\r\n{\"keys\":[";
-/// A fatal alert of TLS 1.2: `handshake_failure`.
+/// A fatal TLS 1.2 alert, `handshake_failure`.
 const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
-/// What fills a body without end; JSON lets it be as long as one likes.
+/// Filler of an endless body; JSON allows any amount of white space.
 const BLANK: [u8; 16 * 1024] = [b' '; 16 * 1024];
 const DRIP: Duration = Duration::from_millis(100);
 
-/// Does what the fault says with a connection whose request has been read, until it is over or the
-/// client gives up.
+/// Applies a fault to a connection whose request was read, until the fault ends or the client
+/// closes.
 pub(super) async fn misbehave(mut stream: TcpStream, broken: Break) -> io::Result<()> {
     match broken {
         Break::Hang => until_closed(&mut stream).await,
-        // The port was open after all, so the nearest thing to refusing is to break off.
+        // The port is open, so a reset is the closest fault to a refusal.
         Break::Reset | Break::Refused | Break::Dns => stream.set_zero_linger(),
         Break::Garbage => say(&mut stream, GARBAGE).await,
         Break::Truncated => say(&mut stream, CUT).await,
@@ -34,7 +34,7 @@ pub(super) async fn misbehave(mut stream: TcpStream, broken: Break) -> io::Resul
     }
 }
 
-/// Sends the bytes and closes in order, so that all of them arrive.
+/// Sends the bytes and shuts down cleanly, so that all of them arrive.
 async fn say(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await?;

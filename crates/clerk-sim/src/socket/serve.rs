@@ -1,4 +1,4 @@
-//! One connection.
+//! Serves one connection.
 
 use std::sync::Arc;
 
@@ -19,21 +19,22 @@ use super::super::state::State;
 use super::super::surface::Host;
 use super::raw;
 
-/// How much of a request's body is read before the answer.
+/// Maximum size of a request's body, in bytes.
 const BODY: usize = 64 * 1024;
 
-/// Reads one request and answers it, or takes the socket back from hyper and misbehaves on it.
+/// Reads one request and answers it. For a fault below HTTP, the raw socket is taken back from
+/// hyper.
 pub(super) async fn serve(state: Arc<State>, host: Host, stream: TcpStream) {
     let service = service_fn(|request| answer(state.clone(), host, request));
     let mut connection = http1::Builder::new()
         .keep_alive(false)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
-    // Errors other than our own are a client's who went away.
+    // Other errors than `Break` mean that the client disconnected.
     let Err(error) = (&mut connection).await else { return };
     let broken = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Break>());
     if let Some(broken) = broken {
-        // A client that went away meanwhile is what these faults expect.
+        // These faults make clients disconnect, so an error is expected.
         let _ = raw::misbehave(connection.into_parts().io.into_inner(), *broken).await;
     }
 }
@@ -44,7 +45,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Break> {
     let (head, body) = request.into_parts();
-    // A body that is cut off or too long counts as none.
+    // A truncated or oversized body counts as empty.
     let body = Limited::new(body, BODY).collect().await;
     let ask = Ask {
         host,

@@ -1,8 +1,8 @@
-//! Which surfaces a phase speaks of, and how closely.
+//! Components of a timeline, and the surfaces that they cover.
 
 use super::super::surface::SimSurface;
 
-/// The component of a phase.
+/// The component that a phase describes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Component {
     All,
@@ -10,9 +10,9 @@ pub(super) enum Component {
     AllButSessions,
     FrontendApi,
     BackendApi,
-    /// One surface alone.
+    /// A single surface.
     Only(SimSurface),
-    /// Something that is not simulated.
+    /// A component that the simulation lacks.
     Elsewhere,
 }
 
@@ -33,7 +33,8 @@ impl Component {
         }
     }
 
-    /// How closely it speaks of a surface, more for closer; `None` when it does not.
+    /// Returns how specific the component is for a surface, higher for narrower. `None` if the
+    /// component does not cover the surface.
     pub(super) fn closeness(self, surface: SimSurface) -> Option<u8> {
         let (closeness, covers) = match self {
             Self::All | Self::Dns => (1, SimSurface::CLERK.contains(&surface)),

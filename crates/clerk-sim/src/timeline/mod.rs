@@ -1,4 +1,4 @@
-//! Outages written down as data: what failed, when, and how.
+//! Recorded outages as data: which part failed, when, and how.
 //!
 //! A timeline is JSON with `scenarios`, each with a `name` and `phases`:
 //!
@@ -20,32 +20,36 @@
 //! | member | meaning |
 //! |---|---|
 //! | `offset_s` | start, in seconds from the scenario's zero; may be negative |
-//! | `duration_s` | length in seconds; unknown (`null` or absent) means until the scenario's `documented_total_s`, and without that for ever |
+//! | `duration_s` | length in seconds; without it (`null` or absent) the phase lasts until the scenario's `documented_total_s`, or for ever if that is absent too |
 //! | `component` | see below |
 //! | `label` | the view this phase belongs to |
-//! | `behaviour` | `status`, `latency_ms`, `timeout`, `refused`, `dns_failure`, `error_code`, and `rate`, the share of requests (default 1). `repeat_every_s` with `repeat_for_s` makes it come and go. `state` and `components` are for the status page |
+//! | `behaviour` | `status`, `latency_ms`, `timeout`, `refused`, `dns_failure`, `error_code`, and `rate`, the share of requests (default 1). The fault repeats every `repeat_every_s` seconds and lasts `repeat_for_s` seconds each time; both are required together. `state` and `components` describe the status page |
 //!
-//! Members of other names are ignored. `status` and `latency_ms` together are that status, that
-//! late. A `rate` of 0, or a good status without latency, says that the component is well.
+//! Unknown members are ignored. `status` and `latency_ms` together mean that status after that
+//! delay. A `rate` of 0, or a status below 400 without latency, means that the component is
+//! healthy.
 //!
-//! A status without `error_code` has the body such a status has in real outages: none for 429,
-//! which then was not handled by Clerk at all, an HTML page for 502, 503 and 504, and Clerk's own
-//! envelope for the rest.
+//! A status without `error_code` gets the body that such a status has in real outages. For 429,
+//! which Clerk itself did not handle, the body is empty. For 502, 503 and 504 it is an HTML page,
+//! and for the rest Clerk's own envelope.
 //!
-//! # Which phase counts
+//! # Precedence
 //!
-//! For each surface the most specific component wins, and its phases alone count, their shares laid
-//! end to end. From the widest to the narrowest: `all` and `dns`; `all_but_sessions`; `fapi` and
-//! `bapi`; `fapi_sessions`, `fapi_handshake`, `fapi_mutations` and `bapi_mutations`. The status page
-//! has its own, `status_page`, and is not part of `all`. `fapi_sessions` is
-//! [`SessionMint`](super::SimSurface::SessionMint) alone. Any other component touches nothing here.
+//! For each surface only the phases of its most specific component apply, and their shares are
+//! added in order. From the widest to the narrowest: `all` and `dns`; `all_but_sessions`; `fapi`
+//! and `bapi`; `fapi_sessions`, `fapi_handshake`, `fapi_mutations` and `bapi_mutations`.
+//!
+//! The status page has its own component, `status_page`, and is not part of `all`. `fapi_sessions`
+//! is [`SessionMint`](super::SimSurface::SessionMint) alone. Other components have no effect here.
 //!
 //! # Views
 //!
-//! Labels whose phases overlap in time are alternative views of the same minutes, as of two clients
-//! with different luck; so are labels linked by a third. Of each such group only the labels that
-//! are asked for count, or the first in the file when none of the group is. A label without rivals
-//! always counts. [`Scenario::views`] lists the groups.
+//! Labels whose phases overlap in time are alternative views of the same period, for example of two
+//! clients with different luck. Labels that both overlap a third belong to the same group.
+//!
+//! Of each group only the requested labels apply. If none is requested, the first label of the
+//! group in the file applies. A label without alternatives always applies. [`Scenario::views`]
+//! lists the groups.
 
 mod component;
 mod phase;
@@ -55,31 +59,31 @@ mod wire;
 
 pub use scenario::Scenario;
 
-/// Reads every scenario of a timeline.
+/// Parses every scenario of a timeline.
 ///
 /// # Errors
 ///
-/// [`TimelineError`] when the text is not of the form above.
+/// [`TimelineError`] if the text does not have the format above.
 pub fn parse(text: &str) -> Result<Vec<Scenario>, TimelineError> {
     let timeline: wire::Timeline = serde_json::from_str(text)?;
     timeline.scenarios.into_iter().map(Scenario::new).collect()
 }
 
-/// What is wrong with a timeline.
+/// The reason why a timeline is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimelineError {
-    /// It is not JSON, or not of this form.
+    /// The text is not JSON, or does not have the format of a timeline.
     #[error("the timeline cannot be read")]
     Form(#[from] serde_json::Error),
-    /// A phase asks for what cannot be.
+    /// A phase has an impossible value.
     #[error("scenario {scenario}, phase {phase}: {problem}")]
     Phase {
-        /// The scenario's name.
+        /// Name of the scenario.
         scenario: String,
-        /// Which of its phases, the first being 0.
+        /// Index of the phase; the first is 0.
         phase: usize,
-        /// What is wrong, in words.
+        /// Description of the problem.
         problem: &'static str,
     },
 }

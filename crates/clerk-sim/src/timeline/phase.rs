@@ -1,4 +1,4 @@
-//! One phase: a span of time and what happens in it.
+//! One phase of a scenario: a span of time and its fault.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use super::wire::{RawBehaviour, RawComponents, RawPhase};
 #[derive(Clone, Debug)]
 pub(super) struct Phase {
     pub(super) start: i64,
-    /// The first second after it; `None` is never.
+    /// First second after the phase; `None` if the phase never ends.
     pub(super) end: Option<i64>,
     repeat: Option<Repeat>,
     pub(super) component: Component,
     pub(super) label: Option<String>,
-    /// What goes wrong for which share; `None` when the component is well.
+    /// The fault and its share of the requests; `None` if the component is healthy.
     pub(super) fault: Option<(f64, SimFault)>,
-    /// What the status page says meanwhile.
+    /// Content of the status page during the phase.
     pub(super) board: Option<SimBoard>,
 }
 
-/// Comes every so many seconds, for so many.
+/// Repetition of a phase: every `every` seconds, for `lasts` seconds.
 #[derive(Clone, Copy, Debug)]
 struct Repeat {
     every: i64,
@@ -29,7 +29,8 @@ struct Repeat {
 }
 
 impl Phase {
-    /// `total` is the scenario's length, for a phase of which no length is known.
+    /// Parses a phase. `total` is the scenario's length in seconds; it bounds a phase without a
+    /// duration.
     pub(super) fn new(raw: RawPhase, total: Option<u32>) -> Result<Self, &'static str> {
         let start = i64::from(raw.offset_s);
         let end = match raw.duration_s {
@@ -47,7 +48,7 @@ impl Phase {
         })
     }
 
-    /// True while it lasts, the pauses of a repeated one not counted.
+    /// Returns whether the phase is active, which a repeated phase is not in its pauses.
     pub(super) fn is_on(&self, at: i64) -> bool {
         self.spans(at)
             && self.repeat.is_none_or(|repeat| repeat.is_on(at.saturating_sub(self.start)))
@@ -57,13 +58,13 @@ impl Phase {
         at >= self.start && self.end.is_none_or(|end| at < end)
     }
 
-    /// True when some second belongs to both, pauses or not.
+    /// Returns whether two phases share a second, pauses included.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let later = self.start.max(other.start);
         self.spans(later) && other.spans(later)
     }
 
-    /// The next second after `at` at which it comes or goes.
+    /// Returns the next second after `at` at which the phase becomes active or inactive.
     pub(super) fn next_change(&self, at: i64) -> Option<i64> {
         if at < self.start {
             return Some(self.start);
@@ -113,7 +114,7 @@ fn fault(raw: &RawBehaviour) -> Result<Option<(f64, SimFault)>, &'static str> {
     Ok(fault.filter(|_| rate > 0.0).map(|fault| (rate, fault)))
 }
 
-/// What goes wrong apart from taking long.
+/// Returns the fault without its latency.
 fn failure(raw: &RawBehaviour) -> Option<SimFault> {
     if raw.dns_failure {
         return Some(SimFault::Dns);

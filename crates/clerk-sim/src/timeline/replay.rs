@@ -1,4 +1,4 @@
-//! A scenario as it unfolds.
+//! Replay of a scenario over time.
 
 use std::time::Duration;
 
@@ -8,17 +8,19 @@ use super::super::SimClerk;
 use super::super::surface::SimSurface;
 use super::Scenario;
 
-/// As far ahead as anything is scheduled: about 30 years.
+/// Maximum delay until a change: about 30 years.
 const FAR: Duration = Duration::from_secs(1_000_000_000);
 
 impl SimClerk {
-    /// Sets the faults and the status page as a scenario does, from its first phase to its last
-    /// change, in one view of it, `speed` times as fast as it was. A speed that is not a positive
-    /// number counts as 1. Latencies stay as long as they were.
+    /// Replays a scenario: sets its faults and its status page, from the first phase to the last
+    /// change.
     ///
-    /// Time is tokio's. Before it ends, what the scenario left open stays set, which for most is
-    /// nothing. When the future is dropped, the faults of that moment stay. What was set by other
-    /// means is overwritten at every change. The future keeps the instance alive.
+    /// `labels` selects the view. `speed` divides the time between changes; a speed that is not a
+    /// positive number counts as 1. Latencies are not scaled.
+    ///
+    /// Time is tokio's. Faults of phases without an end stay set when the future completes. A
+    /// dropped future leaves the current faults in place. Every change overwrites faults that other
+    /// calls have set. The future holds a handle to the instance.
     ///
     /// ```
     /// # use clerk_sim::{SimClerk, timeline};
@@ -44,7 +46,8 @@ impl SimClerk {
         }
     }
 
-    /// Makes everything as it is at one second of a scenario, in one view of it.
+    /// Sets the faults and the status page to one second of a scenario, in the view that `labels`
+    /// selects.
     pub fn set_scene(&self, scenario: &Scenario, offset_s: i64, labels: &[&str]) {
         let broken = scenario.faults_at(offset_s, labels);
         for surface in SimSurface::ALL {
@@ -66,7 +69,7 @@ async fn unfold(clerk: &SimClerk, scenario: &Scenario, speed: f64, labels: &[&st
     }
 }
 
-/// So many seconds of a scenario at that speed.
+/// Converts a span of a scenario in seconds to real time at this speed.
 fn compressed(seconds: i64, speed: f64) -> Duration {
     let speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
     let span = Duration::from_secs(seconds.unsigned_abs()).as_secs_f64() / speed;

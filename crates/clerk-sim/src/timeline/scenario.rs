@@ -1,4 +1,4 @@
-//! One outage from its beginning to its end.
+//! One outage from start to end.
 
 use super::super::faults::Shares;
 use super::super::status_page::SimBoard;
@@ -7,7 +7,7 @@ use super::TimelineError;
 use super::phase::Phase;
 use super::wire::RawScenario;
 
-/// One outage as a timeline tells it. See the [module](super) for its rules.
+/// One outage of a timeline. See the [module](super) for the rules.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     name: String,
@@ -31,26 +31,26 @@ impl Scenario {
         Ok(Self { name, summary, phases, views })
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What happened, in a sentence or two; may be empty.
+    /// Returns a summary of the outage, in a sentence or two; may be empty.
     #[must_use]
     pub fn summary(&self) -> &str {
         &self.summary
     }
 
-    /// The labels that are alternatives of each other, in groups, in the order of the timeline. A
-    /// label without rivals is in no group.
+    /// Returns the groups of labels that are alternatives of each other, in the order of the
+    /// timeline. A label without alternatives is in no group.
     pub fn views(&self) -> impl Iterator<Item = &[String]> {
         self.views.iter().map(Vec::as_slice)
     }
 
-    /// The surfaces that are broken so many seconds after the scenario's zero, with the share of
-    /// requests that each fault gets, in this view.
+    /// Returns the broken surfaces in this view, with the share of requests of each fault.
+    /// `offset_s` counts seconds from the scenario's zero.
     #[must_use]
     pub fn faults_at(&self, offset_s: i64, labels: &[&str]) -> Vec<(SimSurface, Shares)> {
         let on: Vec<&Phase> = self.seen(labels).filter(|phase| phase.is_on(offset_s)).collect();
@@ -58,8 +58,9 @@ impl Scenario {
         broken.into_iter().filter(|(_, shares)| !shares.is_empty()).collect()
     }
 
-    /// What stands on the status page so many seconds after the scenario's zero, in this view: the
-    /// latest word on it, or that all is well.
+    /// Returns the content of the status page in this view; `offset_s` counts seconds from the
+    /// scenario's zero. The active phase that began last decides. Without one, all components are
+    /// operational.
     #[must_use]
     pub fn board_at(&self, offset_s: i64, labels: &[&str]) -> SimBoard {
         let on = self.seen(labels).filter(|phase| phase.is_on(offset_s));
@@ -67,20 +68,20 @@ impl Scenario {
         said.max_by_key(|(start, _)| *start).map(|(_, board)| board.clone()).unwrap_or_default()
     }
 
-    /// The first second at which anything happens in this view, or 0 when nothing does.
+    /// Returns the first second of the first phase in this view, or 0 without phases.
     #[must_use]
     pub fn start(&self, labels: &[&str]) -> i64 {
         self.seen(labels).map(|phase| phase.start).min().unwrap_or(0)
     }
 
-    /// The next second after `offset_s` at which anything may change in this view; `None` when
-    /// nothing will.
+    /// Returns the next second after `offset_s` at which faults or the status page may change in
+    /// this view. `None` if there is no further change.
     #[must_use]
     pub fn next_change(&self, offset_s: i64, labels: &[&str]) -> Option<i64> {
         self.seen(labels).filter_map(|phase| phase.next_change(offset_s)).min()
     }
 
-    /// The phases that count in this view.
+    /// Returns the phases that apply in this view.
     fn seen(&self, labels: &[&str]) -> impl Iterator<Item = &Phase> {
         let counts = move |label: &str| {
             let Some(group) = self.views.iter().find(|group| group.iter().any(|l| l == label))
@@ -97,7 +98,7 @@ impl Scenario {
     }
 }
 
-/// What the closest of these phases do to a surface.
+/// Returns the faults of the phases with the most specific component for a surface.
 fn shares(surface: SimSurface, on: &[&Phase]) -> Shares {
     let closeness = |phase: &&&Phase| phase.component.closeness(surface);
     let closest = on.iter().filter_map(|phase| closeness(&phase)).max();
@@ -105,7 +106,8 @@ fn shares(surface: SimSurface, on: &[&Phase]) -> Shares {
     of_closest.filter_map(|phase| phase.fault.clone()).collect()
 }
 
-/// Groups of labels whose phases overlap, directly or by way of others; lone labels left out.
+/// Returns the groups of labels whose phases overlap, directly or through others. Single labels are
+/// left out.
 fn views(phases: &[Phase]) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
     for label in phases.iter().filter_map(|phase| phase.label.as_ref()) {
@@ -128,7 +130,7 @@ fn views(phases: &[Phase]) -> Vec<Vec<String>> {
     groups
 }
 
-/// The labels of phases that overlap one of this label.
+/// Returns the labels of phases that overlap a phase with this label.
 fn rivals<'a>(label: &str, phases: &'a [Phase]) -> impl Iterator<Item = &'a String> {
     let own: Vec<&Phase> =
         phases.iter().filter(|phase| phase.label.as_deref() == Some(label)).collect();

@@ -1,4 +1,4 @@
-//! A timeline as it is written.
+//! The JSON format of a timeline.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(super) struct RawBehaviour {
     pub(super) components: Option<RawComponents>,
 }
 
-/// What the status page says: one state for everything, or one each.
+/// Content of the status page: one state for every component, or one state each.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum RawComponents {

@@ -1,4 +1,4 @@
-//! Which kinds of tokens a request may carry, and what becomes of those of machines.
+//! The kinds of tokens that a request may contain, and the handling of machine tokens.
 
 use super::evidence::Evidence;
 use super::reason::Reason;
@@ -6,8 +6,8 @@ use super::{AuthStatus, BackendResponses, NeedsBackend, RequestState};
 use crate::machine::MachineError;
 use crate::token::{TokenKind, TokenKinds, is_jwt_shaped};
 
-/// What a request may carry. The two forms accept alike and refuse in different words, as in Clerk's
-/// SDK.
+/// The kinds of tokens that a request may contain. The two forms differ only in the reason of a
+/// rejection, as in Clerk's SDK.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Accepts {
@@ -18,24 +18,24 @@ pub enum Accepts {
 }
 
 impl Default for Accepts {
-    /// Session tokens.
+    /// Accepts only session tokens.
     fn default() -> Self {
         Self::Only(TokenKind::Session)
     }
 }
 
-/// What a request's token is to be taken for.
+/// The classification of a request's token.
 pub(super) enum Taken<'a> {
-    /// A session, wherever it is.
+    /// A session token, in the field or a cookie.
     Session,
-    /// A machine's token.
+    /// A machine token.
     Machine(&'a str),
-    /// Nothing that is accepted.
+    /// The token is not of an accepted kind.
     Refused(Reason),
 }
 
 impl Accepts {
-    /// Machines have their tokens in the `Authorization` field and nowhere else.
+    /// Classifies the token of the `Authorization` field, the only place for machine tokens.
     pub(super) fn take<'a>(&self, token: Option<&'a str>) -> Taken<'a> {
         let kind = token.map_or(TokenKind::Session, TokenKind::of);
         let refused = match self {
@@ -52,8 +52,8 @@ impl Accepts {
     }
 }
 
-/// A JWT is verified with the keys, and only the Backend API knows an opaque token. One that was
-/// revoked or has expired is not accepted, whatever else the answer says.
+/// Authenticates a machine token. A JWT is verified with the keys; the Backend API verifies an
+/// opaque token. A revoked or expired token is rejected.
 pub(super) fn machine(
     token: &str,
     evidence: &Evidence<'_>,

@@ -1,21 +1,22 @@
-//! The address a browser asked for, as it was before the proxies in between.
+//! The address that the browser requested, before any proxies changed it.
 
 use http::HeaderMap;
 use http::header::{HOST, HeaderName};
 use url::Url;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Whether a satellite has asked its primary application.
+/// Query parameter: whether a satellite has asked its primary application.
 pub(super) const SYNCED: &str = "__clerk_synced";
-/// What the layer writes into the address to come back to, so that it knows its own handshakes.
+/// Query parameter: the state that the layer adds to the return address of its own handshakes.
 pub(super) const STATE: &str = "__clerk_resilience_state";
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The address with the origin that the browser sees: the first value of `X-Forwarded-Proto` and of
-/// `X-Forwarded-Host`, or of `Host`. What does not make an `http` or `https` origin is not used.
+/// Returns the address with the origin that the browser uses. The origin is the first value of
+/// `X-Forwarded-Proto` and of `X-Forwarded-Host`, or else `Host`. Values that do not form an `http`
+/// or `https` origin are ignored.
 ///
 /// Only host and port are taken from the fields. A path that begins with two slashes stays a path;
-/// resolved as a reference against the origin it would become another host.
+/// as a relative reference it would become another host.
 #[must_use]
 pub fn public_address(address: &Url, headers: &HeaderMap) -> Url {
     let host = first(headers, &FORWARDED_HOST).or_else(|| text(headers, &HOST));
@@ -43,13 +44,14 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
 }
 
-/// The address without what a handshake left in it, and without the layer's own mark.
+/// Returns the address without handshake parameters and without the layer's state.
 #[must_use]
 pub fn clean_address(address: &Url) -> Url {
     without(&without(address, &super::resolve::MARKS), &[STATE])
 }
 
-/// The address of a satellite's page that is to ask its primary application once more.
+/// Returns the address with `__clerk_synced=false`, which makes a satellite ask its primary
+/// application once more.
 #[must_use]
 pub fn synced_anew(address: &Url) -> Url {
     let mut changed = without(address, &[SYNCED]);
@@ -57,7 +59,7 @@ pub fn synced_anew(address: &Url) -> Url {
     changed
 }
 
-/// The address without these query parameters.
+/// Returns the address without these query parameters.
 pub(super) fn without(address: &Url, names: &[&str]) -> Url {
     let mut changed = address.clone();
     if !changed.query_pairs().any(|(name, _)| names.contains(&&*name)) {
@@ -72,7 +74,7 @@ pub(super) fn without(address: &Url, names: &[&str]) -> Url {
     changed
 }
 
-/// The first query parameter of a name, unless it is empty.
+/// Returns the first query parameter with this name; `None` when it is missing or empty.
 pub(super) fn param(address: &Url, name: &str) -> Option<String> {
     let found = address.query_pairs().find(|(found, _)| found == name)?.1;
     (!found.is_empty()).then(|| found.into_owned())

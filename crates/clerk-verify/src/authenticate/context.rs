@@ -1,4 +1,4 @@
-//! Everything about a request that matters, read once.
+//! The parts of a request that authentication uses, parsed once.
 
 use std::borrow::Cow;
 
@@ -19,34 +19,34 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// The head of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The method.
+    /// The request method.
     pub method: &'a Method,
-    /// The absolute address, as this process sees it.
+    /// The absolute address, as this process receives it.
     pub address: &'a Url,
     /// The header fields.
     pub headers: &'a HeaderMap,
 }
 
-/// A request as authentication sees it.
+/// A parsed request. It borrows header values from the request.
 #[derive(Clone)]
 pub struct Context<'a> {
     pub(super) site: &'a Site,
     pub(super) get: bool,
     /// The address as the browser sees it.
     pub address: Url,
-    /// The token in the `Authorization` field. It beats every cookie.
+    /// The token in the `Authorization` field. It takes precedence over every cookie.
     pub header_token: Option<String>,
-    /// The token in the session cookie that counts.
+    /// The token in the session cookie that counts, suffixed or plain.
     pub cookie_token: Option<String>,
-    /// When the client last changed, in Unix seconds; zero when nobody is signed in.
+    /// When the client last changed, in Unix seconds; zero when no user is signed in.
     pub client_uat: f64,
     /// The token of a development browser, from the address or a cookie.
     pub dev_browser: Option<String>,
-    /// How often this browser was sent to Clerk lately.
+    /// Number of recent redirects of this browser to Clerk, from a cookie.
     pub redirects: f64,
-    /// Whether the cookies with this instance's suffix count.
+    /// True when the cookies with this instance's suffix count.
     pub suffixed: bool,
-    /// A handshake nonce is in the address or in the cookies.
+    /// True when a handshake must return a nonce instead of a token; see [`Site::nonces`].
     pub nonce: bool,
     pub(super) refresh_token: Option<String>,
     pub(super) handshake_token: Option<String>,
@@ -57,13 +57,13 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Reads a request.
+    /// Parses a request and derives the browser's address with [`public_address`].
     #[must_use]
     pub fn new(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
         Self::read(site, head, public_address(head.address, head.headers), now)
     }
 
-    /// Reads a request whose address is already the one that the browser sees.
+    /// Parses a request whose address is already the address that the browser uses.
     pub fn at(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
         Self::read(site, head, head.address.clone(), now)
     }
@@ -102,7 +102,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The same request with this token, or none: for callers that found the token themselves.
+    /// Replaces the tokens of the request with this token, or with none.
     #[must_use]
     pub fn with_token(mut self, token: &Located<'_>) -> Self {
         let text = token.token().map(str::to_owned);
@@ -112,18 +112,18 @@ impl<'a> Context<'a> {
         self
     }
 
-    /// The token that is offered, in the field or in a cookie.
+    /// Returns the token of the `Authorization` field, or else of the session cookie.
     pub(super) fn token(&self) -> Option<&str> {
         self.header_token.as_deref().or(self.cookie_token.as_deref())
     }
 
-    /// The Frontend API of this request: an address when there is a proxy, else a host.
+    /// Returns the Frontend API of this request: an address when there is a proxy, else a host.
     #[must_use]
     pub fn frontend_api(&self) -> String {
         self.site.frontend_api(&self.address)
     }
 
-    /// A top-level navigation that only reads.
+    /// Returns true for a top-level navigation by `GET`.
     pub(super) fn is_page_visit(&self) -> bool {
         self.get && self.is_document()
     }
@@ -132,14 +132,15 @@ impl<'a> Context<'a> {
         self.fetch_dest == Some("document")
     }
 
-    /// The address without what a handshake left in it.
+    /// Returns the address without handshake parameters.
     #[must_use]
     pub fn clean_address(&self) -> Url {
         clean_address(&self.address)
     }
 
-    /// Where to go on after a handshake. An address of a satellite then says that it asked, unless
-    /// its session says so, or it would ask again.
+    /// Returns the address to redirect to after a handshake. A satellite's address then gets
+    /// `__clerk_synced=true`, so that the satellite does not ask again. A signed-in satellite
+    /// without that parameter does not need it.
     #[must_use]
     pub fn settled_address(&self, signed_in: bool) -> Url {
         let clean = self.clean_address();
@@ -152,7 +153,7 @@ impl<'a> Context<'a> {
         settled
     }
 
-    /// The request comes back from a handshake: by its address, or by a cookie.
+    /// Returns where the handshake result of this request is; `None` when there is none.
     #[must_use]
     pub fn returns(&self) -> Option<HandshakeSource> {
         let marked = |name: &str| param(&self.address, name).is_some();
@@ -163,14 +164,14 @@ impl<'a> Context<'a> {
         cookie.then_some(HandshakeSource::Cookie)
     }
 
-    /// Looks at the request as if it did not come back from a handshake.
+    /// Removes everything that a handshake added to the request.
     pub fn forget_return(&mut self) {
         self.address = self.clean_address();
         self.handshake_token = None;
         self.handshake_nonce = None;
     }
 
-    /// Looks at the request as if it brought no result of a handshake, and keeps everything else.
+    /// Removes the result of a handshake and retains everything else.
     pub fn ignore_handshake(&mut self) {
         let marks = ["__clerk_handshake", "__clerk_handshake_nonce", STATE];
         self.address = without(&self.address, &marks);
@@ -178,17 +179,19 @@ impl<'a> Context<'a> {
         self.handshake_nonce = None;
     }
 
-    /// The state in the address that the layer wrote when it sent a browser to Clerk.
+    /// Returns the state that the layer added to the return address when it redirected the browser
+    /// to Clerk.
     pub fn state(&self) -> Option<String> {
         param(&self.address, STATE)
     }
 
-    /// The page, whatever a handshake or a satellite's question left in its address.
+    /// Returns the page's address without the parameters of a handshake or of satellite
+    /// synchronization.
     pub fn page(&self) -> Url {
         without(&self.clean_address(), &[SYNCED])
     }
 
-    /// Whether a redirect to Clerk would be followed by a browser that shows the result.
+    /// Returns true when a browser follows a redirect to Clerk and shows the result.
     pub(super) fn is_navigation(&self) -> bool {
         let html = || self.accept.is_some_and(|accept| accept.starts_with("text/html"));
         self.get
@@ -198,19 +201,19 @@ impl<'a> Context<'a> {
             }
     }
 
-    /// A detour to Clerk by a session that is good, for newer claims.
+    /// Redirects a valid session to Clerk to fetch newer claims.
     pub fn for_newer_claims(&self) -> RequestState {
         handshake(self, Reason::StaleClaims)
     }
 
-    /// The page before this one is of another origin.
+    /// Returns true when the referrer has another origin than the address.
     #[must_use]
     pub fn is_cross_origin_referrer(&self) -> bool {
         let referrer = self.referrer.and_then(|text| Url::parse(text).ok());
         referrer.is_some_and(|url| super::referrer::is_cross_origin(&url, &self.address))
     }
 
-    /// The page before this one is Clerk's own.
+    /// Returns true when the referrer is a page of Clerk.
     #[must_use]
     pub fn is_known_clerk_referrer(&self) -> bool {
         let referrer = self.referrer.and_then(|text| Url::parse(text).ok());
@@ -218,7 +221,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// How the result of a handshake is carried.
+/// Where a request contains the result of a handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HandshakeSource {
@@ -228,7 +231,7 @@ pub enum HandshakeSource {
     Cookie,
 }
 
-/// A count, zero when it is none.
+/// Parses a finite number; zero when the text is none.
 fn count(value: &str) -> f64 {
     value.trim().parse::<f64>().ok().filter(|count| count.is_finite()).unwrap_or(0.0)
 }

@@ -1,5 +1,4 @@
-//! What the types here show of themselves: no token, no nonce, no cookie and no address that may hold
-//! one.
+//! `Debug` output without tokens, nonces, cookies, or addresses that may contain one.
 
 use std::fmt::{Debug, Formatter, Result};
 

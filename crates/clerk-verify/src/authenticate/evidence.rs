@@ -1,4 +1,4 @@
-//! What tokens are checked with, handed in from outside.
+//! The inputs for verifying tokens, supplied by the caller.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use crate::machine::{self, MachineError, MachineToken};
 use crate::token::{Expectations, InvalidToken, Jws, Peek, Timing};
 use crate::verify::{Unverified, Verified, verify};
 
-/// Keys, rules and the time.
+/// The keys, the expectations and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     /// The instance's keys, or why there are none.
     pub keys: Result<&'a KeySet, KeyFailure>,
-    /// What a session token must say.
+    /// The claims that a session token must have.
     pub expect: &'a Expectations,
-    /// The time.
+    /// The present time.
     pub now: Timestamp,
-    /// A token that was verified with these keys and rules before, and what came of it.
+    /// A token that was verified earlier with these keys and expectations, and the result.
     pub verified: Option<(&'a str, &'a Verified)>,
 }
 
 impl Evidence<'_> {
-    /// A session token that is good at this time.
+    /// Verifies a session token, including its time.
     pub(super) fn session(&self, token: &str) -> Result<Verified, Refusal> {
         self.session_within(token, self.expect.leeway)
     }
 
-    /// A session token that is good at this time, give or take.
+    /// Verifies a session token, including its time, with this leeway.
     pub(super) fn session_within(
         &self,
         token: &str,
@@ -55,12 +55,12 @@ impl Evidence<'_> {
         Ok(verify(token, self.keys?, self.expect)?)
     }
 
-    /// A machine's JWT that is good at this time.
+    /// Verifies a machine's JWT, including its time.
     pub(super) fn machine(&self, token: &str) -> Result<MachineToken, MachineError> {
         machine::verify(token, self.keys.unwrap_or(&KeySet::default()), self.expect, self.now)
     }
 
-    /// The `Set-Cookie` lines of a handshake token.
+    /// Verifies a handshake token and returns its `Set-Cookie` values.
     pub(super) fn handshake(&self, token: &str) -> Result<Vec<String>, Refusal> {
         Ok(handshake::verify(token, self.keys?)?.directives)
     }
@@ -70,13 +70,13 @@ impl Evidence<'_> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     Token(InvalidToken),
-    /// Its key is not known; the reason is the one that Clerk's SDK gives.
+    /// The token's key is unknown; the reason is the one of Clerk's SDK.
     UnknownKey(InvalidToken),
     Keys(KeyFailure),
 }
 
 impl Refusal {
-    /// The reason why a handshake was not believed.
+    /// Returns the reason for rejecting a handshake.
     pub(super) fn of_handshake(self) -> Reason {
         match self {
             Self::UnknownKey(_) => Reason::Token(InvalidToken::UnknownKey),
@@ -84,7 +84,7 @@ impl Refusal {
         }
     }
 
-    /// The refusal of a token whose time alone is wrong, which a fresh token would cure.
+    /// Returns true when only the token's time is wrong, so that a fresh token would be accepted.
     pub(super) fn is_of_time(self) -> bool {
         use InvalidToken::{Expired, IssuedInFuture, NotYet};
         matches!(self, Self::Token(Expired | NotYet | IssuedInFuture))

@@ -1,4 +1,4 @@
-//! From a request to its state.
+//! The ordered authentication rules, from a parsed request to its status.
 
 use url::Url;
 
@@ -13,7 +13,8 @@ use super::{AuthStatus, BackendResponses, HandshakeResult, NeedsBackend, Request
 use crate::token::{InvalidToken, Peek, SessionStatus};
 use crate::verify::Verified;
 
-/// A token in the `Authorization` field decides alone, good or bad; else the cookies do.
+/// Applies the rules. A token in the `Authorization` field decides alone; otherwise the cookies
+/// decide.
 pub(super) fn run(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
@@ -62,7 +63,8 @@ impl Flow<'_> {
         }
     }
 
-    /// A satellite learns from its primary application whether somebody is signed in.
+    /// Redirects a satellite's visitor to the primary application, to learn whether the user is
+    /// signed in.
     fn satellite(&self) -> Option<RequestState> {
         let context = self.context;
         let synced = param(&context.address, "__clerk_synced");
@@ -88,7 +90,8 @@ impl Flow<'_> {
         Some(redirect(context, Reason::SatelliteNeedsSyncing, location))
     }
 
-    /// Browsers of development instances carry a token in place of a third-party cookie.
+    /// Handles the token that browsers of development instances use in place of a third-party
+    /// cookie.
     fn development(&self) -> Option<RequestState> {
         let context = self.context;
         if !context.site.is_development() {
@@ -123,7 +126,7 @@ impl Flow<'_> {
         }
     }
 
-    /// Signed in, unless the session must first be brought in line with another place.
+    /// Signs in, unless the session must first be synchronized with another domain or organisation.
     fn synced(&self, token: &str, verified: Verified) -> RequestState {
         let context = self.context;
         let first = context.redirects == 0.0;
@@ -148,8 +151,8 @@ impl Flow<'_> {
             && target.is_some_and(|target| !target.is_active(session.organization.as_ref()))
     }
 
-    /// A token that only time has made bad is renewed, or else the browser fetches a fresh one; any
-    /// other bad token signs out.
+    /// Handles a rejected token. If only its time is wrong, it is renewed or the browser fetches a
+    /// fresh token. Any other invalid token signs out.
     fn refused(&self, token: &str, refusal: Refusal) -> Result<RequestState, NeedsBackend> {
         let reason = match refusal {
             Refusal::Token(InvalidToken::Expired) => match self.renewed(token)? {

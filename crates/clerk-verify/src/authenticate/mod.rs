@@ -1,33 +1,34 @@
-//! Who sends a request, judged from all of it: the `Authorization` field, Clerk's cookies, what a
-//! handshake left in the address, and where the visitor came from.
+//! Authenticates a whole request by its `Authorization` field, Clerk's cookies, the handshake
+//! result in the address, and the referrer.
 //!
-//! The rules and their order are those of `authenticateRequest` in Clerk's own backend SDK
-//! (`@clerk/backend` 3.25). Where they differ on purpose, the place says why. Nothing here waits: what
-//! only Clerk can answer is either handed in or asked for by [`NeedsBackend`].
+//! The rules and their order are those of `authenticateRequest` in Clerk's backend SDK
+//! (`@clerk/backend` 3.25). Comments mark deliberate differences. This module performs no I/O: the
+//! caller supplies what only Clerk can answer, and [`NeedsBackend`] requests it.
 //!
-//! [`Accepts`] says which kinds of tokens are welcome. Machines have theirs in the `Authorization` field.
+//! [`Accepts`] selects the accepted kinds of tokens. Machine tokens are read only from the
+//! `Authorization` field.
 //!
-//! | # | cookies, in a request without a token in `Authorization` | state |
+//! | # | request without a token in `Authorization` | state |
 //! |---|---|---|
-//! | 1 | a handshake's token or nonce that can be resolved | signed in or out, with its cookies |
+//! | 1 | a handshake token or nonce that can be resolved | signed in or out, with its cookies |
 //! | 2 | a page of a satellite that has not asked its primary application | handshake `satellite-needs-syncing`, once it is due |
-//! | 3 | development, primary, `__clerk_redirect_url` | back there, `primary-responds-to-syncing` |
+//! | 3 | development, primary application, `__clerk_redirect_url` | redirect to that address, `primary-responds-to-syncing` |
 //! | 4 | development, a browser token in the address | handshake `dev-browser-sync` |
 //! | 5 | development, no browser token | handshake `dev-browser-missing` |
 //! | 6 | no `__client_uat`, no session | signed out |
 //! | 7 | no `__client_uat`, a session | handshake `session-token-but-no-client-uat` |
 //! | 8 | `__client_uat`, no session | handshake `client-uat-but-no-session-token` |
 //! | 9 | a session that cannot be decoded or is of another kind | signed out |
-//! | 10 | a session from before `__client_uat` | handshake `session-token-iat-before-client-uat` |
-//! | 11 | expired | renewed with the refresh cookie, else handshake |
-//! | 12 | too early | handshake |
-//! | 13 | bad in another way | signed out |
-//! | 14 | good, but led here by a page of another origin, not Clerk's | handshake `primary-domain-cross-origin-sync` |
-//! | 15 | good, but of another organisation than the address names | handshake `active-organization-mismatch` |
-//! | 16 | good | signed in |
+//! | 10 | a session issued before `__client_uat` | handshake `session-token-iat-before-client-uat` |
+//! | 11 | an expired session | renewed with the refresh cookie, else handshake |
+//! | 12 | a session that is not valid yet | handshake |
+//! | 13 | a session that is invalid in another way | signed out |
+//! | 14 | a valid session, but the referrer is another origin and not Clerk's | handshake `primary-domain-cross-origin-sync` |
+//! | 15 | a valid session of another organisation than the address names | handshake `active-organization-mismatch` |
+//! | 16 | a valid session | signed in |
 //!
-//! A handshake takes a `GET` that navigates; for any other request it means signed out, and so it
-//! does after three handshakes without success.
+//! A handshake requires a `GET` that navigates; any other request is signed out. A browser is also
+//! signed out after three handshakes without success.
 
 mod accepts;
 mod address;
@@ -62,40 +63,40 @@ use crate::machine::{MachineError, MachineToken};
 use crate::token::{TokenKind, bearer};
 use crate::verify::Verified;
 
-/// Whether somebody is signed in.
+/// The authentication status of a request.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum AuthStatus {
-    /// Somebody is.
+    /// A user is signed in.
     SignedIn {
-        /// The token that says so.
+        /// The verified token.
         token: String,
-        /// What it says.
+        /// The result of its verification.
         verified: Box<Verified>,
     },
-    /// A machine or another application is.
+    /// A machine or another application is authenticated.
     Machine {
-        /// The token that says so.
+        /// The verified token.
         token: String,
-        /// What it stands for.
+        /// The facts about the machine token.
         machine: Box<MachineToken>,
     },
-    /// Nobody is.
+    /// The request is signed out.
     SignedOut {
-        /// Why not.
+        /// Why the request is signed out.
         reason: Reason,
     },
-    /// The browser can find out at Clerk.
+    /// The browser must be redirected to Clerk to determine the status.
     Handshake {
-        /// What is to be found out.
+        /// Why the redirect is needed.
         reason: Reason,
-        /// Where.
+        /// The address to redirect to.
         location: Url,
     },
 }
 
 impl AuthStatus {
-    /// `signed-in`, `signed-out` or `handshake`.
+    /// Returns the name of the status: `signed-in`, `signed-out` or `handshake`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -105,7 +106,7 @@ impl AuthStatus {
         }
     }
 
-    /// Why nobody is signed in.
+    /// Returns the reason why the request is not signed in; `None` when it is.
     #[must_use]
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
@@ -114,7 +115,8 @@ impl AuthStatus {
         }
     }
 
-    /// The kind of token that the state is about; `None` for one that nobody asked for.
+    /// Returns the kind of token that the status concerns; `None` when the token is of a kind that
+    /// is not accepted.
     #[must_use]
     pub fn kind(&self) -> Option<TokenKind> {
         match self {
@@ -124,32 +126,32 @@ impl AuthStatus {
     }
 }
 
-/// A state, and what the response must carry.
+/// An authentication status and the header fields that the response must contain.
 #[derive(Clone)]
 pub struct RequestState {
-    /// The state.
+    /// The authentication status.
     pub state: AuthStatus,
-    /// Header fields for the response, `Set-Cookie` above all.
+    /// Header fields for the response, mainly `Set-Cookie`.
     pub headers: HeaderMap,
-    /// The address without the marks of a handshake, to which a browser of a development instance
-    /// is to be redirected.
+    /// The address without handshake parameters. A browser of a development instance must be
+    /// redirected to it.
     pub clean: Option<Url>,
-    /// What became of a handshake that the request came back from.
+    /// The result of the handshake that the request returns from.
     pub arrival: HandshakeResult,
-    /// Only the number of earlier redirects keeps the browser from being sent to Clerk.
+    /// True when the browser is not sent to Clerk only because of earlier redirects.
     pub exhausted: bool,
 }
 
-/// A request that comes back from a handshake, or does not.
+/// The result of a handshake, if the request returns from one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HandshakeResult {
-    /// It does not.
+    /// The request does not return from a handshake.
     #[default]
     None,
-    /// What it brought decided the state; the cookies are among the header fields.
+    /// The handshake determined the status. Its cookies are among the header fields.
     Resolved,
-    /// What it brought was not believed.
+    /// The handshake result was rejected.
     Failed(Reason),
 }
 
@@ -165,36 +167,41 @@ impl From<AuthStatus> for RequestState {
     }
 }
 
-/// What Clerk's Backend API has answered so far.
+/// The responses of Clerk's Backend API so far.
 #[derive(Clone, Default)]
 pub struct BackendResponses {
-    /// There is a Backend API to ask.
+    /// True when the caller can send requests to the Backend API.
     pub backend_api: bool,
     /// The cookies for an expired session token, or why there are none.
     pub refreshed: Option<Result<Vec<String>, RefreshDenial>>,
-    /// The cookies behind a handshake's nonce; the inner `None` when they could not be fetched.
+    /// The cookies behind a handshake's nonce; the inner `None` means that they could not be
+    /// fetched.
     pub payload: Option<Option<Vec<String>>>,
-    /// What a machine's token stands for.
+    /// The facts about an opaque machine token, or why it is not accepted.
     pub machine: Option<Result<MachineToken, MachineError>>,
 }
 
-/// What must be asked of the Backend API before the state is known.
+/// A request that the caller must send to the Backend API before the status is known.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NeedsBackend {
-    /// `POST /v1/sessions/{id}/refresh`, into [`BackendResponses::refreshed`].
+    /// Send `POST /v1/sessions/{id}/refresh` and store the result in
+    /// [`BackendResponses::refreshed`].
     Refresh(RefreshCall),
-    /// `GET /v1/clients/handshake_payload?nonce=…`, into [`BackendResponses::payload`].
+    /// Send `GET /v1/clients/handshake_payload?nonce=…` and store the result in
+    /// [`BackendResponses::payload`].
     Payload(String),
-    /// The [`Question`](crate::machine::Question) about this token, into [`BackendResponses::machine`].
+    /// Send the [`Question`](crate::machine::Question) about this token and store the result in
+    /// [`BackendResponses::machine`].
     Machine(String),
 }
 
-/// Judges a request that may carry tokens of these kinds.
+/// Authenticates a request that may contain tokens of the accepted kinds.
 ///
 /// # Errors
 ///
-/// [`NeedsBackend`] says what to ask first; ask, add the answer and call again.
+/// [`NeedsBackend`] names the request to send first. Send it, add the response to `answers` and
+/// call again.
 pub fn authenticate(
     site: &Site,
     head: Head<'_>,
@@ -212,11 +219,11 @@ pub fn authenticate(
 }
 
 impl Context<'_> {
-    /// Judges a request that was read before, by its session.
+    /// Authenticates a request by its session; machine tokens are not considered.
     ///
     /// # Errors
     ///
-    /// As [`authenticate`].
+    /// Same as [`authenticate`].
     pub fn authenticate(
         &self,
         evidence: &Evidence<'_>,

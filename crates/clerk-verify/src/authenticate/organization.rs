@@ -1,23 +1,24 @@
-//! The organisation that an address names, and whether the session must be switched to it.
+//! Selection of the active organisation by the path of a request.
 
 use super::pattern::Pattern;
 use crate::token::Organization;
 
-/// Which paths belong to an organisation, and which to the personal account.
+/// Path patterns of organisations and of the personal account.
 ///
-/// A pattern is a path in which `:id` or `:slug` stands for one segment and `(.*)` for any rest, as
-/// `/orgs/:slug/(.*)`. Letters match in both cases, and a slash at the end does not matter. A
-/// pattern with any other operator never matches, and [`Site::check`](super::Site::check) refuses it.
+/// In a pattern, `:id` or `:slug` matches one segment and `(.*)` matches any rest, as in
+/// `/orgs/:slug/(.*)`. Matching ignores case and a slash at the end. A pattern with any other
+/// operator never matches, and [`Site::check`](super::Site::check) rejects it.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationSync {
     organization: Vec<Pattern>,
     personal: Vec<Pattern>,
-    /// A pattern could not be read.
+    /// True when a pattern could not be parsed.
     unreadable: bool,
 }
 
 impl OrganizationSync {
-    /// Reads the patterns.
+    /// Parses the patterns. Patterns that cannot be parsed are omitted; see
+    /// [`is_readable`](Self::is_readable).
     #[must_use]
     pub fn new<'a>(
         organization: impl IntoIterator<Item = &'a str>,
@@ -34,13 +35,14 @@ impl OrganizationSync {
         Self { organization, personal, unreadable }
     }
 
-    /// True when every pattern could be read.
+    /// Returns true when every pattern could be parsed.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         !self.unreadable
     }
 
-    /// What a path asks for. The organisation's patterns come first.
+    /// Returns the organisation or account that a path requires. Organisation patterns take
+    /// precedence.
     pub(super) fn target(&self, path: &str) -> Option<Target> {
         let named = self.organization.iter().find_map(|pattern| pattern.matches(path));
         let target =
@@ -58,7 +60,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The value of `organization_id`; the Frontend API takes slugs there too.
+    /// Returns the value of `organization_id`. The Frontend API accepts a slug there too.
     pub(super) fn parameter(&self) -> &str {
         match self {
             Self::Id(name) | Self::Slug(name) => name,
@@ -66,7 +68,7 @@ impl Target {
         }
     }
 
-    /// Whether a session with this organisation is what the path asks for.
+    /// Returns true when a session with this organisation satisfies the path.
     pub(super) fn is_active(&self, organization: Option<&Organization>) -> bool {
         match self {
             Self::Id(id) => organization.is_some_and(|org| org.id.as_str() == id),

@@ -1,9 +1,9 @@
-//! Path patterns, matched in linear time.
+//! Path patterns that match in linear time.
 //!
-//! Requests choose the path, so a matcher that goes back and tries again could be made to work for
-//! seconds. This one fills a table instead: for each part of the pattern and each position in the
-//! path, whether the rest of the pattern matches the rest of the path. Each cell is computed once.
-//! The `regex` crate would do the same, but none of its other features is of use here.
+//! Clients choose the path, so a backtracking matcher could run for seconds. This matcher fills a
+//! table instead: for each part of the pattern and each position in the path, whether the rests
+//! match. Each cell is computed once. The `regex` crate would also work, but none of its other
+//! features is needed here.
 
 /// A pattern of [`OrganizationSync`](super::OrganizationSync).
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ enum Part {
     Rest,
 }
 
-/// What a pattern found in a path.
+/// The values that a pattern captured from a path.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Found {
     pub(super) id: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct Found {
 }
 
 impl Pattern {
-    /// Reads a pattern. `None` for an empty one, and for one with an operator that is not supported.
+    /// Parses a pattern. `None` for an empty pattern, and for one with an unsupported operator.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = Some(text).filter(|text| !text.trim().is_empty())?;
@@ -50,8 +50,8 @@ impl Pattern {
         Some(Self(parts))
     }
 
-    /// Matches a whole path; a slash at its end does not matter. Each `(.*)` takes as much as it can,
-    /// the first one first.
+    /// Matches a whole path and ignores a slash at its end. Each `(.*)` is greedy, the first one
+    /// first.
     pub(super) fn matches(&self, path: &str) -> Option<Found> {
         let table = Table::new(&self.0, path);
         let (mut at, mut found) = (0, Found::default());
@@ -71,12 +71,12 @@ impl Pattern {
     }
 }
 
-/// Which rests of a pattern match which rests of a path.
+/// The table of matches between the rests of a pattern and the rests of a path.
 struct Table<'a> {
     path: &'a str,
-    /// For each part, and for the end of the pattern, a row with a cell for each position.
+    /// One row per part and one for the end of the pattern, with a cell for each position.
     rows: Vec<Vec<bool>>,
-    /// For each position the end of the segment that begins there.
+    /// For each position, the end of the segment that begins there.
     segments: Vec<usize>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
         table
     }
 
-    /// The row of a part, from the row of the part behind it.
+    /// Computes the row of a part from the row of the next part.
     fn row(&self, part: &Part, next: &[bool]) -> Vec<bool> {
         let mut row = vec![false; next.len()];
         for at in (0..next.len()).rev() {
@@ -106,7 +106,8 @@ impl<'a> Table<'a> {
         row
     }
 
-    /// Where a part that begins at `at` ends, if the rest of the pattern matches what follows.
+    /// Returns the end of a part that begins at `at`, if the rest of the pattern matches the rest
+    /// of the path.
     fn end(&self, index: usize, part: &Part, at: usize) -> Option<usize> {
         let good = |end: &usize| self.is_match(index + 1, *end);
         match part {
@@ -115,7 +116,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Where a text or a segment that begins at `at` ends: there is one place at most.
+    /// Returns the end of a text or a segment that begins at `at`; there is at most one.
     fn fixed_end(&self, part: &Part, at: usize) -> Option<usize> {
         match part {
             Part::Text(text) => {
@@ -127,7 +128,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A rest ends between two characters.
+    /// Returns true when a `(.*)` may end at this position: between two characters.
     fn may_end(&self, at: usize) -> bool {
         self.path.is_char_boundary(at)
     }
@@ -137,7 +138,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// For each position the next end of a segment, from right to left.
+/// Returns the next segment end for each position.
 fn segments(path: &str) -> Vec<usize> {
     let mut ends = vec![path.len(); path.len() + 1];
     for (at, byte) in path.bytes().enumerate().rev() {

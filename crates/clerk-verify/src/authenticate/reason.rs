@@ -1,60 +1,60 @@
-//! Why a request is signed out or must go through a handshake.
+//! Reasons why a request is signed out or needs a handshake.
 
 use std::borrow::Cow;
 
 use crate::machine::MachineError;
 use crate::token::{InvalidToken, TokenKind};
 
-/// Why a request is not, or not yet, signed in. [`code`](Self::code) is the string that Clerk's own
-/// SDK gives for the same case.
+/// Why a request is not signed in. [`code`](Self::code) is the string that Clerk's SDK uses for the
+/// same case.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// `__client_uat` says that somebody is signed in, but there is no session token.
+    /// `__client_uat` indicates a signed-in client, but there is no session token.
     ClientUatWithoutToken,
-    /// A development instance, and the browser has no development token yet.
+    /// The instance is for development, and the browser has no development token yet.
     DevBrowserMissing,
-    /// A development instance, and the address carries a development token.
+    /// The instance is for development, and the address contains a development token.
     DevBrowserSync,
-    /// A primary application of a development instance answers a satellite.
+    /// The primary application of a development instance redirects back to a satellite.
     PrimaryRespondsToSyncing,
-    /// A page of another origin led to this primary application.
+    /// The referrer of a page of this primary application is another origin.
     CrossOriginSync,
-    /// A satellite that has not asked its primary application yet.
+    /// The satellite has not asked its primary application yet.
     SatelliteNeedsSyncing,
-    /// Neither a session token nor a sign of a signed-in client.
+    /// There is neither a session token nor a sign of a signed-in client.
     NoTokenAndNoUat,
-    /// A handshake brought no session token.
+    /// The handshake result contains no session token.
     TokenMissing,
-    /// The session token has expired, and was not renewed for this reason.
+    /// The session token has expired and was not renewed, for the contained reason.
     TokenExpired(RefreshDenial),
     /// The session token is older than the client's last change.
     TokenBeforeClientUat,
     /// The session token is not valid yet.
     TokenNotYet,
-    /// The session token claims to be issued in the future.
+    /// The session token's `iat` is in the future.
     TokenFromFuture,
-    /// There is a session token, but `__client_uat` says that nobody is signed in.
+    /// There is a session token, but `__client_uat` is missing or zero.
     TokenWithoutClientUat,
-    /// The address names another organisation than the session's.
+    /// The address names another organisation than the session.
     OrganizationMismatch,
-    /// The session's claims were read before something changed that they speak of. Clerk's SDK has
-    /// no such case.
+    /// The session's claims are older than a change that affects them. Clerk's SDK has no such
+    /// case.
     StaleClaims,
-    /// The token is bad.
+    /// The token is invalid.
     Token(InvalidToken),
-    /// The token could not be checked for want of keys.
+    /// The token could not be verified because keys are missing.
     Keys(KeyFailure),
-    /// Only tokens of this kind are accepted, and the `Authorization` field holds none.
+    /// Only tokens of this kind are accepted, and the `Authorization` field contains none.
     NoTokenInHeader(TokenKind),
-    /// The token is not of the one kind that is accepted, or of none of several.
+    /// The token is not of the one accepted kind; `None` when several kinds are accepted.
     OtherKind(Option<TokenKind>),
-    /// A machine's token of this kind is bad, or nobody could tell.
+    /// A machine token of this kind is not accepted, or could not be verified.
     Machine(TokenKind, MachineError),
 }
 
 impl Reason {
-    /// The reason as Clerk's SDK spells it.
+    /// Returns the reason as Clerk's SDK spells it.
     #[must_use]
     pub fn code(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -83,8 +83,8 @@ impl Reason {
         })
     }
 
-    /// The kind of token that the reason is about; `None` for a token of a kind that nobody asked
-    /// for.
+    /// Returns the kind of token that the reason concerns; `None` when the token is of a kind that
+    /// is not accepted.
     #[must_use]
     pub const fn kind(&self) -> Option<TokenKind> {
         match self {
@@ -95,15 +95,15 @@ impl Reason {
     }
 }
 
-/// Why the keys to check a token with are not there.
+/// Why no keys are available to verify a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum KeyFailure {
-    /// Clerk answered, but not with keys.
+    /// Clerk responded, but not with keys.
     NotLoaded,
-    /// Clerk refused the secret key.
+    /// Clerk rejected the secret key.
     SecretKeyInvalid,
-    /// Clerk could not be reached, or its answer could not be read.
+    /// Clerk was unreachable, or its response could not be parsed.
     Unreachable,
 }
 
@@ -131,24 +131,24 @@ pub enum RefreshDenial {
     NoSessionId,
     /// The Backend API could not be reached.
     Unreachable,
-    /// The Backend API refused with this error code.
+    /// The Backend API rejected the request with this error code.
     Refused(String),
-    /// The Backend API answered with neither cookies nor an error code.
+    /// The Backend API returned neither cookies nor an error code.
     Unexpected,
-    /// The answer held no cookies.
+    /// The response contained no cookies.
     Empty,
     /// The new token does not verify.
     InvalidToken,
-    /// The new token was signed with a key that is not known here.
+    /// The new token was signed with an unknown key.
     UnknownKey,
 }
 
 impl RefreshDenial {
-    /// The longest error code that is passed on.
+    /// Maximum length of an error code in bytes.
     const MAX_CODE: usize = 64;
 
-    /// The denial for an error of the Backend API. Its code ends up in an address, so that one that
-    /// does not look like a code is not passed on.
+    /// Creates the denial for an error code of the Backend API. The code becomes part of an
+    /// address, so a text that does not have the form of a code is replaced.
     #[must_use]
     pub fn of_api_error(code: &str) -> Self {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');

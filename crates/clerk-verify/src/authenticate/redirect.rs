@@ -1,4 +1,4 @@
-//! The redirect to Clerk, and the guard that keeps it from going on for ever.
+//! The redirect to Clerk, and the limit that prevents redirect loops.
 
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE};
@@ -9,23 +9,23 @@ use super::context::Context;
 use super::reason::Reason;
 use super::{AuthStatus, RequestState};
 
-/// The version of Clerk's API whose answers are understood here.
+/// The version of Clerk's Frontend API that this module supports.
 const API_VERSION: &str = "2026-05-12";
-/// Counts the redirects.
+/// The cookie that counts redirects.
 pub(crate) const COUNT_COOKIE: &str = "__clerk_redirect_count";
-/// A browser that was sent to Clerk this often and still has no session is not sent again.
+/// Maximum number of redirects of a browser that has no session.
 pub(crate) const MAX_REDIRECTS: f64 = 3.0;
-/// How long the count is kept. Clerk's SDK keeps it for 2 s, so that it is lost when the hops are
-/// slow. The layer sets no such cookie; it counts returns instead.
+/// Lifetime of the count in seconds. Clerk's SDK uses 2 s, and loses the count when redirects are
+/// slow. The layer does not set this cookie; it counts returns instead.
 const COUNT_SECONDS: u32 = 300;
 
-/// Sends the browser to Clerk, when it is one that would follow; else signed out for that reason.
+/// Redirects a navigating browser to Clerk. Any other request is signed out with this reason.
 pub(super) fn handshake(context: &Context<'_>, reason: Reason) -> RequestState {
     let location = frontend_redirect(context, &reason, None);
     redirect(context, reason, location)
 }
 
-/// As [`handshake`], to another place.
+/// Redirects as [`handshake`] does, to another location.
 pub(super) fn redirect(
     context: &Context<'_>,
     reason: Reason,
@@ -54,8 +54,8 @@ fn counted(before: f64) -> HeaderValue {
     HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static("__clerk_redirect_count=3"))
 }
 
-/// The same redirect to a handshake, with a state in the address to come back to; `None` for a redirect
-/// to another place.
+/// Returns the handshake redirect with a state in the return address; `None` when `location` is not
+/// the handshake.
 pub fn with_state(
     context: &Context<'_>,
     reason: &Reason,
@@ -66,8 +66,8 @@ pub fn with_state(
     if handshake == *location { frontend_redirect(context, reason, Some(state)) } else { None }
 }
 
-/// The address of the handshake. It holds a token, so that it is `https` whatever a proxy says, on
-/// all but this very machine.
+/// Returns the address of the handshake. The address contains a token, so its scheme is `https`
+/// whatever a proxy reports. Only a proxy on this machine uses `http`.
 fn frontend_redirect(context: &Context<'_>, reason: &Reason, state: Option<&str>) -> Option<Url> {
     let api = context.frontend_api();
     let host = api.strip_prefix("https://").or(api.strip_prefix("http://")).unwrap_or(&api);

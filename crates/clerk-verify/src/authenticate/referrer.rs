@@ -1,19 +1,19 @@
-//! Where a visitor came from.
+//! Classification of the referrer.
 
 use url::Url;
 
 use super::site::Site;
 
-/// Ends of the hosts of account portals of development instances; the older kind begins with
-/// `accounts.` too.
+/// Host suffixes of older account portals of development instances; their hosts begin with
+/// `accounts.`.
 const OLDER_PORTALS: [&str; 3] = [".lcl.dev", ".lclstage.dev", ".lclclerk.com"];
 const NOT_A_PORTAL: &str = ".clerk";
 const PORTALS: [&str; 3] = [".accounts.dev", ".accountsstage.dev", ".accounts.lclclerk.com"];
 
-/// True when a page of another origin led here that is not Clerk's own.
+/// Returns true when the referrer has another origin and is not a page of Clerk.
 ///
-/// Clerk's own are the Frontend API, the account portal that belongs to it, and, for development
-/// instances only, any development portal.
+/// Clerk's pages are the Frontend API, its account portal and, for development instances only, any
+/// development portal.
 pub(super) fn is_foreign(referrer: Option<&str>, address: &Url, site: &Site) -> bool {
     let Some(referrer) = referrer.and_then(|text| Url::parse(text).ok()) else { return false };
     is_cross_origin(&referrer, address) && !is_clerk(&referrer, address, site)
@@ -42,7 +42,7 @@ fn is_development_portal(host: &str) -> bool {
             .any(|end| host.strip_suffix(end).is_some_and(|name| !name.ends_with(NOT_A_PORTAL)))
 }
 
-/// The account portal of a Frontend API.
+/// Returns the account portal of a Frontend API.
 fn portal(api: &str) -> String {
     let api = api.replacen("clerk.accountsstage.", "accountsstage.", 1);
     let (long, short) = (api.find("clerk.accounts."), api.find("clerk."));

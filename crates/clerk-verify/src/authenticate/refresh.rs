@@ -1,4 +1,4 @@
-//! An expired session token is renewed over the Backend API, with the browser's refresh token.
+//! Renewal of an expired session token through the Backend API, with the browser's refresh token.
 
 use super::context::Context;
 use super::evidence::{Evidence, Refusal};
@@ -7,18 +7,18 @@ use super::resolve::{cookies, session_token};
 use super::{AuthStatus, BackendResponses, NeedsBackend, RequestState};
 use crate::token::Peek;
 
-/// The call `POST /v1/sessions/{session_id}/refresh`, with `format` `cookie` and the header fields
-/// of the request besides what is here.
+/// The parameters of the call `POST /v1/sessions/{session_id}/refresh`. The call also sends
+/// `format` `cookie` and the header fields of the request.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RefreshCall {
-    /// The session, from the expired token.
+    /// The session id, from the expired token.
     pub session_id: String,
     /// The expired token.
     pub expired_token: String,
     /// The refresh token.
     pub refresh_token: String,
-    /// Whether the new cookies are to have the suffix.
+    /// True when the new cookies must have the suffix.
     pub suffixed_cookies: bool,
     /// The origin of the request.
     pub request_origin: String,
@@ -30,7 +30,7 @@ impl std::fmt::Debug for RefreshCall {
     }
 }
 
-/// Signed in with the new token, or why there is none.
+/// Signs in with the renewed token, or returns why there is none.
 pub(super) fn refresh(
     context: &Context<'_>,
     evidence: &Evidence<'_>,

@@ -1,4 +1,4 @@
-//! A browser that comes back from Clerk.
+//! Resolution of a handshake when the browser returns from Clerk.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::reason::Reason;
 use super::{AuthStatus, BackendResponses, HandshakeResult, NeedsBackend, RequestState};
 use crate::verify::Verified;
 
-/// What the Frontend API leaves in the address.
+/// Query parameters that the Frontend API adds to the address.
 pub(super) const MARKS: [&str; 4] =
     ["__clerk_handshake", "__clerk_help", "__clerk_db_jwt", "__clerk_handshake_nonce"];
 
-/// How wrong the clock of a developer's machine may be.
+/// Allowed clock error of a developer's machine.
 const DEVELOPMENT_LEEWAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The result of a handshake. One that cannot be resolved may be another application's: several on
-/// one domain can share the handshake cookie.
+/// Resolves the handshake result of a request. A result that cannot be resolved may belong to
+/// another application, because several on one domain can share the handshake cookie.
 pub(super) fn resolve(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
@@ -32,7 +32,7 @@ pub(super) fn resolve(
         (Some(nonce), _) => payload(nonce, answers)?,
         (None, Some(token)) => match evidence.handshake(token) {
             Ok(lines) => lines,
-            // Clerk's SDK throws here; a developer who changed keys must hear of it.
+            // Clerk's SDK throws here. A developer who changed keys must see the error.
             Err(Refusal::Token(reason)) if context.site.is_development() => {
                 let reason = Reason::Token(reason);
                 return Ok(Return::Settled(Box::new(AuthStatus::SignedOut { reason }.into())));
@@ -47,15 +47,16 @@ pub(super) fn resolve(
     })
 }
 
-/// What came of it.
+/// The outcome of a resolution.
 pub(super) enum Return {
-    /// There was no handshake.
+    /// The request contains no handshake result.
     None,
     Settled(Box<RequestState>),
     Failed(Reason),
 }
 
-/// The lines behind a nonce. An unreachable Backend API leaves the browser without a session.
+/// Returns the cookies behind a nonce. If the Backend API is unreachable, the list is empty and the
+/// browser has no session.
 fn payload(nonce: &str, answers: &BackendResponses) -> Result<Vec<String>, NeedsBackend> {
     match &answers.payload {
         Some(lines) => Ok(lines.clone().unwrap_or_default()),
@@ -86,7 +87,7 @@ fn settle(
     Ok(RequestState { headers, clean, arrival: HandshakeResult::Resolved, ..state.into() })
 }
 
-/// A developer's clock may be a day off; then the handshake tells it apart from a stale token.
+/// Verifies the session token of a handshake. A development instance allows a clock error of a day.
 fn fresh(context: &Context<'_>, evidence: &Evidence<'_>, token: &str) -> Result<Verified, Refusal> {
     evidence.session(token).or_else(|refusal| {
         if context.site.is_development() && refusal.is_of_time() {
@@ -96,7 +97,7 @@ fn fresh(context: &Context<'_>, evidence: &Evidence<'_>, token: &str) -> Result<
     })
 }
 
-/// The value of the last line for a session cookie, whatever its suffix, unless it is empty.
+/// Returns the value of the last session cookie, with any suffix; `None` when it is empty.
 pub(super) fn session_token(lines: &[String]) -> Option<&str> {
     let pair = |line: &'_ str| -> Option<(usize, usize)> {
         let pair = line.split(';').next().unwrap_or_default();
@@ -108,7 +109,7 @@ pub(super) fn session_token(lines: &[String]) -> Option<&str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// `Set-Cookie` fields; a line that cannot be one is left out.
+/// Returns `Set-Cookie` fields; invalid header values are omitted.
 pub(super) fn cookies(lines: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in lines.iter().filter_map(|line| HeaderValue::try_from(line).ok()) {

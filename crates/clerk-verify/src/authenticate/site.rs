@@ -1,4 +1,4 @@
-//! The application, as far as authentication depends on how it is set up.
+//! The setup of an application, as far as authentication depends on it.
 
 use url::Url;
 
@@ -6,11 +6,11 @@ use super::organization::OrganizationSync;
 use crate::key::{InstanceKind, PublishableKey};
 use crate::token::CookieNames;
 
-/// Hosts on which Clerk's SDK reaches the Frontend API through the application itself.
+/// Host suffix on which Clerk's SDK reaches the Frontend API through the application itself.
 const AUTO_PROXY_HOSTS: &str = ".vercel.app";
 const AUTO_PROXY_PATH: &str = "/__clerk";
 
-/// How an application is set up at Clerk.
+/// The setup of an application at Clerk.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Site {
@@ -26,18 +26,19 @@ pub struct Site {
     organizations: OrganizationSync,
 }
 
-/// Where the Frontend API is reached instead of its own host.
+/// Where browsers reach the Frontend API instead of its own host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Proxy {
     /// At an address.
     Address(Url),
-    /// Below a path of the application itself, as `/__clerk`.
+    /// Below a path of the application itself, such as `/__clerk`.
     Path(String),
 }
 
 impl Proxy {
-    /// Reads an absolute `http` or `https` address, or a path that begins with a slash.
+    /// Parses an absolute `http` or `https` address, or a path that begins with a slash. `None` for
+    /// any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with('/') {
@@ -55,22 +56,22 @@ impl Proxy {
     }
 }
 
-/// What is wrong with a site.
+/// What is wrong with the setup of a site.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-// Closed on purpose: each caller decides about every case.
+// Exhaustive on purpose: every caller must handle every variant.
 pub enum SiteError {
-    /// A satellite with neither.
+    /// A satellite has neither a domain nor a proxy.
     #[error("a satellite application needs a domain or a proxy address")]
     SatelliteWithoutDomain,
-    /// A satellite of a development instance without it.
+    /// A satellite of a development instance has no sign-in address.
     #[error(
         "a satellite application of a development instance needs its primary's sign-in address"
     )]
     SatelliteWithoutSignIn,
-    /// A satellite cannot sign anybody in.
+    /// The sign-in address of a satellite is on its own domain.
     #[error("a satellite application's visitors sign in at the primary one, not on its own domain")]
     SignInAtSatellite,
-    /// An organisation pattern that cannot be read, and so would never match.
+    /// An organisation pattern cannot be parsed, so it would never match.
     #[error(
         "an organisation pattern cannot be read; write a path in which :id or :slug stands for one segment and (.*) for any rest"
     )]
@@ -78,7 +79,7 @@ pub enum SiteError {
 }
 
 impl Site {
-    /// An application on the instance's primary domain.
+    /// Creates a site for an application on the instance's primary domain.
     #[must_use]
     pub fn new(key: PublishableKey) -> Self {
         Self {
@@ -95,69 +96,72 @@ impl Site {
         }
     }
 
-    /// The domain of this application, when it is not the instance's own.
+    /// Sets the domain of this application, when it differs from the instance's domain.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// This application shares the sessions of a primary application on another domain.
+    /// Sets whether this application shares the sessions of a primary application on another
+    /// domain. Default: false.
     #[must_use]
     pub fn satellite(mut self, satellite: bool) -> Self {
         self.satellite = satellite;
         self
     }
 
-    /// A satellite asks its primary application at the first visit, not only after a sign-in.
+    /// Sets whether a satellite asks its primary application at the first visit, not only after a
+    /// sign-in. Default: false.
     #[must_use]
     pub fn auto_sync(mut self, auto_sync: bool) -> Self {
         self.auto_sync = auto_sync;
         self
     }
 
-    /// On a host of Vercel's own, reach the Frontend API through `/__clerk` of that host, as Clerk's
-    /// SDK does by default. Off unless asked for: it takes an address from a header field.
+    /// Sets whether hosts below `.vercel.app` reach the Frontend API through their path `/__clerk`,
+    /// as in Clerk's SDK. Default: false, because the host comes from a header field.
     #[must_use]
     pub fn auto_proxy(mut self, auto_proxy: bool) -> Self {
         self.auto_proxy = auto_proxy;
         self
     }
 
-    /// Ask for the result of a handshake by a nonce, which takes a secret key to look up, and not as
-    /// a token in the address. Default: yes, as in Clerk's SDK.
+    /// Sets whether a handshake returns a nonce, which takes a secret key to look up, instead of a
+    /// token in the address. Default: true, as in Clerk's SDK.
     #[must_use]
     pub fn nonces(mut self, nonces: bool) -> Self {
         self.nonces = nonces;
         self
     }
 
-    /// Reach the Frontend API through a proxy.
+    /// Sets the proxy through which the Frontend API is reached.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
         self
     }
 
-    /// The page of the primary application where visitors sign in.
+    /// Sets the page of the primary application where visitors sign in.
     #[must_use]
     pub fn sign_in(mut self, address: Url) -> Self {
         self.sign_in = Some(address);
         self
     }
 
-    /// Activate the organisation that an address names.
+    /// Sets the path patterns that select the active organisation.
     #[must_use]
     pub fn organizations(mut self, organizations: OrganizationSync) -> Self {
         self.organizations = organizations;
         self
     }
 
-    /// Whether the parts fit together.
+    /// Checks that the settings are consistent.
     ///
     /// # Errors
     ///
-    /// [`SiteError`] says what a satellite lacks, or that an organisation pattern cannot be read.
+    /// [`SiteError`] names the missing setting of a satellite, or an organisation pattern that
+    /// cannot be parsed.
     pub fn check(&self) -> Result<(), SiteError> {
         if self.satellite && self.is_development() && self.sign_in.is_none() {
             return Err(SiteError::SatelliteWithoutSignIn);
@@ -175,23 +179,24 @@ impl Site {
         Ok(())
     }
 
-    /// Where a server reaches the Frontend API. A path of the application is a way for browsers only.
+    /// Returns the address where a server reaches the Frontend API. A proxy on a path of the
+    /// application serves only browsers, so it is not used.
     ///
     /// # Panics
     ///
-    /// Never: the publishable key has checked its host.
+    /// Never: the publishable key contains a validated host.
     #[must_use]
     pub fn server_address(&self) -> Url {
         match &self.proxy {
             Some(Proxy::Address(address)) => address.clone(),
             _ => Url::parse(&format!("https://{}/", self.issuing_host()))
                 .or_else(|_| Url::parse(&self.key.issuer()))
-                .expect("the key has checked its host"),
+                .expect("the publishable key contains a validated host"),
         }
     }
 
-    /// The `iss` values of this application's tokens. Behind a proxy its address may be one, as in
-    /// Clerk's Go SDK; a proxy on a path is below each of these origins.
+    /// Returns the `iss` values of this application's tokens. The address of a proxy is one of
+    /// them, as in Clerk's Go SDK. A proxy on a path adds one value for each of `origins`.
     #[must_use]
     pub fn issuers(&self, origins: &[String]) -> Vec<String> {
         let mut issuers = vec![format!("https://{}", self.issuing_host())];
@@ -205,30 +210,32 @@ impl Site {
         issuers.iter().map(|issuer| issuer.trim_end_matches('/').to_owned()).collect()
     }
 
-    /// The key that a primary application with this one's issuer would have.
+    /// Returns the publishable key that a primary application with the same issuer has.
     #[must_use]
     pub fn issuing_key(&self) -> PublishableKey {
         PublishableKey::for_host(&self.issuing_host(), self.kind()).unwrap_or(self.key.clone())
     }
 
-    /// The application's own domain, when it is set: a satellite's, or the one a proxy serves.
+    /// Returns the application's own domain, when it is set: a satellite's, or the one that a proxy
+    /// serves.
     #[must_use]
     pub fn own_domain(&self) -> Option<&str> {
         self.domain.as_deref()
     }
 
-    /// True when browsers reach the Frontend API through a proxy.
+    /// Returns true when browsers reach the Frontend API through a proxy.
     #[must_use]
     pub fn has_proxy(&self) -> bool {
         self.proxy.is_some()
     }
 
-    /// The publishable key of this application.
+    /// Returns the publishable key of this application.
     pub fn publishable_key(&self) -> &PublishableKey {
         &self.key
     }
 
-    /// Where a browser on a page of this application reaches the Frontend API: an address, or a path.
+    /// Returns where a browser on a page of this application reaches the Frontend API: an address,
+    /// or a path.
     pub fn browser_address(&self) -> String {
         match &self.proxy {
             Some(Proxy::Address(address)) => address.to_string(),
@@ -237,7 +244,8 @@ impl Site {
         }
     }
 
-    /// The proxy's address, when it is a whole address and not a path of the application.
+    /// Returns the proxy's address; `None` without a proxy, or for a proxy on a path of the
+    /// application.
     #[must_use]
     pub fn proxy_address(&self) -> Option<&Url> {
         match &self.proxy {
@@ -246,9 +254,8 @@ impl Site {
         }
     }
 
-    /// Whether the application cannot do without a secret key: the nonce that a handshake answers with
-    /// is looked up with one. Unless [`nonces`](Self::nonces) says otherwise it cannot, as in Clerk's
-    /// SDK.
+    /// Returns whether the application needs a secret key to look up the nonce of a handshake. True
+    /// unless [`nonces`](Self::nonces) is set to false.
     #[must_use]
     pub fn needs_secret_key(&self) -> bool {
         self.nonces
@@ -262,13 +269,13 @@ impl Site {
         self.key.kind() != InstanceKind::Production
     }
 
-    /// Whether the application shares the sessions of a primary one.
+    /// Returns whether the application shares the sessions of a primary application.
     #[must_use]
     pub fn is_satellite(&self) -> bool {
         self.satellite
     }
 
-    /// The proxy is on this machine, and speaks plain `http`.
+    /// Returns true when the proxy is on this machine and uses plain `http`.
     pub(super) fn is_local_proxy(&self) -> bool {
         let Some(Proxy::Address(address)) = &self.proxy else { return false };
         let local = match address.host() {
@@ -296,8 +303,8 @@ impl Site {
         &self.names
     }
 
-    /// The host in the `iss` of this instance's tokens: no proxy changes it, a satellite's domain
-    /// does.
+    /// Returns the host in the `iss` of this instance's tokens. A satellite's domain changes it in
+    /// production; a proxy does not.
     pub(super) fn issuing_host(&self) -> String {
         match &self.domain {
             Some(domain) if self.satellite && !self.is_development() => format!("clerk.{domain}"),
@@ -305,7 +312,7 @@ impl Site {
         }
     }
 
-    /// The Frontend API for a request: an address when there is a proxy, else a host.
+    /// Returns the Frontend API for a request: an address when there is a proxy, else a host.
     pub(super) fn frontend_api(&self, address: &Url) -> String {
         let auto = self.auto_proxy && !self.is_development() && self.domain.is_none();
         let on_proxied_host =
@@ -320,7 +327,7 @@ impl Site {
     }
 }
 
-/// Host and port, as a domain is written.
+/// Returns host and port in the form of a domain setting.
 fn authority(url: &Url) -> Option<String> {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     Some(format!("{}{port}", url.host_str()?))

@@ -1,4 +1,4 @@
-//! The age of what a token says.
+//! The time that dates the claims of a token.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::Timestamp;
 /// The time that dates the claims of a token: the earlier of `oiat` and `iat`.
 ///
 /// `iat` is the time of the signature. `oiat` is the time at which Clerk read the claims from its
-/// database. A token that Clerk's edge signs during an outage of Clerk's own has a fresh `iat` and
-/// an old `oiat`, so `iat` alone says nothing about the age of the claims.
+/// database. A token that Clerk's edge signs during an outage at Clerk has a fresh `iat` and an old
+/// `oiat`. Therefore `iat` alone does not date the claims.
 ///
-/// Every comparison with a revocation takes this type. A bare `iat` does not fit.
+/// Comparisons with revocations take this type, so that a bare `iat` cannot be used by mistake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClaimsTime {
     signed: Option<Timestamp>,
@@ -18,38 +18,38 @@ pub struct ClaimsTime {
 }
 
 impl ClaimsTime {
-    /// The time of claims that were signed at `signed` (`iat`) and read at `read` (`oiat`). Claims
-    /// are never newer than their signature. Without one of the two they count as older than
+    /// Creates the time of claims that were signed at `signed` (`iat`) and read at `read` (`oiat`).
+    /// The earlier of the two dates the claims. Claims that lack either time count as older than
     /// everything.
     #[must_use]
     pub fn signed(signed: Option<Timestamp>, read: Option<Timestamp>) -> Self {
         Self { signed, as_of: signed.zip(read).map(|(signed, read)| signed.min(read)) }
     }
 
-    /// The time of facts that were true at `at` and carry no signature of their own.
+    /// Creates the time of unsigned facts that were true at `at`.
     #[must_use]
     pub fn read(at: Option<Timestamp>) -> Self {
         Self { signed: at, as_of: at }
     }
 
-    /// The earlier of `oiat` and `iat`. `None` when the token does not say it.
+    /// Returns the earlier of `oiat` and `iat`; `None` when the claims have no date.
     #[must_use]
     pub fn as_of(self) -> Option<Timestamp> {
         self.as_of
     }
 
-    /// The age of the claims at `now`. [`Duration::MAX`] when the token does not say it.
+    /// Returns the age of the claims at `now`; [`Duration::MAX`] when the claims have no date.
     #[must_use]
     pub fn age(self, now: Timestamp) -> Duration {
         self.as_of.map_or(Duration::MAX, |as_of| now.since(as_of))
     }
 
-    /// True when a mark that covers everything up to and including `mark` covers these claims.
+    /// Returns true when the claims are dated at or before `mark`, or have no date.
     pub fn is_covered_by(self, mark: Timestamp) -> bool {
         self.as_of.is_none_or(|as_of| as_of <= mark)
     }
 
-    /// True when the signature, too, is no later than `mark`.
+    /// Returns true when the signature is dated at or before `mark`, or has no date.
     pub fn is_signed_by(self, mark: Timestamp) -> bool {
         self.signed.is_none_or(|signed| signed <= mark)
     }

@@ -1,11 +1,12 @@
-//! The numbers inside an RSA public key in DER.
+//! Extracts the numbers of an RSA public key in DER.
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
 
-/// `n` and `e`, big-endian without leading zeros, of a DER `RSAPublicKey` (RFC 8017 A.1.1), bare or
-/// inside a `SubjectPublicKeyInfo` (RFC 5280 §4.1).
+/// Returns `n` and `e`, big-endian without the sign byte, of a DER `RSAPublicKey` (RFC 8017 A.1.1).
+/// The key is bare or inside a `SubjectPublicKeyInfo` (RFC 5280 §4.1). `None` when the input is
+/// malformed.
 #[must_use]
 pub fn modulus_and_exponent(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (members, _) = element(der, SEQUENCE)?;
@@ -18,7 +19,7 @@ pub fn modulus_and_exponent(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((without_sign(n), without_sign(e)))
 }
 
-/// The content of a DER element with that tag, and what follows it.
+/// Returns the content of the DER element with this tag, and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;

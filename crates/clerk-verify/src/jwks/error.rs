@@ -1,31 +1,31 @@
-//! Why a document, or an answer, is not a key set worth having.
+//! Errors of key set documents.
 
 use http::StatusCode;
 use serde_json::Value;
 
-/// Why a document is not a key set worth having.
+/// Why a document or a response is not a usable key set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwksError {
-    /// Not JSON: an HTML page, a cut-off document.
+    /// The document is not JSON, such as an HTML page or a cut-off document.
     #[error("the answer is not JSON")]
     NotJson,
-    /// JSON without an array `keys`.
+    /// The JSON has no array `keys`.
     #[error("the answer has no array \"keys\"")]
     NotJwks,
-    /// No key, or none that can verify RS256.
+    /// The set has no key that can verify RS256.
     #[error("the key set has no key that can verify RS256 signatures")]
     NoUsableKey,
     /// The Backend API does not know the secret key.
     #[error("Clerk refuses the secret key; copy it again from the API keys page of the dashboard")]
     SecretKey,
-    /// Another refusal.
+    /// The response has another error status.
     #[error("the answer has the status {0}")]
     Status(StatusCode),
 }
 
 impl JwksError {
-    /// A stable name, equal to the reason that Clerk's own SDK gives.
+    /// Returns a stable code, equal to the reason of Clerk's backend SDK.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl JwksError {
     }
 }
 
-/// True when the body is one of Clerk's error documents and names this code.
+/// Returns true when the body is a Clerk error document with this code.
 fn has_code(body: &[u8], code: &str) -> bool {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let errors = body.get("errors").and_then(Value::as_array).map(Vec::as_slice);

@@ -1,4 +1,4 @@
-//! The keys that tokens are verified with: a JWK Set (RFC 7517) or a PEM, parsed once.
+//! The keys that verify tokens, parsed once from a JWK Set (RFC 7517), a JWK or a PEM.
 
 mod der;
 mod error;
@@ -19,27 +19,29 @@ pub use der::modulus_and_exponent;
 use crate::id::KeyId;
 use crate::transport::ApiResponse;
 
-/// More keys than any instance has; the rest of a longer set is not read.
+/// Maximum number of entries that are read from a set. Further entries are ignored.
 const MAX_ENTRIES: usize = 32;
 
-/// A set of usable keys. Cheap to clone; never changes.
+/// An immutable set of keys that can verify RS256. Clones are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Arc<[Arc<VerifyingKey>]>,
-    /// The names of published keys that cannot verify RS256.
+    /// The `kid`s of published keys that cannot verify RS256.
     unfit: Arc<[KeyId]>,
 }
 
 impl KeySet {
-    /// Reads a JWK Set document. Entries that cannot verify RS256 signatures (other types, `use:
-    /// enc`, symmetric keys, RSA below 2048 bits, no `kid`) are skipped one by one. A token that
-    /// names such an entry is refused as [`InvalidToken::UnfitKey`](crate::token::InvalidToken). Of
-    /// several entries with one name the last counts, as in Clerk's SDK.
+    /// Parses a JWK Set document.
+    ///
+    /// Entries that cannot verify RS256 signatures are skipped: other key types, `use: enc`,
+    /// symmetric keys, RSA below 2048 bits, entries without `kid`. A token that names a skipped
+    /// entry is rejected as [`InvalidToken::UnfitKey`](crate::token::InvalidToken). Of several
+    /// entries with one `kid` the last counts, as in Clerk's SDK.
     ///
     /// # Errors
     ///
-    /// [`JwksError`] when the document is not a JWK Set, or when no key in it is usable: such an
-    /// answer must not replace a good set.
+    /// [`JwksError`] when the document is not a JWK Set, or when it has no usable key. Such a
+    /// document must not replace a valid set.
     pub fn parse(document: &[u8]) -> Result<Self, JwksError> {
         let document: Value = serde_json::from_slice(document).map_err(|_| JwksError::NotJson)?;
         let entries = document.get("keys").and_then(Value::as_array).ok_or(JwksError::NotJwks)?;
@@ -59,17 +61,18 @@ impl KeySet {
         Ok(Self { keys: keys.into(), unfit: unfit.into() })
     }
 
-    /// A set of one key, read from PEM as in `CLERK_JWT_KEY`: SPKI or PKCS#1, with or without its
-    /// armour, on one line or many, with real or literal `\n`. The key verifies any `kid`.
+    /// Parses a set of one key from PEM, as in `CLERK_JWT_KEY`. The text is SPKI or PKCS#1, with or
+    /// without armour, on one line or several, with real or literal `\n`. The key verifies tokens
+    /// with any `kid`.
     ///
     /// # Errors
     ///
-    /// [`PemError`] says what the text is instead.
+    /// [`PemError`] names the problem.
     pub fn from_pem(text: &str) -> Result<Self, PemError> {
         Ok(Self::of_one(pem::parse(text)?))
     }
 
-    /// A set of one key, read from a single JWK. The key verifies any `kid`.
+    /// Parses a set of one key from a single JWK. The key verifies tokens with any `kid`.
     ///
     /// # Errors
     ///
@@ -83,12 +86,12 @@ impl KeySet {
         Self { keys: Arc::new([Arc::new(key)]), unfit: Arc::default() }
     }
 
-    /// Reads the answer of one of Clerk's two addresses for keys, `/.well-known/jwks.json` of the
-    /// Frontend API or `/v1/jwks` of the Backend API.
+    /// Parses the response of a key endpoint of Clerk: `/.well-known/jwks.json` of the Frontend API
+    /// or `/v1/jwks` of the Backend API.
     ///
     /// # Errors
     ///
-    /// [`JwksError`], for an answer that must not replace a good set.
+    /// [`JwksError`] when the response must not replace a valid set.
     pub fn from_reply(reply: &ApiResponse) -> Result<Self, JwksError> {
         if reply.status.is_success() {
             return Self::parse(&reply.body);
@@ -96,8 +99,8 @@ impl KeySet {
         Err(JwksError::refusal(reply.status, &reply.body))
     }
 
-    /// True when the set settles whether a token with this `kid` is good: there is a key to try, or
-    /// the published key of that name cannot verify RS256.
+    /// Returns true when the set can decide about a token with this `kid`: there is a key to try,
+    /// or the published key of that `kid` cannot verify RS256.
     pub(crate) fn knows(&self, kid: Option<&str>) -> bool {
         self.candidates(kid).next().is_some() || self.is_unfit(kid)
     }
@@ -106,9 +109,9 @@ impl KeySet {
         kid.is_some_and(|kid| self.unfit.iter().any(|unfit| unfit.as_str() == kid))
     }
 
-    /// The key that made a signature: among those with this `kid`, or else the one that came
-    /// without a name. A key without a name that did not make the signature proves nothing about a
-    /// named one: Clerk may have signed with a key that this set does not have yet.
+    /// Returns the key that made a signature. The candidates are the keys with this `kid`, or else
+    /// the keys without a `kid`. If a key without a `kid` did not make the signature, the token may
+    /// still be valid: Clerk may have signed with a key that this set lacks.
     pub(crate) fn signer(
         &self,
         kid: Option<&str>,
@@ -130,13 +133,13 @@ impl KeySet {
         Err(otherwise)
     }
 
-    /// The keys, in the order of the document.
+    /// Iterates over the keys in the order of the document.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<VerifyingKey>> {
         self.keys.iter()
     }
 
-    /// The keys to try for a token with this `kid`: those that have it, or else the one that came
-    /// without a name, from PEM.
+    /// Iterates over the keys to try for a token with this `kid`: the keys with that `kid`, or else
+    /// the keys without a `kid`.
     pub(crate) fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &Arc<VerifyingKey>> {
         let named = kid.is_some_and(|kid| self.keys.iter().any(|key| key.is_named(kid)));
         self.keys.iter().filter(move |key| match (kid, key.id()) {
@@ -146,14 +149,14 @@ impl KeySet {
         })
     }
 
-    /// True when this very key, not one equal to it by name, is in the set.
+    /// Returns true when the set contains this very key, not only a key with the same `kid`.
     #[must_use]
     pub fn holds(&self, key: &Arc<VerifyingKey>) -> bool {
         self.keys.iter().any(|held| Arc::ptr_eq(held, key))
     }
 
-    /// This set with the contents of `newer`. Keys that did not change keep their identity, so what
-    /// was verified with them stays verified; keys that `newer` lacks are gone.
+    /// Returns the contents of `newer`. Unchanged keys keep their identity, so that tokens verified
+    /// with them stay verified. Keys that `newer` lacks are removed.
     #[must_use]
     pub fn replaced_by(&self, newer: &Self) -> Self {
         let keep = |key: &Arc<VerifyingKey>| {
@@ -163,7 +166,7 @@ impl KeySet {
         Self { keys: newer.keys.iter().map(keep).collect(), unfit: Arc::clone(&newer.unfit) }
     }
 
-    /// This set and the keys of `other`, first ours.
+    /// Returns the keys of both sets; the keys of `self` are first.
     #[must_use]
     pub fn joined_with(&self, other: &Self) -> Self {
         Self {
@@ -172,8 +175,9 @@ impl KeySet {
         }
     }
 
-    /// This set, in which the keys of these names or fingerprints verify nothing, and neither does any
-    /// key with the same numbers: whoever stole one could otherwise use it under the name of the other.
+    /// Returns this set with the selected keys distrusted; `is` selects keys by `kid` or
+    /// fingerprint. Keys with the same numbers are distrusted too, because a thief could use a
+    /// stolen key under another `kid`.
     #[must_use]
     pub fn distrusting(&self, is: impl Fn(&KeyId) -> bool) -> Self {
         let named =
@@ -189,32 +193,32 @@ impl KeySet {
         Self { keys: self.keys.iter().map(judge).collect(), unfit: Arc::clone(&self.unfit) }
     }
 
-    /// True when some key of one set is, by its numbers, a key of the other.
+    /// Returns true when both sets contain a key with the same fingerprint.
     #[must_use]
     pub fn shares_a_key_with(&self, other: &Self) -> bool {
         let ours: Vec<_> = self.keys.iter().map(|key| key.fingerprint()).collect();
         other.keys.iter().any(|key| ours.contains(&key.fingerprint()))
     }
 
-    /// True when no token can be verified.
+    /// Returns true when the set has no key, so that no token can be verified.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// How many keys.
+    /// Returns the number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The names of the keys that have one.
+    /// Iterates over the `kid`s of the keys that have one.
     pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
         self.keys.iter().filter_map(|key| key.id())
     }
 
-    /// The set as a JWK Set document, to be read by [`parse`](Self::parse). Keys from PEM are left
-    /// out: they come with the configuration.
+    /// Returns the set as a JWK Set document that [`parse`](Self::parse) reads. Keys without a
+    /// `kid` are omitted, because they are part of the configuration.
     #[must_use]
     pub fn to_jwks(&self) -> Value {
         let keys: Vec<Value> =
@@ -226,13 +230,13 @@ impl KeySet {
 /// Why no key of a set made a signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NoSigner {
-    /// There is no key of that name.
+    /// The set has no key with that `kid`.
     UnknownKey,
-    /// The key of that name cannot verify RS256: another type, another use.
+    /// The key with that `kid` cannot verify RS256: another type, another use.
     UnfitKey,
-    /// There is, and it did not make this signature; or it did, and is distrusted.
+    /// The key did not make this signature; or the key made it, and is distrusted.
     Forged,
-    /// There is no key of that name, and no key without a name made this signature.
+    /// The set has no key with that `kid`, and no key without a `kid` made this signature.
     Unnamed,
 }
 

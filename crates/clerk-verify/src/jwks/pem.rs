@@ -1,4 +1,4 @@
-//! A public key as people paste it into an environment variable.
+//! Parses a public key from PEM, as operators paste it into an environment variable.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -12,29 +12,29 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What is wrong with a PEM public key, and what to do.
+/// What is wrong with a PEM public key. The message says what to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
-    /// Nothing there.
+    /// The text is empty.
     #[error(
         "the PEM is empty; unset the variable to use the keys that Clerk publishes, or copy the JWKS public key from the API keys page of the Clerk dashboard"
     )]
     Empty,
-    /// A private key.
+    /// The text is a private key.
     #[error(
         "this is a private key; Clerk's JWKS public key is needed here. Treat the private key as leaked and replace it"
     )]
     PrivateKey,
-    /// A certificate.
+    /// The text is a certificate.
     #[error("this is a certificate; Clerk's JWKS public key (BEGIN PUBLIC KEY) is needed here")]
     Certificate,
-    /// Not base64, or cut off.
+    /// The text is not base64, or is cut off.
     #[error(
         "the PEM is cut off or damaged; copy the JWKS public key again from the API keys page of the Clerk dashboard"
     )]
     Damaged,
-    /// Good DER of something else.
+    /// The content is not an RSA public key of 2048 to 8192 bits.
     #[error(
         "the PEM does not hold an RSA public key of 2048 to 8192 bits; copy the JWKS public key again from the API keys page of the Clerk dashboard"
     )]
@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<VerifyingKey, PemError> {
     VerifyingKey::from_der(&der).ok_or(PemError::NotRsa)
 }
 
-/// Some tools write PEM bodies in the alphabet for URLs.
+/// Maps the URL-safe base64 alphabet, which some tools use in PEM, to the standard alphabet.
 fn standard(c: char) -> char {
     match c {
         '-' => '+',

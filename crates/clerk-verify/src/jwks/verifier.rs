@@ -1,4 +1,4 @@
-//! One RSA public key, ready to verify.
+//! An RSA public key that verifies RS256 signatures.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -18,27 +18,27 @@ use signature::Verifier as _;
 use super::der::modulus_and_exponent;
 use crate::id::KeyId;
 
-/// The longest `kid` that is kept.
+/// Maximum length of a `kid` in bytes.
 const MAX_KID_BYTES: usize = 256;
-/// 2048 to 8192 bits.
+/// Modulus size in bytes: 2048 to 8192 bits.
 const MODULUS_BYTES: RangeInclusive<usize> = 256..=1024;
 
-/// The `kid` of an entry of a JWK Set; `None` when it is absent, empty or too long.
+/// Returns the `kid` of a JWK Set entry; `None` when it is absent, empty or too long.
 pub(super) fn name(entry: &Value) -> Option<&str> {
     let kid = entry.get("kid")?.as_str()?;
     (1..=MAX_KID_BYTES).contains(&kid.len()).then_some(kid)
 }
 
-/// Who made a signature.
+/// The result of checking a signature with one key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Signer {
     This,
-    /// This key, which verifies nothing any more.
+    /// This key made the signature, but it is distrusted.
     Distrusted,
     Another,
 }
 
-/// An RSA public key of 2048 to 8192 bits that verifies RS256 and nothing else.
+/// An RSA public key of 2048 to 8192 bits that verifies only RS256.
 pub struct VerifyingKey {
     id: Option<KeyId>,
     /// Modulus and exponent in base64url.
@@ -49,13 +49,13 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads one entry of a JWK Set; `None` when it cannot serve here.
+    /// Parses one entry of a JWK Set; `None` when it has no `kid` or cannot verify RS256.
     pub(super) fn from_entry(entry: &Value) -> Option<Self> {
         let kid = name(entry)?;
         Some(Self { id: Some(KeyId::from(kid)), ..Self::from_jwk(entry)? })
     }
 
-    /// Reads a JWK and leaves it without a name; `None` when it cannot serve here.
+    /// Parses a JWK and ignores its `kid`; `None` when it cannot verify RS256.
     pub(super) fn from_jwk(jwk: &Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
         let AlgorithmParameters::RSA(rsa) = &jwk.algorithm else { return None };
@@ -85,7 +85,7 @@ impl VerifyingKey {
         Some(Self { id: None, components, fingerprint, verifier: Rs256(parsed), trusted: true })
     }
 
-    /// Reads a public key in DER, SPKI or PKCS#1.
+    /// Parses a public key in DER, SPKI or PKCS#1; `None` when it is not RSA of 2048 to 8192 bits.
     pub(super) fn from_der(der: &[u8]) -> Option<Self> {
         let size = PublicKey::from_der(der).ok()?.modulus_len();
         if !MODULUS_BYTES.contains(&size) {
@@ -97,14 +97,14 @@ impl VerifyingKey {
         Self::unnamed(components, parsed)
     }
 
-    /// A name that follows from the numbers: the same for the same key, whatever it is called and in
-    /// whichever form it came.
+    /// Returns the fingerprint: `sha256/` and the base64 of the SHA-256 of the key in DER. It
+    /// depends only on the key's numbers, not on its `kid` or source format.
     #[must_use]
     pub fn fingerprint(&self) -> &KeyId {
         &self.fingerprint
     }
 
-    /// The key's name; `None` for one that came from PEM.
+    /// Returns the `kid`; `None` for a key from PEM or from a single JWK.
     #[must_use]
     pub fn id(&self) -> Option<&KeyId> {
         self.id.as_ref()
@@ -114,12 +114,12 @@ impl VerifyingKey {
         self.id.as_ref().is_some_and(|id| id.as_str() == kid)
     }
 
-    /// True when name and key material are the same.
+    /// Returns true when `kid` and key material are equal.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         self.id == other.id && self.components == other.components
     }
 
-    /// Who made the signature over the message.
+    /// Checks whether this key made the signature over the message.
     pub(super) fn check(&self, message: &[u8], signature: &Vec<u8>) -> Signer {
         match (self.verifier.verify(message, signature), self.trusted) {
             (Ok(()), true) => Signer::This,
@@ -128,7 +128,7 @@ impl VerifyingKey {
         }
     }
 
-    /// The same key, which verifies nothing any more.
+    /// Returns a distrusted copy of this key, which accepts no signature.
     pub(super) fn distrusted(&self) -> Self {
         let Self { id, components, fingerprint, verifier, .. } = self;
         Self {
@@ -140,7 +140,7 @@ impl VerifyingKey {
         }
     }
 
-    /// The key as a JWK, with its `kid` if it has a name.
+    /// Returns the key as a JWK, with its `kid` if it has one.
     #[must_use]
     pub fn to_jwk(&self) -> Value {
         let (n, e) = &self.components;
@@ -159,18 +159,18 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// SHA-256 of the key in DER, written as a pin is (RFC 7469).
+/// Returns the SHA-256 of the key in DER, in the format of a pin (RFC 7469).
 fn fingerprint(key: &ParsedPublicKey) -> Option<KeyId> {
     let der = key.as_der().ok()?;
     let hash = digest(&SHA256, der.as_ref());
     Some(KeyId::from(format!("sha256/{}", STANDARD.encode(hash))))
 }
 
-/// RS256 over a key that is parsed once.
+/// An RS256 verifier that parses its key once.
 ///
-/// `jsonwebtoken`'s stock verifiers parse the key for each token, and come from a provider chosen
-/// for the whole process, which panics when two crates of the build enable different backends. A
-/// verifier of our own behind its trait has neither trouble.
+/// The stock verifiers of `jsonwebtoken` parse the key for each token. They use a process-wide
+/// provider, which panics when two crates of the build enable different backends. This verifier
+/// avoids both problems.
 struct Rs256(ParsedPublicKey);
 
 impl signature::Verifier<Vec<u8>> for Rs256 {

@@ -1,27 +1,28 @@
-//! Clerk's host names: which instance a host belongs to, and which hosts belong to an instance.
+//! Clerk's host names: the kind of instance that a host belongs to, and the hosts of an instance.
 
 use std::borrow::Cow;
 
 use super::{InstanceKind, KeyError, PublishableKey};
 
-/// Ends of the hosts of old development instances, `clerk.example.word-1.lcl.dev`.
+/// Host suffixes of old development instances, such as `clerk.example.word-1.lcl.dev`.
 const OLD_DEVELOPMENT: [&str; 3] = [".lcl.dev", ".lclstage.dev", ".lclclerk.com"];
 
-/// Where the Frontend API is reached, when not at the instance's own host.
+/// Where an application reaches the Frontend API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Hosting<'a> {
-    /// At its own host.
+    /// At the instance's own host.
     Own,
-    /// On a satellite domain, `example.com`. Development instances have none.
+    /// At `clerk.` and a satellite domain, such as `example.com`. Development instances ignore the
+    /// domain.
     Satellite(&'a str),
-    /// Behind a proxy, whose address or path is taken as it is.
+    /// Behind a proxy, whose address or path is used unchanged.
     Proxy(&'a str),
 }
 
 impl InstanceKind {
-    /// The kind of the instance with this Frontend API host: `word-word-1.clerk.accounts.dev` and the
-    /// older `clerk.….lcl.dev` are development instances.
+    /// Returns the kind of the instance with this Frontend API host.
+    /// `word-word-1.clerk.accounts.dev` and the older `clerk.….lcl.dev` are development instances.
     #[must_use]
     pub fn of_frontend_api(host: &str) -> Self {
         let host = host.to_ascii_lowercase();
@@ -29,14 +30,15 @@ impl InstanceKind {
         if old || is_development_host(&host) { Self::Development } else { Self::Production }
     }
 
-    /// The kind that a publishable key claims by its prefix, `pk_live_` or `pk_test_`, or the older
-    /// `live_` or `test_`. The rest of the key is not looked at.
+    /// Returns the kind that a publishable key claims by its prefix, `pk_live_` or `pk_test_`, or
+    /// the older `live_` or `test_`. The rest of the key is not checked.
     #[must_use]
     pub fn of_publishable_key(text: &str) -> Option<Self> {
         Self::of_prefix(text, "pk_")
     }
 
-    /// The same for a secret key, `sk_live_` or `sk_test_`.
+    /// Returns the kind that a secret key claims by its prefix, `sk_live_` or `sk_test_`, or the
+    /// older `live_` or `test_`. The rest of the key is not checked.
     #[must_use]
     pub fn of_secret_key(text: &str) -> Option<Self> {
         Self::of_prefix(text, "sk_")
@@ -49,7 +51,8 @@ impl InstanceKind {
     }
 }
 
-/// `word-word-12.clerk.accounts` and then `.dev`, `stage.dev` or `.lclclerk.com`.
+/// Returns true for `word-word-12.clerk.accounts` followed by, for example, `.dev`, `stage.dev` or
+/// `.lclclerk.com`.
 fn is_development_host(host: &str) -> bool {
     let Some((name, end)) = host.split_once(".clerk.accounts") else { return false };
     let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
@@ -61,21 +64,22 @@ fn is_development_host(host: &str) -> bool {
 }
 
 impl PublishableKey {
-    /// Builds the publishable key of a Frontend API host, of the kind that the host tells.
+    /// Builds the publishable key of a Frontend API host. The host determines the kind.
     ///
     /// # Errors
     ///
-    /// As [`for_host`](Self::for_host).
+    /// Same as [`for_host`](Self::for_host).
     pub fn for_frontend_api(host: &str) -> Result<Self, KeyError> {
         Self::for_host(host, InstanceKind::of_frontend_api(host))
     }
 
-    /// Builds the publishable key of the production instance for a domain, `example.com` or its
-    /// `Host` field `Example.com:443`: the Frontend API is at `clerk.` and the domain.
+    /// Builds the publishable key of the production instance of a domain. `domain` is `example.com`
+    /// or a `Host` value such as `Example.com:443`. The Frontend API host is `clerk.` followed by
+    /// the domain.
     ///
     /// # Errors
     ///
-    /// As [`for_host`](Self::for_host).
+    /// Same as [`for_host`](Self::for_host).
     pub fn for_domain(domain: &str) -> Result<Self, KeyError> {
         let domain = domain.split(':').next().unwrap_or_default().to_ascii_lowercase();
         if domain.is_empty() {
@@ -84,7 +88,8 @@ impl PublishableKey {
         Self::for_frontend_api(&format!("clerk.{domain}"))
     }
 
-    /// Where this instance's Frontend API is reached.
+    /// Returns where an application reaches this instance's Frontend API: a host, or the proxy's
+    /// address or path.
     #[must_use]
     pub fn frontend_api_at<'a>(&'a self, hosting: Hosting<'a>) -> Cow<'a, str> {
         match (hosting, self.kind()) {
@@ -96,7 +101,8 @@ impl PublishableKey {
         }
     }
 
-    /// The address of Clerk's own sign-in pages for this instance, as `https://accounts.example.com`.
+    /// Returns the address of Clerk's sign-in pages for this instance, such as
+    /// `https://accounts.example.com`.
     #[must_use]
     pub fn accounts_url(&self) -> String {
         let host = self.frontend_api().replacen("clerk.accountsstage.", "accountsstage.", 1);

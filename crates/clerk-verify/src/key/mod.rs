@@ -1,4 +1,5 @@
-//! Clerk's keys, parsed once: a value of these types is well-formed, and none of them prints itself.
+//! Clerk's publishable and secret keys. A value of these types is well-formed, and `Debug` prints
+//! no key.
 
 mod host;
 
@@ -12,7 +13,7 @@ use url::Url;
 
 pub use host::Hosting;
 
-/// Standard alphabet, padding optional: what a browser's `atob` accepts.
+/// Standard alphabet with optional padding, as a browser's `atob` accepts.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -20,9 +21,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Whether an instance is for production (`…_live_…`) or development (`…_test_…`).
+/// The kind of a Clerk instance: production (`…_live_…`) or development (`…_test_…`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-// Closed on purpose: each caller decides about every case.
+// Exhaustive on purpose: every caller must handle every variant.
 pub enum InstanceKind {
     /// `pk_live_…`, `sk_live_…`.
     Production,
@@ -30,10 +31,11 @@ pub enum InstanceKind {
     Development,
 }
 
-/// A publishable key, `pk_live_…` or `pk_test_…`: it names the instance by its Frontend API host.
+/// A publishable key, `pk_live_…` or `pk_test_…`, which contains the Frontend API host of its
+/// instance.
 ///
-/// The part after the prefix is the host and a `$`, in base64. The key is public; it still does not
-/// print in full, so that logs stay readable.
+/// The part after the prefix is base64 of the host and a `$`. The key is public; `Debug` shows only
+/// the host so that logs stay readable.
 #[derive(Clone, Eq, PartialEq)]
 pub struct PublishableKey {
     text: String,
@@ -46,8 +48,8 @@ impl PublishableKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] names what is wrong. Stricter than Clerk's own SDK in one point: the host must
-    /// be a plain host name (with an optional port), because it is used as an address.
+    /// [`KeyError`] names the problem. One check is stricter than in Clerk's SDK: the host must be
+    /// a plain host name with an optional port, because it is used as an address.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut parts = text.split('_');
         let kind = match (parts.next(), parts.next()) {
@@ -72,11 +74,11 @@ impl PublishableKey {
         Ok(Self { text: text.to_owned(), kind, host: host.to_owned() })
     }
 
-    /// Builds the publishable key of a Frontend API host, as Clerk would write it.
+    /// Builds the publishable key of a Frontend API host, in Clerk's format.
     ///
     /// # Errors
     ///
-    /// [`KeyError::PublishableHost`] when the host is not a plain host name with a dot in it.
+    /// [`KeyError::PublishableHost`] when the host is not a plain host name that contains a dot.
     pub fn for_host(host: &str, kind: InstanceKind) -> Result<Self, KeyError> {
         let prefix = match kind {
             InstanceKind::Production => "pk_live_",
@@ -86,25 +88,26 @@ impl PublishableKey {
         Self::parse(&format!("{prefix}{encoded}"))
     }
 
-    /// Production or development.
+    /// Returns the kind of the instance: production or development.
     #[must_use]
     pub fn kind(&self) -> InstanceKind {
         self.kind
     }
 
-    /// The Frontend API host, as `clerk.example.com`.
+    /// Returns the Frontend API host, such as `clerk.example.com`.
     #[must_use]
     pub fn frontend_api(&self) -> &str {
         &self.host
     }
 
-    /// The `iss` of this instance's tokens, as `https://clerk.example.com`.
+    /// Returns the `iss` of this instance's tokens, such as `https://clerk.example.com`.
     #[must_use]
     pub fn issuer(&self) -> String {
         format!("https://{}", self.host)
     }
 
-    /// The key exactly as it was given. Its text decides the suffix of Clerk's cookie names.
+    /// Returns the key exactly as it was parsed. Clerk derives the suffix of its cookie names from
+    /// this text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -117,13 +120,13 @@ impl fmt::Debug for PublishableKey {
     }
 }
 
-/// True when `host` is what stands between `https://` and the next `/`, and nothing more.
+/// Returns true when `host` is a host with an optional port and nothing else.
 fn is_plain_host(host: &str) -> bool {
     let ascii = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'));
     ascii && Url::parse(&format!("https://{host}/")).is_ok()
 }
 
-/// A secret key, `sk_live_…` or `sk_test_…`. Prints as `[redacted]`.
+/// A secret key, `sk_live_…` or `sk_test_…`. `Debug` prints `[redacted]`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct SecretKey(String);
 
@@ -132,8 +135,8 @@ impl SecretKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::SecretForm`] when it does not start as a secret key does or cannot be sent in a
-    /// header; [`KeyError::PublishableWhereSecret`] when it is a publishable key.
+    /// [`KeyError::SecretForm`] when the prefix is wrong or the key cannot be sent in a header.
+    /// [`KeyError::PublishableWhereSecret`] when the text is a publishable key.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.starts_with("pk_") {
             return Err(KeyError::PublishableWhereSecret);
@@ -147,7 +150,7 @@ impl SecretKey {
         Ok(Self(text.to_owned()))
     }
 
-    /// Production or development.
+    /// Returns the kind of the instance: production or development.
     #[must_use]
     pub fn kind(&self) -> InstanceKind {
         if self.0.starts_with("sk_live_") || self.0.starts_with("live_") {
@@ -157,7 +160,7 @@ impl SecretKey {
         }
     }
 
-    /// The secret itself, for the `Authorization` header of Backend API calls.
+    /// Returns the secret, for the `Authorization` header of Backend API requests.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -170,11 +173,11 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// What is wrong with a key, and what to do. Never contains the key.
+/// What is wrong with a key. The message says what to do and never contains the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Neither `pk_live_` nor `pk_test_` in front.
+    /// The prefix is neither `pk_live_` nor `pk_test_`.
     #[error(
         "a publishable key starts with pk_live_ or pk_test_; copy it again from the API keys page of the Clerk dashboard"
     )]
@@ -184,18 +187,18 @@ pub enum KeyError {
         "the publishable key is cut off or damaged: the part after pk_live_ or pk_test_ must be base64 of a host name followed by '$'; copy it again from the Clerk dashboard"
     )]
     PublishableForm,
-    /// What it decodes to is not a host name.
+    /// The decoded text is not a plain host name.
     #[error(
         "the publishable key decodes, but not to a host name such as clerk.example.com; copy it again from the Clerk dashboard"
     )]
     PublishableHost,
-    /// `sk_…` was given.
+    /// The text is a secret key, `sk_…`.
     #[error("this is a secret key (sk_…), where the publishable key (pk_…) belongs; swap the two")]
     SecretWherePublishable,
-    /// `pk_…` was given.
+    /// The text is a publishable key, `pk_…`.
     #[error("this is a publishable key (pk_…), where the secret key (sk_…) belongs; swap the two")]
     PublishableWhereSecret,
-    /// Not a secret key.
+    /// The text is not a secret key.
     #[error(
         "a secret key starts with sk_live_ or sk_test_ and has no spaces; copy it again from the API keys page of the Clerk dashboard"
     )]

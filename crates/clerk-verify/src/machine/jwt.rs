@@ -1,5 +1,5 @@
-//! Machine tokens that are JWTs. The rules are those of `verifyMachineAuthToken` in Clerk's own
-//! backend SDK (`@clerk/backend` 3.25).
+//! Verifies machine tokens that are JWTs. The rules are those of `verifyMachineAuthToken` in
+//! Clerk's backend SDK (`@clerk/backend` 3.25).
 
 use serde_json::{Map, Value};
 
@@ -13,18 +13,19 @@ use crate::token::{
     timing,
 };
 
-/// The claims of every token; the rest is the issuer's own.
+/// Registered claims. All other claims are custom.
 const REGISTERED: [&str; 6] = ["iss", "sub", "exp", "nbf", "iat", "jti"];
 
-/// Checks a machine's JWT: form, category, `typ`, `alg`, signature, claims and time.
+/// Verifies a machine's JWT: form, category, `typ`, `alg`, signature, claims and time.
 ///
-/// Of the expectations, `issuers`, `audiences` and `leeway` count; authorized parties are a matter of
-/// browsers. When audiences are expected, an OAuth token must name one of them.
+/// `issuers`, `audiences` and `leeway` of the expectations apply. Authorized parties are ignored,
+/// because they concern browsers. When audiences are expected, an OAuth token must name one of
+/// them.
 ///
 /// # Errors
 ///
-/// [`MachineError::Invalid`] for a text that is no machine's token,
-/// [`MachineError::Unverified`] for one that does not hold.
+/// [`MachineError::Invalid`] when the text is not a machine token. [`MachineError::Unverified`]
+/// when a check fails.
 pub fn verify(
     token: &str,
     keys: &KeySet,
@@ -38,11 +39,11 @@ pub fn verify(
     Ok(describe(kind, decoded, signed))
 }
 
-/// What a machine's JWT claims of its times, when it is good but for its key, which is not known.
+/// Returns the times that a machine's JWT claims, when only its key is unknown.
 ///
 /// # Errors
 ///
-/// [`MachineError`], when no key could make it good.
+/// [`MachineError`] when no key could make the token valid.
 pub fn unknown_key(token: &str, expect: &Expectations) -> Result<UnknownKey, MachineError> {
     let (kind, decoded, jws) = read(token)?;
     requires_audience(kind, &decoded, expect).map_err(MachineError::Unverified)?;
@@ -56,7 +57,7 @@ fn read(token: &str) -> Result<(TokenKind, Decoded, Jws<'_>), MachineError> {
     let decoded = decode(token).map_err(|_| MachineError::Invalid)?;
     let jws = Jws::parse(token).map_err(|_| MachineError::Invalid)?;
     let for_machines = is_for_machines(&jws.header().map_err(|_| MachineError::Invalid)?);
-    // Neither a machine's subject nor an access token's type.
+    // The token has neither a machine's subject nor the type of an access token.
     let kind =
         TokenKind::claimed(&decoded).ok_or(MachineError::Unverified(InvalidToken::Malformed))?;
     if kind == TokenKind::MachineToMachine && !for_machines {
@@ -65,7 +66,8 @@ fn read(token: &str) -> Result<(TokenKind, Decoded, Jws<'_>), MachineError> {
     Ok((kind, decoded, jws))
 }
 
-/// True when the token has the category of machines, or none, as before categories were introduced.
+/// Returns true when the token has the machine category, or no category, as before Clerk introduced
+/// categories.
 fn is_for_machines(header: &Header<'_>) -> bool {
     header.category.is_absent() || header.category.text() == Some(CATEGORY_MACHINE)
 }
@@ -80,7 +82,7 @@ fn expect_of(kind: TokenKind, expect: &Expectations) -> Expectations {
     expect
 }
 
-/// What the signature and the times of a good token say.
+/// The times and the key of a verified token.
 struct Signed {
     times: Times,
     claims_as_of: ClaimsTime,
@@ -109,7 +111,7 @@ fn check(
     }
 }
 
-/// An access token without an audience is for anybody, so it is not for those who expect one.
+/// Rejects an OAuth token without an audience when the application expects one.
 fn requires_audience(
     kind: TokenKind,
     token: &Decoded,
@@ -159,7 +161,7 @@ fn describe(kind: TokenKind, token: Decoded, signed: Signed) -> MachineToken {
     described
 }
 
-/// The first of two claims that is there: a list of texts, or a text with spaces between its parts.
+/// Returns the first of two claims that is present: a list of texts, or a space-separated text.
 fn first_list(claims: &Map<String, Value>, names: [&str; 2]) -> Vec<String> {
     match names.iter().find_map(|name| claims.get(*name).filter(|claim| !claim.is_null())) {
         Some(Value::Array(list)) => {

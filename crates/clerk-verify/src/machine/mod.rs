@@ -1,8 +1,8 @@
 //! Machine tokens: API keys, machine-to-machine tokens and OAuth access tokens.
 //!
-//! The kind is told by [`TokenKind::of`]. A JWT is verified here and now, with [`verify`]; what an
-//! opaque token stands for only Clerk's Backend API knows: [`Question`] is what to ask it, and
-//! [`Question::answer`] reads what it says. Nothing here decides who may do what.
+//! [`TokenKind::of`] determines the kind. [`verify`] verifies a JWT locally. Only Clerk's Backend
+//! API can resolve an opaque token: [`Question`] is the request to send, and [`Question::answer`]
+//! parses the response. This module makes no authorization decision.
 
 mod jwt;
 mod remote;
@@ -16,40 +16,41 @@ use crate::clock::{ClaimsTime, Timestamp};
 use crate::id::KeyId;
 use crate::token::{InvalidToken, TokenKind};
 
-/// What a machine token stands for.
+/// The facts about a machine token, from its claims or from the Backend API.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MachineToken {
-    /// Which kind.
+    /// The kind of the token.
     pub kind: TokenKind,
-    /// The token's id, as `mt_…`; empty for a JWT without `jti`.
+    /// The token's id, such as `mt_…`; empty for a JWT without `jti`.
     pub id: String,
-    /// Whom it stands for: a user, an organisation or a machine.
+    /// The id of the user, organisation or machine that the token represents.
     pub subject: String,
-    /// The OAuth client it was issued to.
+    /// The id of the OAuth client that received the token.
     pub client_id: Option<String>,
-    /// The name that an API key was given.
+    /// The name of an API key.
     pub name: Option<String>,
-    /// What it may be used for.
+    /// The scopes that the token grants.
     pub scopes: Vec<String>,
-    /// The claims that are its issuer's own.
+    /// Custom claims of the token's issuer.
     pub claims: Option<Map<String, Value>>,
-    /// True when it was revoked. A JWT cannot tell.
+    /// True when the token is revoked. Always false for a JWT, which does not contain this fact.
     pub revoked: bool,
-    /// True when its time is over.
+    /// True when the token has expired.
     pub expired: bool,
-    /// Until when it is good; `None` for ever.
+    /// When the token expires; `None` for a token that never expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// When the token was created.
     pub created_at: Option<Timestamp>,
-    /// The time that dates what it says.
+    /// The time that dates the token's facts.
     pub claims_as_of: ClaimsTime,
-    /// The fingerprint of the key that signed it. `None` for an opaque token.
+    /// The fingerprint of the key that signed the token; `None` for an opaque token.
     pub signed_by: Option<KeyId>,
 }
 
 impl MachineToken {
-    /// True when it is neither revoked nor expired. Ask this of every answer of the Backend API.
+    /// Returns true when the token is neither revoked nor expired. Check this after every
+    /// [`Question::answer`].
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.revoked && !self.expired
@@ -60,22 +61,22 @@ impl MachineToken {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineError {
-    /// Not a machine token, or none that Clerk knows.
+    /// The text is not a machine token, or Clerk does not accept the token.
     #[error("the machine token is not valid")]
     Invalid,
-    /// A JWT that does not verify.
+    /// The JWT fails verification.
     #[error("the machine token does not verify: {0}")]
     Unverified(InvalidToken),
-    /// Clerk refuses the secret key that the question was asked with.
+    /// Clerk rejected the secret key that authorizes the request.
     #[error("Clerk refuses the secret key; copy it again from the API keys page of the dashboard")]
     SecretKey,
-    /// Clerk did not answer the question. It says nothing about the token.
-    #[error("Clerk could not tell whether the machine token is valid")]
+    /// The Backend API gave no usable response. The validity of the token is unknown.
+    #[error("Clerk did not confirm whether the machine token is valid")]
     Unanswered,
 }
 
 impl MachineError {
-    /// A stable name, equal to the code that Clerk's own SDK gives.
+    /// Returns a stable code, equal to the code of Clerk's backend SDK.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

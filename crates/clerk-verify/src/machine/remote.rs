@@ -1,4 +1,4 @@
-//! Opaque machine tokens: what to ask Clerk's Backend API, and what it answers.
+//! Opaque machine tokens: the request to Clerk's Backend API and the parsing of its response.
 
 use http::StatusCode;
 use serde::{Deserialize, Deserializer};
@@ -9,17 +9,18 @@ use super::{MachineError, MachineToken};
 use crate::clock::{ClaimsTime, Timestamp};
 use crate::token::TokenKind;
 
-/// A question to the Backend API: what an opaque token stands for. It is a `POST` of
-/// `application/json` with the secret key as bearer. Not to be repeated on failure: a token that
-/// Clerk cannot vouch for now is not accepted now.
+/// A request to the Backend API that verifies an opaque token.
+///
+/// Send it as a `POST` of `application/json` with the secret key as bearer token. Do not retry a
+/// failed request: a token that Clerk cannot verify now is not accepted now.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Question {
     /// The kind of the token.
     pub kind: TokenKind,
-    /// Where to send it.
+    /// The URL to send the request to.
     pub url: Url,
-    /// The JSON to send. It holds the token.
+    /// The JSON body. It contains the token.
     pub body: String,
 }
 
@@ -30,8 +31,8 @@ impl std::fmt::Debug for Question {
 }
 
 impl Question {
-    /// The question for a token; `None` when it is no opaque machine token. `backend_api` is
-    /// `https://api.clerk.com`; these paths have no version in front.
+    /// Creates the request for a token; `None` when the text is not an opaque machine token.
+    /// `backend_api` is `https://api.clerk.com`; the paths have no version prefix.
     #[must_use]
     pub fn about(token: &str, backend_api: &Url) -> Option<Self> {
         let kind = TokenKind::of_opaque(token)?;
@@ -48,12 +49,13 @@ impl Question {
         Some(Self { kind, url, body: Value::Object(body).to_string() })
     }
 
-    /// Reads the answer.
+    /// Parses the response.
     ///
     /// # Errors
     ///
-    /// [`MachineError`]: 404 means that Clerk does not know the token, 401 that it does not know the
-    /// secret key, and everything else that the question is not answered.
+    /// [`MachineError::Invalid`] for 404: Clerk does not know the token.
+    /// [`MachineError::SecretKey`] for 401: Clerk rejected the secret key.
+    /// [`MachineError::Unanswered`] for every other failure.
     pub fn answer(&self, status: StatusCode, body: &[u8]) -> Result<MachineToken, MachineError> {
         match status {
             StatusCode::UNAUTHORIZED => Err(MachineError::SecretKey),
@@ -66,8 +68,8 @@ impl Question {
     }
 }
 
-/// The members of the three answers that are of use. Clerk writes them `like_this`, and its SDK's
-/// test data `likeThis`.
+/// The relevant members of the three responses. Clerk's API uses snake case; the test data of
+/// Clerk's SDK uses camel case.
 #[derive(Deserialize)]
 struct Answer {
     id: String,
@@ -80,7 +82,7 @@ struct Answer {
     claims: Option<Map<String, Value>>,
     revoked: bool,
     expired: bool,
-    /// Milliseconds, as are all times here.
+    /// Milliseconds since the Unix epoch, like `created_at`.
     expiration: Option<i64>,
     #[serde(alias = "createdAt")]
     created_at: Option<i64>,
@@ -106,7 +108,7 @@ impl Answer {
     }
 }
 
-/// `null` means nothing.
+/// Deserializes `null` as an empty list.
 fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

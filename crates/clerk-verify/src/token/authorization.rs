@@ -1,4 +1,4 @@
-//! What a session may do: Clerk's `has()`.
+//! Authorization checks of a session: Clerk's `has()`.
 
 use super::Session;
 use super::scope::entries;
@@ -6,13 +6,14 @@ use crate::access::{Access, Factor, Reverification};
 use crate::id::bare;
 
 impl Session {
-    /// True when the session meets the whole demand, judged at the time the token was made.
+    /// Returns true when the session meets every requirement at the time the token was made.
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
         self.has_after(demand, 0)
     }
 
-    /// The same, when `minutes` have passed since: verified factors have aged by as much.
+    /// Returns true when the session meets every requirement `minutes` after the token was made.
+    /// The ages of verified factors grow by `minutes`.
     #[must_use]
     pub fn has_after(&self, demand: &Access, minutes: u32) -> bool {
         let asked = *demand != Access::default() && self.has_user();
@@ -26,8 +27,8 @@ impl Session {
             && demand.reverification.is_none_or(|demand| self.is_verified(demand, minutes))
     }
 
-    /// True when the user has this role in the active organisation; `admin` and `org:admin` mean the
-    /// same.
+    /// Returns true when the user has this role in the active organisation; `admin` and `org:admin`
+    /// are equivalent.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         let held = self.organization.as_ref().and_then(|org| org.role.as_deref());
@@ -35,8 +36,9 @@ impl Session {
         named && held.is_some_and(|held| bare(held) == bare(role))
     }
 
-    /// True when the user has this permission in the active organisation, as `org:teams:manage`;
-    /// `teams:manage` means the same. As in Clerk's SDK, the token must have it with its `org:`.
+    /// Returns true when the user has this permission in the active organisation.
+    /// `org:teams:manage` and `teams:manage` are equivalent. As in Clerk's SDK, the permission in
+    /// the token must have the prefix `org:`.
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         let held = self.organization.as_ref().map(|org| org.permissions.as_slice());
@@ -45,7 +47,8 @@ impl Session {
         named && held.unwrap_or_default().contains(&asked)
     }
 
-    /// A token without a user's id authorises nobody, as in Clerk's SDK.
+    /// Returns true when the token names a user. Without one it authorizes nothing, as in Clerk's
+    /// SDK.
     fn has_user(&self) -> bool {
         !self.user_id.as_str().is_empty()
     }
@@ -63,8 +66,9 @@ impl Session {
     }
 }
 
-/// True when `name`, with or without its scope, is in a list such as `o:teams,u:basic,ou:both`. A
-/// name with a second colon never is, and nothing is in a list with an entry without a scope.
+/// Returns true when `name`, with or without a scope, is in a list such as
+/// `o:teams,u:basic,ou:both`. A name with a second colon never matches. A list with an unscoped
+/// entry matches nothing.
 fn listed(list: &str, name: &str) -> bool {
     let (organizations, users, slug) = match name.split_once(':') {
         None => (true, true, name),

@@ -1,12 +1,12 @@
-//! The payload as it came, read once and leniently; [`Expectations`](super::Expectations) judge it
-//! and a [`Session`](super::Session) is made of it.
+//! The payload as received, parsed once and leniently. [`Expectations`](super::Expectations) checks
+//! it, and a [`Session`](super::Session) is built from it.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::json::{Json, Name};
 
-/// Every claim that is judged or kept. The last of equal names wins.
+/// Every claim that is checked or stored. The last of equal names wins.
 #[derive(Debug, Default)]
 pub(crate) struct Claims<'a> {
     pub(crate) sub: Json<'a>,

@@ -1,4 +1,4 @@
-//! Clerk's cookies, by name.
+//! Names and parsing of Clerk's cookies.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use http::header::COOKIE;
 
 use crate::key::PublishableKey;
 
-/// The names of one instance's cookies.
+/// The cookie names of one instance.
 ///
-/// Applications on one domain can belong to several instances, so Clerk sets each cookie twice: by
-/// its plain name, and with a suffix that is a digest of the publishable key.
+/// Applications on one domain can belong to several instances. Clerk therefore sets each cookie
+/// twice: with its plain name, and with a suffix that is a digest of the publishable key.
 #[derive(Clone, Debug)]
 pub struct CookieNames {
     session: String,
@@ -21,7 +21,8 @@ pub struct CookieNames {
 impl CookieNames {
     const PLAIN_SESSION: &'static str = "__session";
 
-    /// The suffixed names for a publishable key: the first 8 characters of base64url(SHA-1(key)).
+    /// Derives the names from a publishable key. The suffix is the first 8 characters of
+    /// base64url(SHA-1(key)).
     #[must_use]
     pub fn of(key: &PublishableKey) -> Self {
         let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
@@ -30,31 +31,33 @@ impl CookieNames {
         Self { session: format!("{}_{}", Self::PLAIN_SESSION, &encoded[..8]) }
     }
 
-    /// What the suffixed names end in, as `QvfNY2dr`.
+    /// Returns the suffix, such as `QvfNY2dr`.
     #[must_use]
     pub fn suffix(&self) -> &str {
         &self.ending()[1..]
     }
 
-    /// The name of the suffixed session cookie, as `__session_QvfNY2dr`.
+    /// Returns the name of the suffixed session cookie, such as `__session_QvfNY2dr`.
     #[must_use]
     pub fn session(&self) -> &str {
         &self.session
     }
 
-    /// The suffix with the line before it.
+    /// Returns the suffix with the underscore before it.
     pub(super) fn ending(&self) -> &str {
         &self.session[Self::PLAIN_SESSION.len()..]
     }
 }
 
-/// All cookies of a request with a name, in order, percent-decoded. Of equal names the first counts.
+/// Iterates over all named cookies of a request, in order and percent-decoded. Duplicates are
+/// included; the first of equal names counts.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let named = pairs(headers).filter(|(name, _)| !name.is_empty());
     named.map(|(name, value)| (String::from_utf8_lossy(name), text(value)))
 }
 
-/// All `name=value` pairs of all `Cookie` fields, in order. HTTP/2 clients send several fields.
+/// Iterates over all `name=value` pairs of all `Cookie` fields, in order. HTTP/2 clients send
+/// several fields.
 pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|field| {
         split(field.as_bytes()).filter_map(|pair| {
@@ -64,13 +67,14 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The first non-empty value of a cookie, as bytes; `None` when the request has no such cookie.
+/// Returns the first value of a cookie as bytes, which may be empty. `None` when the request has no
+/// such cookie.
 #[must_use]
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     pairs(headers).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
-/// The parts between semicolons.
+/// Splits a field at semicolons.
 fn split(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     memchr::memchr_iter(b';', field).chain([field.len()]).map(move |end| {
@@ -80,10 +84,11 @@ fn split(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Stands for bytes that are not text. It has no dots, so that it is no token either.
+/// Replaces bytes that are not text. It has no dots, so it is never a valid token.
 pub(super) const UNREADABLE: &str = "unreadable";
 
-/// A cookie's value as text: percent-decoded as a whole, or left as it is when any of it cannot be.
+/// Returns a cookie's value as text. The value is percent-decoded as a whole, or unchanged when any
+/// part cannot be decoded.
 pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
     let Ok(text) = std::str::from_utf8(value) else { return Cow::Borrowed(UNREADABLE) };
     match memchr::memchr(b'%', value).and_then(|_| decoded(value)) {

@@ -1,14 +1,14 @@
-//! A token read without believing it.
+//! Decodes a token without verification.
 
 use serde_json::Value;
 
 use super::InvalidToken;
 use super::jws::Jws;
 
-/// What an unverified token says. Anybody can have written it.
+/// The header and the claims of an unverified token. Anybody can have written them.
 ///
-/// Good for choosing among several instances by `iss`, or for a log; never for letting anybody in.
-/// That is what [`verify`](crate::verify::verify) is for.
+/// Use it to choose among several instances by `iss`, or for logs. Never use it to admit a request:
+/// use [`verify`](crate::verify::verify) instead.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded {
@@ -18,11 +18,11 @@ pub struct Decoded {
     pub claims: Value,
 }
 
-/// Takes a token apart, as Clerk's `decodeJwt` does: three parts of base64url, JSON in the first two.
+/// Decodes a token, as Clerk's `decodeJwt` does: three parts of base64url, JSON in the first two.
 ///
 /// # Errors
 ///
-/// [`InvalidToken::Malformed`] when it has another form.
+/// [`InvalidToken::Malformed`] when the token has another form.
 pub fn decode(token: &str) -> Result<Decoded, InvalidToken> {
     let jws = Jws::parse(token)?;
     let json = |text: &str| serde_json::from_str(text).map_err(|_| InvalidToken::Malformed);

@@ -1,4 +1,4 @@
-//! What a token must say, and when, to be believed.
+//! The claims that a token must have, and the comparison of its times with the present.
 
 use std::time::Duration;
 
@@ -10,47 +10,49 @@ use super::kind::OAUTH_TYPES;
 use super::session::Times;
 use crate::clock::Timestamp;
 
-/// Values of the `cat` header parameter, Clerk's mark for what a token is for. They are constants of
+/// Values of the `cat` header parameter, which marks the purpose of a token. They are constants of
 /// the protocol, not secrets.
 const CATEGORY_SESSION: &str = "cl_B7d4PD111AAA";
 pub(crate) const CATEGORY_MACHINE: &str = "cl_B7d4PD333AAA";
-/// Stamped on every kind of token by instances that opted out of categories.
+/// The category of every token of an instance that opted out of categories.
 const CATEGORY_IGNORE: &str = "cl_I7d4PD111III";
 
-/// What a token must say to be believed, besides carrying a good signature.
+/// The claims that a token must have, in addition to a valid signature.
 ///
-/// An empty text in `issuers`, `authorized_parties` or `audiences` is an entry that matches nothing:
-/// a list of nothing else refuses every token that has the claim.
+/// An empty string in `issuers`, `authorized_parties` or `audiences` matches nothing. A list of
+/// only empty strings rejects every token that has the claim.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Expectations {
-    /// The `iss` values that are accepted; a list without entries accepts any. Signing keys are
-    /// looked up by `kid` alone, so name one: it is what keeps another instance's tokens out.
+    /// Accepted `iss` values; an empty list accepts any. Set an issuer: keys are looked up by `kid`
+    /// alone, so only the issuer excludes tokens of other instances.
     pub issuers: Vec<String>,
-    /// The origins in `azp` that are accepted; a list without entries accepts any.
+    /// Accepted origins in `azp`; an empty list accepts any.
     pub authorized_parties: Vec<String>,
-    /// What to do with a token that has no `azp`, when `authorized_parties` is not empty. Default
-    /// here: [`AzpPolicy::Required`], as in Clerk's SDK.
+    /// The treatment of a token without `azp` when `authorized_parties` is not empty. Default:
+    /// [`AzpPolicy::Required`], as in Clerk's SDK.
     pub azp: AzpPolicy,
-    /// The `aud` values that are accepted; a list without entries accepts any. As in Clerk's SDK, a
-    /// token without `aud` passes.
+    /// Accepted `aud` values; an empty list accepts any. A token without `aud` is accepted, as in
+    /// Clerk's SDK.
     pub audiences: Vec<String>,
-    /// The `typ` values that are accepted. Empty, the default, accepts `JWT` and no `typ` at all.
+    /// Accepted `typ` values. An empty list, the default, accepts `JWT` and a missing `typ`.
     pub header_types: Vec<String>,
-    /// Refuse everything but session tokens: JWT templates, machine and OAuth tokens.
+    /// Rejects everything but session tokens: JWT templates, machine tokens and OAuth tokens.
+    /// Default of [`any`](Self::any): false.
     pub session_tokens_only: bool,
-    /// How far the clocks of Clerk and of this host may differ. Default 5 s, as in Clerk's SDK.
+    /// Allowed difference between the clocks of Clerk and of this host. Default: 5 s, as in Clerk's
+    /// SDK.
     pub leeway: Duration,
 }
 
 impl Expectations {
-    /// Session tokens of the instance with this issuer, with Clerk's 5 s of leeway.
+    /// Accepts only session tokens of the instance with this issuer, with 5 s of leeway.
     #[must_use]
     pub fn session_tokens(issuer: impl Into<String>) -> Self {
         Self { issuers: vec![issuer.into()], session_tokens_only: true, ..Self::any() }
     }
 
-    /// Any token that the keys verify, with Clerk's 5 s of leeway. Name at least an issuer.
+    /// Accepts any token that the keys verify, with 5 s of leeway. Set at least an issuer.
     #[must_use]
     pub fn any() -> Self {
         Self {
@@ -65,50 +67,49 @@ impl Expectations {
     }
 }
 
-/// What to do with a token without `azp` when authorized parties are configured.
+/// The treatment of a token without `azp` when authorized parties are configured.
 ///
 /// Clerk copies the `Origin` of the request that mints a token into `azp`. A browser that navigates
-/// sends no `Origin`, so the cookie that a handshake sets has no `azp`, and neither have tokens from
-/// the Backend API or a native application ([clerk/javascript#8231], [#9249]). Nobody can take an
-/// `azp` out of a token, since it is signed; what a token without one leaves open is which
-/// application of the instance it was made for.
+/// sends no `Origin`, so the cookie that a handshake sets has no `azp`. Tokens from the Backend API
+/// or a native application have none either ([clerk/javascript#8231], [#9249]). A client cannot
+/// remove `azp` from a signed token. A token without `azp` does not show which application of the
+/// instance it was made for.
 ///
 /// [clerk/javascript#8231]: https://github.com/clerk/javascript/issues/8231
 /// [#9249]: https://github.com/clerk/javascript/issues/9249
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AzpPolicy {
-    /// Refuse it, as Clerk's backend SDK does since 3.11.1, and [`Expectations`] with it. For
-    /// applications that take tokens from scripts alone: pages would send their visitors to Clerk
-    /// again and again.
+    /// Rejects the token, as Clerk's backend SDK does since 3.11.1. This is the default of
+    /// [`Expectations`]. Use it for applications that receive tokens only from scripts: page visits
+    /// would be redirected to Clerk repeatedly.
     Required,
-    /// Accept it; an `azp` that is there must still be an authorized party. The layer's default;
-    /// `Counts::without_azp` tells how many there are.
+    /// Accepts the token. An `azp` that is present must still be an authorized party. This is the
+    /// default of the `clerk-resilience` layer, whose `Counts::without_azp` counts these tokens.
     IfPresent,
-    /// Do not look at `azp`.
+    /// Ignores `azp`.
     Off,
 }
 
-/// A token that expired longer ago than this counts as no token: the cap of every grace.
+/// Time after `exp` from which a token counts as no token: 24 hours. No grace exceeds it.
 pub const EXPIRED_FOR_GOOD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How a token's times compare with the present.
+/// The comparison of a token's times with the present.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-// Closed on purpose: each caller decides about every case.
+// Exhaustive on purpose: every caller must handle every variant.
 pub enum Timing {
-    /// Within its time.
+    /// The token is valid at this time.
     Current,
-    /// After `exp`. `otherwise_good` tells whether `nbf` and `iat` are in order, so that `exp` is
-    /// all that is wrong.
+    /// The token has expired.
     Expired {
-        /// Nothing but `exp` is wrong.
+        /// True when `nbf` and `iat` are in order, so that only `exp` is wrong.
         otherwise_good: bool,
     },
-    /// More than [`EXPIRED_FOR_GOOD`] after `exp`. The token counts as no token.
+    /// The token expired more than [`EXPIRED_FOR_GOOD`] ago and counts as no token.
     ExpiredForGood,
-    /// Before `nbf`.
+    /// The present is before `nbf`.
     NotYet,
-    /// Before `iat`.
+    /// The present is before `iat`.
     IssuedInFuture,
 }
 
@@ -151,8 +152,8 @@ pub(crate) fn check_category(
     if machine || oauth { Err(InvalidToken::Kind) } else { check_session_category(header) }
 }
 
-/// A token for browsers has the category of sessions, or the one that says nothing, or none, as
-/// before categories were introduced.
+/// Accepts the category of sessions, the ignored category, or no category, as before Clerk
+/// introduced categories.
 pub(crate) fn check_session_category(header: &Header<'_>) -> Result<(), InvalidToken> {
     match header.category.text() {
         None | Some(CATEGORY_SESSION | CATEGORY_IGNORE) => Ok(()),
@@ -196,9 +197,9 @@ pub(crate) fn check_claims(
     })
 }
 
-/// An `aud` of any form passes when none is expected, and so does one that names nobody. When one is
-/// expected, an `aud` that names somebody must name it; Clerk's SDK lets one that is neither text
-/// nor a list of texts pass, this one does not.
+/// Checks `aud`. Every `aud` passes when no audience is expected, and so does an empty one.
+/// Otherwise `aud` must name an expected audience. Clerk's SDK accepts an `aud` that is neither
+/// text nor a list of texts; this function rejects it.
 fn check_audience(aud: &Json<'_>, expected: &[String]) -> Result<(), InvalidToken> {
     let named = match aud {
         Json::List(list) => list.as_slice(),
@@ -221,7 +222,7 @@ fn check_party(azp: &Json<'_>, expect: &Expectations) -> Result<(), InvalidToken
     if authorized { Ok(()) } else { Err(InvalidToken::AuthorizedParty) }
 }
 
-/// True when a list names this value. An empty text names nothing.
+/// Returns true when the list contains this value. An empty string never matches.
 fn names(list: &[String], value: &str) -> bool {
     !value.is_empty() && list.iter().any(|entry| entry == value)
 }

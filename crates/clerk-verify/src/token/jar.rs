@@ -1,4 +1,4 @@
-//! Clerk's cookies in a request, and the choice between those with and without a suffix.
+//! Clerk's cookies in a request, and the choice between suffixed and plain cookies.
 
 use std::borrow::Cow;
 
@@ -10,23 +10,23 @@ use super::uat::leading_number;
 use crate::clock::Timestamp;
 use crate::key::InstanceKind;
 
-/// The cookies of a request that matter, found in one pass and not copied. The first of equal names
-/// wins, in whichever `Cookie` field it is.
+/// Clerk's cookies in a request, found in one pass and not copied. The first of equal names wins,
+/// across all `Cookie` fields.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct CookieJar<'a> {
-    /// Those by their plain names, which all instances on a domain share.
+    /// Cookies with plain names, which all instances on a domain share.
     pub(crate) plain: Cookies<'a>,
-    /// Those with this instance's suffix.
+    /// Cookies with this instance's suffix.
     pub(crate) own: Cookies<'a>,
 }
 
-/// The refresh token in this instance's `__refresh` cookie, if the browser sends one.
+/// Returns the refresh token in this instance's suffixed `__refresh` cookie, if there is one.
 #[must_use]
 pub fn refresh_token<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Option<Cow<'a, str>> {
     CookieJar::read(headers, names).own.refresh.text()
 }
 
-/// Cookies of one kind.
+/// Cookies of one kind, plain or suffixed.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cookies<'a> {
     pub(crate) session: Value<'a>,
@@ -38,7 +38,7 @@ pub(crate) struct Cookies<'a> {
     pub(crate) redirects: Value<'a>,
 }
 
-/// A cookie's value. An empty one counts as none.
+/// A cookie's value. An empty value counts as absent.
 #[derive(Clone, Copy, Default, Eq, PartialEq)]
 pub(crate) struct Value<'a>(Option<&'a [u8]>);
 
@@ -59,7 +59,7 @@ impl<'a> Value<'a> {
         self.text().and_then(|token| Peek::of(&token))
     }
 
-    /// `iat` of a token, unverified; zero when it has none.
+    /// Returns the unverified `iat` of a token; zero when it has none.
     fn issued_at(self) -> f64 {
         self.peek().and_then(|token| token.issued_at).unwrap_or(0.0)
     }
@@ -80,10 +80,10 @@ impl<'a> CookieJar<'a> {
         jar
     }
 
-    /// Whether the cookies with the suffix count, by Clerk's eight rules; `host` is the one in the
-    /// `iss` of this instance's tokens. One choice holds for all cookies of a kind.
+    /// Returns true when the suffixed cookies count, by Clerk's eight rules. `host` is the host in
+    /// the `iss` of this instance's tokens. One choice holds for all cookies of a kind.
     ///
-    /// Tokens are looked into, unverified, only where a rule depends on what they say.
+    /// Tokens are decoded, unverified, only where a rule depends on their claims.
     pub(crate) fn prefers_own(&self, host: &str, kind: InstanceKind, now: Timestamp) -> bool {
         let (plain, own) = (&self.plain, &self.own);
         let mut issued = None;
@@ -106,13 +106,13 @@ impl<'a> CookieJar<'a> {
         }
     }
 
-    /// The session token that counts, and when its client last changed.
+    /// Returns the session token that counts, and when its client last changed.
     ///
-    /// Where both kinds say the same there is nothing to choose, nor where there is one token and
-    /// `is_ours` says that it was verified before. A plain token of another instance never counts, and
-    /// nothing beside it does. A request without any `__client_uat` comes from no browser, so the
-    /// rules, which are about browsers, do not decide between two tokens of this instance: the newer
-    /// one counts, or the one that is there.
+    /// The rules do not apply when both kinds are equal, or when `is_ours` knows the only token. A
+    /// plain token of another instance never counts, and neither do the cookies beside it. A
+    /// request without any `__client_uat` does not come from a browser, and the rules concern only
+    /// browsers. Of two tokens of this instance, the newer one then counts; a single token always
+    /// counts.
     pub(super) fn session(
         &self,
         host: &str,
@@ -156,7 +156,7 @@ impl<'a> Cookies<'a> {
     }
 }
 
-/// An issuer without its scheme.
+/// Returns an issuer without its scheme.
 fn bare(issuer: &str) -> &str {
     let scheme = ["https://", "http://"].into_iter().find(|scheme| {
         issuer.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))

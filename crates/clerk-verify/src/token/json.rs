@@ -1,4 +1,4 @@
-//! One JSON value, read leniently.
+//! A JSON value, parsed leniently.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Latest time that a browser's `Date` can hold, in Unix seconds. Beyond it comparison is
-/// meaningless, so such a claim is refused.
+/// Latest time that a browser's `Date` can hold, in Unix seconds. A claim beyond it is rejected,
+/// because comparisons would be meaningless.
 const MAX_SECONDS: f64 = 8.64e12;
 
-/// A claim or header parameter as it came: signed tokens are read leniently and judged afterwards,
-/// so that a wrong type is a named refusal and not a parse error. Text is borrowed where it can be.
+/// A claim or header parameter as received. Lenient parsing turns a wrong type into a specific
+/// rejection instead of a parse error. Text is borrowed where possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Json<'a> {
     #[default]
@@ -24,7 +24,7 @@ pub(crate) enum Json<'a> {
     Object(Vec<(Name<'a>, Json<'a>)>),
 }
 
-/// The name of a member.
+/// The name of an object member.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
@@ -43,7 +43,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The elements of a list; none of anything else.
+    /// Returns the elements of a list; an empty slice for any other value.
     pub(crate) fn list(&self) -> &[Json<'a>] {
         match self {
             Self::List(list) => list,
@@ -51,7 +51,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A member of an object; the last of equal names.
+    /// Returns a member of an object; the last of equal names wins.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         match self {
             Self::Object(members) => {
@@ -61,7 +61,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// What JavaScript takes for nothing.
+    /// Returns true for values that are falsy in JavaScript.
     pub(crate) fn is_nothing(&self) -> bool {
         match self {
             Self::Absent | Self::Null | Self::Flag(false) => true,
@@ -75,7 +75,8 @@ impl<'a> Json<'a> {
         matches!(self, Self::Absent)
     }
 
-    /// A `NumericDate` (RFC 7519 §2) in whole Unix seconds, fractions cut off as Clerk does.
+    /// Returns a `NumericDate` (RFC 7519 §2) in whole Unix seconds. Fractions are truncated, as
+    /// Clerk does.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked and fractions go")]
     pub(crate) fn seconds(&self) -> Option<i64> {
         self.number().filter(|n| n.abs() <= MAX_SECONDS).map(|n| n.trunc() as i64)

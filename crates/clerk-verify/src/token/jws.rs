@@ -1,4 +1,4 @@
-//! A token taken apart: JWS compact serialisation (RFC 7515 §7.1), before anything is believed.
+//! Parses the JWS compact serialisation (RFC 7515 §7.1) without verification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,17 +9,18 @@ use super::InvalidToken;
 use super::json::{Json, Name};
 use crate::clock::{ClaimsTime, Timestamp};
 
-/// Longer tokens are refused unread. Clerk keeps its tokens below 4 KiB, the limit of a cookie.
+/// Maximum token size in bytes; longer tokens are rejected without decoding. Clerk's tokens stay
+/// below 4 KiB, the limit of a cookie.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// The longest `kid` that is looked up.
+/// Maximum length of a `kid` in bytes. A longer `kid` is ignored.
 const MAX_KID_BYTES: usize = 256;
 
-/// The three parts of a token, decoded but not verified. It does not print.
+/// The three parts of a token, decoded but not verified. The type has no `Debug`.
 pub(crate) struct Jws<'a> {
     /// The header's JSON text.
     pub(crate) header: String,
-    /// What the signature is over: the first two parts with the dot between them.
+    /// The input of the signature: the first two parts with the dot between them.
     pub(crate) signed: &'a str,
     /// The payload's JSON text.
     pub(crate) payload: String,
@@ -52,8 +53,8 @@ fn decode(part: &str) -> Result<Vec<u8>, InvalidToken> {
     URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).map_err(|_| InvalidToken::Malformed)
 }
 
-/// Reads a JSON object, the last of equal names winning. Any other JSON value but `null` counts as an
-/// object without members, so that the check which misses one names it.
+/// Parses a JSON object; the last of equal names wins. Any other JSON value except `null` counts as
+/// an empty object, so that the check of a missing member rejects it.
 pub(crate) fn object<'a, T: Default + Deserialize<'a>>(json: &'a str) -> Result<T, InvalidToken> {
     if json.trim_start().starts_with('{') {
         return serde_json::from_str(json).map_err(|_| InvalidToken::Malformed);
@@ -64,7 +65,7 @@ pub(crate) fn object<'a, T: Default + Deserialize<'a>>(json: &'a str) -> Result<
     }
 }
 
-/// The text of a JSON part: lossy UTF-8 without a byte order mark, as a browser decodes it.
+/// Decodes a part as text: lossy UTF-8 without a byte order mark, as a browser does.
 fn json(part: &str) -> Result<String, InvalidToken> {
     let bytes = decode(part)?;
     let text = match String::from_utf8(bytes) {
@@ -77,26 +78,26 @@ fn json(part: &str) -> Result<String, InvalidToken> {
     })
 }
 
-/// The JOSE header parameters that matter. All others, `crit`, `jku` and `jwk` among them, are not
-/// acted upon: a key never comes from the token.
+/// The JOSE header parameters that are used. All others, such as `crit`, `jku` and `jwk`, are
+/// ignored: a key never comes from the token.
 #[derive(Debug, Default)]
 pub(crate) struct Header<'a> {
     pub(crate) algorithm: Json<'a>,
     pub(crate) key_id: Json<'a>,
     pub(crate) media_type: Json<'a>,
     pub(crate) category: Json<'a>,
-    /// When the claims were last read from Clerk's database, in Unix seconds.
+    /// `oiat`: when Clerk last read the claims from its database, in Unix seconds.
     original_issued_at: Json<'a>,
 }
 
 impl Header<'_> {
-    /// The `kid`, when it is text of a reasonable length.
+    /// Returns the `kid` when it is text of at most 256 bytes.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.key_id.text().filter(|kid| kid.len() <= MAX_KID_BYTES)
     }
 
-    /// The time of the claims that this header and this `iat` stand for. An `oiat` that is no date
-    /// makes them older than everything.
+    /// Returns the time that dates the claims, from `oiat` and this `iat`. An `oiat` that is not a
+    /// date makes the claims older than everything.
     pub(crate) fn claims_time(&self, issued_at: Option<Timestamp>) -> ClaimsTime {
         let read_at = match &self.original_issued_at {
             Json::Absent | Json::Null => issued_at,

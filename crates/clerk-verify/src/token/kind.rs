@@ -1,26 +1,26 @@
-//! What kind of credential a text is, told by its form alone and before anything is verified.
+//! The kind of a credential, determined by its form before verification.
 
 use super::decode::{Decoded, decode};
 
 /// The kinds of tokens that Clerk issues.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-// Closed on purpose: each caller decides about every case.
+// Exhaustive on purpose: every caller must handle every variant.
 pub enum TokenKind {
-    /// A user's session.
+    /// A user's session token.
     Session,
     /// An API key, `ak_…`.
     ApiKey,
-    /// A machine's token for another machine, `mt_…` or a JWT whose `sub` is a machine.
+    /// A machine-to-machine token: `mt_…`, or a JWT whose `sub` is a machine, `mch_…`.
     MachineToMachine,
-    /// An OAuth access token, `oat_…` or a JWT of the type `at+jwt`.
+    /// An OAuth access token: `oat_…`, or a JWT of the type `at+jwt`.
     OAuth,
 }
 
 impl TokenKind {
-    /// The kinds that stand for a machine or another application.
+    /// The kinds that represent a machine or another application.
     pub const MACHINES: [Self; 3] = [Self::ApiKey, Self::MachineToMachine, Self::OAuth];
 
-    /// Clerk's name for the kind, as `session_token`.
+    /// Returns Clerk's name for the kind, such as `session_token`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,27 +31,27 @@ impl TokenKind {
         }
     }
 
-    /// The kind of that name.
+    /// Returns the kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let machines = Self::MACHINES.into_iter();
         machines.chain([Self::Session]).find(|kind| kind.name() == name)
     }
 
-    /// True for every kind but [`Session`](Self::Session).
+    /// Returns true for every kind except [`Session`](Self::Session).
     #[must_use]
     pub const fn is_machine(self) -> bool {
         !matches!(self, Self::Session)
     }
 
-    /// The kind of a token, by its prefix or, when it is a JWT, by what it claims to be. A text that
-    /// is no machine's token counts as a session token, good or bad.
+    /// Determines the kind of a token by its prefix or, for a JWT, by its unverified claims. Any
+    /// text that is not a machine token counts as a session token.
     #[must_use]
     pub fn of(token: &str) -> Self {
         Self::of_opaque(token).or_else(|| Self::of_machine_jwt(token)).unwrap_or(Self::Session)
     }
 
-    /// The kind of an opaque machine token, by its prefix.
+    /// Returns the kind of an opaque machine token, by its prefix; `None` without a known prefix.
     #[must_use]
     pub fn of_opaque(token: &str) -> Option<Self> {
         let prefixes =
@@ -59,7 +59,8 @@ impl TokenKind {
         prefixes.into_iter().find(|(prefix, _)| token.starts_with(prefix)).map(|(_, kind)| kind)
     }
 
-    /// The kind of a machine's JWT, as the token itself claims it: first its `sub`, then its `typ`.
+    /// Returns the kind that a machine's JWT claims, by its `sub` and then its `typ`; `None` for
+    /// other texts.
     #[must_use]
     pub fn of_machine_jwt(token: &str) -> Option<Self> {
         if !is_jwt_shaped(token) {
@@ -80,11 +81,11 @@ impl TokenKind {
     }
 }
 
-/// The `typ` of an OAuth access token (RFC 9068 §2.1), exactly.
+/// The `typ` values of an OAuth access token (RFC 9068 §2.1). The comparison is exact.
 pub(crate) const OAUTH_TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
 
-/// True when a text looks as a compact JWT does: three parts of word characters and dashes. Nothing
-/// is decoded.
+/// Returns true when a text has the form of a compact JWT: three parts of letters, digits, `_` and
+/// `-`. Nothing is decoded.
 #[must_use]
 pub fn is_jwt_shaped(text: &str) -> bool {
     let word = |part: &str| {
@@ -94,24 +95,24 @@ pub fn is_jwt_shaped(text: &str) -> bool {
     text.split('.').count() == 3 && text.split('.').all(word)
 }
 
-/// Which kinds of tokens are welcome somewhere.
+/// A set of token kinds that are accepted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TokenKinds(Vec<TokenKind>);
 
 impl TokenKinds {
-    /// All of them.
+    /// Accepts every kind.
     #[must_use]
     pub fn any() -> Self {
         Self(TokenKind::MACHINES.into_iter().chain([TokenKind::Session]).collect())
     }
 
-    /// Those, and no others.
+    /// Accepts exactly these kinds.
     #[must_use]
     pub fn of(kinds: impl IntoIterator<Item = TokenKind>) -> Self {
         Self(kinds.into_iter().collect())
     }
 
-    /// True when this kind is among them.
+    /// Returns true when this kind is accepted.
     #[must_use]
     pub fn accepts(&self, kind: TokenKind) -> bool {
         self.0.contains(&kind)

@@ -1,4 +1,4 @@
-//! Where a session token is found in a request.
+//! Location of the session token in a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,26 +11,27 @@ use super::jar::CookieJar;
 use crate::clock::Timestamp;
 use crate::key::PublishableKey;
 
-/// A token and the place where it was found.
+/// A token and its location in the request.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Located<'a> {
-    /// No token.
+    /// The request has no token.
     Nowhere,
-    /// In the `Authorization` field. It beats every cookie, even when it is bad.
+    /// In the `Authorization` field, which takes precedence over every cookie, even when the token
+    /// is invalid.
     Header(Cow<'a, str>),
     /// In one of the session cookies.
     Cookie {
         /// The token.
         token: Cow<'a, str>,
-        /// When the browser's client last changed, in Unix seconds and zero when nobody is signed
-        /// in; `None` without any `__client_uat`.
+        /// When the browser's client last changed, in Unix seconds; zero when no user is signed in.
+        /// `None` without any `__client_uat`.
         client_uat: Option<f64>,
     },
 }
 
 impl fmt::Debug for Located<'_> {
-    /// Tells where, and not what.
+    /// Prints the location but not the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nowhere => "Nowhere",
@@ -41,7 +42,7 @@ impl fmt::Debug for Located<'_> {
 }
 
 impl Located<'_> {
-    /// The token, if there is one.
+    /// Returns the token, if there is one.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         match self {
@@ -51,13 +52,13 @@ impl Located<'_> {
     }
 }
 
-/// Finds the session token of a request, as Clerk's backend SDK does: `Authorization: Bearer …`
-/// first, then the session cookie of this instance, with its suffixed name or the plain one. The plain
-/// cookie of another instance on the same host is no token of this request.
+/// Finds the session token of a request, as Clerk's backend SDK does. `Authorization: Bearer …`
+/// takes precedence over the session cookie of this instance, suffixed or plain. The plain cookie
+/// of another instance on the same host is ignored.
 ///
-/// A field with another scheme, `Basic` for one, does not hide the cookie. A value that is not text
-/// is a token that will not verify, never a reason to look elsewhere. The time matters to development
-/// instances only, where an expired suffixed cookie gives way to a sign-out.
+/// A field with another scheme, such as `Basic`, does not hide the cookie. A value that is not text
+/// counts as a token that fails verification, and no other location is searched. `now` matters only
+/// for development instances, where a sign-out overrides an expired suffixed cookie.
 #[must_use]
 pub fn locate<'a>(
     headers: &'a HeaderMap,
@@ -68,7 +69,8 @@ pub fn locate<'a>(
     locate_with(headers, names, key, now, |_| false)
 }
 
-/// The same, where `is_ours` knows tokens that were verified before: those are not looked into.
+/// Finds the session token as [`locate`] does. `is_ours` returns true for tokens that were verified
+/// before, which need not be decoded.
 pub fn locate_with<'a>(
     headers: &'a HeaderMap,
     names: &CookieNames,
@@ -86,8 +88,10 @@ pub fn locate_with<'a>(
     }
 }
 
-/// The value is split at single spaces. One part alone is the token; of two or more, the first must
-/// be exactly `Bearer`, and the second is the token.
+/// Returns the token of the `Authorization` field, if there is one.
+///
+/// The value is split at single spaces. A single part is the token. Of several parts, the first
+/// must be exactly `Bearer`, and the second is the token.
 pub fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let field = headers.get(AUTHORIZATION)?;
     let Ok(value) = std::str::from_utf8(field.as_bytes()) else {

@@ -1,10 +1,10 @@
-//! Clerk's tokens: where one is found in a request, what it says, and whether to believe it.
+//! Clerk's session tokens: location in a request, parsing of claims, and checks.
 //!
-//! A token goes through three hands. [`locate`] finds it in the header fields,
-//! [`verify`](crate::verify::verify) checks its signature and every claim that does not depend on the
-//! time, and [`Verified::timing`](crate::verify::Verified::timing) compares its times with the
-//! present. The parts are kept apart because the first two have the same result for
-//! as long as the token lives, so they are done once, and only the third is done for each request.
+//! A token passes three steps. [`locate`] finds it in the header fields.
+//! [`verify`](crate::verify::verify) checks its signature and every claim that does not depend on
+//! the time. [`Verified::timing`](crate::verify::Verified::timing) compares its times with the
+//! present. Verification has the same result while the token lives, so callers can cache it; the
+//! timing must be compared for every request.
 
 mod authorization;
 mod claims;
@@ -48,12 +48,13 @@ pub(crate) use peek::Peek;
 pub(crate) use session::Times;
 pub(crate) use uat::leading_number;
 
-/// Why a token is refused. [`code`](Self::code) is stable, and equal to the reason that Clerk's own
-/// SDK gives.
+/// Why a token is rejected. [`code`](Self::code) is stable and equals the reason of Clerk's backend
+/// SDK.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidToken {
-    /// Not three parts of base64url with JSON in the first two; or not a token for this use.
+    /// The token is not three parts of base64url with JSON in the first two, or is not meant for
+    /// this use.
     #[error("the token is malformed")]
     Malformed,
     /// The `alg` is not RS256.
@@ -65,35 +66,36 @@ pub enum InvalidToken {
     /// No key of this instance has the token's `kid`.
     #[error("the token was signed with a key that is not this instance's")]
     UnknownKey,
-    /// The key that the `kid` names is published, but cannot verify RS256: another type of key
-    /// (EC, OKP, symmetric), another use. No refresh of the keys makes such a token good.
+    /// The `kid` names a published key that cannot verify RS256: another key type (EC, OKP,
+    /// symmetric) or another use. A refresh of the keys does not make the token valid.
     #[error("the token names a key that cannot verify it")]
     UnfitKey,
     /// The `azp` is not among the authorized parties.
     #[error("the token was issued to another application")]
     AuthorizedParty,
-    /// The `iss` is not this instance.
+    /// The `iss` does not name this instance.
     #[error("the token was issued by another instance")]
     Issuer,
-    /// A required claim is missing or has the wrong type, or the audience is another.
+    /// A required claim is missing or has the wrong type, or the audience does not match.
     #[error("a claim of the token is missing or wrong")]
     Claim,
-    /// The token's time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// The token's time has not come.
+    /// The token is not valid yet, by its `nbf`.
     #[error("the token is not valid yet")]
     NotYet,
-    /// The token claims to have been issued later than now.
+    /// The token's `iat` is in the future.
     #[error("the token was issued in the future")]
     IssuedInFuture,
-    /// A machine token, a JWT template or another kind of token where a session token belongs.
+    /// The token is a machine token, a JWT template or another kind where a session token is
+    /// required.
     #[error("the token is not a session token")]
     Kind,
 }
 
 impl InvalidToken {
-    /// A stable name for logs, metrics and clients, as `token-invalid-signature`.
+    /// Returns a stable code for logs, metrics and clients, such as `token-invalid-signature`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

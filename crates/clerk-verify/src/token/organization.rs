@@ -1,11 +1,11 @@
-//! The active organisation, and how Clerk packs its permissions into a version 2 token.
+//! The active organisation, and the encoding of its permissions in a version 2 token.
 //!
-//! `fea` lists features with their scopes (`o:teams,u:basic`), `per` lists permission names, and
-//! `fpm` holds one decimal bit mask per feature that says which of `per` are granted on it. Clerk's
-//! JavaScript SDK counts masks by the position among the organisation's features, its documentation
-//! and other SDKs by the position in the whole list. The two readings differ when a user feature
-//! comes first. They also differ in white space, which JavaScript trims, and in features with a
-//! second colon. Only what both readings grant is granted here.
+//! `fea` lists features with their scopes (`o:teams,u:basic`), and `per` lists permission names.
+//! `fpm` holds one decimal bit mask per feature, which selects the granted names of `per`. Clerk's
+//! JavaScript SDK indexes masks by position among the organisation's features. Clerk's
+//! documentation and other SDKs index them by position in the whole list. The two readings differ
+//! when a user feature is first in the list. They also differ in white space, which JavaScript
+//! trims, and in features with a second colon. This module grants only what both readings grant.
 
 use super::InvalidToken;
 use super::claims::Claims;
@@ -13,17 +13,17 @@ use super::json::Json;
 use super::scope::{entries, trim};
 use crate::id::OrgId;
 
-/// The organisation that is active in a session, and what the user may do in it.
+/// The active organisation of a session, and the user's role and permissions in it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Organization {
     /// The organisation's id.
     pub id: OrgId,
-    /// Its slug, if it has one.
+    /// The organisation's slug, if it has one.
     pub slug: Option<String>,
-    /// The user's role, with its prefix, as `org:admin`.
+    /// The user's role with its prefix, such as `org:admin`.
     pub role: Option<String>,
-    /// The user's permissions, as `org:teams:manage`. System permissions are never in a token.
+    /// The user's permissions, such as `org:teams:manage`. Tokens never contain system permissions.
     pub permissions: Vec<String>,
 }
 
@@ -38,12 +38,12 @@ impl Organization {
         })
     }
 
-    /// Reads the claim `o` with `fea`.
+    /// Parses the claims `o` and `fea`.
     ///
     /// # Errors
     ///
-    /// [`InvalidToken::Claim`] where Clerk's JavaScript SDK throws: a list that is not text, or a
-    /// feature without a scope.
+    /// [`InvalidToken::Claim`] where Clerk's JavaScript SDK throws: for a list that is not text, or
+    /// a feature without a scope.
     pub(crate) fn version_2(claims: &Claims<'_>) -> Result<Option<Self>, InvalidToken> {
         if claims.o.is_nothing() {
             return Ok(None);
@@ -66,12 +66,12 @@ impl Organization {
     }
 }
 
-/// The text of a list; nothing is the empty list.
+/// Returns the text of a list. A falsy claim is the empty list.
 fn list<'a>(claim: &'a Json<'_>) -> Result<&'a str, InvalidToken> {
     if claim.is_nothing() { Ok("") } else { claim.text().ok_or(InvalidToken::Claim) }
 }
 
-/// `None` when a feature has no scope.
+/// Decodes the granted permissions; `None` when a feature has no scope.
 fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
     let features = entries(fea)?;
     if per.is_empty() || fpm.is_empty() {
@@ -83,7 +83,7 @@ fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
     let organizations = in_list.filter(|(_, (entry, _))| entry.scope.is_organizations());
     let mut granted = Vec::new();
     for (among_org, (in_list, (entry, as_written))) in organizations.enumerate() {
-        // Other SDKs trim nothing, and skip a feature with a second colon or cut it there.
+        // Other SDKs do not trim, and they skip or truncate a feature with a second colon.
         let untrimmed = as_written.split_once(':').map(|(_, name)| name);
         if entry.name.contains(':') || untrimmed != Some(entry.name) {
             continue;
@@ -97,8 +97,8 @@ fn permissions(fea: &str, per: &str, fpm: &str) -> Option<Vec<String>> {
     Some(granted)
 }
 
-/// The lowest `width` bits of a decimal number of any size, lowest first. Anything but digits, white
-/// space too, is an empty mask: it grants nothing.
+/// Returns the lowest `width` bits of a decimal number of any size, lowest first. A text with
+/// anything but digits, even white space, is an empty mask, which grants nothing.
 fn mask(decimal: &str, width: usize) -> Vec<bool> {
     if decimal.is_empty() || !decimal.bytes().all(|b| b.is_ascii_digit()) {
         return vec![false; width];

@@ -1,5 +1,5 @@
-//! What an unverified token says about itself. It may send a browser to Clerk or sign it out; it
-//! never signs anybody in.
+//! The unverified contents of a token. They may send a browser to Clerk or sign it out; they never
+//! sign a user in.
 
 use serde_json::Value;
 
@@ -10,17 +10,17 @@ use crate::clock::Timestamp;
 
 #[derive(Debug)]
 pub(crate) struct Peek {
-    /// `iss` when it is there and not empty; one that is not text belongs to nobody.
+    /// `iss` when it is present and not empty. A value that is not text matches no issuer.
     pub(super) issuer: Option<String>,
     pub(crate) session_id: Option<String>,
-    /// `iat`, as far as it is a number.
+    /// `iat`, if it is a number.
     pub(super) issued_at: Option<f64>,
     expires_at: Option<f64>,
     session: bool,
 }
 
 impl Peek {
-    /// `None` when the token cannot be decoded.
+    /// Decodes a token; `None` when it cannot be decoded.
     pub(crate) fn of(token: &str) -> Option<Self> {
         let jws = Jws::parse(token).ok()?;
         let claims: serde_json::Map<String, Value> = object(&jws.payload).ok()?;
@@ -39,7 +39,7 @@ impl Peek {
         })
     }
 
-    /// Issued before a time in Unix seconds. A token without `iat` is not.
+    /// Returns true when `iat` is before a time in Unix seconds; false without `iat`.
     pub(crate) fn issued_before(&self, seconds: f64) -> bool {
         self.issued_at.is_some_and(|issued| issued < seconds)
     }
@@ -49,20 +49,20 @@ impl Peek {
         self.expires_at.is_some_and(|expires| expires <= now.as_secs() as f64)
     }
 
-    /// Whether it is a session token.
+    /// Returns true when the token has the form of a session token.
     pub(crate) fn is_session(&self) -> bool {
         self.session
     }
 }
 
-/// Not a machine's, not an OAuth access token, not made from a JWT template.
+/// Returns true when the token is not a machine token, an OAuth access token or a JWT template.
 fn is_session(header: &Header<'_>, subject: Option<&str>) -> bool {
     let machine = subject.is_some_and(|sub| sub.starts_with("mch_"));
     let oauth = header.media_type.text().is_some_and(|typ| OAUTH_TYPES.contains(&typ));
     !machine && !oauth && check_session_category(header).is_ok()
 }
 
-/// A number, or text that is one.
+/// Parses a number, or a text that contains one.
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }

@@ -1,19 +1,19 @@
-//! The lists of features and plans in a token, `o:teams,u:basic,ou:both`.
+//! Lists of features and plans in a token, such as `o:teams,u:basic,ou:both`.
 
-/// A list of features or plans, by whom they belong to.
+/// Features or plans, grouped by owner.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Scoped {
-    /// Those of the active organisation, scope `o`.
+    /// Entries of the active organisation, scope `o`.
     pub organization: Vec<String>,
-    /// Those of the user, scope `u`.
+    /// Entries of the user, scope `u`.
     pub user: Vec<String>,
 }
 
 impl Scoped {
-    /// Reads a `fea` or `pla` claim. An entry in both scopes (`ou` or `uo`) is in both lists; one
-    /// with another scope is in neither. A list in which an entry has no scope at all is malformed
-    /// and yields nothing, as in Clerk's JavaScript SDK.
+    /// Parses a `fea` or `pla` claim. An entry with both scopes (`ou` or `uo`) is in both lists; an
+    /// entry with an unknown scope is in neither. If any entry has no scope, both lists are empty,
+    /// as in Clerk's JavaScript SDK.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let mut scoped = Self::default();
@@ -54,7 +54,7 @@ impl Scope {
     }
 }
 
-/// The entries of a list, in its order; `None` when one of them has no scope.
+/// Parses the entries of a list, in order; `None` when an entry has no scope.
 pub(super) fn entries(list: &str) -> Option<Vec<Entry<'_>>> {
     if list.is_empty() {
         return Some(Vec::new());
@@ -73,7 +73,7 @@ fn entry(text: &str) -> Option<Entry<'_>> {
     Some(Entry { scope, name })
 }
 
-/// Trims the white space that `String.prototype.trim` of JavaScript trims, and no other.
+/// Trims exactly the white space that JavaScript's `String.prototype.trim` trims.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}'))
 }

@@ -1,4 +1,4 @@
-//! What a verified session token says, typed.
+//! The typed claims of a verified session token.
 
 use std::fmt;
 
@@ -14,40 +14,40 @@ use super::scope::Scoped;
 use crate::clock::{ClaimsTime, Timestamp};
 use crate::id::{SessionId, TokenId, UserId};
 
-/// A session as Clerk signed it: the claims of both versions in one type.
+/// A session as Clerk signed it. One type holds the claims of both token versions.
 ///
-/// Clerk's session tokens are described in its documentation under “Session tokens”. A claim of the
-/// application's own is read with [`claim`](Self::claim).
+/// Clerk documents these claims under “Session tokens”. [`claim`](Self::claim) reads custom claims.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Session {
-    /// The user, `sub`.
+    /// The user id, `sub`.
     pub user_id: UserId,
-    /// The session, `sid`. A token made from a JWT template has none.
+    /// The session id, `sid`. Tokens made from JWT templates have none.
     pub session_id: Option<SessionId>,
     /// The token's own id, `jti`.
     pub token_id: Option<TokenId>,
     /// `iss`: the Frontend API's address.
     pub issuer: Option<String>,
-    /// `azp`: the origin for which the token was made.
+    /// `azp`: the origin that the token was made for.
     pub authorized_party: Option<String>,
-    /// `iat`: the time of the signature. It does not date the claims:
-    /// [`claims_as_of`](Self::claims_as_of) does.
+    /// `iat`: the time of the signature. [`claims_as_of`](Self::claims_as_of) dates the claims;
+    /// this field does not.
     pub issued_at: Option<Timestamp>,
-    /// `nbf`.
+    /// `nbf`: the token is not valid before this time.
     pub not_before: Option<Timestamp>,
-    /// `exp`.
+    /// `exp`: the token expires at this time.
     pub expires_at: Timestamp,
-    /// Which form of claims the token has.
+    /// The version of the claims.
     pub version: ClaimsVersion,
-    /// `sts`: whether the session still has tasks to do, such as choosing an organisation.
+    /// `sts`: whether the session has pending tasks, such as choosing an organisation.
     pub status: SessionStatus,
-    /// `act`: who acts as this user, when it is an impersonation.
+    /// `act`: the user who impersonates this user, if any.
     pub actor: Option<Actor>,
-    /// The active organisation.
+    /// The active organisation, if any.
     pub organization: Option<Organization>,
-    /// `fva`: minutes since the first and the second factor were verified, when the token was made;
-    /// `None` in a place means never. `None` as a whole when the claim is absent or malformed.
+    /// `fva`: minutes since the user verified the first and the second factor, at the time the
+    /// token was made. An inner `None` means never. The outer `None` means that the claim is absent
+    /// or malformed.
     pub factor_ages: Option<[Option<u32>; 2]>,
     /// `fea`: the features of the plans, with their scopes.
     pub(super) features: String,
@@ -58,11 +58,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the claims of a token whose signature and claims were checked.
+    /// Creates a session from the claims of a verified token.
     ///
     /// # Errors
     ///
-    /// [`InvalidToken::Claim`] for organization claims that cannot be read.
+    /// [`InvalidToken::Claim`] when the organization claims cannot be read.
     pub(crate) fn new(
         claims: &Claims<'_>,
         header: &Header<'_>,
@@ -98,33 +98,34 @@ impl Session {
         })
     }
 
-    /// The time that dates the claims: the earlier of the header's `oiat`, when Clerk read them from
-    /// its database, and `iat`. Nothing else may date them.
+    /// Returns the time that dates the claims: the earlier of `iat` and the header's `oiat`, the
+    /// time when Clerk read them from its database. No other time dates the claims.
     #[must_use]
     pub fn claims_as_of(&self) -> ClaimsTime {
         self.claims_time
     }
 
-    /// How long Clerk made the token to live, `exp − iat`. Session tokens live 60 s.
+    /// Returns the lifetime of the token, `exp − iat`; `None` without `iat`. Clerk's session tokens
+    /// live 60 s.
     #[must_use]
     pub fn lifetime(&self) -> Option<std::time::Duration> {
         self.issued_at.map(|issued| self.expires_at.since(issued))
     }
 
-    /// `fea`: the features of the user's and the organisation's plans.
+    /// Returns `fea`: the features of the user's and the organisation's plans.
     #[must_use]
     pub fn features(&self) -> Scoped {
         Scoped::parse(&self.features)
     }
 
-    /// `pla`: the plans of the user and the organisation.
+    /// Returns `pla`: the plans of the user and the organisation.
     #[must_use]
     pub fn plans(&self) -> Scoped {
         Scoped::parse(&self.plans)
     }
 
-    /// A claim by its name, of the application's own or any other. `None` when it is absent or of
-    /// another type. It is read from the token's text at each call.
+    /// Reads a claim by name, custom or standard. `None` when the claim is absent or has another
+    /// type. Each call parses the payload.
     #[must_use]
     pub fn claim<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let mut claims: serde_json::Map<String, Value> =
@@ -132,18 +133,18 @@ impl Session {
         serde_json::from_value(claims.remove(name)?).ok()
     }
 
-    /// All claims, in a type of the application's own.
+    /// Reads all claims into a type of the application.
     ///
     /// # Errors
     ///
-    /// When the claims do not have that form.
+    /// [`serde_json::Error`] when the claims do not match the type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.payload)
     }
 }
 
 impl fmt::Debug for Session {
-    /// Shows who and until when, and none of the application's own claims.
+    /// Prints the ids, the organisation and the expiry, but no custom claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("user_id", &self.user_id)
@@ -154,7 +155,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The times of a token that passed the checks of their types.
+/// The times of a token, after the checks of their types.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) expires_at: Timestamp,
@@ -162,25 +163,25 @@ pub(crate) struct Times {
     pub(crate) issued_at: Option<Timestamp>,
 }
 
-/// The two forms of Clerk's claims.
+/// The version of Clerk's session token claims.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClaimsVersion {
     /// `org_id`, `org_role`, `org_permissions`; deprecated by Clerk in April 2025.
     V1,
-    /// `v: 2` with the organisation in `o`.
+    /// `v: 2`, with the organisation in `o`.
     V2,
 }
 
-/// The state of a session as its token tells it.
+/// The status of a session, `sts`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SessionStatus {
-    /// No open tasks: `active`, or no `sts` claim at all.
+    /// No pending tasks: `active`, or no `sts` claim.
     Active,
-    /// Signed in, but with tasks to do; Clerk's SDKs treat it as signed out.
+    /// The user is signed in but has pending tasks. Clerk's SDKs treat the session as signed out.
     Pending,
-    /// Another word than Clerk documents.
+    /// A value that Clerk does not document.
     Other,
 }
 
@@ -195,16 +196,17 @@ impl SessionStatus {
     }
 }
 
-/// Who acts as the user in an impersonated session.
+/// The user who impersonates another user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Actor {
-    /// The acting user, `act.sub`. Empty when the claim is there without one.
+    /// The id of the acting user, `act.sub`. Empty when the claim has no `sub`.
     pub user_id: UserId,
 }
 
 impl Actor {
-    /// Any `act` claim but `null` makes an actor: what looks like an impersonation is one.
+    /// Parses `act`. Every value except `null` is an actor, so that a malformed claim still counts
+    /// as an impersonation.
     fn parse(act: &Json<'_>) -> Option<Self> {
         if matches!(act, Json::Absent | Json::Null) {
             return None;

@@ -1,6 +1,6 @@
 //! `__client_uat`: when the browser's client last changed, in Unix seconds.
 
-/// The beginning of a value as a whole number, as browsers read one; zero when there is none.
+/// Parses the whole number at the beginning of a value, as browsers do; zero when there is none.
 pub(crate) fn leading_number(value: &str) -> f64 {
     let value = value.trim_start();
     let (sign, digits) = match value.as_bytes().first() {

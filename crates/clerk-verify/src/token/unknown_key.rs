@@ -1,4 +1,4 @@
-//! A token whose key is not known.
+//! A token whose key is unknown.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use super::jws::Header;
 use crate::clock::Timestamp;
 use crate::id::KeyId;
 
-/// What a token that could not be verified for want of its key claims about itself.
+/// The unverified claims of a token whose key is missing from the key set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UnknownKey {
-    /// The `kid` that is not known.
+    /// The unknown `kid`.
     pub key_id: Option<KeyId>,
-    /// The claimed `iat`.
+    /// The unverified `iat`.
     pub issued_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
     expires_at: Timestamp,
-    /// A key without a name was tried, and did not make the signature.
+    /// True when a key without a `kid` was tried and did not make the signature.
     tried: bool,
 }
 
 impl UnknownKey {
-    /// `None` when no key could make the token good.
+    /// Reads the times of a token; `None` when no key could make it valid.
     pub(crate) fn of(
         header: &Header<'_>,
         claims: &Claims<'_>,
         expect: &Expectations,
     ) -> Option<Self> {
-        // Keys without a name come with the configuration; no refresh brings one.
+        // A token without a `kid` needs a key from the configuration; a refresh never adds one.
         let kid = header.kid()?;
         check_header(header, expect).ok()?;
         let times = check_claims(claims, expect).ok()?;
@@ -43,18 +43,19 @@ impl UnknownKey {
         })
     }
 
-    /// The same, after a key without a name was tried.
+    /// Marks that a key without a `kid` was tried.
     pub(crate) fn after_a_try(self) -> Self {
         Self { tried: true, ..self }
     }
 
-    /// What the token is refused for where nothing more can become known, as Clerk's SDK names it.
+    /// Returns the reason of Clerk's SDK for rejecting the token, when its key stays unknown.
     #[must_use]
     pub fn reason(&self) -> InvalidToken {
         if self.tried { InvalidToken::Signature } else { InvalidToken::UnknownKey }
     }
 
-    /// How the times that the token claims compare with the present.
+    /// Compares the unverified times with `now`. `leeway` is the allowed difference between the
+    /// clocks.
     #[must_use]
     pub fn timing(&self, now: Timestamp, leeway: Duration) -> Timing {
         timing(self.expires_at, self.not_before, self.issued_at, now, leeway)

@@ -1,4 +1,4 @@
-//! The health document.
+//! Builds the health document.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::engine::Shared;
 use crate::state::health::{Status, Surface, Tracker, Verdict};
 use crate::state::snapshot::{DenyList, Snapshot};
 
-/// Clerk's own SDK allows 5 s; beyond that honest tokens are refused.
+/// Maximum clock difference. Clerk's SDK allows 5 s; beyond that valid tokens are rejected.
 const SKEW_LIMIT_MILLIS: i64 = 5_000;
-/// The second attempt at a delivery comes after five seconds, the third after five minutes.
+/// Maximum delay of webhooks. Clerk retries a delivery after 5 s, then after five minutes.
 const LATE: Duration = Duration::from_secs(5 * 60);
 const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -30,7 +30,7 @@ pub(super) fn ready(usable: bool) -> Value {
 
 const NO_KEYS: &str = "there are no usable keys, so no session token can be verified; is Clerk reachable from here, and is a state directory or CLERK_JWT_KEY configured?";
 
-/// The document, and whether the answer is a success.
+/// Returns the document, and whether the response is a success.
 pub(super) fn health(
     known: &Snapshot,
     shared: &Shared,
@@ -88,12 +88,14 @@ fn all_pass(check: &Value) -> bool {
 
 fn sentence(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Unknown => "nothing certain is known of Clerk yet",
+        Verdict::Unknown => "the state of Clerk is not known yet",
         Verdict::Healthy => "Clerk works, with the limitations listed under checks",
-        Verdict::Suspect => "Clerk seems to fail; it is being found out",
+        Verdict::Suspect => "Clerk may be failing; the layer is probing it",
         Verdict::Outage => "Clerk is down",
-        Verdict::Recovering => "Clerk is back; sessions renew themselves",
-        Verdict::Isolated => "Clerk is not reachable from here, but that seems to be our side",
+        Verdict::Recovering => "Clerk works again; sessions are renewing their tokens",
+        Verdict::Isolated => {
+            "Clerk is not reachable from this host, but the cause is probably on this side"
+        }
     }
 }
 
@@ -164,7 +166,7 @@ fn skew_check(known: &Snapshot) -> Value {
     check
 }
 
-/// Silence may be that of an application in which nothing happens, so it decides nothing.
+/// Checks the webhooks. Silence is advisory, because an application may be idle.
 fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
     let last = known.feeds.delivery;
     let late = last.is_some_and(|last| last.lag > LATE);
@@ -177,15 +179,17 @@ fn webhooks_check(known: &Snapshot, now: Moment) -> Value {
         "observedUnit": "ms",
     });
     if silent {
-        check["output"] = "no webhook came to this process for a day, or since it started; if that is unusual, is the endpoint still enabled in the Clerk dashboard?".into();
+        check["output"] = "this process received no webhook for a day, or since its start; if that is unusual, check that the endpoint is enabled in the Clerk dashboard".into();
         check["advisory"] = true.into();
     } else if late {
-        check["output"] = "Clerk's webhooks come more than five minutes late, and so do the revocations they tell of".into();
+        check["output"] =
+            "Clerk's webhooks arrive more than five minutes late, and so do their revocations"
+                .into();
     }
     check
 }
 
-/// The store that this process has to itself.
+/// Checks a store that belongs to this process alone.
 fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
     let refuses = shared.webhooks.as_ref().is_some_and(|webhooks| webhooks.store_fails());
     let unwritten = known.feeds.store.unwritten_since;
@@ -193,15 +197,15 @@ fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
     let (status, output) = match () {
         () if refuses => (
             "fail",
-            "the store does not take webhooks; they act here, and Clerk is told to send them again",
+            "the store rejects webhooks; they apply in memory, and Clerk retries after a 503",
         ),
         () if unwritten.is_some() => (
             "fail",
-            "the store does not take what is revoked here, so it would be lost with this process",
+            "the store rejects this process's revocations, so they are lost when the process ends",
         ),
         () if fallback_error => (
             "warn",
-            "the store could not be opened and is kept in memory; nothing outlives this process, and for a day there is no grace",
+            "the store could not be opened and is kept in memory; its data is lost when the process ends, and there is no grace for a day",
         ),
         () => return json!({ "componentType": "datastore", "status": "pass" }),
     };
@@ -213,7 +217,7 @@ fn own_store_check(known: &Snapshot, shared: &Shared) -> Value {
     })
 }
 
-/// The store that instances share.
+/// Checks a shared store.
 fn store_check(known: &Snapshot, now: Moment) -> Value {
     let store = known.feeds.store;
     let read = match known.feeds.deny_list {
@@ -234,15 +238,15 @@ fn store_check(known: &Snapshot, now: Moment) -> Value {
         "readSecondsAgo": read.map(|at| now.since(at).as_secs()),
     });
     if store.unread_since.is_some() {
-        check["output"] = "the store cannot be read, so what others revoke is not heard of here, and after a minute there is no grace".into();
+        check["output"] = "the store cannot be read, so revocations of other instances do not arrive; after a minute there is no grace".into();
     } else if store.unwritten_since.is_some() {
         check["output"] =
-            "the store does not take what is revoked here, so others do not hear of it".into();
+            "the store rejects this instance's revocations, so others do not get them".into();
     }
     check
 }
 
-/// What Clerk's status page says of its parts. A hint for people; it never decides the status.
+/// Lists the components of Clerk's status page. They are advisory and never decide the status.
 fn components(known: &Snapshot) -> Option<Value> {
     let page = known.page.as_ref()?;
     let rows: Vec<Value> = page

@@ -1,9 +1,9 @@
-//! `/auth/health`: how Clerk is, for monitors and for people.
+//! `/auth/health`: Clerk's state, for monitors and people.
 //!
 //! The document follows the draft *Health Check Response Format for HTTP APIs*
 //! (`draft-inadarei-api-health-check-06`). A Clerk outage must not make an orchestrator restart or
-//! drain an application that works, so the answer is 200 as long as tokens can be verified; plain
-//! monitors that should alert on Clerk itself use the strict form.
+//! drain a working application. The status is therefore 200 as long as tokens can be verified.
+//! Monitors that read only the status, and alert on Clerk itself, use the strict form.
 
 mod document;
 mod readers;
@@ -25,30 +25,32 @@ pub(crate) use readers::Readers;
 
 use crate::engine::Shared;
 
-/// What a health endpoint answers for.
+/// The subject of a health endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Question {
-    /// How Clerk is, in detail.
+    /// Clerk's state, in detail.
     Health,
-    /// Whether the process runs; never about Clerk.
+    /// Whether the process runs; independent of Clerk.
     Live,
     /// Whether tokens can be verified.
     Ready,
 }
 
-/// How much is shown, and to whom.
+/// The strictness and visibility of the health document.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Showing {
-    /// Answers 503 while Clerk is down, unasked.
+    /// True if the endpoint answers 503 while Clerk is down, also without `?strict`.
     pub(crate) strict: bool,
-    /// Everybody, when there are none.
+    /// The clients that may see the document; `None` for all.
     pub(crate) readers: Option<Readers>,
 }
 
-/// A health endpoint as a tower service, for hyper, tonic, or to mount by hand.
+/// A health endpoint as a tower service, for hyper, tonic, or for another path.
 ///
-/// It answers `GET` and `HEAD` with `application/health+json`. With `?strict` (or when built so) it
-/// answers 503 while Clerk is down.
+/// The service answers `GET` and `HEAD` with `application/health+json`, and other methods with 405.
+/// It answers 503 if no token can be verified. With `?strict`, or with
+/// [`Builder::strict_health`](crate::Builder::strict_health), it also answers 503 while Clerk is
+/// down.
 #[derive(Clone, Debug)]
 pub struct HealthService {
     shared: Arc<Shared>,
@@ -97,7 +99,7 @@ impl HealthService {
     }
 }
 
-/// `?strict`, `?strict=1` or `?strict=true`.
+/// Returns true for `?strict`, `?strict=1` or `?strict=true`.
 fn asks_strictly(query: Option<&str>) -> bool {
     let pairs = query.unwrap_or_default().split('&');
     pairs.into_iter().any(|pair| matches!(pair, "strict" | "strict=" | "strict=1" | "strict=true"))
@@ -117,7 +119,7 @@ impl<B> Service<Request<B>> for HealthService {
     }
 }
 
-/// `/auth/health`, `/auth/health/live` and `/auth/health/ready`.
+/// The routes `/auth/health`, `/auth/health/live` and `/auth/health/ready`.
 pub(crate) fn routes(shared: &Arc<Shared>, showing: &Showing) -> Router {
     let service =
         |question| get_service(HealthService::new(Arc::clone(shared), question, showing.clone()));

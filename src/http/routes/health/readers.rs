@@ -1,4 +1,4 @@
-//! Who may see how Clerk is.
+//! Access control of the health document.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 
 const SHORTEST: usize = 16;
 
-/// Whoever shows the operator's token. It is kept as a digest.
+/// Clients with the operator's token, which is stored as a SHA-256 digest.
 #[derive(Clone)]
 pub(crate) struct Readers {
     token: Digest,

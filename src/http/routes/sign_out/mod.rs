@@ -1,8 +1,8 @@
-//! Signing out here, whatever Clerk is like.
+//! Sign-out in this application, whatever Clerk's state.
 //!
-//! While Clerk is down its own sign-out does nothing: when it is back, everybody is signed in again.
-//! A session that is ended here stays ended, in this process and in those that share its state
-//! directory, and is ended at Clerk as soon as its Backend API answers.
+//! Clerk's own sign-out has no effect while Clerk is down: after the outage the users are signed in
+//! again. A session that ends here stays ended, in this process and in those that share its state
+//! directory. The driver ends it at Clerk as soon as Clerk's Backend API answers.
 
 mod page;
 
@@ -22,7 +22,7 @@ use tower::Service;
 use crate::engine::{Examined, Shared};
 use crate::http::origin::{Asked, Origins};
 
-/// Takes the session's cookies out of the browser; part of the response to whoever signed out.
+/// Removes the session's cookies from the browser, as part of the response to a sign-out.
 ///
 /// ```no_run
 /// use axum::response::{IntoResponse, Redirect};
@@ -61,18 +61,25 @@ impl IntoResponse for SignedOut {
     }
 }
 
-/// `POST /auth/sign-out` as a tower service, for hyper, or to mount at another path.
+/// `POST /auth/sign-out` as a tower service, for hyper, or for another path.
 ///
-/// It ends the session of the token that the request carries, up to 24 hours after the token's `exp`,
-/// and takes the cookies away. Forms are led to `/`, programs get 204. A request without a bearer token
-/// must come from the same origin, by `Sec-Fetch-Site` or `Origin`: 403 otherwise. An older token, or one
-/// that is not valid here, ends no session; its cookies go all the same. If the token's key is not known,
-/// the answer is 503, and the cookies go as well. A repeated sign-out only takes the cookies away.
+/// The service ends the session of the request's token, up to 24 hours after the token's `exp`, and
+/// removes the cookies. An older or invalid token ends no session, but the cookies are removed
+/// anyway.
 ///
-/// Without a secret key the layer cannot end the session at Clerk. Then a form gets a page that does so
-/// in the browser: it loads clerk-js from the Frontend API and calls `Clerk.signOut()`, under a
-/// `Content-Security-Policy` of its own. An outer layer that replaces that policy has to allow the
-/// script. Programs get 204, and the session stays alive at Clerk.
+/// | request | response |
+/// |---|---|
+/// | another method | 405 |
+/// | without a bearer token, and not from the same origin by `Sec-Fetch-Site` or `Origin` | 403, cookies stay |
+/// | the token's key is unknown | 503, cookies removed |
+/// | a form (`Accept: text/html`), with a secret key | 303 to `/` |
+/// | a form, without a secret key | 200 with a page that ends the session at Clerk |
+/// | a program | 204 |
+///
+/// A repeated sign-out only removes the cookies. Without a secret key the layer cannot end the
+/// session at Clerk. The page for forms then loads clerk-js from the Frontend API and calls
+/// `Clerk.signOut()`, under its own `Content-Security-Policy`. An outer layer that replaces that
+/// policy must allow the script. A program's session stays active at Clerk.
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
@@ -91,7 +98,7 @@ impl SignOutService {
         }
         let (known, now) = (self.shared.core.load(), self.shared.now());
         let token = self.shared.locate(headers, now);
-        // Browsers send cookies by themselves, and `Authorization: Basic`; no site can make them
+        // Browsers send cookies and `Authorization: Basic` automatically. No site can make them
         // send a bearer token.
         if !matches!(token, Located::Header(_)) && !self.origins.is_same_origin(Asked::of(request))
         {
@@ -128,7 +135,7 @@ impl SignOutService {
     }
 }
 
-/// A browser that shows what comes back; programs ask for anything but a page.
+/// Returns true for a browser that shows the response. Programs do not accept HTML first.
 fn is_form(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
 }
@@ -147,7 +154,7 @@ impl<B> Service<Request<B>> for SignOutService {
     }
 }
 
-/// `/auth/sign-out`.
+/// The route `/auth/sign-out`.
 pub(crate) fn routes(shared: &Arc<Shared>, origins: &Arc<Origins>) -> Router {
     let service = SignOutService::new(Arc::clone(shared), Arc::clone(origins));
     Router::new().route("/auth/sign-out", any_service(service))

@@ -1,7 +1,8 @@
-//! The page that ends a session at Clerk from the browser, where the layer has no secret key.
+//! The page that ends a session at Clerk from the browser, if the layer has no secret key.
 //!
-//! It loads clerk-js from the instance's Frontend API, as the application's own pages do, calls
-//! `Clerk.load()` and `Clerk.signOut()`, and goes to `/`. If that fails, the page says so.
+//! The page loads clerk-js from the instance's Frontend API, as the application's own pages do. It
+//! calls `Clerk.load()` and `Clerk.signOut()`, and redirects to `/`. If that fails, the page
+//! reports it.
 
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -15,11 +16,10 @@ use url::Url;
 
 use crate::http::response::escape;
 
-/// Below the Frontend API. Clerk serves the newest release of this major version there.
+/// Path below the Frontend API. Clerk serves the latest release of this major version there.
 const CLERK_JS: &str = "npm/@clerk/clerk-js@5/dist/clerk.browser.js";
 
-/// Ends the session at Clerk in the browser. A satellite has no session of its own to end; its page
-/// runs no script.
+/// Returns the page. A satellite has no session of its own, so its page runs no script.
 pub(super) fn response(site: &Site, status: StatusCode) -> Response {
     let nonce = nonce();
     let (content, policy) = match &nonce {
@@ -45,14 +45,14 @@ pub(super) fn response(site: &Site, status: StatusCode) -> Response {
     (status, fields, html).into_response()
 }
 
-/// 128 random bits; `None` if the system has no randomness, and then no script runs.
+/// Returns 128 random bits in base64; `None` without system randomness, and then no script runs.
 fn nonce() -> Option<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(BASE64.encode(bytes))
 }
 
-/// The page's own script. All that varies stands in attributes, never in the script.
+/// Returns the page's script. All variable values are in attributes, none in the script.
 fn script(site: &Site, nonce: &str) -> String {
     let base = site.browser_address();
     let proxy = site.has_proxy().then(|| format!(" data-proxy=\"{}\"", escape(&base)));
@@ -65,7 +65,8 @@ fn script(site: &Site, nonce: &str) -> String {
     )
 }
 
-/// The Frontend API alone may be called, and only the page's script and what it loads may run.
+/// Allows calls to the Frontend API only, and only the page's script with the scripts that it
+/// loads.
 fn policy(site: &Site, nonce: &str) -> String {
     let origin = Url::parse(&site.browser_address()).map(|url| url.origin().ascii_serialization());
     let origin = origin.unwrap_or_else(|_| "'self'".to_owned());

@@ -1,4 +1,4 @@
-//! The controls over HTTP.
+//! HTTP endpoints that control the simulated Clerk.
 //!
 //! | request | effect |
 //! |---|---|
@@ -9,18 +9,20 @@
 //! | `POST /sim/revoke?session=…` | the session ends |
 //! | `GET /sim/state` | the faults and the number of requests of each surface |
 //!
-//! `surface` may be repeated. It is one of `session-mint`, `handshake`, `client`, `sign-in`, `jwks`,
-//! `backend-api`, `backend-mutation`, `backend-jwks`, `status-page`, or a group of them: `frontend`,
-//! `backend`, `clerk` (both) or `all`. To break or to heal without naming one means `clerk` and `all`.
-//! `fault` is an HTTP status, as `503`, or `hang`, `refused`, `reset`, `garbage`, `truncated`, `html`,
-//! `empty-keys`, `foreign-keys` or `tls`. Default: `503`.
+//! `surface` may be repeated. Its values are `session-mint`, `handshake`, `client`, `sign-in`,
+//! `jwks`, `backend-api`, `backend-mutation`, `backend-jwks` and `status-page`, and the groups
+//! `frontend`, `backend`, `clerk` (both) and `all`. Without `surface`, `break` means `clerk` and
+//! `heal` means `all`.
+//!
+//! `fault` is an HTTP status, such as `503`, or one of `hang`, `refused`, `reset`, `garbage`,
+//! `truncated`, `html`, `empty-keys`, `foreign-keys` and `tls`. Default: `503`.
 
 use clerk_sim::{SimClerk, SimFault, SimSession, SimSurface};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-/// Does what a request asks for, and describes the result.
+/// Handles a request, and describes the result as JSON.
 pub(crate) fn answer(
     sim: &SimClerk,
     method: &Method,
@@ -78,7 +80,7 @@ fn state(sim: &SimClerk) -> Value {
     Value::Object(SimSurface::ALL.into_iter().map(row).collect())
 }
 
-/// `SessionMint` as `session-mint`.
+/// Returns the name of a surface in kebab-case: `session-mint` for `SessionMint`.
 fn name(surface: SimSurface) -> String {
     let mut name = String::new();
     for c in format!("{surface:?}").chars() {

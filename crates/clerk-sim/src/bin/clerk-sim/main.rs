@@ -1,7 +1,8 @@
 //! The program `clerk-sim`: a simulated Clerk on loopback sockets, for tests in any language.
 //!
-//! It prints the variables that an application needs, as `export` lines, and then serves until it is
-//! killed. `CLERK_SIM_URL` is the address of the controls; the endpoints are listed in [`controls`].
+//! The program prints the variables that an application needs, as `export` lines, and then serves
+//! until it is killed. `CLERK_SIM_URL` is the address of the control endpoints; [`controls`] lists
+//! them.
 
 mod controls;
 
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let sim = sim.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(sim.clone(), request));
-            // An error here is a client that went away.
+            // An error here means that the client disconnected.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -85,7 +86,7 @@ async fn answer(
     let uri = request.uri();
     let query = uri.query().unwrap_or_default();
     let (status, body) = controls::answer(&sim, request.method(), uri.path(), query);
-    // A port that closes or opens does so before the answer.
+    // Ports close or open before the response is sent.
     sim.settled().await;
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
