@@ -26,6 +26,9 @@
 //! | 15 | good, but of another organisation than the address names | handshake `active-organization-mismatch` |
 //! | 16 | good | signed in |
 //!
+//! A satellite whose request comes from the origin of its sign-in page is set up wrongly: signed out,
+//! before all rows. Clerk's SDK throws there.
+//!
 //! A handshake takes a `GET` that navigates; for any other request it means signed out, and so it
 //! does after three handshakes without success.
 
@@ -202,6 +205,9 @@ pub fn authenticate(
     evidence: &Evidence<'_>,
     answers: &Answers,
 ) -> Result<Answer, Need> {
+    if *accepts != Accepts::Only(TokenKind::MachineToMachine) && site.signs_in_on(head.headers) {
+        return Ok(State::SignedOut { reason: Reason::SignInAtSatellite }.into());
+    }
     match accepts.take(bearer(head.headers).as_deref()) {
         accepts::Taken::Session => {
             Context::new(site, head, evidence.now).authenticate(evidence, answers)

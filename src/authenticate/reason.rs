@@ -41,6 +41,9 @@ pub enum Reason {
     /// The session's claims were read before something changed that they speak of. Clerk's SDK has
     /// no such case.
     StaleClaims,
+    /// The request to a satellite comes from the origin of the sign-in page, which must be another one.
+    /// Clerk's SDK throws an error here.
+    SignInAtSatellite,
     /// The token is bad.
     Token(InvalidToken),
     /// The token could not be checked for want of keys.
@@ -75,6 +78,7 @@ impl Reason {
             Self::TokenWithoutClientUat => "session-token-but-no-client-uat",
             Self::OrganizationMismatch => "active-organization-mismatch",
             Self::StaleClaims => "session-token-outdated",
+            Self::SignInAtSatellite => "sign-in-url-at-satellite",
             Self::Token(reason) => reason.code(),
             Self::Keys(failure) => failure.code(),
             Self::NoTokenInHeader(_) => "No token in header",

@@ -6,7 +6,8 @@
 //!
 //! * What depends on the session is applied when the request is let in or refused. A layer that finds
 //!   the mark of an outer one, its [`Outcome`], does not count grace or record it again. If it refuses
-//!   a request that the outer layer counted as one in grace, it takes the count back.
+//!   a request that the outer layer counted as one in grace, it takes the count back. A request that
+//!   it lets through without a session stays counted.
 //! * The counters are advanced when the response is ready. The innermost layer knows how the request
 //!   ended; it marks the response, and the layers around it then count nothing.
 
@@ -20,9 +21,13 @@ use super::service::{Gate, Judged, Passage};
 use super::visit::is_fresh;
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::clock::Moment;
-use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
+use crate::decide::{Auth, Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{Known, Shared, Signal};
 use crate::outcome::Outcome;
+
+/// All conditions of grace hold in a dry run.
+const REPORT_ONLY: Rejection =
+    Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::ReportOnly));
 
 /// What a judgement found that something depends on.
 #[derive(Default)]
@@ -89,7 +94,7 @@ impl Gate {
         now: Moment,
     ) {
         let shared = &self.shared;
-        let counted = outer.is_some_and(is_in_grace);
+        let counted = outer.filter(|outer| is_counted(outer));
         match &judged.passage {
             passage if is_accepted_in_time(passage) => {
                 if shared.witness(known, now) {
@@ -97,21 +102,25 @@ impl Gate {
                 }
             }
             Passage::Open(outcome) if is_in_grace(outcome) => {
-                if !counted {
+                if counted.is_none() {
                     shared.passed_in_grace(known, judged.effects.ticket, now);
                 }
             }
             // What passes everything else counts in a dry run too, or it would report other passes.
-            Passage::Closed(Rejection::Unavailable(Unavailable::GraceDenied(
-                GraceDenial::ReportOnly,
-            ))) => {
-                if let (Some(session), None) = (known.session, outer) {
+            Passage::Open(Outcome { otherwise: rejection, .. }) | Passage::Closed(rejection)
+                if *rejection == REPORT_ONLY =>
+            {
+                if let (Some(session), None) = (known.session, counted) {
                     shared.core.pace.count(session, now.wall);
                 }
             }
+            // The request goes on without a session; what the outer layer counted stays counted.
+            Passage::Open(_) => {}
             _ => {
-                if let (Some(session), true) = (known.session, counted) {
-                    shared.core.pace.take_back(session, now.wall);
+                if let (Some(session), Some(outer)) = (known.session, counted) {
+                    let grace = outer.auth().and_then(Auth::grace);
+                    let at = grace.map_or(now.wall, |grace| grace.judged_at);
+                    shared.core.pace.take_back(session, at);
                 }
             }
         }
@@ -154,8 +163,13 @@ fn is_accepted_in_time(passage: &Passage) -> bool {
     }
 }
 
-pub(super) fn is_in_grace(outcome: &Outcome) -> bool {
+fn is_in_grace(outcome: &Outcome) -> bool {
     outcome.auth().is_some_and(|auth| auth.grace().is_some())
+}
+
+/// The use of grace was counted for a request with this outcome; in a dry run it would have been.
+pub(super) fn is_counted(outcome: &Outcome) -> bool {
+    is_in_grace(outcome) || (outcome.caller.is_none() && outcome.otherwise == REPORT_ONLY)
 }
 
 /// How a request ended, as it is counted.
@@ -240,7 +254,7 @@ fn count_refusal(shared: &Shared, rejection: Rejection) {
     let counters = &shared.core.counters;
     tracing::debug!(event = "clerk.rejected", reason = rejection.reason());
     match rejection {
-        Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::ReportOnly)) => {
+        REPORT_ONLY => {
             counters.answered_unavailable();
             counters.reported_grace();
         }

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
 
-use super::effects::{Effects, is_in_grace};
+use super::effects::{Effects, is_counted};
 use super::future::ResponseFuture;
 use super::lease::Terms;
 use super::preflight::{Preflights, is_preflight};
@@ -138,7 +138,7 @@ impl Gate {
         scene: Scene<'_>,
     ) -> Judged {
         let ticket = self.redeem(request, examined, scene.now);
-        let counted = self.outer(request).is_some_and(is_in_grace);
+        let counted = self.outer(request).is_some_and(is_counted);
         let credential = self.shared.credential(examined, ticket, counted, scene.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         let asking = self.asking(request, timely, scene);
