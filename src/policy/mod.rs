@@ -93,7 +93,7 @@ impl RoutePolicy {
 
     /// Requires that Clerk read the session's claims no longer ago than this: a bound on
     /// [`Auth::claims_age`](crate::Auth::claims_age), in whole seconds of the token's `oiat` and `iat`.
-    /// Default: no bound beyond those of the token and of grace.
+    /// Default: no bound beyond those of the token and of grace. Machines' tokens have no such bound.
     ///
     /// An ordinary session token is up to 60 s old, plus the leeway for clocks of 5 s. Choose more than
     /// that. A session beyond the bound is answered 503 with `Retry-After`, in grace with the code
