@@ -136,6 +136,8 @@ impl Origins {
         };
         let origin = Url::parse(&format!("{scheme}://{host}")).ok().filter(is_origin)?;
         let path = asked.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        // `OPTIONS *` has no path. Without a slash it would become part of the host.
+        let path = if path.starts_with('/') { path } else { "/" };
         // A path that begins with two slashes stays a path.
         Url::parse(&format!("{}{path}", origin.origin().ascii_serialization())).ok()
     }
@@ -331,6 +333,19 @@ mod tests {
             let fields = [("host", host), ("x-forwarded-proto", proto)];
             let request = request(Some(PROXY), &fields);
             assert_eq!(address(&origins(&[], false), &request), expected);
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_slash_never_becomes_part_of_the_host() {
+        for path in ["*", ".evil.example/p", "@evil.example/p", ":81/p"] {
+            let Ok(path) = http::uri::PathAndQuery::try_from(path) else { continue };
+            let mut parts = http::uri::Parts::default();
+            parts.path_and_query = Some(path);
+            let Ok(uri) = Uri::from_parts(parts) else { continue };
+            let mut request = request(None, &[("host", "a.example")]);
+            *request.uri_mut() = uri;
+            assert_eq!(address(&origins(&[], false), &request), "https://a.example/");
         }
     }
 

@@ -22,6 +22,7 @@ mod keys;
 mod last_words;
 mod lasting;
 mod layer;
+mod layers_that_disagree;
 mod lease;
 mod log_events;
 mod machines;

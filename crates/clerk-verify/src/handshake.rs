@@ -1,6 +1,6 @@
 //! Verifies the handshake token that Clerk returns in `__clerk_handshake`: signed cookies to set.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::jwks::KeySet;
@@ -42,7 +42,7 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
     check_session_category(&header).map_err(|_| InvalidToken::Malformed)?;
     keys.signer(header.kid(), jws.signed, &jws.signature)?;
     let payload: Payload = object(&jws.payload)?;
-    if !payload.sub.is_null() || !payload.sid.is_null() {
+    if payload.sub.is_some() || payload.sid.is_some() {
         return Err(InvalidToken::Kind);
     }
     let lines = payload.handshake.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -54,10 +54,15 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
 struct Payload {
     #[serde(default)]
     handshake: Value,
-    #[serde(default)]
-    sub: Value,
-    #[serde(default)]
-    sid: Value,
+    #[serde(default, deserialize_with = "present")]
+    sub: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    sid: Option<Value>,
+}
+
+/// A claim that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(claim).map(Some)
 }
 
 #[cfg(test)]
@@ -108,6 +113,8 @@ mod tests {
             token().without_claim("sid"),
             token().without_claim("sub"),
             token().without_claim("handshake"),
+            token().without_claim("sid").claim("sub", json!(null)),
+            token().without_claim("sub").claim("sid", json!(null)),
         ] {
             assert_eq!(verify(&disguised.sign(), &keys), Err(InvalidToken::Kind));
         }

@@ -6,7 +6,8 @@
 //!
 //! * The effects on the session apply when the request passes or is rejected. A layer that finds
 //!   the [`Outcome`] of an outer layer does not count or record grace again. If it rejects a
-//!   request that the outer layer counted in grace, it removes that count.
+//!   request that the outer layer counted in grace, it removes that count. A request that it lets
+//!   through without a session stays counted.
 //! * The counters advance when the response is ready. The innermost layer knows how the request
 //!   ended and counts. It marks the response, and the outer layers do not count.
 
@@ -20,9 +21,13 @@ use super::future::NOTHING_HEARD;
 use super::page::is_fresh;
 use super::service::{Authenticator, Decision, Judgement};
 use crate::audit::{GraceEvent, GraceRuling};
-use crate::decide::{Caller, GraceDenial, Rejection, Sighting, Unavailable};
+use crate::decide::{Auth, Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, Shared, Signal};
 use crate::http::outcome::Outcome;
+
+/// The rejection in a dry run of a request that meets all conditions of grace.
+const REPORT_ONLY: Rejection =
+    Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::ReportOnly));
 
 /// The findings of a decision that have effects.
 #[derive(Default)]
@@ -89,7 +94,7 @@ impl Authenticator {
         now: Moment,
     ) {
         let shared = &self.shared;
-        let counted = outer.is_some_and(is_in_grace);
+        let counted = outer.filter(|outer| is_counted(outer));
         match &judgement.decision {
             decision if is_accepted_in_time(decision) => {
                 if shared.witness(known, now) {
@@ -97,22 +102,26 @@ impl Authenticator {
                 }
             }
             Decision::Allow(outcome) if is_in_grace(outcome) => {
-                if !counted {
+                if counted.is_none() {
                     shared.passed_in_grace(known, judgement.effects.ticket, now);
                 }
             }
             // A dry run counts requests that meet all conditions; otherwise it would report too
             // many passes.
-            Decision::Reject(Rejection::Unavailable(Unavailable::GraceDenied(
-                GraceDenial::ReportOnly,
-            ))) => {
-                if let (Some(session), None) = (known.session, outer) {
+            Decision::Allow(Outcome { otherwise: rejection, .. }) | Decision::Reject(rejection)
+                if *rejection == REPORT_ONLY =>
+            {
+                if let (Some(session), None) = (known.session, counted) {
                     shared.core.grace_usage.count(session, now.wall);
                 }
             }
+            // The request passes without a session; the count of the outer layer stays.
+            Decision::Allow(_) => {}
             _ => {
-                if let (Some(session), true) = (known.session, counted) {
-                    shared.core.grace_usage.take_back(session, now.wall);
+                if let (Some(session), Some(outer)) = (known.session, counted) {
+                    let grace = outer.auth().and_then(Auth::grace);
+                    let at = grace.map_or(now.wall, |grace| grace.judged_at);
+                    shared.core.grace_usage.take_back(session, at);
                 }
             }
         }
@@ -156,8 +165,13 @@ fn is_accepted_in_time(decision: &Decision) -> bool {
     }
 }
 
-pub(super) fn is_in_grace(outcome: &Outcome) -> bool {
+fn is_in_grace(outcome: &Outcome) -> bool {
     outcome.auth().is_some_and(|auth| auth.grace().is_some())
+}
+
+/// True if the use of grace was counted for a request with this outcome, or would be in a dry run.
+pub(super) fn is_counted(outcome: &Outcome) -> bool {
+    is_in_grace(outcome) || (outcome.caller.is_none() && outcome.otherwise == REPORT_ONLY)
 }
 
 /// The counter class of a request.
@@ -242,7 +256,7 @@ fn count_refusal(shared: &Shared, rejection: Rejection) {
     let counters = &shared.core.counters;
     tracing::debug!(event = "clerk.rejected", reason = rejection.reason());
     match rejection {
-        Rejection::Unavailable(Unavailable::GraceDenied(GraceDenial::ReportOnly)) => {
+        REPORT_ONLY => {
             counters.answered_unavailable();
             counters.reported_grace();
         }

@@ -10,7 +10,7 @@ use http::header::{ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower::Service;
 
-use super::effects::{Effects, is_in_grace};
+use super::effects::{Effects, is_counted};
 use super::future::ResponseFuture;
 use super::lease::GraceTerms;
 use super::page::{RequestContext, Visits, is_fresh};
@@ -147,7 +147,7 @@ impl Authenticator {
         ctx: RequestContext<'_>,
     ) -> Judgement {
         let ticket = self.redeem(request, examined, ctx.now);
-        let counted = self.outer(request).is_some_and(is_in_grace);
+        let counted = self.outer(request).is_some_and(is_counted);
         let credential = self.shared.credential(examined, ticket, counted, ctx.now);
         let timely = matches!(credential, Credential::Verified { timing: Timing::Current, .. });
         let facts = self.facts(request, timely, ctx);

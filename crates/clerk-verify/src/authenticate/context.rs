@@ -48,6 +48,8 @@ pub struct Context<'a> {
     pub suffixed: bool,
     /// True when a handshake must return a nonce instead of a token; see [`Site::nonces`].
     pub nonce: bool,
+    /// True when the request comes from the origin of a satellite's sign-in page.
+    pub(super) signs_in_here: bool,
     pub(super) refresh_token: Option<String>,
     pub(super) handshake_token: Option<String>,
     pub(super) handshake_nonce: Option<String>,
@@ -96,6 +98,7 @@ impl<'a> Context<'a> {
             referrer: field(REFERER),
             fetch_dest: field(SEC_FETCH_DEST),
             accept: field(ACCEPT),
+            signs_in_here: site.signs_in_on(head.headers),
             suffixed,
             nonce: site.needs_secret_key(),
             address,

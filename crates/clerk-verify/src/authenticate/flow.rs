@@ -20,6 +20,9 @@ pub(super) fn run(
     evidence: &Evidence<'_>,
     answers: &BackendResponses,
 ) -> Result<RequestState, NeedsBackend> {
+    if context.signs_in_here {
+        return Ok(signed_out(Reason::SignInAtSatellite));
+    }
     let flow = Flow { context, evidence, answers };
     match &context.header_token {
         Some(token) => flow.with_header(token),

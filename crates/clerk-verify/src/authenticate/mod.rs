@@ -27,6 +27,9 @@
 //! | 15 | a valid session of another organisation than the address names | handshake `active-organization-mismatch` |
 //! | 16 | a valid session | signed in |
 //!
+//! A satellite whose request comes from the origin of its sign-in page is set up wrongly: signed
+//! out, before all rows. Clerk's SDK throws an error there.
+//!
 //! A handshake requires a `GET` that navigates; any other request is signed out. A browser is also
 //! signed out after three handshakes without success.
 
@@ -209,6 +212,9 @@ pub fn authenticate(
     evidence: &Evidence<'_>,
     answers: &BackendResponses,
 ) -> Result<RequestState, NeedsBackend> {
+    if *accepts != Accepts::Only(TokenKind::MachineToMachine) && site.signs_in_on(head.headers) {
+        return Ok(AuthStatus::SignedOut { reason: Reason::SignInAtSatellite }.into());
+    }
     match accepts.take(bearer(head.headers).as_deref()) {
         accepts::Taken::Session => {
             Context::new(site, head, evidence.now).authenticate(evidence, answers)

@@ -41,6 +41,9 @@ pub enum Reason {
     /// The session's claims are older than a change that affects them. Clerk's SDK has no such
     /// case.
     StaleClaims,
+    /// The request to a satellite comes from the origin of the sign-in page, which must be another
+    /// one. Clerk's SDK throws an error here.
+    SignInAtSatellite,
     /// The token is invalid.
     Token(InvalidToken),
     /// The token could not be verified because keys are missing.
@@ -75,6 +78,7 @@ impl Reason {
             Self::TokenWithoutClientUat => "session-token-but-no-client-uat",
             Self::OrganizationMismatch => "active-organization-mismatch",
             Self::StaleClaims => "session-token-outdated",
+            Self::SignInAtSatellite => "sign-in-url-at-satellite",
             Self::Token(reason) => reason.code(),
             Self::Keys(failure) => failure.code(),
             Self::NoTokenInHeader(_) => "No token in header",

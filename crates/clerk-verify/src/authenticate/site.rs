@@ -1,5 +1,7 @@
 //! The setup of an application, as far as authentication depends on it.
 
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::organization::OrganizationSync;
@@ -295,6 +297,14 @@ impl Site {
         self.sign_in.as_ref()
     }
 
+    /// Whether `Origin` names the origin of a satellite's sign-in page. A satellite signs nobody in, so
+    /// Clerk's SDK throws an error for such a request. The comparison is its own: letter by letter.
+    pub(super) fn signs_in_on(&self, headers: &HeaderMap) -> bool {
+        let Some(sign_in) = self.sign_in.as_ref().filter(|_| self.satellite) else { return false };
+        let own = |origin: &HeaderValue| *origin == *sign_in.origin().ascii_serialization();
+        headers.get(ORIGIN).is_some_and(own)
+    }
+
     pub(super) fn organization_sync(&self) -> &OrganizationSync {
         &self.organizations
     }
@@ -331,4 +341,94 @@ impl Site {
 fn authority(url: &Url) -> Option<String> {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     Some(format!("{}{port}", url.host_str()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::authenticate::{
+        Accepts, AuthStatus, BackendResponses, Context, Evidence, Head, NeedsBackend, Reason,
+        authenticate,
+    };
+    use crate::clock::Timestamp;
+    use crate::jwks::KeySet;
+    use crate::token::{Expectations, TokenKind};
+    use clerk_sim::SimClerk;
+
+    fn satellite() -> Site {
+        let key = PublishableKey::for_host("clerk.example.com", InstanceKind::Production);
+        let url = |text| Url::parse(text).expect("an address");
+        Site::new(key.expect("a host"))
+            .satellite(true)
+            .proxy(Proxy::Address(url("https://satellite.example/__clerk")))
+            .sign_in(url("https://satellite.example/sign-in"))
+    }
+
+    fn headers(origin: Option<&str>, token: &str) -> HeaderMap {
+        let bearer = format!("Bearer {token}");
+        let fields = [("origin", origin), ("authorization", Some(&bearer))];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        fields.map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn a_satellite_that_signs_in_on_its_own_origin_lets_nobody_in() {
+        let sim = SimClerk::in_memory();
+        let token = sim.mint(&sim.sign_in("user_1"));
+        let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");
+        let expect = Expectations::any();
+        let verified = crate::verify::verify(&token, &keys, &expect).expect("a good token");
+        let now = verified.session().issued_at.expect("a date");
+        let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };
+        let address = Url::parse("https://satellite.example/").expect("an address");
+        let own = Some("https://satellite.example");
+        for (site, origin, inside) in [
+            (satellite(), None, true),
+            (satellite(), Some("https://other.example"), true),
+            (satellite(), Some("null"), true),
+            (satellite().satellite(false), own, true),
+            (satellite(), own, false),
+            (satellite().domain("other.example"), own, false),
+        ] {
+            let headers = headers(origin, &token);
+            let head = Head { method: &Method::GET, address: &address, headers: &headers };
+            let context = Context::new(&site, head, now);
+            for answer in [
+                authenticate(
+                    &site,
+                    head,
+                    &Accepts::default(),
+                    &evidence,
+                    &BackendResponses::default(),
+                ),
+                context.authenticate(&evidence, &BackendResponses::default()),
+            ] {
+                let state = answer.expect("an answer").state;
+                assert_eq!(matches!(state, AuthStatus::SignedIn { .. }), inside, "{origin:?}");
+                let reason = (!inside).then_some(&Reason::SignInAtSatellite);
+                assert_eq!(state.reason(), reason, "{origin:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_origin_of_the_sign_in_page_matters_to_all_but_tokens_between_machines() {
+        let (expect, address) = (Expectations::any(), Url::parse("https://satellite.example/"));
+        let (keys, now) = (KeySet::default(), Timestamp::default());
+        let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };
+        let address = address.expect("an address");
+        for (kind, token, refused) in
+            [(TokenKind::ApiKey, "ak_1", true), (TokenKind::MachineToMachine, "mt_1", false)]
+        {
+            let headers = headers(Some("https://satellite.example"), token);
+            let head = Head { method: &Method::GET, address: &address, headers: &headers };
+            let accepts = Accepts::Only(kind);
+            let answer =
+                authenticate(&satellite(), head, &accepts, &evidence, &BackendResponses::default());
+            let asked = matches!(answer, Err(NeedsBackend::Machine(_)));
+            assert_eq!(asked, !refused, "{kind:?}");
+        }
+    }
 }
