@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
-use clerk_resilience::{Auth, Builder, ClerkResilience, Page, PageText, SimClerkExt as _};
+use clerk_resilience::{Auth, Builder, ClerkResilience, ErrorPage, PageText, SimClerkExt as _};
 use http_body_util::BodyExt as _;
 
 /// No text is interpreted as HTML, so a translation cannot break the page.
@@ -22,7 +22,7 @@ fn words(builder: Builder) -> Builder {
 
 /// Keep the page free of scripts, fonts and images from elsewhere: the response forbids them, and the
 /// host that serves them may be down as well.
-fn own_page(page: &Page<'_>) -> String {
+fn own_page(page: &ErrorPage<'_>) -> String {
     let reload = match page.refresh_after {
         Some(seconds) => format!(r#"<meta http-equiv="refresh" content="{seconds}">"#),
         None => String::new(),

@@ -43,7 +43,7 @@ pub use crate::http::extract::{AuthRejection, FreshAuth, UserProfile};
 pub use crate::http::layer::{
     Authenticate, EmptyService, Lease, PublicPathError, PublicPaths, ResponseFuture,
 };
-pub use crate::http::response::{Page, PageText};
+pub use crate::http::response::{ErrorPage, PageText};
 pub use crate::http::routes::health::HealthService;
 pub use crate::http::routes::sign_out::{SignOutService, SignedOut};
 pub use crate::http::routes::webhooks::WebhookService;

@@ -22,7 +22,7 @@ pub enum Severity {
 /// Result of one check. No finding contains a key.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct Diagnostic {
     /// Severity of the result.
     pub severity: Severity,
     /// Stable code of the check, such as `clock-skew`.
@@ -33,7 +33,7 @@ pub struct Finding {
     pub advice: String,
 }
 
-impl Finding {
+impl Diagnostic {
     pub(super) fn fine(code: &'static str, what: impl Into<String>) -> Self {
         Self { severity: Severity::Fine, code, what: what.into(), advice: String::new() }
     }
@@ -51,7 +51,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.severity {
             Severity::Fine => "ok     ",
@@ -71,13 +71,13 @@ pub struct Diagnosis {
     /// Highest severity; [`Severity::Fine`] without findings.
     pub worst: Severity,
     /// Findings in the order of the checks.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Diagnostic>,
 }
 
 impl Diagnosis {
     /// Creates a diagnosis from findings.
     #[must_use]
-    pub fn new(findings: Vec<Finding>) -> Self {
+    pub fn new(findings: Vec<Diagnostic>) -> Self {
         let worst = findings.iter().map(|finding| finding.severity).max();
         Self { worst: worst.unwrap_or(Severity::Fine), findings }
     }

@@ -10,7 +10,7 @@ mod variables;
 
 use std::sync::Arc;
 
-pub use finding::{Diagnosis, Finding, Severity};
+pub use finding::{Diagnosis, Diagnostic, Severity};
 pub use routes::{Intent, examine_routes};
 
 use clerk_verify::clock::{Clock, SystemClock};
@@ -30,8 +30,8 @@ pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
             let clock = Arc::new(SystemClock::new());
             findings.extend(examine(&config, Arc::new(transport), clock).await);
         }
-        Some((_, Err(problem))) => findings.push(Finding::error("http-client", problem, "")),
-        None => findings.push(Finding::note(
+        Some((_, Err(problem))) => findings.push(Diagnostic::error("http-client", problem, "")),
+        None => findings.push(Diagnostic::note(
             "not-asked",
             "Clerk was not probed, because the application's instance is unknown.",
             "Set the publishable key, and run this again.",
@@ -46,7 +46,7 @@ pub async fn examine(
     config: &ClerkConfig,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
-) -> Vec<Finding> {
+) -> Vec<Diagnostic> {
     let mut findings = settings::examine(config);
     findings.extend(network::examine(config, transport, clock).await);
     findings

@@ -6,10 +6,10 @@ use clerk_verify::clock::Clock;
 use clerk_verify::jwks::KeySet;
 use clerk_verify::transport::{Transport, TransportError};
 
-use super::finding::Finding;
+use super::finding::Diagnostic;
 use crate::config::ClerkConfig;
 use crate::probe::{Probe, ProbePayload, ProbeResult as Found, Prober, Targets};
-use crate::state::health::{Evidence, FailureKind, LocalFault, Outcome};
+use crate::state::health::{EvidenceClass, FailureKind, LocalFault, Outcome};
 
 /// Deadline of one probe. No request waits for the result, so it is longer than the layer's own.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -22,7 +22,7 @@ pub(super) async fn examine(
     config: &ClerkConfig,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
-) -> Vec<Finding> {
+) -> Vec<Diagnostic> {
     let targets = config.targets(DEADLINE);
     let prober = Prober { transport, clock, targets: Arc::new(targets) };
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ pub(super) async fn examine(
         }
     }
     let backend_keys = prober.clone().backend_keys().await;
-    let mut findings: Vec<Finding> = is_it_us(&found, &prober.targets).into_iter().collect();
+    let mut findings: Vec<Diagnostic> = is_it_us(&found, &prober.targets).into_iter().collect();
     findings.extend(found.iter().filter_map(|(probe, found)| surface(*probe, found)));
     findings.extend(clock_skew(&found));
     let published = found.iter().find_map(|(_, found)| match &found.brought {
@@ -43,7 +43,7 @@ pub(super) async fn examine(
     findings
 }
 
-fn surface(probe: Probe, found: &Found) -> Option<Finding> {
+fn surface(probe: Probe, found: &Found) -> Option<Diagnostic> {
     let (code, name) = match probe {
         Probe::SessionMint => ("session-mint", "Minting of session tokens (Frontend API)"),
         Probe::Handshake => ("handshake", "Handshake (Frontend API)"),
@@ -55,30 +55,30 @@ fn surface(probe: Probe, found: &Found) -> Option<Finding> {
     let seen = found.observation.as_ref()?;
     Some(match seen.outcome {
         Outcome::Good => {
-            Finding::fine(code, format!("{name}: answers in {} ms.", seen.latency.as_millis()))
+            Diagnostic::fine(code, format!("{name}: answers in {} ms.", seen.latency.as_millis()))
         }
-        Outcome::LocalFault(LocalFault::SecretKey) => Finding::error(
+        Outcome::LocalFault(LocalFault::SecretKey) => Diagnostic::error(
             "secret-key-refused",
             format!("{name}: Clerk refuses CLERK_SECRET_KEY."),
             "Copy the secret key again from the API keys page of the Clerk dashboard; it may have been rotated.",
         ),
-        Outcome::LocalFault(fault) => Finding::warning(code, format!("{name}: {fault}."), ""),
-        Outcome::Failed(Evidence::Hostile, trouble) => Finding::error(
+        Outcome::LocalFault(fault) => Diagnostic::warning(code, format!("{name}: {fault}."), ""),
+        Outcome::Failed(EvidenceClass::Hostile, trouble) => Diagnostic::error(
             "stranger",
             format!("{name}: the response did not come from Clerk ({trouble})."),
             "Look for a proxy or captive portal that intercepts this host's traffic, and at CLERK_PROXY_URL, CLERK_FRONTEND_API_URL and CLERK_API_URL.",
         ),
-        Outcome::Failed(_, trouble) if probe == Probe::StatusPage => Finding::note(
+        Outcome::Failed(_, trouble) if probe == Probe::StatusPage => Diagnostic::note(
             code,
             format!("{name}: {trouble}."),
             "It is only a hint; nothing depends on it.",
         ),
-        Outcome::Failed(_, trouble) => Finding::error(code, format!("{name}: {trouble}."), ""),
+        Outcome::Failed(_, trouble) => Diagnostic::error(code, format!("{name}: {trouble}."), ""),
     })
 }
 
 /// Attributes failures to Clerk, the configuration or this host, by which other calls fail and how.
-fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
+fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Diagnostic> {
     let troubles: Vec<FailureKind> = found
         .iter()
         .filter(|(probe, _)| matches!(probe, Probe::SessionMint | Probe::BackendApi | Probe::Jwks))
@@ -104,41 +104,41 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
     });
     let place = targets.frontend_api.host_str().unwrap_or_default();
     Some(match canary {
-        _ if backend_answers && troubles.iter().all(silent) => Finding::error(
+        _ if backend_answers && troubles.iter().all(silent) => Diagnostic::error(
             "frontend-api-unreachable",
             format!(
                 "Clerk's Backend API answers, but there is no answer from {place}, where the Frontend API should be: the address or its DNS record is wrong, or something on the way blocks it."
             ),
             "Compare the DNS records with the Domains page of the Clerk dashboard, and look at CLERK_PROXY_URL, CLERK_FRONTEND_API_URL and CLERK_DOMAIN if they are set. If nothing was changed here lately, see https://status.clerk.com.",
         ),
-        _ if !troubles.iter().all(silent) => Finding::note(
+        _ if !troubles.iter().all(silent) => Diagnostic::note(
             "it-is-clerk",
             "Clerk answers with errors: the problem is Clerk's.",
             "See https://status.clerk.com. There is nothing to repair here.",
         ),
-        Some(true) => Finding::note(
+        Some(true) => Diagnostic::note(
             "it-is-clerk",
             "Clerk does not answer, but other hosts do: the problem is Clerk's, or between this host and Clerk.",
             "See https://status.clerk.com.",
         ),
-        Some(false) => Finding::error(
+        Some(false) => Diagnostic::error(
             "it-is-us",
             "Neither Clerk nor the canaries answer: this host is cut off.",
             "Look at its network, DNS, firewall and proxy.",
         ),
         None if troubles.iter().all(|t| *t == FailureKind::Fault(TransportError::Dns)) => {
-            Finding::error(
+            Diagnostic::error(
                 "dns",
                 "No host name of Clerk's resolves here.",
                 "Look at this host's DNS; if other names resolve, the problem is Clerk's.",
             )
         }
-        None if proxied => Finding::warning(
+        None if proxied => Diagnostic::warning(
             "proxy",
             "Clerk does not answer, and HTTPS_PROXY is set.",
             "Look whether the proxy lets Clerk's hosts pass; NO_PROXY exempts hosts from it.",
         ),
-        None => Finding::warning(
+        None => Diagnostic::warning(
             "silence",
             "Clerk does not answer, and the cause is unknown.",
             "Name hosts that always answer in CLERK_RESILIENCE_EGRESS_CANARIES, and look at firewalls and proxies.",
@@ -146,7 +146,7 @@ fn is_it_us(found: &[(Probe, Found)], targets: &Targets) -> Option<Finding> {
     })
 }
 
-fn clock_skew(found: &[(Probe, Found)]) -> Option<Finding> {
+fn clock_skew(found: &[(Probe, Found)]) -> Option<Diagnostic> {
     let skew = |found: &Found| found.observation.as_ref()?.clock_skew_millis;
     let clerk = found.iter().filter(|(probe, _)| *probe != Probe::StatusPage);
     let skew: i64 = clerk.filter_map(|(_, found)| skew(found)).min_by_key(|skew| skew.abs())?;
@@ -155,10 +155,12 @@ fn clock_skew(found: &[(Probe, Found)]) -> Option<Finding> {
     let advice = "Synchronise this host's clock (NTP).";
     Some(match skew.abs() {
         s if s > SKEW_LIMIT_MILLIS => {
-            Finding::error("clock-skew", format!("{what}, so good tokens are refused."), advice)
+            Diagnostic::error("clock-skew", format!("{what}, so good tokens are refused."), advice)
         }
-        s if s > SKEW_WARNING_MILLIS => Finding::warning("clock-skew", format!("{what}."), advice),
-        _ => Finding::fine("clock-skew", format!("{what}.")),
+        s if s > SKEW_WARNING_MILLIS => {
+            Diagnostic::warning("clock-skew", format!("{what}."), advice)
+        }
+        _ => Diagnostic::fine("clock-skew", format!("{what}.")),
     })
 }
 
@@ -166,14 +168,14 @@ fn keys(
     config: &ClerkConfig,
     published: Option<&KeySet>,
     backend: Option<&KeySet>,
-) -> Vec<Finding> {
+) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     if let (Some(published), Some(backend)) = (published, backend) {
         let shared = published.key_ids().any(|id| backend.key_ids().any(|other| other == id));
         findings.push(if shared {
-            Finding::fine("one-instance", "The publishable key and the secret key belong together.")
+            Diagnostic::fine("one-instance", "The publishable key and the secret key belong together.")
         } else {
-            Finding::error(
+            Diagnostic::error(
                 "two-instances",
                 "The publishable key and the secret key belong to different instances: their signing keys differ.",
                 "Copy both from the same page of the Clerk dashboard.",
@@ -182,9 +184,9 @@ fn keys(
     }
     if let (false, Some(published)) = (config.pinned.is_empty(), published) {
         findings.push(if config.pinned.shares_a_key_with(published) {
-            Finding::fine("jwt-key", "CLERK_JWT_KEY is this instance's key.")
+            Diagnostic::fine("jwt-key", "CLERK_JWT_KEY is this instance's key.")
         } else {
-            Finding::error(
+            Diagnostic::error(
                 "jwt-key-mismatch",
                 "CLERK_JWT_KEY is not among this instance's keys: tokens would be verified with a key that Clerk does not sign with.",
                 "Copy the JWKS public key again from the API keys page of the Clerk dashboard, or unset the variable.",

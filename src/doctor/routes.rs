@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
 
-use super::finding::Finding;
+use super::finding::Diagnostic;
 
 /// Deadline of one request to the application. Its pages may be slow and large.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -33,30 +33,30 @@ pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],
     transport: &dyn Transport,
-) -> Vec<Finding> {
+) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for (intent, path) in routes {
         findings.push(match app.join(path) {
             Ok(url) if url.origin() == app.origin() => ask(*intent, path, url, transport).await,
-            _ => Finding::error("route", format!("{path} is no path, as /me."), ""),
+            _ => Diagnostic::error("route", format!("{path} is no path, as /me."), ""),
         });
     }
     findings
 }
 
-async fn ask(intent: Intent, path: &str, url: Url, transport: &dyn Transport) -> Finding {
+async fn ask(intent: Intent, path: &str, url: Url, transport: &dyn Transport) -> Diagnostic {
     let mut call = ApiRequest::get(url).deadline(DEADLINE);
     call.max_bytes = MAX_BYTES;
     match transport.call(call).await {
         Ok(reply) => judge(intent, path, &reply),
         Err(fault) => {
             let what = format!("{path} could not be requested: {fault}.");
-            Finding::error("route", what, "Start the application, and name its address.")
+            Diagnostic::error("route", what, "Start the application, and name its address.")
         }
     }
 }
 
-fn judge(intent: Intent, path: &str, reply: &ApiResponse) -> Finding {
+fn judge(intent: Intent, path: &str, reply: &ApiResponse) -> Diagnostic {
     let status = reply.status;
     let demand = match status {
         StatusCode::UNAUTHORIZED => "demands a session".to_owned(),
@@ -72,25 +72,25 @@ fn judge(intent: Intent, path: &str, reply: &ApiResponse) -> Finding {
     let close = "Put it below .route_layer(clerk.clone()), or take it off .public([..]).";
     let open = "Name it in .public([..]), or put it beside the protected routes with .merge(..).";
     match intent {
-        Intent::Protected if status.is_success() => Finding::error(
+        Intent::Protected if status.is_success() => Diagnostic::error(
             "public-by-mistake",
             format!("{what} It is meant to be protected."),
             close,
         ),
-        Intent::Public if closed => Finding::error(
+        Intent::Public if closed => Diagnostic::error(
             "protected-by-mistake",
             format!("{what} It is meant to be public."),
             open,
         ),
-        Intent::Public | Intent::Protected if status == StatusCode::NOT_FOUND => Finding::error(
+        Intent::Public | Intent::Protected if status == StatusCode::NOT_FOUND => Diagnostic::error(
             "route",
             what,
             "Look at its spelling; what does not exist proves nothing.",
         ),
         Intent::Unsaid if status.is_success() => {
-            Finding::note("route-open", what, &format!("If it should be protected: {close}"))
+            Diagnostic::note("route-open", what, &format!("If it should be protected: {close}"))
         }
-        _ => Finding::fine("route", what),
+        _ => Diagnostic::fine("route", what),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clerk_verify::key::PublishableKey;
 
-use super::finding::Finding;
+use super::finding::Diagnostic;
 use crate::config::{ClerkConfig, ConfigError};
 
 const KEY: &str = "CLERK_PUBLISHABLE_KEY";
@@ -11,7 +11,7 @@ const KEY: &str = "CLERK_PUBLISHABLE_KEY";
 /// publishable key the result has no configuration, but the other variables are still checked.
 pub(super) fn read_all(
     read: &impl Fn(&str) -> Option<String>,
-) -> (Option<ClerkConfig>, Vec<Finding>) {
+) -> (Option<ClerkConfig>, Vec<Diagnostic>) {
     let stand_in = PublishableKey::for_domain("example.com").expect("a plain domain");
     let mut masked: Vec<String> = Vec::new();
     let mut findings = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn read_all(
             Ok(config) => return ((!keyless).then_some(config), findings),
             Err(error) => error,
         };
-        findings.push(Finding::error("variable", format!("{error}."), ""));
+        findings.push(Diagnostic::error("variable", format!("{error}."), ""));
         let culprit = match error {
             ConfigError::Missing { variable, .. } => variable.to_owned(),
             ConfigError::Invalid { name, .. } if name.ends_with(KEY) => KEY.to_owned(),

@@ -41,11 +41,11 @@ impl Transition {
     }
 }
 
-type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
+type HookFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The application's hook for changes of the verdict.
 #[derive(Clone)]
-pub(crate) struct TransitionHook(pub(crate) Arc<dyn Fn(Transition) -> Told + Send + Sync>);
+pub(crate) struct TransitionHook(pub(crate) Arc<dyn Fn(Transition) -> HookFuture + Send + Sync>);
 
 impl fmt::Debug for TransitionHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,9 +24,9 @@ use super::state::{Seen, StateFiles};
 use super::webhook_silence::WebhookSilenceMonitor;
 use crate::probe::{Ended, Probe, ProbePayload, ProbeResult, Prober};
 use crate::state::health::{
-    Evidence, Health, Observation, Outcome, Peers, ReportKind, Surface, Verdict,
+    EvidenceClass, Health, Observation, Outcome, Peers, ReportKind, Surface, Verdict,
 };
-use crate::state::snapshot::{Keys, Snapshot};
+use crate::state::snapshot::{KeyState, Snapshot};
 use crate::state::status_page::StatusReport;
 use crate::store::PendingSignOut;
 
@@ -96,9 +96,9 @@ pub(crate) struct Work {
     pub(crate) core: Arc<Core>,
     pub(crate) prober: Prober,
     pub(crate) health: Health,
-    /// Keys from the configuration. Every key set includes them.
+    /// KeyState from the configuration. Every key set includes them.
     pub(crate) pinned: KeySet,
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyState,
     pub(crate) state: StateFiles,
     pub(crate) sign_outs: PendingSignOuts,
     /// Warns of missing webhooks, if the application receives webhooks.
@@ -108,7 +108,7 @@ pub(crate) struct Work {
 impl Work {
     async fn run(self, incoming: Incoming) {
         let Incoming { mut signals, mut sign_outs } = incoming;
-        let mut task = Task::new(self);
+        let mut task = DriverTask::new(self);
         loop {
             task.launch();
             let wake = task.wake();
@@ -135,12 +135,12 @@ impl Work {
     }
 }
 
-struct Task {
+struct DriverTask {
     core: Arc<Core>,
     prober: Prober,
     health: Health,
     pinned: KeySet,
-    keys: Keys,
+    keys: KeyState,
     state: StateFiles,
     sign_outs: PendingSignOuts,
     feed: Option<WebhookSilenceMonitor>,
@@ -165,7 +165,7 @@ struct Task {
     changed: bool,
 }
 
-impl Task {
+impl DriverTask {
     fn new(work: Work) -> Self {
         let mut schedule = Schedule::new(Instant::now());
         let started = work.core.clock.now();
@@ -495,7 +495,7 @@ impl Task {
 /// Warns, at most once a minute, of a response that did not come from Clerk.
 fn warn_of_stranger(seen: &Observation, last: Option<Moment>) {
     let quiet = last.is_none_or(|last| seen.at.since(last) > Duration::from_secs(60));
-    if let Outcome::Failed(Evidence::Hostile, trouble) = &seen.outcome
+    if let Outcome::Failed(EvidenceClass::Hostile, trouble) = &seen.outcome
         && quiet
     {
         tracing::warn!(event = "clerk.stranger", surface = %seen.surface, %trouble, "response did not come from Clerk; ignored as outage evidence. Check DNS, proxies and TLS interception between this host and Clerk");

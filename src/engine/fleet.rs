@@ -18,12 +18,12 @@ use crate::store::Store;
 
 /// This instance's membership of a fleet.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct FleetTask {
     store: Arc<dyn Store>,
     seal: Option<Seal>,
 }
 
-impl Fleet {
+impl FleetTask {
     /// Creates the member. Returns `None` if the store is not shared.
     pub(crate) fn new(store: &Arc<dyn Store>, seal: Option<Seal>) -> Option<Self> {
         store.fleet()?;

@@ -15,7 +15,7 @@ use crate::decide::Usage;
 const NEVER: i64 = i64::MIN;
 
 #[derive(Debug)]
-struct Entry {
+struct UsageEntry {
     session: SessionDigest,
     /// The minute in the upper 32 bits, the requests within that minute in the lower 32 bits.
     requests: AtomicU64,
@@ -23,7 +23,7 @@ struct Entry {
     last_passed: AtomicI64,
 }
 
-impl Entry {
+impl UsageEntry {
     fn new(session: SessionDigest) -> Self {
         Self { session, requests: AtomicU64::new(0), last_passed: AtomicI64::new(NEVER) }
     }
@@ -65,7 +65,7 @@ fn minute(now: Timestamp) -> u64 {
 ///
 /// The count of an evicted session restarts at zero.
 #[derive(Debug)]
-pub(crate) struct GraceUsage(Cache<Entry>);
+pub(crate) struct GraceUsage(Cache<UsageEntry>);
 
 impl GraceUsage {
     pub(crate) fn new(capacity: usize) -> Self {
@@ -101,16 +101,16 @@ impl GraceUsage {
         }
     }
 
-    fn find(&self, session: SessionDigest) -> Option<Arc<Entry>> {
+    fn find(&self, session: SessionDigest) -> Option<Arc<UsageEntry>> {
         self.0.find(session.index(), |entry| entry.session == session)
     }
 
     /// Returns the entry of a session, created on demand. Concurrent callers get the same entry.
-    fn entry(&self, session: SessionDigest, now: Timestamp) -> Arc<Entry> {
+    fn entry(&self, session: SessionDigest, now: Timestamp) -> Arc<UsageEntry> {
         self.find(session).unwrap_or_else(|| {
-            let same = |entry: &Entry| entry.session == session;
+            let same = |entry: &UsageEntry| entry.session == session;
             self.0.update(session.index(), same, |held| {
-                let entry = held.map_or_else(|| Arc::new(Entry::new(session)), Arc::clone);
+                let entry = held.map_or_else(|| Arc::new(UsageEntry::new(session)), Arc::clone);
                 (entry, now.as_millis())
             })
         })

@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 
 use super::shared::{Core, Shared};
 use crate::state::revocation::Denial;
-use crate::state::snapshot::{Delivery, SyncStatus};
+use crate::state::snapshot::{SyncStatus, WebhookDelivery};
 use crate::state::webhook_event::{EventRules, WebhookEvent};
 use crate::store::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, Outcome, Pending, Store, StoreError, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome,
 };
 
 /// Deadline for one call of the store.
@@ -75,13 +75,13 @@ impl fmt::Debug for Event {
     }
 }
 
-type Heard = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type EventHookFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// The application's hook for some types of events.
 #[derive(Clone)]
 pub(crate) struct Hook {
     pub(crate) kinds: Vec<String>,
-    pub(crate) call: Arc<dyn Fn(Event) -> Heard + Send + Sync>,
+    pub(crate) call: Arc<dyn Fn(Event) -> EventHookFuture + Send + Sync>,
 }
 
 impl fmt::Debug for Hook {
@@ -108,7 +108,7 @@ pub(crate) struct Webhooks {
 }
 
 /// The outcome of a task, with the task's id and claim.
-type Settled = (String, u64, Outcome);
+type Settled = (String, u64, TaskOutcome);
 
 /// The result of a delivery with a good signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -250,10 +250,10 @@ impl Webhooks {
         let (id, claim, attempts) = (task.id.clone(), task.claim, task.attempts);
         if attempts > ATTEMPTS {
             let why = "the process ended whenever a hook was at it".to_owned();
-            return (id, claim, Outcome::Dead { why });
+            return (id, claim, TaskOutcome::Dead { why });
         }
         let outcome = match self.call(task).await {
-            Ok(()) => Outcome::Done,
+            Ok(()) => TaskOutcome::Done,
             Err(why) => {
                 core.counters.hook_failed();
                 tracing::warn!(event = "clerk.webhook.hook_failed", %id, attempts, %why, "a hook failed; the inbox retries the event, and after 12 failed attempts stores a dead letter");
@@ -334,7 +334,7 @@ impl Shared {
     pub(crate) async fn deliver(&self, webhooks: &Webhooks, id: &str, body: &[u8]) -> Delivered {
         let received = self.now().wall;
         let entry = webhooks.entry(id, body, received);
-        let delivery = Delivery { at: received, lag: received.since(entry.happened) };
+        let delivery = WebhookDelivery { at: received, lag: received.since(entry.happened) };
         self.feed(|feeds| SyncStatus { webhook: Some(received), ..feeds });
         let nonsense = matches!(entry.rest, FollowUp::Malformed(_));
         let silent = entry.denials.is_empty() && entry.changes.is_empty();
@@ -386,13 +386,13 @@ async fn within<T>(pending: Pending<T>) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, pending).await.unwrap_or(Err(StoreError::Busy))
 }
 
-fn after_failure(why: String, attempts: u32, now: Timestamp) -> Outcome {
+fn after_failure(why: String, attempts: u32, now: Timestamp) -> TaskOutcome {
     if attempts >= ATTEMPTS {
-        return Outcome::Dead { why };
+        return TaskOutcome::Dead { why };
     }
     let doublings = attempts.saturating_sub(1).min(16);
     let wait = (RETRY_FIRST * 2_u32.pow(doublings)).min(RETRY_LAST);
-    Outcome::Retry { at: now.plus(wait), why }
+    TaskOutcome::Retry { at: now.plus(wait), why }
 }
 
 /// Removes `private_metadata` at every depth. Hooks that need this data query Clerk.

@@ -50,11 +50,12 @@ pub use reconcile::Progress;
 
 pub(crate) use alerts::{Alerts, TransitionHook};
 pub(crate) use backend::{
-    Access, Departure, HandshakeTrips, MachineLookup, NonceTrust, Payload, Refreshed, Return,
+    BackendAccess, Departure, HandshakeTrips, MachineLookup, NoncePayload, NonceTrust, Refreshed,
+    TripReturn,
 };
 pub(crate) use denial_queue::DenialQueue;
 pub(crate) use driver::Work;
-pub(crate) use fleet::Fleet;
+pub(crate) use fleet::FleetTask;
 pub(crate) use inbox::{Delivered, Hook, Webhooks, prune};
 pub(crate) use instance::Instance;
 pub(crate) use persister::Persister;

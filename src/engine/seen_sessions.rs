@@ -57,7 +57,7 @@ impl SessionDigest {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct SeenEntry {
     session: SessionDigest,
     sighting: Sighting,
 }
@@ -67,7 +67,7 @@ struct Entry {
 /// Eviction makes grace stricter, never looser.
 #[derive(Debug)]
 pub(crate) struct SeenSessions {
-    cache: Cache<Entry>,
+    cache: Cache<SeenEntry>,
     /// The writers, as bits, that have not yet written the last change.
     news_for: AtomicU8,
 }
@@ -99,13 +99,13 @@ impl SeenSessions {
     }
 
     pub(crate) fn find(&self, digest: SessionDigest) -> Option<Sighting> {
-        let same = |entry: &Entry| entry.session == digest;
+        let same = |entry: &SeenEntry| entry.session == digest;
         self.cache.find(digest.index(), same).map(|entry| entry.sighting)
     }
 
     /// Merges a sighting into the table, atomically. An older sighting never replaces a newer one.
     pub(super) fn merge(&self, digest: SessionDigest, seen: Sighting) {
-        let same = |held: &Entry| held.session == digest;
+        let same = |held: &SeenEntry| held.session == digest;
         self.cache.update(digest.index(), same, |held| {
             let known = held.map_or(seen, |held| held.sighting);
             let sighting = Sighting {
@@ -115,7 +115,7 @@ impl SeenSessions {
             let worth = sighting.last_valid.as_millis();
             match held {
                 Some(held) if held.sighting == sighting => (Arc::clone(held), worth),
-                _ => (Arc::new(Entry { session: digest, sighting }), worth),
+                _ => (Arc::new(SeenEntry { session: digest, sighting }), worth),
             }
         });
     }

@@ -18,7 +18,7 @@ use http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
 use super::alerts::Changes;
-use super::backend::{Access, BackendApi};
+use super::backend::{BackendAccess, BackendApi};
 use super::counters::Counters;
 use super::denial_queue::DenialQueue;
 use super::grace_usage::GraceUsage;
@@ -227,7 +227,7 @@ pub(crate) struct SharedParts {
     pub(crate) patience: Duration,
     pub(crate) tickets: Option<TicketKeys>,
     pub(crate) recorder: Option<Recorder>,
-    pub(crate) backend: Option<Access>,
+    pub(crate) backend: Option<BackendAccess>,
     pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) people: Arc<People>,
     pub(crate) instance: Arc<Instance>,

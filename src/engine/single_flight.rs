@@ -21,17 +21,17 @@ use super::keyed_hasher::Digest;
 use super::rate_limiter::RateLimiter;
 
 /// The calls of one sort and their cached answers.
-pub(super) struct SingleFlight<A>(Arc<Inner<A>>);
+pub(super) struct SingleFlight<A>(Arc<FlightInner<A>>);
 
-struct Inner<A> {
+struct FlightInner<A> {
     under_way: Mutex<HashMap<Digest, watch::Receiver<Option<A>>>>,
-    kept: Cache<Kept<A>>,
+    kept: Cache<StoredAnswer<A>>,
     /// Maximum number of calls in flight. Further calls are rejected.
     at_once: usize,
     began: Instant,
 }
 
-struct Kept<A> {
+struct StoredAnswer<A> {
     about: Digest,
     answer: A,
     until: Instant,
@@ -54,7 +54,7 @@ impl Keep {
 
 impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
     pub(super) fn new(at_once: usize, capacity: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(FlightInner {
             under_way: Mutex::default(),
             kept: Cache::new(capacity),
             at_once,
@@ -143,17 +143,17 @@ impl<A: Clone + Send + Sync + 'static> SingleFlight<A> {
     }
 }
 
-impl<A> Inner<A> {
+impl<A> FlightInner<A> {
     fn under_way(&self) -> MutexGuard<'_, HashMap<Digest, watch::Receiver<Option<A>>>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, about: Digest) -> Option<Arc<Kept<A>>> {
+    fn find(&self, about: Digest) -> Option<Arc<StoredAnswer<A>>> {
         self.kept.find(about.index(), |kept| kept.about == about)
     }
 }
 
-impl<A: Clone> Inner<A> {
+impl<A: Clone> FlightInner<A> {
     /// Caches an answer. A full set evicts the answer that would be forgotten soonest.
     fn keep(&self, about: Digest, answer: &A, keep: Keep) {
         if keep.remembered.is_zero() {
@@ -161,16 +161,17 @@ impl<A: Clone> Inner<A> {
         }
         let now = Instant::now();
         let remembered = now + keep.remembered;
-        let kept = Kept { about, answer: answer.clone(), until: now + keep.good, remembered };
+        let kept =
+            StoredAnswer { about, answer: answer.clone(), until: now + keep.good, remembered };
         let worth = i64::try_from((remembered - self.began).as_millis()).unwrap_or(i64::MAX);
-        let same = |kept: &Kept<A>| kept.about == about;
+        let same = |kept: &StoredAnswer<A>| kept.about == about;
         self.kept.insert(about.index(), &Arc::new(kept), worth, same);
     }
 }
 
 /// Removes a call from the calls in flight when dropped, even if the call panics.
 struct Landing<A> {
-    inner: Arc<Inner<A>>,
+    inner: Arc<FlightInner<A>>,
     about: Digest,
 }
 

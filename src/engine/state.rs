@@ -16,7 +16,7 @@ use super::seen_sessions::Writer;
 use super::shared::Core;
 use super::sign_outs::PendingSignOuts;
 use crate::state::health::{Health, Outages, Verdict};
-use crate::state::snapshot::Keys;
+use crate::state::snapshot::KeyState;
 use crate::store::{KeysRecord, OutageRecord, PendingSignOut, StateDir, StateDirError};
 
 /// Unchanged keys are rewritten after this time, to update the time of their confirmation.
@@ -58,7 +58,7 @@ enum Urgency {
 pub(crate) struct Seen<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) health: &'a Health,
-    pub(crate) keys: &'a Keys,
+    pub(crate) keys: &'a KeyState,
     pub(crate) pinned: &'a KeySet,
     pub(crate) sign_outs: &'a mut PendingSignOuts,
     /// The last trusted wall-clock time.
@@ -176,7 +176,7 @@ impl StateFiles {
         }));
     }
 
-    fn due_keys(&mut self, keys: &Keys, pinned: &KeySet, now: Moment) -> Option<KeysRecord> {
+    fn due_keys(&mut self, keys: &KeyState, pinned: &KeySet, now: Moment) -> Option<KeysRecord> {
         let confirmed = keys.confirmed?;
         let old = self.keys_written.is_none_or(|at| now.since(at) >= KEYS_EVERY);
         if !(self.keys_due || old) || keys.set.len() <= pinned.len() {

@@ -34,13 +34,13 @@ pub(crate) struct Origins {
 
 /// The parts of a request that name its address.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestTarget<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestTarget<'a> {
     pub(crate) fn new(uri: &'a Uri, headers: &'a HeaderMap, extensions: &'a Extensions) -> Self {
         Self { uri: original(uri, extensions), headers, extensions }
     }
@@ -73,7 +73,7 @@ impl Origins {
     }
 
     /// Returns the address of a page, without the port that its scheme implies.
-    pub(crate) fn address(&self, asked: Asked<'_>) -> Option<Url> {
+    pub(crate) fn address(&self, asked: RequestTarget<'_>) -> Option<Url> {
         let forwarded = self.forwarded(asked).0;
         forwarded
             .and_then(|host| self.at(asked, host))
@@ -82,7 +82,7 @@ impl Origins {
 
     /// Returns the address to which a redirect may return a token, and why: a configured origin. If
     /// none is configured, `Host` alone names the host.
-    pub(crate) fn for_redirect(&self, asked: Asked<'_>) -> Option<(Url, RedirectHost)> {
+    pub(crate) fn for_redirect(&self, asked: RequestTarget<'_>) -> Option<(Url, RedirectHost)> {
         if self.own.is_empty() {
             let address = self.at(asked, asked.host()?)?;
             return Some((address, RedirectHost::HostAlone));
@@ -100,7 +100,7 @@ impl Origins {
     }
 
     /// Returns the host and port of the application, for tickets that are bound to them.
-    pub(crate) fn host(&self, asked: Asked<'_>) -> String {
+    pub(crate) fn host(&self, asked: RequestTarget<'_>) -> String {
         let address = self.address(asked);
         address.as_ref().map(authority).unwrap_or_default()
     }
@@ -108,7 +108,7 @@ impl Origins {
     /// Returns true if a page of the application's own origin sent this request. `Sec-Fetch-Site`
     /// decides, because pages cannot set it; else `Origin` must be the request's host or a
     /// configured origin.
-    pub(crate) fn is_same_origin(&self, asked: Asked<'_>) -> bool {
+    pub(crate) fn is_same_origin(&self, asked: RequestTarget<'_>) -> bool {
         let site = asked.headers.get(SEC_FETCH_SITE);
         if site.is_some_and(|site| site == "same-origin") {
             return true;
@@ -129,7 +129,7 @@ impl Origins {
     }
 
     /// Returns the address of the request at this host.
-    fn at(&self, asked: Asked<'_>, host: &str) -> Option<Url> {
+    fn at(&self, asked: RequestTarget<'_>, host: &str) -> Option<Url> {
         let scheme = match self.forwarded(asked).1 {
             Some(scheme) => scheme,
             None => asked.uri.scheme_str().unwrap_or(self.scheme),
@@ -144,7 +144,7 @@ impl Origins {
 
     /// Returns host and scheme as the proxies name them. Two contradicting fields are both ignored,
     /// because a proxy sets one of them and a client may have set the other.
-    fn forwarded<'a>(&self, asked: Asked<'a>) -> (Option<&'a str>, Option<&'static str>) {
+    fn forwarded<'a>(&self, asked: RequestTarget<'a>) -> (Option<&'a str>, Option<&'static str>) {
         let first = |name: &HeaderName| {
             let value = asked.headers.get(name)?.to_str().ok()?;
             value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn address(origins: &Origins, request: &Request<()>) -> String {
-        origins.address(Asked::of(request)).map_or(String::new(), Url::into)
+        origins.address(RequestTarget::of(request)).map_or(String::new(), Url::into)
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
             (own, &[("host", "app.example:8443")], "https://app.example:8443", Unknown),
         ] {
             let request = request(Some(PROXY), fields);
-            let found = origins(own, false).for_redirect(Asked::of(&request));
+            let found = origins(own, false).for_redirect(RequestTarget::of(&request));
             let (address, why) = found.expect("an address");
             assert_eq!(
                 (address.as_str(), why),
@@ -377,7 +377,7 @@ mod tests {
             (&[host], false),
         ] {
             let request = request(None, fields);
-            assert_eq!(own.is_same_origin(Asked::of(&request)), same, "{fields:?}");
+            assert_eq!(own.is_same_origin(RequestTarget::of(&request)), same, "{fields:?}");
         }
     }
 }

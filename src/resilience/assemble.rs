@@ -15,9 +15,9 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::decide::policy::GraceMode;
 use crate::engine::{
-    Access, Alerts, DenialQueue, Driver, Fleet, HandshakeTrips, Instance, PendingSignOuts, People,
-    Persister, Reconciler, ReconcilerConfig, RestoredState, Shared, SharedParts, StateFiles,
-    StoredState, Trust, WebhookSilenceMonitor, Webhooks, Work, prune,
+    Alerts, BackendAccess, DenialQueue, Driver, FleetTask, HandshakeTrips, Instance,
+    PendingSignOuts, People, Persister, Reconciler, ReconcilerConfig, RestoredState, Shared,
+    SharedParts, StateFiles, StoredState, Trust, WebhookSilenceMonitor, Webhooks, Work, prune,
 };
 use crate::fetch::HttpUpstream;
 use crate::http::layer::{
@@ -29,7 +29,7 @@ use crate::probe::Prober;
 use crate::state::health::{Health, Verdict};
 use crate::state::revocation::Revocations;
 use crate::state::seal::{CookieSigner, Seal};
-use crate::state::snapshot::{DenyList, Keys, Snapshot, SyncStatus};
+use crate::state::snapshot::{DenyList, KeyState, Snapshot, SyncStatus};
 use crate::store::{MemoryStore, OutageRecord, StateDir, Store, StoreError};
 
 /// Minimum number of stored sessions with a shared store: each instance stores the sessions of all.
@@ -74,7 +74,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     sign_outs.take_over(to_end.collect());
     let webhooks = webhooks(&mut choices, store.clone());
     let (denial_queue, letters) = DenialQueue::new();
-    let fleet = store.as_ref().and_then(|store| Fleet::new(store, seal));
+    let fleet = store.as_ref().and_then(|store| FleetTask::new(store, seal));
     let (changes, alerts) = Alerts::new(choices.on_transition.take(), store.as_ref());
     let mut initial = Snapshot {
         keys: keys.clone(),
@@ -197,8 +197,8 @@ fn expectations(choices: &Builder) -> Expectations {
 }
 
 /// Returns the access to the Backend API, if a secret key is configured.
-fn access(choices: &Builder, transport: &Arc<dyn Transport>) -> Option<Access> {
-    choices.config.secret_key.clone().map(|secret| Access {
+fn access(choices: &Builder, transport: &Arc<dyn Transport>) -> Option<BackendAccess> {
+    choices.config.secret_key.clone().map(|secret| BackendAccess {
         transport: Arc::clone(transport),
         address: choices.config.backend_api.clone(),
         secret,
@@ -226,7 +226,7 @@ fn denied(store: &dyn Store, initial: &mut Snapshot) -> Result<(), StoreError> {
 /// Returns the reconciler, which reads users from Clerk into the store.
 fn reconciler(
     choices: &Builder,
-    access: Access,
+    access: BackendAccess,
     store: Arc<dyn Store>,
     people: &Arc<People>,
     instance: &Arc<Instance>,
@@ -314,9 +314,9 @@ fn restore(
     inherited: &RestoredState,
     pinned: &clerk_verify::jwks::KeySet,
     now: Moment,
-) -> (Keys, Health, Revocations) {
+) -> (KeyState, Health, Revocations) {
     let saved = inherited.keys.as_ref();
-    let keys = Keys {
+    let keys = KeyState {
         set: saved.map_or_else(|| pinned.clone(), |(set, _)| pinned.joined_with(set)),
         confirmed: saved.map(|(_, confirmed)| *confirmed),
         refresh_after: None,

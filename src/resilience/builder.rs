@@ -22,7 +22,7 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::policy::{ClientUat, GracePolicy, RoutePolicy, SessionEvidence};
 use crate::engine::{Driver, Event, FromEvent, Hook, Transition, TransitionHook};
 use crate::http::layer::{Cors, EmptyService, PublicPathError, PublicPaths};
-use crate::http::response::{Answers, Page, PageText, Renderer};
+use crate::http::response::{ErrorPage, PageText, Renderer, Responder};
 use crate::http::routes::health::{Readers, Showing};
 use crate::state::snapshot::DenyList;
 use crate::state::ticket::TicketKeys;
@@ -46,7 +46,7 @@ pub struct Builder {
     pub(super) azp: AzpPolicy,
     pub(super) audiences: Vec<String>,
     pub(super) leeway: Duration,
-    pub(super) answers: Answers,
+    pub(super) answers: Responder,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) token_capacity: usize,
@@ -80,7 +80,7 @@ impl Builder {
             azp: AzpPolicy::IfPresent,
             audiences: Vec::new(),
             leeway: Duration::from_secs(5),
-            answers: Answers::default(),
+            answers: Responder::default(),
             clock: None,
             transport: None,
             token_capacity: 8 * 1024,
@@ -189,7 +189,10 @@ impl Builder {
     }
 
     /// Replaces the built-in error page. The layer sends the result as HTML.
-    pub fn page(mut self, render: impl Fn(&Page<'_>) -> String + Send + Sync + 'static) -> Self {
+    pub fn page(
+        mut self,
+        render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
         self.answers.renderer = Some(Renderer(Arc::new(render)));
         self
     }

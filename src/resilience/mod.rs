@@ -18,7 +18,7 @@ use crate::decide::Auth;
 use crate::decide::policy::RoutePolicy;
 use crate::engine::{Counts, Profiles, Progress, Shared, Signal};
 use crate::http::layer::{Authenticate, Authenticator, PublicPaths};
-use crate::http::routes::health::{self, HealthService, Question, Showing};
+use crate::http::routes::health::{self, HealthQuery, HealthService, Showing};
 use crate::http::routes::sign_out::{self, SignOutService, SignedOut};
 use crate::http::routes::webhooks::{self, WebhookService};
 use crate::state::health::{CallOutcome, ReportKind, Surface, Verdict};
@@ -199,7 +199,7 @@ impl ClerkResilience {
     #[must_use]
     pub fn health_service(&self) -> HealthService {
         let shared = Arc::clone(&self.authenticator.shared);
-        HealthService::new(shared, Question::Health, self.showing.clone())
+        HealthService::new(shared, HealthQuery::Health, self.showing.clone())
     }
 
     /// Returns the current snapshot: keys, health and revocations.

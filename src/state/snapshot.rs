@@ -22,7 +22,7 @@ pub const MAX_SILENCE: Duration = Duration::from_secs(45);
 #[non_exhaustive]
 pub struct Snapshot {
     /// The verification keys.
-    pub keys: Keys,
+    pub keys: KeyState,
     /// Clerk's health.
     pub health: Report,
     /// The last report of Clerk's status page.
@@ -47,7 +47,7 @@ pub struct Snapshot {
 /// The verification keys, and their freshness.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Keys {
+pub struct KeyState {
     /// The key set.
     pub set: KeySet,
     /// When Clerk last confirmed the published keys. `None` if Clerk never did: the set is then
@@ -71,7 +71,7 @@ pub struct SyncStatus {
     /// began, whichever is later.
     pub webhook: Option<Timestamp>,
     /// The last webhook whose delay this process measured. Duplicates do not count.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<WebhookDelivery>,
     /// The state of the store.
     pub store: StoreHealth,
 }
@@ -79,7 +79,7 @@ pub struct SyncStatus {
 /// A received webhook.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Delivery {
+pub struct WebhookDelivery {
     /// When the webhook arrived.
     pub at: Timestamp,
     /// The delay between the event and its arrival.
@@ -141,7 +141,7 @@ impl DenyList {
     }
 }
 
-impl Keys {
+impl KeyState {
     /// The time since Clerk last confirmed the keys; `None` if Clerk never did.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
@@ -296,15 +296,15 @@ mod tests {
         let now = Timestamp::from_secs(100);
         let pem = include_str!("../../tests/data/public-key.pem");
         let set = KeySet::from_pem(pem).expect("a public key");
-        let keys = |secs, pinned| Keys {
+        let keys = |secs, pinned| KeyState {
             set: set.clone(),
             confirmed: Some(Timestamp::from_secs(secs)),
             pinned,
-            ..Keys::default()
+            ..KeyState::default()
         };
         assert!(keys(90, false).usable(now, limit));
         assert!(!keys(89, false).usable(now, limit));
         assert!(keys(0, true).usable(now, limit));
-        assert!(!Keys { pinned: true, ..Keys::default() }.usable(now, limit));
+        assert!(!KeyState { pinned: true, ..KeyState::default() }.usable(now, limit));
     }
 }

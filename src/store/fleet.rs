@@ -53,7 +53,7 @@ pub struct Feed {
     /// The position after these denials.
     pub mark: FeedMark,
     /// Whether the denials are new ones or a page of all.
-    pub part: Part,
+    pub part: FeedPart,
     /// Whether more denials are available after the mark. If so, the reader does not know all
     /// denials yet.
     pub more: bool,
@@ -61,7 +61,7 @@ pub struct Feed {
 
 /// The kind of a [`Feed`]'s denials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
+pub enum FeedPart {
     /// Denials that were added since the mark.
     News,
     /// The first page of all denials. It discards the pages of any earlier full reading.

@@ -70,7 +70,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Settles the task of this claim. Returns `false` and changes nothing if the task is already
     /// settled, or was claimed again or requeued since. The outcome of an older claim thus never
     /// settles a newer one.
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool>;
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool>;
 
     /// Returns the dead letters, newest first, at most 1000.
     fn dead_letters(&self) -> Pending<Vec<DeadLetter>>;
@@ -241,7 +241,7 @@ impl fmt::Debug for Task {
 
 /// The result of a task.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcome {
+pub enum TaskOutcome {
     /// The hooks succeeded. The store deletes the event's data.
     Done,
     /// The hooks failed. The task is due again later.

@@ -14,11 +14,11 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
 use self::gathering::Gathering;
-use self::seen::Seen;
+use self::seen::SightingTable;
 use super::fleet::{FeedMark, SharedStore};
 use super::inbox::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, Pending, SHELF, SHOWN, Store,
-    StoreError, Task, UserPage,
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Pending, SHELF, SHOWN, Store, StoreError,
+    Task, TaskOutcome, UserPage,
 };
 use super::sighting::{Sightings, StoredSighting};
 use crate::decide::policy::MAX_GRACE;
@@ -44,14 +44,14 @@ const ROLL: usize = 100;
 /// them wait, the new event is rejected with [`StoreError::Busy`].
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
     gathering: Option<Arc<Gathering>>,
 }
 
 #[derive(Default)]
-struct State {
+struct MemoryState {
     /// Tasks and dead letters by event id.
-    open: HashMap<String, Item>,
+    open: HashMap<String, QueuedItem>,
     done: HashSet<String>,
     /// The ids of `done` in the order in which they were done, with the time of their delivery.
     order: VecDeque<(Timestamp, String)>,
@@ -60,11 +60,11 @@ struct State {
     /// The ids of `people` in the order in which they were first stored.
     met: VecDeque<UserId>,
     records: HashMap<String, Vec<u8>>,
-    seen: Seen,
+    seen: SightingTable,
 }
 
 #[derive(Debug)]
-struct Item {
+struct QueuedItem {
     kind: String,
     happened: Timestamp,
     received: Timestamp,
@@ -97,7 +97,7 @@ impl MemoryStore {
         Self { gathering: Some(Arc::default()), ..Self::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl MemoryStore {
 
     fn at_once<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut State) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut MemoryState) -> Result<T, StoreError>,
     ) -> Pending<T> {
         Box::pin(ready(work(&mut self.state())))
     }
@@ -149,7 +149,7 @@ impl Store for MemoryStore {
         self.at_once(|state| Ok(state.claim(now, lease)))
     }
 
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool> {
         self.at_once(|state| Ok(state.settle(id, claim, outcome)))
     }
 
@@ -223,9 +223,9 @@ impl Store for MemoryStore {
     }
 }
 
-impl State {
+impl MemoryState {
     fn accept(&mut self, entry: InboxEvent) -> Result<Accepted, StoreError> {
-        let senseless = |item: &Item| item.stage == Stage::Dead && item.data.is_none();
+        let senseless = |item: &QueuedItem| item.stage == Stage::Dead && item.data.is_none();
         match self.open.get(&entry.id) {
             // A malformed event that can be parsed now counts as new.
             Some(item) if senseless(item) && !matches!(entry.rest, FollowUp::Malformed(_)) => {
@@ -249,7 +249,7 @@ impl State {
             FollowUp::Hooks(data) => (Stage::Due(received), Some(data), String::new()),
             FollowUp::Malformed(why) => (Stage::Dead, None, why),
         };
-        let item = Item { kind, happened, received, data, attempts: 0, claim: 0, stage, why };
+        let item = QueuedItem { kind, happened, received, data, attempts: 0, claim: 0, stage, why };
         self.open.insert(id, item);
         Ok(Accepted::New)
     }
@@ -308,7 +308,7 @@ impl State {
     }
 
     fn claim(&mut self, now: Timestamp, lease: Duration) -> Option<Task> {
-        let due = |item: &Item| match item.stage {
+        let due = |item: &QueuedItem| match item.stage {
             Stage::Due(at) if at <= now => Some(at),
             Stage::Due(_) | Stage::Dead => None,
         };
@@ -327,18 +327,19 @@ impl State {
         })
     }
 
-    fn settle(&mut self, id: &str, claim: u64, outcome: Outcome) -> bool {
-        let claimed = |item: &&mut Item| matches!(item.stage, Stage::Due(_)) && item.claim == claim;
+    fn settle(&mut self, id: &str, claim: u64, outcome: TaskOutcome) -> bool {
+        let claimed =
+            |item: &&mut QueuedItem| matches!(item.stage, Stage::Due(_)) && item.claim == claim;
         let Some(item) = self.open.get_mut(id).filter(claimed) else { return false };
         item.claim += 1;
         match outcome {
-            Outcome::Done => {
+            TaskOutcome::Done => {
                 let received = item.received;
                 self.open.remove(id);
                 self.remember(id.to_owned(), received);
             }
-            Outcome::Retry { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
-            Outcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
+            TaskOutcome::Retry { at, why } => (item.stage, item.why) = (Stage::Due(at), why),
+            TaskOutcome::Dead { why } => (item.stage, item.why) = (Stage::Dead, why),
         }
         true
     }

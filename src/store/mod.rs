@@ -18,9 +18,10 @@ mod state_dir;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisOptions, RedisStore};
-pub use fleet::{Feed, FeedMark, Part, SharedStore};
+pub use fleet::{Feed, FeedMark, FeedPart, SharedStore};
 pub use inbox::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
+    Accepted, DeadLetter, FollowUp, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome,
+    UserPage,
 };
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest};

@@ -40,13 +40,13 @@ use clerk_verify::id::UserId;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::keys::Keys;
-use self::link::{Follower, Link};
+use self::keys::RedisKeys;
+use self::link::{Follower, RedisConnection};
 pub use self::options::RedisOptions;
 use self::replicas::{Promises, Replicas};
 use super::fleet::{FeedMark, SharedStore};
 use super::inbox::{
-    Accepted, DeadLetter, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
+    Accepted, DeadLetter, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome, UserPage,
 };
 use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
@@ -71,11 +71,11 @@ const TOGETHER: Duration = Duration::from_secs(2);
 /// sightings once and blocks its thread meanwhile. If the server does not answer, this takes one
 /// second at most. Each of the reads ends within 30 seconds in any case.
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
+pub struct RedisStore(Arc<RedisInner>);
 
-struct Inner {
-    link: Link,
-    keys: Keys,
+struct RedisInner {
+    link: RedisConnection,
+    keys: RedisKeys,
     replicas: Option<Replicas>,
     /// Waiting for the feed uses its own connection, so that it delays no other call.
     follower: Mutex<Option<Follower>>,
@@ -88,8 +88,13 @@ struct Inner {
     unread: std::sync::Mutex<Option<Instant>>,
 }
 
-impl Inner {
-    fn new(link: Link, keys: Keys, replicas: Option<Replicas>, later: bool) -> Self {
+impl RedisInner {
+    fn new(
+        link: RedisConnection,
+        keys: RedisKeys,
+        replicas: Option<Replicas>,
+        later: bool,
+    ) -> Self {
         Self {
             link,
             keys,
@@ -154,9 +159,9 @@ impl RedisStore {
     /// that follow shortly after are skipped.
     fn read<T: Default>(
         &self,
-        read: impl FnOnce(&Inner) -> Result<T, StoreError>,
+        read: impl FnOnce(&RedisInner) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Inner { later, unread, .. } = &*self.0;
+        let RedisInner { later, unread, .. } = &*self.0;
         if held(unread).is_some_and(|since| since.elapsed() < TOGETHER) {
             return Ok(T::default());
         }
@@ -187,7 +192,7 @@ impl fmt::Debug for RedisStore {
 
 impl Store for RedisStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
-        self.read(Inner::denials)
+        self.read(RedisInner::denials)
     }
 
     fn deny(&self, denials: Vec<Denial>) -> Pending<()> {
@@ -202,7 +207,7 @@ impl Store for RedisStore {
         self.run(move |store| async move { store.0.claim(now, now.plus(lease)).await })
     }
 
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool> {
         let id = id.to_owned();
         self.run(move |store| async move { store.0.settle(id.as_bytes(), claim, &outcome).await })
     }
@@ -242,7 +247,7 @@ impl Store for RedisStore {
     }
 
     fn documents(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.read(Inner::records)
+        self.read(RedisInner::records)
     }
 
     fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()> {
@@ -255,7 +260,7 @@ impl Store for RedisStore {
     }
 
     fn sightings(&self) -> Result<Sightings, StoreError> {
-        self.read(Inner::sightings)
+        self.read(RedisInner::sightings)
     }
 
     fn fleet(&self) -> Option<&dyn SharedStore> {

@@ -24,10 +24,10 @@ use clerk_verify::id::UserId;
 use rusqlite::Connection;
 
 use self::file::DataFile;
-use self::queue::{Queue, Weight};
+use self::queue::{Weight, WriteQueue};
 use super::fleet::FeedMark;
 use super::inbox::{
-    Accepted, DeadLetter, InboxEvent, Outcome, Pending, Store, StoreError, Task, UserPage,
+    Accepted, DeadLetter, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome, UserPage,
 };
 use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
@@ -43,7 +43,7 @@ const MEMORY_PAGES: u32 = 64 * 1024;
 /// file.
 pub struct SqliteStore {
     file: DataFile,
-    queue: Arc<Queue>,
+    queue: Arc<WriteQueue>,
     fallback_error: Option<StoreError>,
     /// The lock on the file, held as long as the store exists.
     _lock: Option<File>,
@@ -130,7 +130,7 @@ impl SqliteStore {
     }
 
     fn of(connection: Connection, file: DataFile, lock: Option<File>) -> Self {
-        let queue = Arc::new(Queue::new(connection, file.clone()));
+        let queue = Arc::new(WriteQueue::new(connection, file.clone()));
         Self { file, queue, fallback_error: None, _lock: lock }
     }
 }
@@ -169,7 +169,7 @@ impl Store for SqliteStore {
         self.queue.ask(Weight::Note, move |store| statements::claim(store, now, now.plus(lease)))
     }
 
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool> {
         let id = id.to_owned();
         self.queue.ask(Weight::Note, move |store| statements::settle(store, &id, claim, &outcome))
     }

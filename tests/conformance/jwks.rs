@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::jwks::{KeySet, PemError};
-use clerk_resilience::snapshot::Keys;
+use clerk_resilience::snapshot::KeyState;
 use clerk_resilience::token::{Expectations, InvalidToken, decode};
 use clerk_resilience::verify::{Unverified, verify};
 use serde_json::{Value, json};
@@ -83,15 +83,15 @@ fn by_name(row: &Value) -> Verdict {
     Verdict::outcome(alike, expected, "reason")
 }
 
-/// A token after another while Clerk answers now so, now otherwise. Keys are asked for when those at
+/// A token after another while Clerk answers now so, now otherwise. KeyState are asked for when those at
 /// hand are too old to be used, and when one is not known; an answer without keys replaces nothing.
 fn sequence(row: &Value) -> Verdict {
-    let mut keys = Keys::default();
+    let mut keys = KeyState::default();
     let mut found = Verdict::Pass;
     for step in row["steps"].as_array().into_iter().flatten() {
         let now = moment(row, step);
         if step["options"]["skipJwksCache"] == true {
-            keys = Keys::default();
+            keys = KeyState::default();
         }
         let loaded = needs_keys(step, now, &keys).then(|| load(step, now, &mut keys));
         let verdict = match judge_step(step, now, &keys, loaded.as_ref()) {
@@ -116,7 +116,7 @@ fn weight(verdict: &Verdict) -> u8 {
     }
 }
 
-fn needs_keys(step: &Value, now: Timestamp, keys: &Keys) -> bool {
+fn needs_keys(step: &Value, now: Timestamp, keys: &KeyState) -> bool {
     let token = step["token"].as_str().unwrap_or_default();
     decode(token).is_ok() && (!keys.usable(now, MAX_KEY_AGE) || is_unknown(token, &keys.set))
 }
@@ -130,7 +130,7 @@ fn is_unknown(token: &str, keys: &KeySet) -> bool {
 }
 
 /// One call.
-fn load(step: &Value, now: Timestamp, keys: &mut Keys) -> Result<(), String> {
+fn load(step: &Value, now: Timestamp, keys: &mut KeyState) -> Result<(), String> {
     let answer = step["upstream"].as_array().and_then(|answers| answers.first());
     let reply = answer.and_then(reply).ok_or(NOT_LOADED)?;
     let newer = KeySet::from_reply(&reply).map_err(|error| error.code().to_owned())?;
@@ -143,7 +143,7 @@ fn load(step: &Value, now: Timestamp, keys: &mut Keys) -> Result<(), String> {
 fn judge_step(
     step: &Value,
     now: Timestamp,
-    keys: &Keys,
+    keys: &KeyState,
     loaded: Option<&Result<(), String>>,
 ) -> Verdict {
     let token = step["token"].as_str().unwrap_or_default();

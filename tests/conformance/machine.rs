@@ -1,7 +1,7 @@
 //! Machine tokens.
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::machine::{self, MachineError, MachineToken, Question};
+use clerk_resilience::machine::{self, MachineError, MachineQuestion, MachineToken};
 use clerk_resilience::token::{InvalidToken, TokenKind, TokenKinds, is_jwt_shaped};
 use clerk_resilience::transport::ApiResponse;
 use serde_json::{Map, Value, json};
@@ -57,7 +57,7 @@ pub(crate) fn verify(row: &Value) -> Verdict {
     let token = input["token"].as_str().unwrap_or_default();
     let opaque = input["options"]["apiUrl"].as_str().unwrap_or("https://api.clerk.com");
     let api = Url::parse(opaque).expect("a recorded address");
-    if let Some(question) = Question::about(token, &api) {
+    if let Some(question) = MachineQuestion::about(token, &api) {
         return asked(row, &question);
     }
     let found = expectations(&input["options"]).and_then(|expect| {
@@ -76,7 +76,7 @@ pub(crate) fn verify(row: &Value) -> Verdict {
 }
 
 /// Puts the recorded answer to the question, and looks at where it would have been sent.
-fn asked(row: &Value, question: &Question) -> Verdict {
+fn asked(row: &Value, question: &MachineQuestion) -> Verdict {
     let (input, expected) = (&row["input"], &row["expected"]);
     let recorded = &input["upstream"][0];
     let request = &recorded["request"];

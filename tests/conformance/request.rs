@@ -6,7 +6,7 @@ use clerk_resilience::authenticate::{
 };
 use clerk_resilience::jwks::{JwksError, KeySet};
 use clerk_resilience::key::{InstanceKind, PublishableKey};
-use clerk_resilience::machine::{MachineError, MachineToken, Question};
+use clerk_resilience::machine::{MachineError, MachineQuestion, MachineToken};
 use clerk_resilience::token::{TokenKind, TokenKinds};
 use clerk_resilience::transport::ApiResponse;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -209,7 +209,7 @@ fn machine(row: &Value, token: &str) -> Result<Result<MachineToken, MachineError
         return Err(Misconfigured("Machine token authentication requires"));
     }
     let api = options["apiUrl"].as_str().unwrap_or("https://api.clerk.com");
-    let question = Question::about(token, &Url::parse(api).expect("an address"));
+    let question = MachineQuestion::about(token, &Url::parse(api).expect("an address"));
     let question = question.expect("an opaque token");
     let recorded = &row["input"]["upstream"][0];
     let address = &recorded["request"]["url"];

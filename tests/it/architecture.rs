@@ -74,16 +74,16 @@ const CIRCLES: &[&[&str]] = &[
         "engine/backend/nonce",
         "engine/backend/refresh",
         "engine/backend/user",
+        "engine/denial_queue",
         "engine/inbox",
-        "engine/link",
-        "engine/outbox",
         "engine/profiles",
         "engine/profiles/kept",
         "engine/reconcile",
         "engine/reconcile/page",
         "engine/reconcile/questions",
-        "engine/reconcile/walker",
+        "engine/reconcile/sync_task",
         "engine/shared",
+        "engine/store_client",
         "engine/tickets",
     ],
     &["engine/fleet", "engine/fleet/denials", "engine/fleet/views"],
@@ -93,10 +93,10 @@ const CIRCLES: &[&[&str]] = &[
         "http/layer/effects",
         "http/layer/future",
         "http/layer/lease",
-        "http/layer/renewal",
+        "http/layer/page",
         "http/layer/service",
+        "http/layer/session_refresh",
         "http/layer/unknown_key",
-        "http/layer/visit",
         "http/layer/wait",
     ],
     &[
@@ -201,7 +201,7 @@ fn impure(path: &str, code: &str) -> Vec<String> {
 }
 
 /// The source without comments and without the items under `#[cfg(test)]`.
-fn code(source: &str) -> String {
+pub(crate) fn code(source: &str) -> String {
     let mut code = String::new();
     let mut lines = source.lines();
     while let Some(line) = lines.next() {

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use clerk_resilience::doctor::{Finding, Intent, Severity, examine, examine_routes, examine_vars};
+use clerk_resilience::doctor::{
+    Diagnostic, Intent, Severity, examine, examine_routes, examine_vars,
+};
 use clerk_resilience::key::{InstanceKind, SecretKey};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
 
 use crate::support::{config, routes};
 
-async fn findings(sim: &SimClerk, config: ClerkConfig) -> Vec<Finding> {
+async fn findings(sim: &SimClerk, config: ClerkConfig) -> Vec<Diagnostic> {
     examine(&config, Arc::new(sim.transport()), sim.clock()).await
 }
 
-fn severity(findings: &[Finding], code: &str) -> Option<Severity> {
+fn severity(findings: &[Diagnostic], code: &str) -> Option<Severity> {
     findings.iter().find(|finding| finding.code == code).map(|finding| finding.severity)
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::guard::{
-    Demand, Feature, Fresh, Lax, Moderate, Named, Permission, Plan, Role, Strict, StrictMfa,
-    Verified,
+    Demand, Feature, Fresh, Lax, Moderate, Named, Permission, Plan, RecentlyVerified, Role, Strict,
+    StrictMfa,
 };
 use clerk_resilience::sim::{SimClerk, SimOrganization};
 use clerk_resilience::{
@@ -43,7 +43,7 @@ impl Demand for Beta {
     }
 }
 
-type All = (Verified<Lax>, Role<Admin>, Feature<Teams>, Plan<Pro>);
+type All = (RecentlyVerified<Lax>, Role<Admin>, Feature<Teams>, Plan<Pro>);
 
 /// A path, the handler behind it, and the route policy with the same demand.
 fn pairs() -> Vec<(&'static str, Router, RoutePolicy)> {
@@ -86,7 +86,7 @@ fn pairs() -> Vec<(&'static str, Router, RoutePolicy)> {
         ),
         pair!(
             "/two",
-            Require<(Permission<ReadPosts>, Verified<Strict>)>,
+            Require<(Permission<ReadPosts>, RecentlyVerified<Strict>)>,
             required().permission("org:posts:read").reverification(Reverification::STRICT)
         ),
     ]

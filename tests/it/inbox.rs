@@ -10,7 +10,9 @@ use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
-use clerk_resilience::store::{Accepted, FollowUp, InboxEvent, MemoryStore, Outcome, Store as _};
+use clerk_resilience::store::{
+    Accepted, FollowUp, InboxEvent, MemoryStore, Store as _, TaskOutcome,
+};
 use clerk_resilience::{Event, Verdict};
 use http::StatusCode;
 
@@ -74,7 +76,7 @@ async fn in_memory_the_oldest_dead_letter_makes_room_and_what_waits_does_not() {
     }
     assert!(store.dead_letters().await.expect("well").is_empty());
     store.accept(entry("one more", at(1), hooks("{}"))).await.expect_err("all of them wait");
-    store.settle("new", 0, Outcome::Done).await.expect("well");
+    store.settle("new", 0, TaskOutcome::Done).await.expect("well");
     store.accept(entry("one more", at(1), hooks("{}"))).await.expect("room");
 }
 

@@ -9,10 +9,11 @@ use clerk_resilience::decide::{
     Unavailable, Usage, decide,
 };
 use clerk_resilience::health::{
-    Drain, Evidence, FailureKind, Forced, Health, Observation, Outcome, Report, Surface, Verdict,
+    Drain, EvidenceClass, FailureKind, Forced, Health, Observation, Outcome, Report, Surface,
+    Verdict,
 };
 use clerk_resilience::id::{OrgId, UserId};
-use clerk_resilience::machine::{MachineToken, Question};
+use clerk_resilience::machine::{MachineQuestion, MachineToken};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::snapshot::Snapshot;
@@ -406,7 +407,7 @@ fn rows_7_to_11_an_expired_token_by_the_state_of_clerk() {
 
 /// Health in which this surface failed once, at that moment, and Clerk is well.
 fn shaken(surface: Surface, at: Moment) -> Report {
-    let outcome = Outcome::Failed(Evidence::Authentic, FailureKind::Status(503));
+    let outcome = Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(503));
     let latency = Duration::ZERO;
     let mut health = Health::default();
     health.observe(&Observation { surface, at, latency, outcome, clock_skew_millis: None });
@@ -601,7 +602,7 @@ fn api_key(over: &serde_json::Value) -> Arc<MachineToken> {
     let over = over.as_object().expect("members").clone();
     answer.as_object_mut().expect("members").extend(over);
     let api = "https://api.clerk.com/".parse().expect("an address");
-    let question = Question::about("ak_1", &api).expect("an API key");
+    let question = MachineQuestion::about("ak_1", &api).expect("an API key");
     let told = question.answer(http::StatusCode::OK, answer.to_string().as_bytes());
     Arc::new(told.expect("an answer"))
 }
@@ -735,7 +736,7 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
 
 #[test]
 fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
-    let outcome = Outcome::Failed(Evidence::Authentic, FailureKind::Status(503));
+    let outcome = Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(503));
     for (surface, dead) in [(Surface::BackendApi, true), (Surface::SessionMint, false)] {
         let (latency, outcome) = (Duration::ZERO, outcome.clone());
         let seen = Observation { surface, at: at(10), latency, outcome, clock_skew_millis: None };

@@ -43,5 +43,6 @@ mod sites;
 mod support;
 mod tickets;
 mod visits;
+mod vocabulary;
 mod webhooks;
 mod wire;

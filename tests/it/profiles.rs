@@ -13,8 +13,8 @@ use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Outcome, Pending, SharedStore,
-    Store, StoreError, Task,
+    Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Pending, SharedStore, Store,
+    StoreError, Task, TaskOutcome,
 };
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::webhook_signature::WebhookSecret;
@@ -106,7 +106,7 @@ impl Store for Watched {
         self.well(self.0.store.claim(now, lease))
     }
 
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool> {
         self.well(self.0.store.settle(id, claim, outcome))
     }
 

@@ -14,7 +14,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, InboxEvent, MemoryStore, Outcome, Pending, Store, StoreError, Task,
+    Accepted, DeadLetter, InboxEvent, MemoryStore, Pending, Store, StoreError, Task, TaskOutcome,
 };
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy, Verdict};
@@ -509,7 +509,7 @@ impl Store for Sick {
         self.ill()
     }
 
-    fn settle(&self, _: &str, _: u64, _: Outcome) -> Pending<bool> {
+    fn settle(&self, _: &str, _: u64, _: TaskOutcome) -> Pending<bool> {
         self.ill()
     }
 

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
-use clerk_resilience::health::{Evidence, Observation, Outcome, Surface};
+use clerk_resilience::health::{EvidenceClass, Observation, Outcome, Surface};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};
@@ -210,7 +210,7 @@ async fn a_certificate_that_nobody_signed_is_a_stranger_s_and_plain_bytes_are_no
         assert_eq!(result.as_ref().expect_err("a stranger"), &TransportError::Tls, "{host}");
         let surface = Surface::SessionMint;
         let seen = Observation::of(surface, &url, &result, SHORT, Moment::default());
-        assert!(matches!(seen.outcome, Outcome::Failed(Evidence::Hostile, _)), "{seen:?}");
+        assert!(matches!(seen.outcome, Outcome::Failed(EvidenceClass::Hostile, _)), "{seen:?}");
     }
     let sim = SimClerk::start().await.expect("free ports");
     let mut plain = keys_url(&sim);

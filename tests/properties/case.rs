@@ -10,11 +10,12 @@ use std::time::Duration;
 use clerk_resilience::clock::{Moment, Timestamp};
 use clerk_resilience::decide::{ClientKind, RequestFacts, Rules, Sighting, Usage};
 use clerk_resilience::health::{
-    Drain, Evidence, FailureKind, Health, Interval, Observation, Outages, Outcome, Report, Surface,
+    Drain, EvidenceClass, FailureKind, Health, Interval, Observation, Outages, Outcome, Report,
+    Surface,
 };
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::revocation::{Denial, Revocations};
-use clerk_resilience::snapshot::{DenyList, Keys, Snapshot};
+use clerk_resilience::snapshot::{DenyList, KeyState, Snapshot};
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{Verified, verify};
 use clerk_resilience::{Access, GraceAccess, GracePolicy, Reverification, RoutePolicy, Verdict};
@@ -309,8 +310,8 @@ static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
     KeySet::parse(jwks(true, true).to_string().as_bytes()).expect("keys")
 });
 
-pub(crate) fn keys(confirmed: Option<Timestamp>) -> Keys {
-    let mut keys = Keys::default();
+pub(crate) fn keys(confirmed: Option<Timestamp>) -> KeyState {
+    let mut keys = KeyState::default();
     keys.set = KEYS.clone();
     keys.confirmed = confirmed;
     keys
@@ -332,5 +333,5 @@ pub(crate) fn report(minting: Outcome) -> Report {
 }
 
 pub(crate) fn failing() -> Outcome {
-    Outcome::Failed(Evidence::Authentic, FailureKind::Status(503))
+    Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(503))
 }

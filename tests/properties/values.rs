@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::health::{Outages, ProofOfLife, Signals, Standing, Verdict};
+use clerk_resilience::health::{Outages, ProofOfLife, Signals, Verdict, VerdictState};
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::policy::Span;
 use clerk_resilience::ticket::{Ticket, TicketBinding, TicketKeys};
@@ -82,7 +82,7 @@ proptest! {
         signals in signals(), healthier in health(), verdict in verdicts(), secs in 0..200_u64,
     ) {
         let (now, since) = (moment(secs), moment(0));
-        let standing = Standing { verdict, since };
+        let standing = VerdictState { verdict, since };
         let next = standing.after(&signals, now).verdict;
         let well = standing.after(&healthier.over(signals), now).verdict;
         if verdict != Verdict::Recovering {
@@ -94,7 +94,7 @@ proptest! {
     fn a_standing_that_does_not_change_keeps_its_since(
         signals in signals(), verdict in verdicts(), secs in 0..200_u64,
     ) {
-        let (now, before) = (moment(secs), Standing { verdict, since: moment(0) });
+        let (now, before) = (moment(secs), VerdictState { verdict, since: moment(0) });
         let after = before.after(&signals, now);
         prop_assert_eq!(after.since, if after.verdict == verdict { before.since } else { now });
     }
@@ -104,7 +104,7 @@ proptest! {
         signals in signals(), verdict in verdicts(), silent in any::<bool>(), secs in 0..200_u64,
     ) {
         let bad = Signals { silent, clock_sane: silent && signals.clock_sane, ..signals };
-        let standing = Standing { verdict, since: moment(0) };
+        let standing = VerdictState { verdict, since: moment(0) };
         prop_assert_eq!(standing.after(&bad, moment(secs)).verdict, Verdict::Unknown);
     }
 

@@ -9,7 +9,7 @@ use clerk_resilience::id::{KeyId, TokenId, UserId};
 use clerk_resilience::profile::{Change, Person, Profile};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
-    Accepted, FollowUp, InboxEvent, Outcome, Store, StoredSighting, Task,
+    Accepted, FollowUp, InboxEvent, Store, StoredSighting, Task, TaskOutcome,
 };
 
 use crate::{DAY, at, entry, hooks, joined, named, session, sighted, user};
@@ -35,7 +35,7 @@ async fn claim(store: &dyn Store, secs: i64) -> Option<(String, u32)> {
 }
 
 /// Settles the last claim of a task, as its worker does.
-async fn settle(store: &dyn Store, id: &str, claim: u64, outcome: Outcome) -> bool {
+async fn settle(store: &dyn Store, id: &str, claim: u64, outcome: TaskOutcome) -> bool {
     store.settle(id, claim, outcome).await.expect("answered")
 }
 
@@ -119,16 +119,20 @@ async fn a_task_whose_worker_vanished_is_due_again_after_its_lease(store: Arc<dy
 async fn a_task_that_is_done_is_never_due_again(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let task = work(&*store, 0).await;
-    assert!(settle(&*store, "msg_1", task.claim, Outcome::Done).await);
-    let late = Outcome::Retry { at: at(0), why: "late".to_owned() };
+    assert!(settle(&*store, "msg_1", task.claim, TaskOutcome::Done).await);
+    let late = TaskOutcome::Retry { at: at(0), why: "late".to_owned() };
     assert!(!settle(&*store, "msg_1", task.claim, late).await);
     assert_eq!(claim(&*store, 1_000_000).await, None);
     assert_eq!(accept(&*store, entry("msg_1", hooks("1"))).await, Accepted::Duplicate);
 }
 
-fn outcomes() -> [Outcome; 3] {
+fn outcomes() -> [TaskOutcome; 3] {
     let why = || "late".to_owned();
-    [Outcome::Done, Outcome::Retry { at: at(0), why: why() }, Outcome::Dead { why: why() }]
+    [
+        TaskOutcome::Done,
+        TaskOutcome::Retry { at: at(0), why: why() },
+        TaskOutcome::Dead { why: why() },
+    ]
 }
 
 async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) {
@@ -141,36 +145,39 @@ async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) 
         assert_eq!(claim(&*store, 59).await, None, "it is still claimed");
     }
     assert!(store.dead_letters().await.expect("readable").is_empty());
-    assert!(settle(&*store, "msg_1", present.claim, Outcome::Done).await);
+    assert!(settle(&*store, "msg_1", present.claim, TaskOutcome::Done).await);
     assert_eq!(claim(&*store, 1_000).await, None);
 }
 
 async fn a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let task = work(&*store, 0).await;
-    assert!(settle(&*store, "msg_1", task.claim, Outcome::Done).await);
+    assert!(settle(&*store, "msg_1", task.claim, TaskOutcome::Done).await);
     assert_eq!(claim(&*store, 1_000).await, None);
 }
 
 async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
-    let again = Outcome::Retry { at: at(0), why: "later".to_owned() };
+    let again = TaskOutcome::Retry { at: at(0), why: "later".to_owned() };
     assert!(settle(&*store, "msg_1", first.claim, again).await);
-    assert!(!settle(&*store, "msg_1", first.claim, Outcome::Done).await, "before the next claim");
+    assert!(
+        !settle(&*store, "msg_1", first.claim, TaskOutcome::Done).await,
+        "before the next claim"
+    );
     let second = work(&*store, 0).await;
-    let dead = Outcome::Dead { why: "never".to_owned() };
+    let dead = TaskOutcome::Dead { why: "never".to_owned() };
     assert!(settle(&*store, "msg_1", second.claim, dead).await);
     assert!(store.requeue("msg_1", at(0)).await.expect("answered"));
     for claim in [first.claim, second.claim] {
-        assert!(!settle(&*store, "msg_1", claim, Outcome::Done).await);
+        assert!(!settle(&*store, "msg_1", claim, TaskOutcome::Done).await);
     }
     let third = work(&*store, 0).await;
     assert_eq!(third.attempts, 1);
     for claim in [first.claim, second.claim] {
-        assert!(!settle(&*store, "msg_1", claim, Outcome::Done).await);
+        assert!(!settle(&*store, "msg_1", claim, TaskOutcome::Done).await);
     }
-    assert!(settle(&*store, "msg_1", third.claim, Outcome::Done).await);
+    assert!(settle(&*store, "msg_1", third.claim, TaskOutcome::Done).await);
 }
 
 async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
@@ -187,12 +194,12 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
 ) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
-    let again = Outcome::Retry { at: at(5), why: "not yet".to_owned() };
+    let again = TaskOutcome::Retry { at: at(5), why: "not yet".to_owned() };
     assert!(settle(&*store, "msg_1", first.claim, again).await);
     assert_eq!(claim(&*store, 4).await, None);
     let second = work(&*store, 5).await;
     assert_eq!(second.attempts, 2);
-    let dead = Outcome::Dead { why: "never".to_owned() };
+    let dead = TaskOutcome::Dead { why: "never".to_owned() };
     assert!(settle(&*store, "msg_1", second.claim, dead).await);
     assert_eq!(claim(&*store, 1_000).await, None);
     let letters = store.dead_letters().await.expect("readable");
@@ -221,7 +228,7 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
     let task = store.claim(at(9), LEASE).await.expect("answered").expect("a task");
     assert_eq!((task.id.as_str(), task.attempts), ("msg_1", 1));
     let why = "the hook fails".to_owned();
-    assert!(settle(&*store, "msg_1", task.claim, Outcome::Dead { why }).await);
+    assert!(settle(&*store, "msg_1", task.claim, TaskOutcome::Dead { why }).await);
     assert_eq!(
         accept(&*store, sense()).await,
         Accepted::Duplicate,
@@ -278,12 +285,12 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
             && let Some(task) = store.claim(at(0), LEASE).await.expect("claimed")
         {
             assert!(worked.insert(task.id.clone()), "{} came twice", task.id);
-            assert!(settle(&*store, &task.id, task.claim, Outcome::Done).await);
+            assert!(settle(&*store, &task.id, task.claim, TaskOutcome::Done).await);
         }
     }
     while let Some(task) = store.claim(at(0), LEASE).await.expect("claimed") {
         assert!(worked.insert(task.id.clone()), "{} came twice", task.id);
-        assert!(settle(&*store, &task.id, task.claim, Outcome::Done).await);
+        assert!(settle(&*store, &task.id, task.claim, TaskOutcome::Done).await);
     }
     assert_eq!((new, worked.len(), denials(&*store).len()), (300, 300, 300));
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Feed, FeedMark, FollowUp, InboxEvent, Part, SharedStore, Store};
+use clerk_resilience::store::{Feed, FeedMark, FeedPart, FollowUp, InboxEvent, SharedStore, Store};
 
 use crate::{entry, session, sighted, user};
 
@@ -28,7 +28,7 @@ async fn who_reads_all_reads_what_was_denied_by_whomever(one: impl Store, two: i
     let feed = follow(&one, None).await;
     let denials: HashSet<_> = feed.denials.into_iter().collect();
     assert_eq!(denials, HashSet::from([session("sess_1", 90), user("user_1", 60)]));
-    assert_eq!((feed.part, feed.more), (Part::First, false));
+    assert_eq!((feed.part, feed.more), (FeedPart::First, false));
 }
 
 async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: impl Store) {
@@ -40,7 +40,7 @@ async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: i
     one.accept(event).await.expect("accepted");
     let feed = follow(&two, Some(&start.mark)).await;
     assert_eq!(feed.denials, [session("sess_2", 60), user("user_1", 60)]);
-    assert_eq!((feed.part, feed.more), (Part::News, false));
+    assert_eq!((feed.part, feed.more), (FeedPart::News, false));
     deny(&one, vec![session("sess_3", 60)]).await;
     assert_eq!(follow(&two, Some(&feed.mark)).await.denials, [session("sess_3", 60)]);
 }
@@ -75,7 +75,7 @@ async fn a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading(
     deny(&one, vec![session("sess_1", 60)]).await;
     for mark in ["1-1", "999999999999999-1", "999999999999999"] {
         let feed = follow(&two, Some(&FeedMark(mark.to_owned()))).await;
-        assert_eq!((feed.part, feed.more), (Part::First, false), "{mark}");
+        assert_eq!((feed.part, feed.more), (FeedPart::First, false), "{mark}");
         assert_eq!(feed.denials, [session("sess_1", 60)], "{mark}");
     }
 }
@@ -90,17 +90,17 @@ async fn a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading(
         deny(&one, flood.collect()).await;
     }
     let mut feed = follow(&two, Some(&start.mark)).await;
-    assert_eq!(feed.part, Part::First);
+    assert_eq!(feed.part, FeedPart::First);
     let mut read = feed.denials.len();
     while feed.more {
         feed = follow(&two, Some(&feed.mark)).await;
-        assert_eq!(feed.part, Part::Next);
+        assert_eq!(feed.part, FeedPart::Next);
         read += feed.denials.len();
     }
     assert_eq!(read, 110_000);
     deny(&one, vec![user("user_1", 60)]).await;
     let feed = follow(&two, Some(&feed.mark)).await;
-    assert_eq!((feed.part, feed.denials), (Part::News, vec![user("user_1", 60)]));
+    assert_eq!((feed.part, feed.denials), (FeedPart::News, vec![user("user_1", 60)]));
 }
 
 async fn what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time(

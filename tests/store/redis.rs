@@ -10,7 +10,7 @@ mod tls;
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Membership};
 use clerk_resilience::store::{
-    Accepted, FollowUp, InboxEvent, Outcome, RedisStore, SharedStore, Store, StoreError,
+    Accepted, FollowUp, InboxEvent, RedisStore, SharedStore, Store, StoreError, TaskOutcome,
 };
 
 use crate::server::Server;
@@ -129,7 +129,7 @@ async fn what_is_done_leaves_nothing_of_its_data() {
     store.accept(entry("msg_1", hooks("481516"))).await.expect("accepted");
     let task = store.claim(at(0), std::time::Duration::from_secs(30)).await.expect("claimed");
     let claim = task.expect("a task").claim;
-    assert!(store.settle("msg_1", claim, Outcome::Done).await.expect("answered"));
+    assert!(store.settle("msg_1", claim, TaskOutcome::Done).await.expect("answered"));
     let keys: Vec<String> = server.ask(&["KEYS", "*"]);
     assert_eq!(keys, ["clerk-resilience:{test}:done"]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clerk_resilience::id::UserId;
 use clerk_resilience::profile::Change;
 use clerk_resilience::store::{
-    Accepted, FollowUp, InboxEvent, Outcome, SqliteStore, Store, StoreError,
+    Accepted, FollowUp, InboxEvent, SqliteStore, Store, StoreError, TaskOutcome,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -53,7 +53,7 @@ async fn what_was_accepted_outlives_a_process_that_is_killed() {
         }
     }
     let claimed = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
-    store.settle(&claimed.id, claimed.claim, Outcome::Done).await.expect("settled");
+    store.settle(&claimed.id, claimed.claim, TaskOutcome::Done).await.expect("settled");
     let in_work = store.claim(at(0), DAY).await.expect("claimed").expect("a task");
     let left = crash(&dir);
     let next = SqliteStore::open(file(&left)).expect("sound");
@@ -336,7 +336,7 @@ async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
     let data = "481516".repeat(4_000);
     store.accept(entry("msg_1", hooks(&data))).await.expect("accepted");
     accept(&store, "after").await;
-    assert!(store.settle("msg_1", 0, Outcome::Done).await.expect("answered"));
+    assert!(store.settle("msg_1", 0, TaskOutcome::Done).await.expect("answered"));
     drop(store);
     let bytes = fs::read(file(&dir)).expect("readable");
     assert!(!bytes.windows(6).any(|window| window == b"481516"));

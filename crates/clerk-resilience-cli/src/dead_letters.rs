@@ -7,12 +7,12 @@ use clap::Args;
 use clerk_resilience::clock::{Clock as _, SystemClock};
 use clerk_resilience::store::{DeadLetter, Store};
 
-use super::place::Place;
+use super::place::StoreLocation;
 
 #[derive(Debug, Args)]
-pub(super) struct Choices {
+pub(super) struct DeadLetterChoices {
     #[command(flatten)]
-    place: Place,
+    place: StoreLocation,
     /// Retry the dead letter with this id; may be given several times
     #[arg(long, value_name = "ID")]
     replay: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct Choices {
     json: bool,
 }
 
-pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
+pub(super) async fn run(choices: DeadLetterChoices) -> Result<(), Box<dyn Error>> {
     choices.place.must_be_there()?;
     let opened = choices.place.open().await?;
     let store = opened.store();

@@ -55,7 +55,7 @@ enum Command {
     /// while the application is stopped. The command waits while Clerk is down. Exit status: 0 if
     /// the store is up to date, 1 on an error, 2 for wrong arguments.
     #[cfg(any(feature = "redis", feature = "sqlite"))]
-    Reconcile(reconcile::Choices),
+    Reconcile(reconcile::ReconcileChoices),
     /// List dead letters, newest first, or retry them
     ///
     /// A dead letter is a webhook event that is malformed or whose hooks failed at every attempt.
@@ -64,7 +64,7 @@ enum Command {
     /// With Redis, use this command while the application runs; with SQLite, while the application
     /// is stopped. Exit status: 0 on success, 1 on an error, 2 for wrong arguments.
     #[cfg(any(feature = "redis", feature = "sqlite"))]
-    DeadLetters(dead_letters::Choices),
+    DeadLetters(dead_letters::DeadLetterChoices),
 }
 
 #[tokio::main(flavor = "current_thread")]

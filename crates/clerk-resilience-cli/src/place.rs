@@ -10,7 +10,7 @@ use clerk_resilience::store::SqliteStore;
 use clerk_resilience::{Builder, store::Store};
 
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(super) struct StoreLocation {
     #[command(flatten)]
     store: Which,
     /// Namespace of the application on the Redis server
@@ -47,7 +47,7 @@ pub(super) enum Opened {
 #[cfg(feature = "sqlite")]
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
-impl Place {
+impl StoreLocation {
     /// Rejects a file that does not exist. A new, empty file would hide a misspelled name.
     pub(super) fn must_be_there(&self) -> Result<(), String> {
         #[cfg(feature = "sqlite")]

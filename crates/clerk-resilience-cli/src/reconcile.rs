@@ -7,15 +7,15 @@ use clap::Args;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::place::Place;
+use super::place::StoreLocation;
 
 /// Interval at which the progress bar moves without news.
 const STEADY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
-pub(super) struct Choices {
+pub(super) struct ReconcileChoices {
     #[command(flatten)]
-    place: Place,
+    place: StoreLocation,
     /// Store `private_metadata`, as an application with `keep_private_metadata` does
     #[arg(long)]
     keep_private_metadata: bool,
@@ -28,7 +28,7 @@ pub(super) struct Choices {
     revoke_on_password_change: bool,
 }
 
-impl Choices {
+impl ReconcileChoices {
     /// Builds the layer with the settings that affect what a reconciliation stores.
     async fn builder(self) -> Result<Builder, Box<dyn Error>> {
         let builder = ClerkResilience::builder(ClerkConfig::from_env()?)
@@ -40,7 +40,7 @@ impl Choices {
     }
 }
 
-pub(super) async fn run(choices: Choices) -> Result<(), Box<dyn Error>> {
+pub(super) async fn run(choices: ReconcileChoices) -> Result<(), Box<dyn Error>> {
     let clerk = choices.builder().await?.build()?;
     let mut progress = clerk.reconcile().ok_or(
         "CLERK_SECRET_KEY is not set; copy it from the API keys page of the Clerk dashboard",

@@ -21,13 +21,13 @@ const JSON: &str = "application/json";
 
 /// A complete HTTP response.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct SimAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl SimAnswer {
     pub(super) fn empty(status: StatusCode) -> Self {
         Self { status: final_status(status), headers: HeaderMap::new(), body: Bytes::new() }
     }

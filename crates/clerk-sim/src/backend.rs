@@ -5,27 +5,27 @@ use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::answer::{Answer, text};
+use super::answer::{SimAnswer, text};
 use super::ask::Ask;
 use super::machine;
 use super::member;
 use super::mint;
 use super::refresh;
-use super::state::State;
+use super::state::SimState;
 use super::user;
 
-pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+pub(super) fn answer(state: &SimState, ask: &Ask) -> SimAnswer {
     if !authorized(state, ask) {
         let message = "The secret key is not valid.";
-        return Answer::error(StatusCode::UNAUTHORIZED, "clerk_key_invalid", message);
+        return SimAnswer::error(StatusCode::UNAUTHORIZED, "clerk_key_invalid", message);
     }
     let get = ask.method == Method::GET || ask.method == Method::HEAD;
     let post = ask.method == Method::POST;
     match ask.segments().as_slice() {
-        ["v1", "jwks"] if get => Answer::ok(&state.jwks()),
+        ["v1", "jwks"] if get => SimAnswer::ok(&state.jwks()),
         ["v1", "users", "count"] if get => {
             let count = state.users().count();
-            Answer::ok(&json!({ "object": "total_count", "total_count": count }))
+            SimAnswer::ok(&json!({ "object": "total_count", "total_count": count }))
         }
         ["v1", "users"] if get => user::list(state, ask),
         ["v1", "users", id] if get => user::one(state, id),
@@ -44,27 +44,27 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         ["oauth_applications", "access_tokens", "verify"] if post => {
             machine::verify(state, ask, TokenKind::OAuth, "access_token")
         }
-        _ => Answer::not_found(),
+        _ => SimAnswer::not_found(),
     }
 }
 
-fn authorized(state: &State, ask: &Ask) -> bool {
+fn authorized(state: &SimState, ask: &Ask) -> bool {
     text(&ask.headers, &AUTHORIZATION)
         .and_then(|value| value.strip_prefix("Bearer "))
         .is_some_and(|key| key == state.secret_key().expose())
 }
 
-fn handshake_payload(state: &State, ask: &Ask) -> Answer {
+fn handshake_payload(state: &SimState, ask: &Ask) -> SimAnswer {
     match ask.param("nonce").and_then(|nonce| state.take_handshake(&nonce)) {
-        Some(directives) => Answer::ok(&json!({ "directives": directives })),
-        None => Answer::not_found(),
+        Some(directives) => SimAnswer::ok(&json!({ "directives": directives })),
+        None => SimAnswer::not_found(),
     }
 }
 
-fn revoke(state: &State, id: &str) -> Answer {
+fn revoke(state: &SimState, id: &str) -> SimAnswer {
     if state.sessions().end(id) {
-        Answer::ok(&json!({ "object": "session", "id": id, "status": "revoked" }))
+        SimAnswer::ok(&json!({ "object": "session", "id": id, "status": "revoked" }))
     } else {
-        Answer::not_found()
+        SimAnswer::not_found()
     }
 }

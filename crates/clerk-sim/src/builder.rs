@@ -9,7 +9,7 @@ use clerk_verify::key::{InstanceKind, PublishableKey, SecretKey};
 use super::SimClerk;
 use super::clock::SimClock;
 use super::socket::Sockets;
-use super::state::State;
+use super::state::SimState;
 
 /// Builds a [`SimClerk`].
 #[derive(Debug)]
@@ -97,10 +97,10 @@ impl SimBuilder {
         Ok(SimClerk { state, sockets: Some(Arc::new(sockets)) })
     }
 
-    fn into_state(self) -> State {
+    fn into_state(self) -> SimState {
         let secret = self.secret.unwrap_or_else(|| default_secret(self.publishable.kind()));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SimClock::starting_now()));
-        State::new(self.publishable, secret, self.satellites, clock, self.seed)
+        SimState::new(self.publishable, secret, self.satellites, clock, self.seed)
     }
 }
 

@@ -17,7 +17,7 @@ use super::machine::SimMachine;
 use super::memory::{Hosts, InMemory};
 use super::session::{SimOrganization, SimSession};
 use super::socket::Sockets;
-use super::state::State;
+use super::state::SimState;
 use super::surface::Host;
 use super::token::TokenBuilder;
 use super::{handshake, mint};
@@ -26,7 +26,7 @@ use super::{handshake, mint};
 /// the last clone is dropped.
 #[derive(Clone)]
 pub struct SimClerk {
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<SimState>,
     pub(super) sockets: Option<Arc<Sockets>>,
 }
 

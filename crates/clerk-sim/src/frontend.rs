@@ -4,53 +4,54 @@ use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::handshake;
 use super::mint;
 use super::session::Live;
 use super::sign_in;
-use super::state::State;
+use super::state::SimState;
 
 /// The cookie that identifies a browser at the Frontend API; its value is the session's id.
 pub(super) const CLIENT_COOKIE: &str = "__client";
 
-pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+pub(super) fn answer(state: &SimState, ask: &Ask) -> SimAnswer {
     let get = ask.method == Method::GET || ask.method == Method::HEAD;
     let post = ask.method == Method::POST;
     match ask.segments().as_slice() {
-        [".well-known", "jwks.json"] if get => Answer::ok(&state.jwks()),
-        ["v1", "health"] if get => Answer::ok(&json!({ "status": "ok" })),
-        ["v1", "environment"] if get => Answer::ok(&environment(state)),
-        ["v1", "client"] if get => Answer::ok(&client(state, ask)),
+        [".well-known", "jwks.json"] if get => SimAnswer::ok(&state.jwks()),
+        ["v1", "health"] if get => SimAnswer::ok(&json!({ "status": "ok" })),
+        ["v1", "environment"] if get => SimAnswer::ok(&environment(state)),
+        ["v1", "client"] if get => SimAnswer::ok(&client(state, ask)),
         ["v1", "client", "handshake"] if get => handshake::answer(state, ask),
         ["v1", "client", "sessions", id, "tokens"] if post => mint::answer(state, ask, id),
         ["v1", "client", "sessions", id, "touch"] if post => touch(state, id),
         ["v1", "client", "sessions", id, "end" | "remove"] if post => end(state, id),
         ["v1", "client", "sign_ins"] if post => sign_in(state, ask),
         ["sign-in"] if get || post => sign_in::answer(state, ask),
-        _ => Answer::not_found(),
+        _ => SimAnswer::not_found(),
     }
 }
 
-fn touch(state: &State, id: &str) -> Answer {
+fn touch(state: &SimState, id: &str) -> SimAnswer {
     let session = state.sessions().get(id).map(session_resource);
-    session.map_or_else(|| mint::no_session(state, id), |session| Answer::ok(&response(&session)))
+    session
+        .map_or_else(|| mint::no_session(state, id), |session| SimAnswer::ok(&response(&session)))
 }
 
-fn end(state: &State, id: &str) -> Answer {
+fn end(state: &SimState, id: &str) -> SimAnswer {
     if state.sessions().end(id) {
-        Answer::ok(&response(&json!({ "object": "session", "id": id, "status": "ended" })))
+        SimAnswer::ok(&response(&json!({ "object": "session", "id": id, "status": "ended" })))
     } else {
         mint::no_session(state, id)
     }
 }
 
 /// Signs in the user that `identifier` names, without a password.
-fn sign_in(state: &State, ask: &Ask) -> Answer {
+fn sign_in(state: &SimState, ask: &Ask) -> SimAnswer {
     let Some(user) = ask.param("identifier").filter(|user| !user.is_empty()) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return Answer::error(status, "form_param_missing", "identifier is missing");
+        return SimAnswer::error(status, "form_param_missing", "identifier is missing");
     };
     let session = state.sign_in(user.into());
     state.sessions().set_browser(Some(session.id.clone()));
@@ -60,17 +61,17 @@ fn sign_in(state: &State, ask: &Ask) -> Answer {
         "status": "complete",
         "created_session_id": session.id.as_str(),
     });
-    Answer::ok(&response(&attempt)).header(SET_COOKIE, &cookie)
+    SimAnswer::ok(&response(&attempt)).header(SET_COOKIE, &cookie)
 }
 
 /// Returns the session of the requesting browser: from its client cookie, else the configured one.
-pub(super) fn browser(state: &State, ask: &Ask) -> Option<Live> {
+pub(super) fn browser(state: &SimState, ask: &Ask) -> Option<Live> {
     let sessions = state.sessions();
     let named = ask.cookie(CLIENT_COOKIE).and_then(|id| sessions.get(id));
     named.or_else(|| sessions.browser()).cloned()
 }
 
-fn client(state: &State, ask: &Ask) -> Value {
+fn client(state: &SimState, ask: &Ask) -> Value {
     let live = browser(state, ask);
     let id = live.as_ref().map(|live| live.session.id.as_str().to_owned());
     let sessions: Vec<Value> = live.iter().map(session_resource).collect();
@@ -84,7 +85,7 @@ fn client(state: &State, ask: &Ask) -> Value {
     }))
 }
 
-fn environment(state: &State) -> Value {
+fn environment(state: &SimState) -> Value {
     json!({
         "object": "environment",
         "auth_config": { "object": "auth_config", "single_session_mode": true },

@@ -10,20 +10,20 @@ use url::Url;
 
 use clerk_verify::key::{InstanceKind, PublishableKey};
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::frontend;
 use super::mint::mint;
 use super::session::Live;
-use super::state::{State, random_text};
+use super::state::{SimState, random_text};
 use super::token::SESSION_CATEGORY;
 
 const YEAR: u32 = 31_536_000;
 
-pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+pub(super) fn answer(state: &SimState, ask: &Ask) -> SimAnswer {
     let Some(target) = ask.param("redirect_url").and_then(|url| redirect_target(&url)) else {
         let message = "redirect_url must be an absolute http or https address";
-        return Answer::error(StatusCode::BAD_REQUEST, "form_param_value_invalid", message);
+        return SimAnswer::error(StatusCode::BAD_REQUEST, "form_param_value_invalid", message);
     };
     let live = presented(state, ask).or_else(|| frontend::browser(state, ask));
     let live = live.map(|live| in_organization(state, ask, live));
@@ -32,7 +32,7 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
         Some("nonce") => ("__clerk_handshake_nonce", state.keep_handshake(directives)),
         _ => ("__clerk_handshake", handshake_token(state, &directives)),
     };
-    Answer::redirect(StatusCode::TEMPORARY_REDIRECT, with_param(target, name, &value).as_str())
+    SimAnswer::redirect(StatusCode::TEMPORARY_REDIRECT, with_param(target, name, &value).as_str())
         .header(CACHE_CONTROL, "no-store")
 }
 
@@ -44,20 +44,20 @@ pub(super) fn redirect_target(text: &str) -> Option<Url> {
 
 /// Returns the active session of the token in `__session`, if this instance signed the token. The
 /// token may be expired.
-fn presented(state: &State, ask: &Ask) -> Option<Live> {
+fn presented(state: &SimState, ask: &Ask) -> Option<Live> {
     let token = ask.param("__session").or_else(|| ask.cookie("__session").map(str::to_owned))?;
     let payload = state.open(&token)?;
     state.sessions().get(payload.get("sid")?.as_str()?).cloned()
 }
 
 /// Activates the requested organization in the session, if its user is a member.
-fn in_organization(state: &State, ask: &Ask, live: Live) -> Live {
+fn in_organization(state: &SimState, ask: &Ask, live: Live) -> Live {
     let Some(wanted) = ask.param("organization_id") else { return live };
     let id = live.session.id.as_str().to_owned();
     state.sessions().activate(&id, &wanted).unwrap_or(live)
 }
 
-fn handshake_token(state: &State, directives: &[String]) -> String {
+fn handshake_token(state: &SimState, directives: &[String]) -> String {
     let key = state.signing_key();
     let header = json!({
         "alg": "RS256",
@@ -81,7 +81,7 @@ pub(super) fn with_param(mut url: Url, name: &str, value: &str) -> Url {
 
 /// Returns the `Set-Cookie` lines for a browser.
 pub(super) fn directives(
-    state: &State,
+    state: &SimState,
     ask: &Ask,
     secure: bool,
     live: Option<Live>,
@@ -100,14 +100,14 @@ pub(super) fn cookie_suffix(key: &PublishableKey) -> String {
 
 /// Builds the `Set-Cookie` lines of a handshake.
 struct Directives<'a> {
-    state: &'a State,
+    state: &'a SimState,
     ask: &'a Ask,
     secure: bool,
     suffix: Option<String>,
 }
 
 impl<'a> Directives<'a> {
-    fn new(state: &'a State, ask: &'a Ask, secure: bool) -> Self {
+    fn new(state: &'a SimState, ask: &'a Ask, secure: bool) -> Self {
         let suffixed = ask.param("suffixed_cookies").is_some_and(|value| value == "true");
         Self {
             state,

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use clerk_verify::clock::Timestamp;
 use clerk_verify::token::TokenKind;
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
-use super::state::{State, random_text};
+use super::state::{SimState, random_text};
 
 /// Describes an opaque machine token for [`SimClerk::issue`](super::SimClerk::issue).
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl SimMachine {
 
 /// The issued tokens, by their secret text.
 #[derive(Debug, Default)]
-pub(super) struct Machines(BTreeMap<String, Issued>);
+pub(super) struct SimMachines(BTreeMap<String, Issued>);
 
 #[derive(Debug)]
 struct Issued {
@@ -91,7 +91,7 @@ struct Issued {
     revoked: bool,
 }
 
-impl Machines {
+impl SimMachines {
     pub(super) fn issue(&mut self, machine: SimMachine, at: Timestamp) -> String {
         let (prefix, id) = match machine.kind {
             TokenKind::ApiKey => ("ak_", "key_"),
@@ -112,16 +112,16 @@ impl Machines {
 
 /// Answers a request to verify a token. `member` names the member of the request's body that
 /// contains the token.
-pub(super) fn verify(state: &State, ask: &Ask, kind: TokenKind, member: &str) -> Answer {
+pub(super) fn verify(state: &SimState, ask: &Ask, kind: TokenKind, member: &str) -> SimAnswer {
     let Some(secret) = ask.member(member) else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return Answer::error(status, "form_param_missing", &format!("{member} is missing"));
+        return SimAnswer::error(status, "form_param_missing", &format!("{member} is missing"));
     };
     match state.machines().0.get(&secret) {
         Some(issued) if issued.machine.kind == kind => {
-            Answer::ok(&issued.describe(state.now().wall))
+            SimAnswer::ok(&issued.describe(state.now().wall))
         }
-        _ => Answer::not_found(),
+        _ => SimAnswer::not_found(),
     }
 }
 

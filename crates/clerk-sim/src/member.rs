@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::{OrgId, UserId};
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::clerk::SimClerk;
 use super::session::SimOrganization;
-use super::state::State;
+use super::state::SimState;
 use super::user::{range, unreadable};
 
 /// Sort keys of memberships, besides `created_at`.
@@ -87,7 +87,7 @@ impl Members {
 }
 
 /// `GET /v1/organization_memberships?order_by=+created_at&limit=100&offset=0`.
-pub(super) fn list(state: &State, ask: &Ask) -> Answer {
+pub(super) fn list(state: &SimState, ask: &Ask) -> SimAnswer {
     let order = ask.param("order_by").unwrap_or_else(|| "-created_at".to_owned());
     let by = order.trim_start_matches(['-', '+']);
     let known = by == "created_at" || BY_NAME.contains(&by);
@@ -104,9 +104,9 @@ pub(super) fn list(state: &State, ask: &Ask) -> Answer {
 }
 
 /// `GET /v1/users/{id}/organization_memberships?limit=100&offset=0`, the newest first.
-pub(super) fn of_user(state: &State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn of_user(state: &SimState, ask: &Ask, id: &str) -> SimAnswer {
     if state.users().get(id).is_none() {
-        return Answer::not_found();
+        return SimAnswer::not_found();
     }
     let members = state.members();
     let own = members.places.iter().filter(|((user, _), _)| user.as_str() == id);
@@ -116,13 +116,13 @@ pub(super) fn of_user(state: &State, ask: &Ask, id: &str) -> Answer {
 }
 
 /// `GET /v1/organization_roles`.
-pub(super) fn roles(state: &State, ask: &Ask) -> Answer {
+pub(super) fn roles(state: &SimState, ask: &Ask) -> SimAnswer {
     let members = state.members();
     page(&members.roles.values().collect::<Vec<_>>(), &members, ask)
 }
 
 /// `GET /v1/organization_permissions`.
-pub(super) fn permissions(state: &State, ask: &Ask) -> Answer {
+pub(super) fn permissions(state: &SimState, ask: &Ask) -> SimAnswer {
     let members = state.members();
     page(&members.permissions.values().collect::<Vec<_>>(), &members, ask)
 }
@@ -135,17 +135,17 @@ fn changed(all: &mut BTreeMap<String, Value>, object: &str, key: &str, now: Time
     one["updated_at"] = json!(now);
 }
 
-fn page(all: &[&Value], members: &Members, ask: &Ask) -> Answer {
+fn page(all: &[&Value], members: &Members, ask: &Ask) -> SimAnswer {
     if members.off {
         let message = "The organizations feature is not enabled for this instance.";
         let code = "organization_not_enabled_in_instance";
-        return Answer::error(StatusCode::FORBIDDEN, code, message);
+        return SimAnswer::error(StatusCode::FORBIDDEN, code, message);
     }
     let Some((limit, offset)) = range(ask) else {
         return unreadable("limit or offset is out of range");
     };
     let data: Vec<_> = all.iter().skip(offset).take(limit).collect();
-    Answer::ok(&json!({ "data": data, "total_count": all.len() }))
+    SimAnswer::ok(&json!({ "data": data, "total_count": all.len() }))
 }
 
 fn begun(user: &UserId, organization: &SimOrganization, now: Timestamp) -> Value {

@@ -9,23 +9,23 @@ use url::Url;
 use clerk_verify::clock::Clock;
 use clerk_verify::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::fault::Break;
 use super::respond::respond;
 use super::socket::Sockets;
-use super::state::State;
+use super::state::SimState;
 use super::surface::Host;
 
 /// A [`Transport`] to an instance in the same process.
 #[derive(Clone, Debug)]
 pub(super) struct InMemory {
-    state: Arc<State>,
+    state: Arc<SimState>,
     hosts: Hosts,
 }
 
 impl InMemory {
-    pub(super) fn new(state: Arc<State>, hosts: Hosts) -> Self {
+    pub(super) fn new(state: Arc<SimState>, hosts: Hosts) -> Self {
         Self { state, hosts }
     }
 }
@@ -49,7 +49,7 @@ impl Transport for InMemory {
     }
 }
 
-async fn exchange(state: &State, ask: Ask, cap: usize) -> Result<ApiResponse, TransportError> {
+async fn exchange(state: &SimState, ask: Ask, cap: usize) -> Result<ApiResponse, TransportError> {
     let sent = Instant::now();
     match respond(state, &ask).await {
         Ok(answer) if ask.method == Method::HEAD => Ok(reply(answer.without_body(), sent)),
@@ -71,8 +71,8 @@ fn ask(host: Host, satellite: Option<String>, call: ApiRequest) -> Ask {
     }
 }
 
-fn reply(answer: Answer, sent: Instant) -> ApiResponse {
-    let Answer { status, headers, body } = answer;
+fn reply(answer: SimAnswer, sent: Instant) -> ApiResponse {
+    let SimAnswer { status, headers, body } = answer;
     ApiResponse { status, headers, body, latency: sent.elapsed() }
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(state: &State, sockets: Option<&Sockets>) -> Self {
+    pub(super) fn new(state: &SimState, sockets: Option<&Sockets>) -> Self {
         let url = |text: String| Url::parse(&text).expect("a plain host makes an address");
         let frontend = state.publishable_key().issuer();
         let named = [

@@ -7,19 +7,19 @@ use serde_json::json;
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::{SessionId, UserId};
 
-use super::answer::{Answer, text};
+use super::answer::{SimAnswer, text};
 use super::ask::Ask;
 use super::session::{Live, SimSession};
-use super::state::{State, random_text};
+use super::state::{SimState, random_text};
 use super::surface::Host;
 use super::token::TokenBuilder;
 
 /// Answers a request for a session's token.
-pub(super) fn answer(state: &State, ask: &Ask, id: &str) -> Answer {
+pub(super) fn answer(state: &SimState, ask: &Ask, id: &str) -> SimAnswer {
     let live = state.sessions().get(id).cloned();
     match live {
         Some(live) => {
-            Answer::ok(&json!({ "object": "token", "jwt": mint(state, ask, live).sign() }))
+            SimAnswer::ok(&json!({ "object": "token", "jwt": mint(state, ask, live).sign() }))
         }
         None => no_session(state, id),
     }
@@ -27,7 +27,7 @@ pub(super) fn answer(state: &State, ask: &Ask, id: &str) -> Answer {
 
 /// Builds the token for a request: a browser's `Origin` becomes `azp`, and the satellite domain of
 /// the Frontend API's host becomes the issuer.
-pub(super) fn mint<'a>(state: &'a State, ask: &Ask, live: Live) -> TokenBuilder<'a> {
+pub(super) fn mint<'a>(state: &'a SimState, ask: &Ask, live: Live) -> TokenBuilder<'a> {
     let mut token = ordinary(state, live);
     if let Some(origin) = text(&ask.headers, &ORIGIN).filter(|_| ask.host == Host::Frontend) {
         token = token.authorized_party(origin);
@@ -39,7 +39,7 @@ pub(super) fn mint<'a>(state: &'a State, ask: &Ask, live: Live) -> TokenBuilder<
 }
 
 /// Builds the ordinary token of a session.
-pub(super) fn ordinary(state: &State, live: Live) -> TokenBuilder<'_> {
+pub(super) fn ordinary(state: &SimState, live: Live) -> TokenBuilder<'_> {
     let token = TokenBuilder::new(state, live.session);
     match live.organization {
         Some(organization) => token.organization(organization),
@@ -49,15 +49,15 @@ pub(super) fn ordinary(state: &State, live: Live) -> TokenBuilder<'_> {
 
 /// Creates the error for a session that is not active: 401 if it has ended, 404 if it never
 /// existed.
-pub(super) fn no_session(state: &State, id: &str) -> Answer {
+pub(super) fn no_session(state: &SimState, id: &str) -> SimAnswer {
     if state.sessions().has_ended(id) {
         let message = "The session has ended.";
-        return Answer::error(StatusCode::UNAUTHORIZED, "authentication_invalid", message);
+        return SimAnswer::error(StatusCode::UNAUTHORIZED, "authentication_invalid", message);
     }
-    Answer::error(StatusCode::NOT_FOUND, "resource_not_found", "There is no such session.")
+    SimAnswer::error(StatusCode::NOT_FOUND, "resource_not_found", "There is no such session.")
 }
 
-impl State {
+impl SimState {
     /// Starts a session of a user, and creates the user if necessary.
     pub(super) fn sign_in(&self, user: UserId) -> SimSession {
         let id = SessionId::new(random_text("sess_", 27));

@@ -5,18 +5,18 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::fault::{Break, SimFault};
-use super::state::State;
+use super::state::SimState;
 use super::surface::{Host, SimSurface};
 use super::{backend, frontend, status_page};
 
 /// Draws the request's fault, waits for its delay, and returns the response or the way in which the
 /// request breaks.
-pub(super) async fn respond(state: &State, ask: &Ask) -> Result<Answer, Break> {
+pub(super) async fn respond(state: &SimState, ask: &Ask) -> Result<SimAnswer, Break> {
     if ask.method == Method::OPTIONS && ask.host == Host::Frontend {
-        return Ok(finish(state, ask, Answer::preflight(&ask.headers)));
+        return Ok(finish(state, ask, SimAnswer::preflight(&ask.headers)));
     }
     let drawn = state.faults().arrive(ask.surface(), state.now());
     let (delay, fault) = without_delay(drawn);
@@ -45,19 +45,19 @@ fn without_delay(mut fault: Option<SimFault>) -> (Duration, Option<SimFault>) {
     }
 }
 
-fn faulty(state: &State, ask: &Ask, fault: SimFault) -> Result<Answer, Break> {
+fn faulty(state: &SimState, ask: &Ask, fault: SimFault) -> Result<SimAnswer, Break> {
     Err(match fault {
         SimFault::Status { code, body, retry_after } => {
-            return Ok(Answer::failure(code, &body, retry_after));
+            return Ok(SimAnswer::failure(code, &body, retry_after));
         }
         SimFault::Latency(_) | SimFault::Delayed(..) => return Ok(healthy(state, ask)),
-        SimFault::Html => return Ok(Answer::html(StatusCode::OK, "Sign in to this network")),
-        SimFault::EmptyKeys => return Ok(Answer::ok(&json!({ "keys": [] }))),
+        SimFault::Html => return Ok(SimAnswer::html(StatusCode::OK, "Sign in to this network")),
+        SimFault::EmptyKeys => return Ok(SimAnswer::ok(&json!({ "keys": [] }))),
         SimFault::ForeignKeys => {
-            return Ok(Answer::ok(&json!({ "keys": [state.foreign_key().jwk()] })));
+            return Ok(SimAnswer::ok(&json!({ "keys": [state.foreign_key().jwk()] })));
         }
-        SimFault::InvalidJson => return Ok(Answer::broken_json()),
-        SimFault::Redirect(to) => return Ok(Answer::redirect(StatusCode::FOUND, to.as_str())),
+        SimFault::InvalidJson => return Ok(SimAnswer::broken_json()),
+        SimFault::Redirect(to) => return Ok(SimAnswer::redirect(StatusCode::FOUND, to.as_str())),
         SimFault::MissingExpiredToken => return Ok(edge(state, ask)),
         SimFault::Hang => Break::Hang,
         SimFault::Refused => Break::Refused,
@@ -73,7 +73,7 @@ fn faulty(state: &State, ask: &Ask, fault: SimFault) -> Result<Answer, Break> {
 
 /// Answers as Clerk's edge while its origin is down: the edge only renews a token that the request
 /// contains.
-fn edge(state: &State, ask: &Ask) -> Answer {
+fn edge(state: &SimState, ask: &Ask) -> SimAnswer {
     let shown = match ask.surface() {
         SimSurface::Handshake => ask.param("__session"),
         _ => ask.param("expired_token"),
@@ -82,11 +82,11 @@ fn edge(state: &State, ask: &Ask) -> Answer {
         return healthy(state, ask);
     }
     let message = "The last token is needed to make a new one.";
-    Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "missing_expired_token", message)
+    SimAnswer::error(StatusCode::UNPROCESSABLE_ENTITY, "missing_expired_token", message)
 }
 
 /// Returns the correct response.
-fn healthy(state: &State, ask: &Ask) -> Answer {
+fn healthy(state: &SimState, ask: &Ask) -> SimAnswer {
     match ask.host {
         Host::Frontend => frontend::answer(state, ask),
         Host::Backend => backend::answer(state, ask),
@@ -94,7 +94,7 @@ fn healthy(state: &State, ask: &Ask) -> Answer {
     }
 }
 
-fn finish(state: &State, ask: &Ask, answer: Answer) -> Answer {
+fn finish(state: &SimState, ask: &Ask, answer: SimAnswer) -> SimAnswer {
     let answer = answer.dated(state.date());
     match ask.host {
         Host::Frontend => answer.readable_by_origin(&ask.headers),

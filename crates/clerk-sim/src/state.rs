@@ -1,4 +1,4 @@
-//! State of a simulated Clerk, shared by its handles and front ends.
+//! SimState of a simulated Clerk, shared by its handles and front ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,19 +15,19 @@ use clerk_verify::key::{PublishableKey, SecretKey};
 use super::clock::shifted;
 use super::fault::SimFault;
 use super::faults::FaultTable;
-use super::machine::Machines;
+use super::machine::SimMachines;
 use super::member::Members;
 use super::session::Sessions;
 use super::signing::SigningKey;
 use super::status_page::SimBoard;
 use super::surface::{Host, SimSurface};
-use super::user::Users;
+use super::user::SimUsers;
 
 /// Maximum number of stored handshakes whose nonce is not exchanged yet.
 const HANDSHAKES: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct SimState {
     publishable: PublishableKey,
     secret: SecretKey,
     satellites: Vec<String>,
@@ -36,16 +36,16 @@ pub(super) struct State {
     keys: Mutex<Vec<Arc<SigningKey>>>,
     foreign: OnceLock<Arc<SigningKey>>,
     sessions: Mutex<Sessions>,
-    users: Mutex<Users>,
+    users: Mutex<SimUsers>,
     members: Mutex<Members>,
-    machines: Mutex<Machines>,
+    machines: Mutex<SimMachines>,
     board: Mutex<SimBoard>,
     handshakes: Mutex<VecDeque<(String, Vec<String>)>>,
     faults: Mutex<FaultTable>,
     changes: watch::Sender<()>,
 }
 
-impl State {
+impl SimState {
     pub(super) fn new(
         publishable: PublishableKey,
         secret: SecretKey,
@@ -107,7 +107,7 @@ impl State {
         lock(&self.sessions)
     }
 
-    pub(super) fn users(&self) -> MutexGuard<'_, Users> {
+    pub(super) fn users(&self) -> MutexGuard<'_, SimUsers> {
         lock(&self.users)
     }
 
@@ -115,7 +115,7 @@ impl State {
         lock(&self.members)
     }
 
-    pub(super) fn machines(&self) -> MutexGuard<'_, Machines> {
+    pub(super) fn machines(&self) -> MutexGuard<'_, SimMachines> {
         lock(&self.machines)
     }
 
@@ -125,7 +125,7 @@ impl State {
 }
 
 /// Keys.
-impl State {
+impl SimState {
     /// Returns the key that signs.
     pub(super) fn signing_key(&self) -> Arc<SigningKey> {
         lock(&self.keys).last().cloned().expect("the state always holds at least one key")
@@ -171,7 +171,7 @@ impl State {
 }
 
 /// Handshakes whose directives are not fetched yet.
-impl State {
+impl SimState {
     /// Stores directives and returns the nonce that fetches them.
     pub(super) fn keep_handshake(&self, directives: Vec<String>) -> String {
         let nonce = random_text("", 32);
@@ -192,7 +192,7 @@ impl State {
 }
 
 /// Faults.
-impl State {
+impl SimState {
     pub(super) fn faults(&self) -> MutexGuard<'_, FaultTable> {
         lock(&self.faults)
     }
@@ -218,7 +218,7 @@ impl State {
 }
 
 /// Recycles the published keys. Replaced keys are not recycled, so their tokens stay unverifiable.
-impl Drop for State {
+impl Drop for SimState {
     fn drop(&mut self) {
         let keys = self.keys.get_mut().unwrap_or_else(PoisonError::into_inner);
         keys.drain(..).filter_map(Arc::into_inner).for_each(SigningKey::recycle);

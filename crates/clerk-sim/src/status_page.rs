@@ -7,9 +7,9 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
-use super::state::State;
+use super::state::SimState;
 
 /// The components of Clerk's status page, in the page's order.
 pub(super) const COMPONENTS: [&str; 16] = [
@@ -31,7 +31,7 @@ pub(super) const COMPONENTS: [&str; 16] = [
     "SCIM",
 ];
 
-/// State of a component on the status page.
+/// SimState of a component on the status page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SimComponentState {
@@ -139,7 +139,7 @@ impl SimBoard {
     }
 }
 
-pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
+pub(super) fn answer(state: &SimState, ask: &Ask) -> SimAnswer {
     let get = ask.method == Method::GET || ask.method == Method::HEAD;
     let updated = state.now().wall.to_string();
     let page = json!({
@@ -154,9 +154,9 @@ pub(super) fn answer(state: &State, ask: &Ask) -> Answer {
             json!({ "page": page, "status": board.status(), "components": board.listed(&updated) })
         }
         ["api", "v2", "status.json"] if get => json!({ "page": page, "status": board.status() }),
-        _ => return Answer::not_found(),
+        _ => return SimAnswer::not_found(),
     };
-    Answer::ok(&body)
+    SimAnswer::ok(&body)
         .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")
         .header(CACHE_CONTROL, "public, max-age=0, must-revalidate")
 }

@@ -8,7 +8,7 @@ use clerk_verify::clock::Timestamp;
 
 use super::permissions::pack;
 use super::session::{SimOrganization, SimSession};
-use super::state::{State, random_text};
+use super::state::{SimState, random_text};
 
 /// The category (`cat`) in the header of Clerk's session tokens.
 pub(super) const SESSION_CATEGORY: &str = "cl_B7d4PD111AAA";
@@ -18,7 +18,7 @@ pub(super) const SESSION_CATEGORY: &str = "cl_B7d4PD111AAA";
 #[derive(Debug)]
 #[must_use = "nothing is made before sign()"]
 pub struct TokenBuilder<'a> {
-    state: &'a State,
+    state: &'a SimState,
     session: SimSession,
     issued: Timestamp,
     lifetime: Duration,
@@ -32,7 +32,7 @@ pub struct TokenBuilder<'a> {
 }
 
 impl<'a> TokenBuilder<'a> {
-    pub(super) fn new(state: &'a State, session: SimSession) -> Self {
+    pub(super) fn new(state: &'a SimState, session: SimSession) -> Self {
         Self {
             state,
             session,

@@ -1,4 +1,4 @@
-//! Users, as the Backend API describes them.
+//! SimUsers, as the Backend API describes them.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
-use super::answer::Answer;
+use super::answer::SimAnswer;
 use super::ask::Ask;
 use super::clerk::SimClerk;
-use super::state::State;
+use super::state::SimState;
 
 /// Default number of users on a page.
 const PAGE: usize = 10;
@@ -20,7 +20,7 @@ const MAX_PAGE: usize = 500;
 /// Maximum number of `user_id` parameters in one request.
 const MAX_NAMED: usize = 100;
 
-/// Users. Faults do not affect these methods.
+/// SimUsers. Faults do not affect these methods.
 impl SimClerk {
     /// Sets members of a user's JSON, such as `first_name`, and returns the whole JSON. Creates the
     /// user if necessary; a [sign-in](Self::sign_in) creates one too. `updated_at` becomes the
@@ -46,9 +46,9 @@ impl SimClerk {
 
 /// All users.
 #[derive(Debug, Default)]
-pub(super) struct Users(BTreeMap<UserId, Value>);
+pub(super) struct SimUsers(BTreeMap<UserId, Value>);
 
-impl Users {
+impl SimUsers {
     /// Creates a user with default members, unless the id exists.
     pub(super) fn enter(&mut self, id: &UserId, now: Timestamp) {
         self.0.entry(id.clone()).or_insert_with(|| plain(id, now));
@@ -87,13 +87,13 @@ impl Users {
 }
 
 /// `GET /v1/users/{id}`.
-pub(super) fn one(state: &State, id: &str) -> Answer {
-    state.users().0.get(id).map_or_else(Answer::not_found, Answer::ok)
+pub(super) fn one(state: &SimState, id: &str) -> SimAnswer {
+    state.users().0.get(id).map_or_else(SimAnswer::not_found, SimAnswer::ok)
 }
 
 /// `GET /v1/users?order_by=-updated_at&limit=100&offset=0`, or `GET
 /// /v1/users?user_id=user_1&user_id=user_2`.
-pub(super) fn list(state: &State, ask: &Ask) -> Answer {
+pub(super) fn list(state: &SimState, ask: &Ask) -> SimAnswer {
     let named = ask.params("user_id");
     let order = ask.param("order_by").unwrap_or_else(|| "-created_at".to_owned());
     let by = order.trim_start_matches(['-', '+']);
@@ -108,7 +108,7 @@ pub(super) fn list(state: &State, ask: &Ask) -> Answer {
     }
     let users = state.users();
     let all = users.sorted(&named, by, order.starts_with('-'));
-    Answer::ok(&json!(all.into_iter().skip(offset).take(limit).collect::<Vec<_>>()))
+    SimAnswer::ok(&json!(all.into_iter().skip(offset).take(limit).collect::<Vec<_>>()))
 }
 
 /// Returns the requested limit and offset. `None` if one is malformed or out of range.
@@ -121,8 +121,8 @@ pub(super) fn range(ask: &Ask) -> Option<(usize, usize)> {
     limit.zip(number("offset", 0))
 }
 
-pub(super) fn unreadable(message: &str) -> Answer {
-    Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "form_param_value_invalid", message)
+pub(super) fn unreadable(message: &str) -> SimAnswer {
+    SimAnswer::error(StatusCode::UNPROCESSABLE_ENTITY, "form_param_value_invalid", message)
 }
 
 fn plain(id: &UserId, now: Timestamp) -> Value {

@@ -41,7 +41,7 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
     check_header(&header, &Expectations::any())?;
     check_session_category(&header).map_err(|_| InvalidToken::Malformed)?;
     keys.signer(header.kid(), jws.signed, &jws.signature)?;
-    let payload: Payload = object(&jws.payload)?;
+    let payload: HandshakePayload = object(&jws.payload)?;
     if payload.sub.is_some() || payload.sid.is_some() {
         return Err(InvalidToken::Kind);
     }
@@ -51,7 +51,7 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Handshake, InvalidToken> {
 }
 
 #[derive(Default, Deserialize)]
-struct Payload {
+struct HandshakePayload {
     #[serde(default)]
     handshake: Value,
     #[serde(default, deserialize_with = "present")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerk_verify::machine::{MachineError, MachineToken, Question};
+use clerk_verify::machine::{MachineError, MachineQuestion, MachineToken};
 use clerk_verify::transport::ApiRequest;
 
 use super::super::keyed_hasher::Digest;
@@ -70,7 +70,7 @@ impl BackendApi {
 
     /// What Clerk tells.
     pub(crate) async fn tell(&self, token: &str) -> MachineLookup {
-        let Some(question) = Question::about(token, &self.wire.access.address) else {
+        let Some(question) = MachineQuestion::about(token, &self.wire.access.address) else {
             return MachineLookup::NotAToken;
         };
         let (about, wire) = (self.about(token), Arc::clone(&self.wire));
@@ -94,7 +94,7 @@ fn keep(told: &MachineLookup) -> Keep {
     }
 }
 
-async fn ask(wire: Arc<Wire>, question: Question) -> MachineLookup {
+async fn ask(wire: Arc<Wire>, question: MachineQuestion) -> MachineLookup {
     let call = ApiRequest::get(question.url.clone()).post_json(question.body.clone());
     let reply = wire.send(call).await;
     let answer = reply.map(|reply| question.answer(reply.status, &reply.body));

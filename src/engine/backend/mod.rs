@@ -22,9 +22,9 @@ use url::Url;
 use clerk_verify::key::SecretKey;
 use clerk_verify::transport::{ApiRequest, ApiResponse, Transport};
 pub(crate) use machine::MachineLookup;
-pub(crate) use nonce::Payload;
+pub(crate) use nonce::NoncePayload;
 pub(crate) use refresh::Refreshed;
-pub(crate) use trip::{Departure, HandshakeTrips, NonceTrust, Return};
+pub(crate) use trip::{Departure, HandshakeTrips, NonceTrust, TripReturn};
 pub(super) use user::Described;
 
 use super::counters::Counters;
@@ -48,7 +48,7 @@ const COMPLAINTS: f64 = 1.0 / 60.0;
 pub(crate) struct BackendApi {
     wire: Arc<Wire>,
     names: KeyedHasher,
-    nonces: nonce::Nonces,
+    nonces: nonce::NonceLimits,
     refreshes: refresh::Refreshes,
     machines: machine::Machines,
     users: user::Users,
@@ -56,7 +56,7 @@ pub(crate) struct BackendApi {
 
 /// Where the Backend API is, and what to ask it with.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct BackendAccess {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) address: Url,
     pub(crate) secret: SecretKey,
@@ -65,10 +65,10 @@ pub(crate) struct Access {
 }
 
 impl BackendApi {
-    pub(crate) fn new(access: Access, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(access: BackendAccess, counters: Arc<Counters>) -> Self {
         Self {
             names: KeyedHasher::random(),
-            nonces: nonce::Nonces::new(),
+            nonces: nonce::NonceLimits::new(),
             refreshes: refresh::Refreshes::new(),
             machines: machine::Machines::new(),
             users: user::Users::new(),
@@ -80,7 +80,7 @@ impl BackendApi {
 /// One call at a time.
 #[derive(Debug)]
 struct Wire {
-    access: Access,
+    access: BackendAccess,
     counters: Arc<Counters>,
     complaints: RateLimiter,
 }

@@ -14,7 +14,7 @@ const MAX_NONCE: usize = 512;
 
 /// What a nonce stood for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Payload {
+pub(crate) enum NoncePayload {
     /// `Set-Cookie` lines.
     Lines(Vec<String>),
     /// Nothing: it was used before, or is too old.
@@ -24,14 +24,14 @@ pub(crate) enum Payload {
 }
 
 #[derive(Debug)]
-pub(super) struct Nonces {
-    flights: SingleFlight<Payload>,
+pub(super) struct NonceLimits {
+    flights: SingleFlight<NoncePayload>,
     strangers: RateLimiter,
     sent: RateLimiter,
     renewing: RateLimiter,
 }
 
-impl Nonces {
+impl NonceLimits {
     pub(super) fn new() -> Self {
         Self {
             flights: SingleFlight::new(AT_ONCE, 1024),
@@ -52,39 +52,39 @@ impl Nonces {
 
 impl BackendApi {
     /// What a nonce stands for.
-    pub(crate) async fn payload(&self, nonce: String, standing: NonceTrust) -> Payload {
+    pub(crate) async fn payload(&self, nonce: String, standing: NonceTrust) -> NoncePayload {
         if nonce.len() > MAX_NONCE {
-            return Payload::Gone;
+            return NoncePayload::Gone;
         }
         let (about, bucket) = (self.names.name("nonce", &[&nonce]), self.nonces.bucket(standing));
         let wire = Arc::clone(&self.wire);
         let asked = self.nonces.flights.ask(about, bucket, keep, || ask(wire, nonce));
-        asked.await.unwrap_or(Payload::Unknown)
+        asked.await.unwrap_or(NoncePayload::Unknown)
     }
 }
 
 /// Cookies are handed to those who waited for them, and to nobody later.
-fn keep(payload: &Payload) -> Keep {
+fn keep(payload: &NoncePayload) -> Keep {
     match payload {
-        Payload::Gone => Keep::for_secs(10),
-        Payload::Lines(_) | Payload::Unknown => Keep::default(),
+        NoncePayload::Gone => Keep::for_secs(10),
+        NoncePayload::Lines(_) | NoncePayload::Unknown => Keep::default(),
     }
 }
 
-async fn ask(wire: Arc<Wire>, nonce: String) -> Payload {
+async fn ask(wire: Arc<Wire>, nonce: String) -> NoncePayload {
     let mut url = wire.url("v1/clients/handshake_payload");
     url.query_pairs_mut().append_pair("nonce", &nonce);
-    let Some(reply) = wire.send(ApiRequest::get(url)).await else { return Payload::Unknown };
+    let Some(reply) = wire.send(ApiRequest::get(url)).await else { return NoncePayload::Unknown };
     match reply.status {
-        StatusCode::OK => lines(&reply.body).map_or(Payload::Unknown, Payload::Lines),
+        StatusCode::OK => lines(&reply.body).map_or(NoncePayload::Unknown, NoncePayload::Lines),
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Payload::Gone
+            NoncePayload::Gone
         }
         StatusCode::UNAUTHORIZED => {
             wire.secret_is_refused();
-            Payload::Unknown
+            NoncePayload::Unknown
         }
-        _ => Payload::Unknown,
+        _ => NoncePayload::Unknown,
     }
 }
 

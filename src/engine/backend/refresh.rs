@@ -37,12 +37,12 @@ pub(super) struct Refreshes {
     proven: RateLimiter,
     unproven: RateLimiter,
     browsers: Cache<Digest>,
-    sessions: Cache<Session>,
+    sessions: Cache<RefreshSession>,
     began: Instant,
 }
 
 #[derive(Debug)]
-struct Session {
+struct RefreshSession {
     name: Digest,
     unproven: RateLimiter,
 }
@@ -68,12 +68,16 @@ impl Refreshes {
         self.browsers.find(browser.index(), |held| *held == browser).is_some()
     }
 
-    fn session(&self, name: Digest) -> Arc<Session> {
-        let same = |held: &Session| held.name == name;
+    fn session(&self, name: Digest) -> Arc<RefreshSession> {
+        let same = |held: &RefreshSession| held.name == name;
         self.sessions.find(name.index(), same).unwrap_or_else(|| {
             self.sessions.update(name.index(), same, |held| {
-                let new =
-                    || Arc::new(Session { name, unproven: RateLimiter::new(UNPROVEN_OF_SESSION) });
+                let new = || {
+                    Arc::new(RefreshSession {
+                        name,
+                        unproven: RateLimiter::new(UNPROVEN_OF_SESSION),
+                    })
+                };
                 (held.map_or_else(new, Arc::clone), self.age())
             })
         })

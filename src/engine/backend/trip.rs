@@ -63,11 +63,11 @@ pub(crate) enum NonceTrust {
 
 /// Whether a request comes back from a handshake that was begun for its browser.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Return {
+pub(crate) enum TripReturn {
     /// It does not, as far as can be shown. Whatever handshake it carries is not believed.
     None,
     /// It does.
-    Bound(Bound),
+    Bound(BoundTrip),
     /// It comes back, but nothing ties the state to this browser: the browser keeps no cookies, somebody
     /// else's link led here, or another instance made the cookie and shares no key with this one.
     Unbound {
@@ -80,7 +80,7 @@ pub(crate) enum Return {
 
 /// A handshake that was begun for this browser.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Bound {
+pub(crate) struct BoundTrip {
     kind: &'static str,
     id: String,
     name: String,
@@ -166,8 +166,13 @@ impl HandshakeTrips {
 
     /// Whether this request comes back from a handshake of its browser's. It may be asked again while
     /// the request waits.
-    pub(crate) fn back(&self, state: Option<&str>, headers: &HeaderMap, now: Timestamp) -> Return {
-        let Some(state) = state else { return Return::None };
+    pub(crate) fn back(
+        &self,
+        state: Option<&str>,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> TripReturn {
+        let Some(state) = state else { return TripReturn::None };
         let made = self.made(state);
         let hops = made.filter(|made| is_timely(made.at, now)).map(|made| made.hops);
         let name = self.name(state).unwrap_or_default();
@@ -175,27 +180,30 @@ impl HandshakeTrips {
         let again = hops.map(|hops| hops + 1).filter(|hops| *hops < HOPS);
         match held {
             None if !headers.contains_key(COOKIE) => {
-                Return::Unbound { shown: hops.is_some(), again: None }
+                TripReturn::Unbound { shown: hops.is_some(), again: None }
             }
-            None if hops.is_some() => Return::Unbound { shown: false, again },
-            None => Return::None,
+            None if hops.is_some() => TripReturn::Unbound { shown: false, again },
+            None => TripReturn::None,
             Some(held) => match self.bound(state, held, name) {
-                Some(bound) if hops.is_some() && self.serves(state, now) => Return::Bound(bound),
-                Some(_) => Return::None,
-                None => Return::Unbound { shown: made.is_none(), again },
+                Some(bound) if hops.is_some() && self.serves(state, now) => {
+                    TripReturn::Bound(bound)
+                }
+                Some(_) => TripReturn::None,
+                None => TripReturn::Unbound { shown: made.is_none(), again },
             },
         }
     }
 
     /// The cookie that ends a handshake.
-    pub(crate) fn end(&self, bound: &Bound) -> Option<HeaderValue> {
+    pub(crate) fn end(&self, bound: &BoundTrip) -> Option<HeaderValue> {
         self.line(&bound.name, "", 0)
     }
 
     /// What is known of a browser that comes back. Counts as one use.
-    pub(crate) fn standing(&self, back: &Return, now: Timestamp) -> NonceTrust {
+    pub(crate) fn standing(&self, back: &TripReturn, now: Timestamp) -> NonceTrust {
         match back {
-            Return::Bound(bound) if self.use_up(bound.kind, &bound.id, now) => match bound.kind {
+            TripReturn::Bound(bound) if self.use_up(bound.kind, &bound.id, now) => match bound.kind
+            {
                 "r" => NonceTrust::Renewing,
                 _ => NonceTrust::Sent,
             },
@@ -203,14 +211,14 @@ impl HandshakeTrips {
         }
     }
 
-    fn bound(&self, state: &str, value: &str, name: String) -> Option<Bound> {
+    fn bound(&self, state: &str, value: &str, name: String) -> Option<BoundTrip> {
         let (held, signature) = value.rsplit_once('.')?;
         if !self.signer.is_good("trip", &bound_text(state, held), signature) {
             return None;
         }
         Some(match held.split_once('.')? {
-            ("r", session) => Bound { kind: "r", id: session.to_owned(), name },
-            _ => Bound { kind: "s", id: state.to_owned(), name },
+            ("r", session) => BoundTrip { kind: "r", id: session.to_owned(), name },
+            _ => BoundTrip { kind: "s", id: state.to_owned(), name },
         })
     }
 
@@ -313,8 +321,8 @@ mod tests {
         Timestamp::from_secs(NOW.as_secs() + secs)
     }
 
-    fn is_bound(back: &Return) -> bool {
-        matches!(back, Return::Bound(_))
+    fn is_bound(back: &TripReturn) -> bool {
+        matches!(back, TripReturn::Bound(_))
     }
 
     #[test]
@@ -327,7 +335,7 @@ mod tests {
             assert_eq!(same.standing(&back, NOW), expected);
             let other = trips("sk_test_two");
             let back = other.back(Some(&state), &headers, NOW);
-            assert_eq!(back, Return::Unbound { shown: true, again: None });
+            assert_eq!(back, TripReturn::Unbound { shown: true, again: None });
             assert_eq!(other.standing(&back, NOW), NonceTrust::Stranger);
         }
     }
@@ -339,10 +347,10 @@ mod tests {
         let (two, _) = sent(&trips, None);
         assert!(is_bound(&trips.back(Some(&one), &cookie_of_one, NOW)));
         let foreign = trips.back(Some(&two), &cookie_of_one, NOW);
-        let again = |hops| Return::Unbound { shown: false, again: hops };
+        let again = |hops| TripReturn::Unbound { shown: false, again: hops };
         assert_eq!(foreign, again(Some(1)));
-        assert_eq!(trips.back(None, &cookie_of_one, NOW), Return::None);
-        assert_eq!(trips.back(Some("made-up"), &cookie_of_one, NOW), Return::None);
+        assert_eq!(trips.back(None, &cookie_of_one, NOW), TripReturn::None);
+        assert_eq!(trips.back(Some("made-up"), &cookie_of_one, NOW), TripReturn::None);
         // The cookie of one state under the name of another.
         let value =
             cookie_of_one[COOKIE].to_str().expect("text").split_once('=').expect("a pair").1;
@@ -355,7 +363,7 @@ mod tests {
         let trips = trips("sk_test_one");
         let (state, _) = sent(&trips, None);
         let none = HeaderMap::new();
-        let unbound = |shown| Return::Unbound { shown, again: None };
+        let unbound = |shown| TripReturn::Unbound { shown, again: None };
         assert_eq!(trips.back(Some(&state), &none, NOW), unbound(true));
         assert_eq!(trips.back(Some(&state), &none, after(300)), unbound(false));
         assert_eq!(trips.back(Some("made-up"), &none, NOW), unbound(false));
@@ -368,7 +376,7 @@ mod tests {
         for next in [Some(1), Some(2), None] {
             let state = trips.depart(&others, None, hops, NOW).expect("a departure").state;
             let back = trips.back(Some(&state), &others, NOW);
-            assert_eq!(back, Return::Unbound { shown: false, again: next });
+            assert_eq!(back, TripReturn::Unbound { shown: false, again: next });
             hops = next.unwrap_or_default();
         }
     }

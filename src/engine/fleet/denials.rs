@@ -11,12 +11,12 @@ use std::time::Duration;
 use clerk_verify::clock::Moment;
 
 use super::aside;
-use super::seen::Seen;
+use super::seen::SeenDenials;
 use crate::engine::shared::Core;
 use crate::engine::store_client::StoreClient;
 use crate::state::revocation::{Denial, Revocations};
 use crate::state::snapshot::{DenyList, SyncStatus};
-use crate::store::{Feed, FeedMark, Part, Store, StoreError};
+use crate::store::{Feed, FeedMark, FeedPart, Store, StoreError};
 
 /// Maximum time to read a page or to wait for new denials.
 const READING: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ struct FeedCursor {
 /// A full reading: when it began, and which denials the store returned.
 struct FeedReader {
     began: Moment,
-    seen: Seen,
+    seen: SeenDenials,
     /// Whether an error occurred during the reading, after which the store may have lost denials.
     disturbed: bool,
 }
@@ -110,9 +110,11 @@ impl Denials {
         let Feed { denials, mark, part, more } = feed;
         let before = course.reading.take();
         let reading = match part {
-            Part::News => None,
-            Part::First => Some(FeedReader { began, seen: Seen::default(), disturbed: false }),
-            Part::Next => before,
+            FeedPart::News => None,
+            FeedPart::First => {
+                Some(FeedReader { began, seen: SeenDenials::default(), disturbed: false })
+            }
+            FeedPart::Next => before,
         };
         course.mark = Some(mark);
         let Some(reading) = self.join(denials, reading).await else {
@@ -158,7 +160,7 @@ impl Denials {
 
     /// Stores the denials that are known here and that the store lacks. Returns `None` if the store
     /// did not accept them.
-    async fn make_up(&self, seen: Seen) -> Option<()> {
+    async fn make_up(&self, seen: SeenDenials) -> Option<()> {
         let core = Arc::clone(&self.0.core);
         let lacking = aside(move || {
             let (known, now) = (core.load(), core.clock.now());

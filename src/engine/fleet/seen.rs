@@ -8,12 +8,12 @@ use crate::state::revocation::{Denial, Revocations};
 
 /// Fingerprints under a key of this process. A collision among a million denials is negligible.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct SeenDenials {
     prints: Vec<u64>,
     hasher: RandomState,
 }
 
-impl Seen {
+impl SeenDenials {
     pub(super) fn add(&mut self, denials: &[Denial]) {
         let Self { prints, hasher } = self;
         prints.extend(denials.iter().map(|denial| print(hasher, denial)));
@@ -45,7 +45,7 @@ mod tests {
     }
 
     fn missing(seen: &[Denial], known: &[Denial], now: i64) -> Vec<Denial> {
-        let mut all = Seen::default();
+        let mut all = SeenDenials::default();
         seen.chunks(2).for_each(|page| all.add(page));
         let known = Revocations::default().with_all(known);
         all.missing(&known, Timestamp::from_secs(now)).denials().collect()

@@ -20,14 +20,14 @@ const REST: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredProfiles {
     store: Option<Arc<dyn Store>>,
     rests_until: Mutex<Option<Instant>>,
     places: Semaphore,
     keep_private: bool,
 }
 
-impl Kept {
+impl StoredProfiles {
     pub(super) fn new(store: Option<Arc<dyn Store>>, keep_private: bool) -> Self {
         let places = Semaphore::new(AT_ONCE);
         Self { store, rests_until: Mutex::default(), places, keep_private }

@@ -6,7 +6,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
 use super::memory::Turn;
-use super::{KnownUser, ProfileError, Source, Told};
+use super::{KnownUser, ProfileError, ProfileResult, Source};
 use crate::engine::backend::Described;
 use crate::engine::instance::Owner;
 use crate::engine::shared::Shared;
@@ -15,7 +15,7 @@ use crate::state::profile::{Change, Membership, Person};
 use crate::state::webhook_event::{EventRules, WebhookEvent};
 
 impl Shared {
-    pub(super) async fn look(self: Arc<Self>, id: &UserId) -> Told {
+    pub(super) async fn look(self: Arc<Self>, id: &UserId) -> ProfileResult {
         let people = &self.people;
         let turn = people.memory.turn(id);
         let kept = people.kept.read(id, &self.core).await;
@@ -65,7 +65,7 @@ impl Shared {
 
     /// Looks up a known user again. A deletion of the user or of a membership acts as its webhook
     /// would.
-    pub(super) async fn look_again(&self, id: &UserId) -> Told {
+    pub(super) async fn look_again(&self, id: &UserId) -> ProfileResult {
         let asked = self.now().wall;
         let known = self.people.memory.find(id).map(|entry| entry.person.clone());
         let known = known.unwrap_or_default();

@@ -22,7 +22,7 @@ const NOBODY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Memory {
-    cache: Cache<Entry>,
+    cache: Cache<ProfileEntry>,
     /// Change counters. A thread that changes the cache holds this lock.
     told: Mutex<Box<[u64]>>,
     hasher: RandomState,
@@ -33,7 +33,7 @@ pub(super) struct Memory {
 
 /// A cached user.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ProfileEntry {
     id: UserId,
     pub(super) person: Person,
     read: Instant,
@@ -54,12 +54,12 @@ impl Memory {
         }
     }
 
-    pub(super) fn find(&self, id: &UserId) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, id: &UserId) -> Option<Arc<ProfileEntry>> {
         self.find_at(self.digest(id), id)
     }
 
     /// Whether a cached entry is still valid.
-    pub(super) fn answers(&self, entry: &Entry) -> bool {
+    pub(super) fn answers(&self, entry: &ProfileEntry) -> bool {
         let nobody = entry.person.profile().is_none() && entry.person.deleted().is_none();
         let good = if nobody { Some(NOBODY) } else { self.good };
         good.is_none_or(|good| entry.read.elapsed() < good)
@@ -95,13 +95,13 @@ impl Memory {
         }
     }
 
-    fn find_at(&self, digest: u64, id: &UserId) -> Option<Arc<Entry>> {
+    fn find_at(&self, digest: u64, id: &UserId) -> Option<Arc<ProfileEntry>> {
         self.cache.find(digest, |entry| entry.id == *id)
     }
 
     fn put(&self, digest: u64, id: &UserId, person: Person, read: Instant) {
         let worth = i64::try_from((read - self.began).as_millis()).unwrap_or(i64::MAX);
-        let entry = Arc::new(Entry { id: id.clone(), person, read });
+        let entry = Arc::new(ProfileEntry { id: id.clone(), person, read });
         self.cache.insert(digest, &entry, worth, |held| held.id == *id);
     }
 

@@ -15,7 +15,7 @@ use clerk_verify::clock::ClaimsTime;
 use clerk_verify::id::UserId;
 use serde::Serialize;
 
-use self::kept::Kept;
+use self::kept::StoredProfiles;
 use self::memory::Memory;
 use super::keyed_hasher::{Digest, KeyedHasher};
 use super::rate_limiter::RateLimiter;
@@ -106,7 +106,7 @@ pub enum ProfileError {
     NoSecretKey,
 }
 
-type Told = Result<Option<KnownUser>, ProfileError>;
+type ProfileResult = Result<Option<KnownUser>, ProfileError>;
 
 impl Profiles {
     pub(crate) fn of(shared: &Arc<Shared>) -> Self {
@@ -157,7 +157,7 @@ impl Profiles {
         });
     }
 
-    async fn tell(&self, id: &UserId) -> Told {
+    async fn tell(&self, id: &UserId) -> ProfileResult {
         let people = &self.0.people;
         if let Some(entry) = people.memory.find(id).filter(|entry| people.memory.answers(entry)) {
             return Ok(KnownUser::of(&entry.person, Source::Memory));
@@ -182,7 +182,7 @@ impl Profiles {
         tokio::spawn(async move {
             let asking = Arc::clone(&shared);
             let again = || async move { asking.look_again(&id).await };
-            let once_a_minute = |_: &Told| Keep::for_secs(60);
+            let once_a_minute = |_: &ProfileResult| Keep::for_secs(60);
             shared.people.looks.ask(about, &shared.people.plenty, once_a_minute, again).await;
         });
     }
@@ -190,7 +190,7 @@ impl Profiles {
 
 /// Memory caches successful look-ups. A failure is cached for a second, so that not every caller
 /// repeats the look-up.
-fn keep(told: &Told) -> Keep {
+fn keep(told: &ProfileResult) -> Keep {
     if told.is_err() { Keep::for_secs(1) } else { Keep::default() }
 }
 
@@ -205,8 +205,8 @@ impl KnownUser {
 #[derive(Debug)]
 pub(crate) struct People {
     memory: Memory,
-    kept: Kept,
-    looks: SingleFlight<Told>,
+    kept: StoredProfiles,
+    looks: SingleFlight<ProfileResult>,
     plenty: RateLimiter,
     names: KeyedHasher,
     keep_private: bool,
@@ -214,7 +214,7 @@ pub(crate) struct People {
 
 impl People {
     pub(crate) fn new(store: Option<Arc<dyn Store>>, capacity: usize, keep_private: bool) -> Self {
-        let kept = Kept::new(store, keep_private);
+        let kept = StoredProfiles::new(store, keep_private);
         Self {
             memory: Memory::new(capacity, kept.is_shared().then_some(SHARED_GOOD)),
             kept,

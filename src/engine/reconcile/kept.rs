@@ -7,7 +7,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 use serde_json::Value;
 
-use super::page::{Page, described, placed};
+use super::page::{SyncPage, described, placed};
 use super::questions::is_plain;
 use super::sync_error::{SyncError, within};
 use super::sync_task::SyncTask;
@@ -26,7 +26,7 @@ impl SyncTask {
         after: Option<String>,
         begun: Timestamp,
         course: &mut SyncCursor,
-    ) -> Result<Page, SyncError> {
+    ) -> Result<SyncPage, SyncError> {
         let roll = within(self.with().store.users(after.map(FeedMark))).await?;
         let alive = |(id, person): &(UserId, Person)| person.deleted().is_none() && is_plain(id);
         let people: Vec<_> = roll.people.into_iter().filter(alive).collect();
@@ -34,7 +34,7 @@ impl SyncTask {
             self.compare(some, begun).await?;
         }
         course.read_kept(roll.next.map(|mark| mark.0), self.now());
-        Ok(Page { compared: people.len() as u64, ..Page::default() })
+        Ok(SyncPage { compared: people.len() as u64, ..SyncPage::default() })
     }
 
     async fn compare(&self, some: &[(UserId, Person)], begun: Timestamp) -> Result<(), SyncError> {

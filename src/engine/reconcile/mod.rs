@@ -17,7 +17,7 @@ use clerk_verify::key::InstanceKind;
 use tokio::sync::{Notify, watch};
 
 use self::sync_task::SyncTask;
-use super::backend::Access;
+use super::backend::BackendAccess;
 use super::instance::Instance;
 use super::profiles::People;
 use super::shared::Core;
@@ -53,7 +53,7 @@ pub struct Progress {
 /// The dependencies and settings of a [`Reconciler`].
 #[derive(Debug)]
 pub(crate) struct ReconcilerConfig {
-    pub(crate) access: Access,
+    pub(crate) access: BackendAccess,
     pub(crate) kind: InstanceKind,
     pub(crate) instance: Arc<Instance>,
     pub(crate) store: Arc<dyn Store>,

@@ -15,7 +15,7 @@ use crate::state::webhook_event::WebhookEvent;
 
 /// The counts of one page, for [`Progress`](super::Progress).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Page {
+pub(super) struct SyncPage {
     pub(super) users: u64,
     pub(super) memberships: u64,
     pub(super) memberships_total: Option<u64>,
@@ -27,7 +27,7 @@ impl SyncTask {
         &self,
         offset: u64,
         course: &mut SyncCursor,
-    ) -> Result<Page, SyncError> {
+    ) -> Result<SyncPage, SyncError> {
         let asked = self.now();
         let users = self.ask.users(offset).await?;
         if offset == 0 && course.synced().is_none() {
@@ -38,18 +38,18 @@ impl SyncTask {
         let count = u64::try_from(users.len()).unwrap_or(USERS);
         self.take_in(users.into_iter().map(described), asked).await?;
         course.read_users(&changed, count, asked);
-        Ok(Page { users: count, ..Page::default() })
+        Ok(SyncPage { users: count, ..SyncPage::default() })
     }
 
     pub(super) async fn members(
         &self,
         offset: u64,
         course: &mut SyncCursor,
-    ) -> Result<Page, SyncError> {
+    ) -> Result<SyncPage, SyncError> {
         let asked = self.now();
         let Some(page) = self.ask.members(offset).await? else {
             course.read_members(0, asked);
-            return Ok(Page::default());
+            return Ok(SyncPage::default());
         };
         if offset == 0 {
             self.roles().await?;
@@ -58,7 +58,7 @@ impl SyncTask {
         self.take_in(page.list.into_iter().map(|place| placed(place, asked)), asked).await?;
         course.read_members(count, asked);
         let memberships_total = Some(page.total);
-        Ok(Page { memberships: count, memberships_total, ..Page::default() })
+        Ok(SyncPage { memberships: count, memberships_total, ..SyncPage::default() })
     }
 
     /// Reads roles and permissions, whose changes end the grace of older tokens.

@@ -27,7 +27,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::sync_error::SyncError;
-use crate::engine::backend::{API_VERSION, Access};
+use crate::engine::backend::{API_VERSION, BackendAccess};
 use crate::engine::counters::Counters;
 use crate::state::reconcile::{MEMBERS, USERS};
 
@@ -45,7 +45,7 @@ const NOT_FOUND: &str = "resource_not_found";
 
 #[derive(Debug)]
 pub(super) struct Questions {
-    access: Access,
+    access: BackendAccess,
     grace_usage: Duration,
     counters: Arc<Counters>,
     /// The earliest time of the next request.
@@ -54,7 +54,7 @@ pub(super) struct Questions {
 
 /// A list of memberships.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct MembershipPlaces {
     pub(super) list: Vec<Value>,
     /// Number of memberships in total, as Clerk reports it.
     pub(super) total: u64,
@@ -62,7 +62,7 @@ pub(super) struct Places {
     pub(super) at: Option<Timestamp>,
 }
 
-impl Places {
+impl MembershipPlaces {
     /// Whether the list is complete.
     pub(super) fn is_whole(&self) -> bool {
         self.list.len() < PLACES && self.total <= self.list.len() as u64
@@ -70,7 +70,7 @@ impl Places {
 }
 
 impl Questions {
-    pub(super) fn new(access: Access, kind: InstanceKind, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(access: BackendAccess, kind: InstanceKind, counters: Arc<Counters>) -> Self {
         let grace_usage = match kind {
             InstanceKind::Production => PACE,
             InstanceKind::Development => PACE_IN_DEVELOPMENT,
@@ -116,14 +116,14 @@ impl Questions {
 
     /// Returns a page of all memberships, the oldest first. `None` if the instance has no
     /// organizations.
-    pub(super) async fn members(&self, offset: u64) -> Result<Option<Places>, SyncError> {
+    pub(super) async fn members(&self, offset: u64) -> Result<Option<MembershipPlaces>, SyncError> {
         let query = format!("order_by=%2Bcreated_at&limit={MEMBERS}&offset={offset}");
         places(&self.ask("organization_memberships", &query).await?)
     }
 
     /// Returns a user's memberships. `None` if the instance has no organizations, or if the user
     /// does not exist.
-    pub(super) async fn places(&self, id: &UserId) -> Result<Option<Places>, SyncError> {
+    pub(super) async fn places(&self, id: &UserId) -> Result<Option<MembershipPlaces>, SyncError> {
         let path = format!("users/{id}/organization_memberships");
         let reply = self.ask(&path, &format!("limit={PLACES}&offset=0")).await?;
         let nobody = reply.status == StatusCode::NOT_FOUND && says(&reply, NOT_FOUND);
@@ -172,7 +172,7 @@ fn list(reply: &ApiResponse) -> Result<Vec<Value>, SyncError> {
     }
 }
 
-fn places(reply: &ApiResponse) -> Result<Option<Places>, SyncError> {
+fn places(reply: &ApiResponse) -> Result<Option<MembershipPlaces>, SyncError> {
     // The instance has no organizations, or this key may not list them.
     if reply.status == StatusCode::FORBIDDEN {
         return Ok(None);
@@ -180,7 +180,7 @@ fn places(reply: &ApiResponse) -> Result<Option<Places>, SyncError> {
     let mut told = json(reply)?;
     let total = told["total_count"].as_u64().ok_or(SyncError::Nonsense)?;
     match told["data"].take() {
-        Value::Array(list) => Ok(Some(Places { list, total, at: told_at(reply) })),
+        Value::Array(list) => Ok(Some(MembershipPlaces { list, total, at: told_at(reply) })),
         _ => Err(SyncError::Nonsense),
     }
 }

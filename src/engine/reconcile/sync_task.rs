@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use tokio::sync::watch;
 
-use super::page::Page;
+use super::page::SyncPage;
 use super::questions::Questions;
 use super::sync_error::{SyncError, within};
 use super::{Progress, Reconciler, ReconcilerConfig};
@@ -198,8 +198,8 @@ impl SyncTask {
         Ok(over)
     }
 
-    fn tell(&self, page: Page, course: &SyncCursor) {
-        let Page { users, memberships, compared, .. } = page;
+    fn tell(&self, page: SyncPage, course: &SyncCursor) {
+        let SyncPage { users, memberships, compared, .. } = page;
         tracing::debug!(event = "clerk.reconcile.page", users, memberships, compared);
         self.show(|now| {
             now.users += users;

@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A document with its content at one moment.
-pub(super) trait Document: Sized {
+pub(super) trait StoredDocument: Sized {
     /// The document's name in the store, and the purpose of its MAC.
     const NAME: &str;
 
@@ -78,7 +78,7 @@ impl Documents {
         }
     }
 
-    async fn renew<T: Document>(&self, last: Option<&(T, Moment)>) -> Option<(T, Moment)> {
+    async fn renew<T: StoredDocument>(&self, last: Option<&(T, Moment)>) -> Option<(T, Moment)> {
         let (now, present) = (self.link.now(), T::present(&self.link)?);
         let lasts = |left: &T, at| now.since(at) < left.lasts() && !present.is_news(left);
         if last.is_some_and(|(left, at)| lasts(left, *at)) {
@@ -93,7 +93,7 @@ impl Documents {
 
     /// Merges a document with the stored one, so that a shared store loses no data of other
     /// instances.
-    async fn joined_with_others<T: Document>(&self, present: &T) -> Option<T> {
+    async fn joined_with_others<T: StoredDocument>(&self, present: &T) -> Option<T> {
         if !self.link.is_shared() {
             return None;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use clerk_verify::jwks::KeySet;
 
-use super::documents::Document;
+use super::documents::StoredDocument;
 use crate::engine::store_client::StoreClient;
 use crate::store::KeysRecord;
 
@@ -20,7 +20,7 @@ pub(super) fn parse(json: &[u8], instance: &str, now: Timestamp) -> Option<(KeyS
     KeysRecord::parse(json, instance)?.keys(now)
 }
 
-impl Document for LastKeys {
+impl StoredDocument for LastKeys {
     const NAME: &str = "keys";
 
     fn present(link: &StoreClient) -> Option<Self> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use clerk_verify::jwks::KeySet;
 
-use self::documents::{Document, Documents};
+use self::documents::{Documents, StoredDocument};
 use self::keys::LastKeys;
 use self::outages::OutageHistory;
 use self::sightings::SightingWriter;

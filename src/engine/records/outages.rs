@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::Timestamp;
 
-use super::documents::Document;
+use super::documents::StoredDocument;
 use crate::engine::store_client::StoreClient;
 use crate::state::health::Outages;
 use crate::state::revocation::Revocations;
@@ -26,7 +26,7 @@ pub(super) struct OutageHistory {
     ending: Arc<[PendingSignOut]>,
 }
 
-impl Document for OutageHistory {
+impl StoredDocument for OutageHistory {
     const NAME: &str = "outages";
 
     /// With a shared store, an instance that knows no outage does not overwrite the document.

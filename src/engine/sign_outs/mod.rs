@@ -1,7 +1,7 @@
 //! Pending sign-outs: sessions revoked in this application and not yet ended at Clerk.
 //!
 //! A sign-out takes effect here at once. The driver sends it to Clerk when the Backend API answers: ten
-//! calls a second, in the order of the [queue](Queue). Pending sign-outs are in the state directory, or in
+//! calls a second, in the order of the [queue](SignOutQueue). Pending sign-outs are in the state directory, or in
 //! a store of the process's own.
 
 mod queue;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use self::queue::Queue;
+use self::queue::SignOutQueue;
 use crate::probe::{Ended, Prober};
 use crate::state::health::{Health, Status, Surface, Verdict};
 use crate::store::PendingSignOut;
@@ -38,7 +38,7 @@ const REMEMBERED: usize = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct PendingSignOuts {
-    queue: Queue,
+    queue: SignOutQueue,
     calls: JoinSet<Ended>,
     under_way: HashMap<Id, PendingSignOut>,
     /// Sessions whose call failed, and when each is sent again.
@@ -56,7 +56,7 @@ pub(crate) struct PendingSignOuts {
 impl Default for PendingSignOuts {
     fn default() -> Self {
         Self {
-            queue: Queue::new(CAPACITY),
+            queue: SignOutQueue::new(CAPACITY),
             calls: JoinSet::new(),
             under_way: HashMap::new(),
             resting: VecDeque::new(),

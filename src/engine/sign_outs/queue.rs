@@ -15,7 +15,7 @@ use crate::store::{PendingSignOut, UserDigest};
 type Age = i64;
 
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct SignOutQueue {
     capacity: usize,
     by_age: BTreeMap<Age, PendingSignOut>,
     sessions: HashSet<SessionId>,
@@ -36,7 +36,7 @@ struct User {
     calls: u32,
 }
 
-impl Queue {
+impl SignOutQueue {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
@@ -143,21 +143,21 @@ mod tests {
         PendingSignOut { session: SessionId::new(format!("sess_{user}_{n}")), user: [user; 16] }
     }
 
-    fn drained(queue: &mut Queue) -> Vec<String> {
+    fn drained(queue: &mut SignOutQueue) -> Vec<String> {
         let next = std::iter::from_fn(|| queue.pop_next());
         next.map(|next| next.session.as_str()["sess_".len()..].to_owned()).collect()
     }
 
     #[test]
     fn the_newest_sign_out_of_many_users_is_first() {
-        let mut queue = Queue::new(100);
+        let mut queue = SignOutQueue::new(100);
         (1..=3).for_each(|user| assert_eq!(queue.push_newest(sign_out(user, 0)), None));
         assert_eq!(drained(&mut queue), ["3_0", "2_0", "1_0"]);
     }
 
     #[test]
     fn one_users_thousand_sessions_delay_nobody_by_more_than_one_call() {
-        let mut queue = Queue::new(2_000);
+        let mut queue = SignOutQueue::new(2_000);
         queue.push_newest(sign_out(2, 0));
         (0..1_000).for_each(|n| assert_eq!(queue.push_newest(sign_out(1, n)), None));
         queue.push_newest(sign_out(3, 0));
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_the_oldest_of_the_user_with_the_most() {
-        let mut queue = Queue::new(4);
+        let mut queue = SignOutQueue::new(4);
         queue.push_newest(sign_out(2, 0));
         let dropped: Vec<_> = (0..4).map(|n| queue.push_newest(sign_out(1, n))).collect();
         assert_eq!(dropped, [None, None, None, Some(sign_out(1, 0))]);
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_session_waits_once_and_leaves_nothing_behind() {
-        let mut queue = Queue::new(2);
+        let mut queue = SignOutQueue::new(2);
         (0..5).for_each(|_| assert_eq!(queue.push_newest(sign_out(1, 0)), None));
         assert_eq!(queue.push_oldest(sign_out(2, 0)), None);
         assert_eq!(queue.pop_oldest(), Some(sign_out(2, 0)));

@@ -36,11 +36,11 @@
 //! A tuple requires all of its demands:
 //!
 //! ```
-//! # use clerk_resilience::guard::{Named, Role, Strict, Verified};
+//! # use clerk_resilience::guard::{Named, Role, Strict, RecentlyVerified};
 //! # use clerk_resilience::Require;
 //! # struct Admin;
 //! # impl Named for Admin { const NAME: &'static str = "org:admin"; }
-//! async fn transfer(_: Require<(Role<Admin>, Verified<Strict>)>) -> &'static str {
+//! async fn transfer(_: Require<(Role<Admin>, RecentlyVerified<Strict>)>) -> &'static str {
 //!     "transferred"
 //! }
 //! ```
@@ -125,16 +125,16 @@ named! {
 /// Requires a recent verification of a factor. If it is too old, the response is a 403 that Clerk's
 /// front-end hook `useReverification` understands; in grace 503, because no user can verify.
 #[derive(Debug)]
-pub struct Verified<L>(PhantomData<fn() -> L>);
+pub struct RecentlyVerified<L>(PhantomData<fn() -> L>);
 
-impl<L: Recent> Demand for Verified<L> {
+impl<L: Recent> Demand for RecentlyVerified<L> {
     fn check(auth: &Auth) -> Result<(), Rejection> {
         auth.check(&Access::reverification(L::LEVEL))
     }
 }
 
-/// A session of a user who [`Verified`] a factor recently.
-pub type RequireReverification<L> = Require<Verified<L>>;
+/// A session of a user who [`RecentlyVerified`] a factor recently.
+pub type RequireReverification<L> = Require<RecentlyVerified<L>>;
 
 macro_rules! levels {
     ($($(#[$doc:meta])* $level:ident, $constant:ident;)*) => {$(

@@ -17,19 +17,19 @@ use http::request::Parts;
 use self::guard::Demand as _;
 pub use self::profile::UserProfile;
 use crate::decide::{Auth, Rejection};
-use crate::http::outcome::Outcome;
-use crate::http::response::{Answers, Shape};
+use crate::http::outcome::RequestOutcome;
+use crate::http::response::{Responder, Shape};
 
 /// The rejection of an extractor. It becomes the same response that the layer would send.
 #[derive(Clone, Debug)]
 pub struct AuthRejection {
     rejection: Rejection,
-    answers: Arc<Answers>,
+    answers: Arc<Responder>,
     shape: Shape,
 }
 
 impl AuthRejection {
-    fn new(rejection: Rejection, answers: Arc<Answers>, parts: &Parts) -> Self {
+    fn new(rejection: Rejection, answers: Arc<Responder>, parts: &Parts) -> Self {
         static SAID: AtomicBool = AtomicBool::new(false);
         if rejection == Rejection::LayerMissing && !SAID.swap(true, Ordering::Relaxed) {
             tracing::error!(
@@ -63,10 +63,10 @@ impl IntoResponse for AuthRejection {
     }
 }
 
-fn outcome(parts: &Parts) -> Result<&Outcome, AuthRejection> {
+fn outcome(parts: &Parts) -> Result<&RequestOutcome, AuthRejection> {
     parts
         .extensions
-        .get::<Outcome>()
+        .get::<RequestOutcome>()
         .ok_or_else(|| AuthRejection::new(Rejection::LayerMissing, Arc::default(), parts))
 }
 

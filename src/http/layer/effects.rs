@@ -5,7 +5,7 @@
 //! for each request:
 //!
 //! * The effects on the session apply when the request passes or is rejected. A layer that finds
-//!   the [`Outcome`] of an outer layer does not count or record grace again. If it rejects a
+//!   the [`RequestOutcome`] of an outer layer does not count or record grace again. If it rejects a
 //!   request that the outer layer counted in grace, it removes that count. A request that it lets
 //!   through without a session stays counted.
 //! * The counters advance when the response is ready. The innermost layer knows how the request
@@ -23,7 +23,7 @@ use super::service::{Authenticator, Decision, Judgement};
 use crate::audit::{GraceEvent, GraceRuling};
 use crate::decide::{Auth, Caller, GraceDenial, Rejection, Sighting, Unavailable};
 use crate::engine::{CachedToken, Shared, Signal};
-use crate::http::outcome::Outcome;
+use crate::http::outcome::RequestOutcome;
 
 /// The rejection in a dry run of a request that meets all conditions of grace.
 const REPORT_ONLY: Rejection =
@@ -72,7 +72,7 @@ impl Authenticator {
             }
         }
         match decision {
-            Decision::Allow(Outcome { caller: None, otherwise, .. })
+            Decision::Allow(RequestOutcome { caller: None, otherwise, .. })
                 if *otherwise == Rejection::Unavailable(Unavailable::UnknownKey) =>
             {
                 self.shared.tell(Signal::RefreshKeys);
@@ -90,7 +90,7 @@ impl Authenticator {
         headers: &HeaderMap,
         known: &CachedToken,
         judgement: &Judgement,
-        outer: Option<&Outcome>,
+        outer: Option<&RequestOutcome>,
         now: Moment,
     ) {
         let shared = &self.shared;
@@ -108,7 +108,8 @@ impl Authenticator {
             }
             // A dry run counts requests that meet all conditions; otherwise it would report too
             // many passes.
-            Decision::Allow(Outcome { otherwise: rejection, .. }) | Decision::Reject(rejection)
+            Decision::Allow(RequestOutcome { otherwise: rejection, .. })
+            | Decision::Reject(rejection)
                 if *rejection == REPORT_ONLY =>
             {
                 if let (Some(session), None) = (known.session, counted) {
@@ -127,7 +128,7 @@ impl Authenticator {
         }
     }
 
-    fn audit(&self, effects: &Effects, outer: Option<&Outcome>, now: Moment) {
+    fn audit(&self, effects: &Effects, outer: Option<&RequestOutcome>, now: Moment) {
         let Some(event) = effects.event.as_deref() else { return };
         let session = effects.token.as_ref().and_then(|known| known.session);
         let record = match event.ruling {
@@ -140,8 +141,8 @@ impl Authenticator {
     }
 
     /// Returns the outcome of an outer layer of the same handle.
-    pub(super) fn outer<'a, B>(&self, request: &'a Request<B>) -> Option<&'a Outcome> {
-        let outcome = request.extensions().get::<Outcome>()?;
+    pub(super) fn outer<'a, B>(&self, request: &'a Request<B>) -> Option<&'a RequestOutcome> {
+        let outcome = request.extensions().get::<RequestOutcome>()?;
         Arc::ptr_eq(&outcome.shared, &self.shared).then_some(outcome)
     }
 
@@ -158,19 +159,20 @@ fn is_accepted_in_time(decision: &Decision) -> bool {
     use Rejection::{Forbidden, Pending, Reverify};
     match decision {
         Decision::Allow(outcome) if outcome.caller.is_some() => is_fresh(outcome.auth()),
-        Decision::Allow(Outcome { otherwise: rejection, .. }) | Decision::Reject(rejection) => {
+        Decision::Allow(RequestOutcome { otherwise: rejection, .. })
+        | Decision::Reject(rejection) => {
             matches!(rejection, Forbidden | Pending | Reverify(_))
         }
         _ => false,
     }
 }
 
-fn is_in_grace(outcome: &Outcome) -> bool {
+fn is_in_grace(outcome: &RequestOutcome) -> bool {
     outcome.auth().is_some_and(|auth| auth.grace().is_some())
 }
 
 /// True if the use of grace was counted for a request with this outcome, or would be in a dry run.
-pub(super) fn is_counted(outcome: &Outcome) -> bool {
+pub(super) fn is_counted(outcome: &RequestOutcome) -> bool {
     is_in_grace(outcome) || (outcome.caller.is_none() && outcome.otherwise == REPORT_ONLY)
 }
 

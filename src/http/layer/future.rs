@@ -19,7 +19,7 @@ use super::revocation_watch::RevocationWatch;
 use super::service::{Authenticator, Decision, Judgement, admit};
 use super::wait::{PendingLookup, Resolved, Wait};
 use crate::decide::{Auth, Rejection, Unavailable};
-use crate::http::outcome::Outcome;
+use crate::http::outcome::RequestOutcome;
 use crate::http::response::detour;
 
 /// The rejection of a request that waited and would have to wait for the same lookup again.
@@ -58,12 +58,12 @@ pin_project! {
 /// The layer's changes to the application's response.
 pub(super) struct ResponseEdits {
     cookies: Vec<HeaderValue>,
-    bound: Option<Bound>,
+    bound: Option<StreamBound>,
     tally: Tally,
 }
 
 /// The event that ends a streaming response.
-enum Bound {
+enum StreamBound {
     /// A revocation.
     Revoked(RevocationWatch),
     /// The end of grace; boxed, because few requests are in grace.
@@ -203,7 +203,7 @@ impl Authenticator {
 impl ResponseEdits {
     pub(super) fn of<B>(
         request: &Request<B>,
-        outcome: &Outcome,
+        outcome: &RequestOutcome,
         cookies: Vec<HeaderValue>,
         terms: Option<&GraceTerms>,
         tally: Tally,
@@ -216,16 +216,16 @@ impl ResponseEdits {
             let named = grace.filter(|_| answers.names_grace).and_then(grace_header::value);
             Box::new(GraceBinding { terms, answers, shape, connect, named })
         });
-        let revoked = || RevocationWatch::of(outcome).map(Bound::Revoked);
-        Self { cookies, bound: tenancy.map(Bound::Grace).or_else(revoked), tally }
+        let revoked = || RevocationWatch::of(outcome).map(StreamBound::Revoked);
+        Self { cookies, bound: tenancy.map(StreamBound::Grace).or_else(revoked), tally }
     }
 
     fn apply(&mut self, response: Response) -> Response {
         let (cookies, bound) = (std::mem::take(&mut self.cookies), self.bound.take());
-        let private = matches!(bound, Some(Bound::Grace(_))) || !cookies.is_empty();
+        let private = matches!(bound, Some(StreamBound::Grace(_))) || !cookies.is_empty();
         let response = match bound {
-            Some(Bound::Grace(tenancy)) => tenancy.bind(response),
-            Some(Bound::Revoked(watch)) => watch.bind(response),
+            Some(StreamBound::Grace(tenancy)) => tenancy.bind(response),
+            Some(StreamBound::Revoked(watch)) => watch.bind(response),
             None => response,
         };
         let mut response = with_cookies(response, cookies);

@@ -22,8 +22,8 @@ use crate::decide::{
     decide,
 };
 use crate::engine::{CachedToken, Shared};
-use crate::http::outcome::Outcome;
-use crate::http::response::{Answers, Shape};
+use crate::http::outcome::RequestOutcome;
+use crate::http::response::{Responder, Shape};
 
 /// The terms of a request in grace. They stay with every stream or upgrade that the request began.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Lease {
             terms.held.fetch_add(1, Ordering::AcqRel);
             Until::Grace(terms.clone())
         } else {
-            let watch = parts.extensions.get::<Outcome>().and_then(RevocationWatch::of);
+            let watch = parts.extensions.get::<RequestOutcome>().and_then(RevocationWatch::of);
             watch.map_or(Until::Never, Until::Revoked)
         };
         Self { until }
@@ -190,7 +190,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Lease {
 /// Applies the terms of grace to a response.
 pub(super) struct GraceBinding {
     pub(super) terms: GraceTerms,
-    pub(super) answers: Arc<Answers>,
+    pub(super) answers: Arc<Responder>,
     pub(super) shape: Shape,
     /// True if the request asks for a tunnel, such as a `WebSocket` over HTTP/2 (RFC 8441).
     pub(super) connect: bool,

@@ -44,8 +44,8 @@ use super::unknown_key::unverifiable;
 use super::wait::{Resolved, Wait};
 use crate::decide::policy::ClientUat;
 use crate::decide::{Auth, ClientKind, LoopCause, Rejection, Unavailable};
-use crate::engine::{Departure, HandshakeTrips, Payload, Return};
-use crate::http::origin::{Asked, RedirectHost};
+use crate::engine::{Departure, HandshakeTrips, NoncePayload, TripReturn};
+use crate::http::origin::{RedirectHost, RequestTarget};
 use crate::http::response::{PageCounts, is_prefetch, reader};
 use crate::state::health::{Surface, Verdict};
 use crate::state::snapshot::Snapshot;
@@ -102,7 +102,8 @@ impl Authenticator {
         ctx: RequestContext<'_>,
     ) -> Judgement {
         let headers = request.headers();
-        let Some((address, host)) = self.answers.origins.for_redirect(Asked::of(request)) else {
+        let Some((address, host)) = self.answers.origins.for_redirect(RequestTarget::of(request))
+        else {
             return plain;
         };
         let mut context = self.context(request, &address, ctx);
@@ -110,7 +111,7 @@ impl Authenticator {
             state if !is_prefetch(headers) => {
                 self.visits.trips.back(state.as_deref(), headers, ctx.now.wall)
             }
-            _ => Return::None,
+            _ => TripReturn::None,
         };
         let trip = Trip { page: context.page(), back, host };
         let failed = self.visits.returns.read(headers, &trip.page) + u8::from(trip.is_bound());
@@ -118,7 +119,7 @@ impl Authenticator {
         context.nonce &= backend_is_well(ctx) && self.visits.nonces.have_room(ctx.now);
         if !trip.is_believed(&plain) {
             context.ignore_handshake();
-        } else if ctx.resolved.payload == Some(Payload::Gone) {
+        } else if ctx.resolved.payload == Some(NoncePayload::Gone) {
             context.forget_return();
         }
         let judgement = self.judge_visit(request, &context, plain, ctx, &trip);
@@ -148,9 +149,9 @@ impl Authenticator {
                 self.redirect_decision(request, context, &answer, plain, ctx, trip)
             }
             Ok(answer) => plain.or_unavailable(&answer),
-            Err(Waiting::For(wait)) => Decision::Await(wait).into(),
-            Err(Waiting::InVain) if plain.is_open() => plain,
-            Err(Waiting::InVain) => {
+            Err(PendingPage::For(wait)) => Decision::Await(wait).into(),
+            Err(PendingPage::InVain) if plain.is_open() => plain,
+            Err(PendingPage::InVain) => {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Uncertain)).into()
             }
         }
@@ -168,7 +169,7 @@ impl Authenticator {
             trip.is_bound().then(|| self.visits.returns.store(&trip.page, failed))
         };
         judgement.cookies.extend(counted.flatten());
-        if let Return::Bound(bound) = &trip.back {
+        if let TripReturn::Bound(bound) = &trip.back {
             judgement.cookies.extend(self.visits.trips.end(bound));
         }
         judgement
@@ -179,8 +180,8 @@ impl Authenticator {
         context: &Context<'_>,
         request: &Request<B>,
         ctx: RequestContext<'_>,
-        back: &Return,
-    ) -> Result<RequestState, Waiting> {
+        back: &TripReturn,
+    ) -> Result<RequestState, PendingPage> {
         let keys = &ctx.known.keys;
         let usable = keys.usable(ctx.now.wall, self.shared.rules.max_key_age);
         let evidence = Evidence {
@@ -195,8 +196,10 @@ impl Authenticator {
             ..BackendResponses::default()
         };
         match &ctx.resolved.payload {
-            Some(Payload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
-            Some(Payload::Unknown) if context.returns().is_some() => return Err(Waiting::InVain),
+            Some(NoncePayload::Lines(lines)) => answers.payload = Some(Some(lines.clone())),
+            Some(NoncePayload::Unknown) if context.returns().is_some() => {
+                return Err(PendingPage::InVain);
+            }
             _ => {}
         }
         let mut answer = context.authenticate(&evidence, &answers);
@@ -204,7 +207,7 @@ impl Authenticator {
             match permitted(&call, ctx) {
                 Ok(()) => {
                     let shown = shown(request, &self.answers.origins);
-                    return Err(Waiting::For(Wait::Renewal(Box::new(call), shown)));
+                    return Err(PendingPage::For(Wait::Renewal(Box::new(call), shown)));
                 }
                 Err(denial) => answers.refreshed = Some(Err(denial)),
             }
@@ -213,9 +216,9 @@ impl Authenticator {
         answer.map_err(|need| match need {
             NeedsBackend::Payload(nonce) if can_ask(ctx) => {
                 let standing = self.visits.trips.standing(back, ctx.now.wall);
-                Waiting::For(Wait::Payload(nonce, standing))
+                PendingPage::For(Wait::Payload(nonce, standing))
             }
-            _ => Waiting::InVain,
+            _ => PendingPage::InVain,
         })
     }
 
@@ -270,7 +273,7 @@ impl Authenticator {
                 Decision::Reject(Rejection::Unavailable(Unavailable::Prefetch)).into()
             }
             AuthStatus::Handshake { .. }
-                if worth && matches!(trip.back, Return::Unbound { again: None, .. }) =>
+                if worth && matches!(trip.back, TripReturn::Unbound { again: None, .. }) =>
             {
                 if plain.is_open() {
                     return plain;
@@ -307,7 +310,7 @@ impl Authenticator {
         trip: &Trip,
     ) -> Judgement {
         let hops = match trip.back {
-            Return::Unbound { again, .. } => again.unwrap_or_default(),
+            TripReturn::Unbound { again, .. } => again.unwrap_or_default(),
             _ => 0,
         };
         let session = ctx.verified.and_then(|(_, token)| token.session().session_id.as_ref());
@@ -358,22 +361,22 @@ impl Authenticator {
 struct Trip {
     /// The page's address without Clerk's parameters.
     page: Url,
-    back: Return,
+    back: TripReturn,
     host: RedirectHost,
 }
 
 impl Trip {
     fn is_bound(&self) -> bool {
-        matches!(self.back, Return::Bound(_))
+        matches!(self.back, TripReturn::Bound(_))
     }
 
     /// Returns true if the result of a handshake counts. A result that this browser did not request
     /// does not replace a fresh session.
     fn is_believed(&self, plain: &Judgement) -> bool {
         match self.back {
-            Return::Bound(_) => true,
-            Return::Unbound { shown, .. } => shown && !plain.is_fresh(),
-            Return::None => false,
+            TripReturn::Bound(_) => true,
+            TripReturn::Unbound { shown, .. } => shown && !plain.is_fresh(),
+            TripReturn::None => false,
         }
     }
 }
@@ -420,7 +423,7 @@ fn wants_newer_claims(plain: &Judgement, answer: &RequestState) -> bool {
 }
 
 /// Why authentication has no result yet.
-pub(super) enum Waiting {
+pub(super) enum PendingPage {
     /// A lookup that the request can wait for.
     For(Wait),
     /// A lookup that is not possible now.

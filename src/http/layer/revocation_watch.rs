@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::leased_body::{LeasedBody, is_stream};
 use crate::decide::{Caller, has_ended};
 use crate::engine::Core;
-use crate::http::outcome::Outcome;
+use crate::http::outcome::RequestOutcome;
 
 /// Interval at which open connections are checked against the revocations.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub(super) struct RevocationWatch {
 
 impl RevocationWatch {
     /// Returns `None` for a request without a caller.
-    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
+    pub(super) fn of(outcome: &RequestOutcome) -> Option<Self> {
         let caller = outcome.caller.clone()?;
         Some(Self { core: Arc::clone(&outcome.shared.core), caller })
     }

@@ -22,15 +22,15 @@ use crate::decide::{
     Caller, ClientKind, Credential, CredentialDecision, Rejection, RequestFacts, decide,
 };
 use crate::engine::{Examined, Shared};
-use crate::http::origin::{Asked, original};
-use crate::http::outcome::Outcome;
-use crate::http::response::{Answers, reader};
+use crate::http::origin::{RequestTarget, original};
+use crate::http::outcome::RequestOutcome;
+use crate::http::response::{Responder, reader};
 
 /// Decides about requests; one instance for each policy.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) answers: Arc<Answers>,
+    pub(crate) answers: Arc<Responder>,
     pub(crate) route: RoutePolicy,
     pub(crate) public: PublicPaths,
     pub(crate) visits: Arc<Visits>,
@@ -72,7 +72,7 @@ impl Judgement {
 
 /// The decision of the layer about a request.
 pub(super) enum Decision {
-    Allow(Outcome),
+    Allow(RequestOutcome),
     Reject(Rejection),
     /// Redirect the browser, which then returns.
     Redirect(HeaderValue),
@@ -223,7 +223,7 @@ impl Authenticator {
     }
 
     fn open(&self, caller: Option<Caller>, otherwise: Rejection) -> Decision {
-        Decision::Allow(Outcome {
+        Decision::Allow(RequestOutcome {
             caller,
             otherwise,
             answers: Arc::clone(&self.answers),
@@ -245,7 +245,7 @@ impl Authenticator {
             safe: !timely
                 && matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
                 && !is_upgrade(headers),
-            same_origin: !timely && self.answers.origins.is_same_origin(Asked::of(request)),
+            same_origin: !timely && self.answers.origins.is_same_origin(RequestTarget::of(request)),
             preflight: is_preflight(request),
             public: self.is_public(request),
             may_sign_in: !timely && self.answers.may_sign_in(request),
@@ -336,7 +336,11 @@ where
 }
 
 /// Inserts the outcome into the request, for the extractors.
-pub(super) fn admit<B>(request: &mut Request<B>, outcome: Outcome, terms: Option<GraceTerms>) {
+pub(super) fn admit<B>(
+    request: &mut Request<B>,
+    outcome: RequestOutcome,
+    terms: Option<GraceTerms>,
+) {
     request.extensions_mut().insert(outcome);
     if let Some(terms) = terms {
         request.extensions_mut().insert(terms);

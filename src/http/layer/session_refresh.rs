@@ -18,12 +18,12 @@ use http::{Method, Request};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::page::{RequestContext, Waiting, set_cookies};
+use super::page::{PendingPage, RequestContext, set_cookies};
 use super::service::{Authenticator, Decision, Judgement};
 use super::unknown_key::unverifiable;
 use crate::decide::{Rejection, Unavailable};
-use crate::engine::{Examined, Return};
-use crate::http::origin::{Asked, Origins};
+use crate::engine::{Examined, TripReturn};
+use crate::http::origin::{Origins, RequestTarget};
 use crate::state::health::{Status, Surface, Verdict};
 
 /// Request header fields that Clerk receives with a renewal: the origin of the request and the kind
@@ -75,18 +75,20 @@ impl Authenticator {
         plain: Judgement,
         ctx: RequestContext<'_>,
     ) -> Judgement {
-        let Some(address) = self.answers.origins.address(Asked::of(request)) else { return plain };
+        let Some(address) = self.answers.origins.address(RequestTarget::of(request)) else {
+            return plain;
+        };
         let mut context = self.context(request, &address, ctx);
         context.forget_return();
-        let answer = self.answer(&context, request, ctx, &Return::None);
+        let answer = self.answer(&context, request, ctx, &TripReturn::None);
         if let Some(judgement) = unverifiable(&context, &answer, &plain, ctx) {
             return judgement;
         }
         match answer {
             Ok(answer) if is_renewed(&answer) => self.renewed(request, &answer, ctx),
             Ok(answer) => plain.or_unavailable(&answer),
-            Err(Waiting::For(wait)) => Decision::Await(wait).into(),
-            Err(Waiting::InVain) => plain,
+            Err(PendingPage::For(wait)) => Decision::Await(wait).into(),
+            Err(PendingPage::InVain) => plain,
         }
     }
 

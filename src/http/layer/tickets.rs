@@ -7,7 +7,7 @@ use http::{HeaderValue, Request};
 use super::service::{Authenticator, Judgement};
 use crate::decide::Sighting;
 use crate::engine::Examined;
-use crate::http::origin::Asked;
+use crate::http::origin::RequestTarget;
 
 impl Authenticator {
     /// Returns the sighting of a ticket that accompanies an expired token.
@@ -18,7 +18,7 @@ impl Authenticator {
         now: Moment,
     ) -> Option<Sighting> {
         let Examined::Verified(known, Timing::Expired { .. }) = examined else { return None };
-        let host = self.answers.origins.host(Asked::of(request));
+        let host = self.answers.origins.host(RequestTarget::of(request));
         self.shared.ticket(request.headers(), known, &host, now)
     }
 
@@ -37,7 +37,7 @@ impl Authenticator {
             (Located::Cookie { .. }, Examined::Verified(known, Timing::Current))
                 if judgement.is_fresh() =>
             {
-                let host = self.answers.origins.host(Asked::of(request));
+                let host = self.answers.origins.host(RequestTarget::of(request));
                 tickets.renew(request.headers(), known, &host, now)
             }
             _ => None,

@@ -10,7 +10,7 @@ use clerk_verify::authenticate::{
 };
 use clerk_verify::token::InvalidToken;
 
-use super::page::{RequestContext, Waiting};
+use super::page::{PendingPage, RequestContext};
 use super::service::{Decision, Judgement};
 use super::wait::Wait;
 use crate::decide::{Rejection, Unavailable};
@@ -24,7 +24,7 @@ const RECENT: Duration = Duration::from_secs(30);
 /// not Clerk's.
 pub(super) fn unverifiable(
     context: &Context<'_>,
-    answer: &Result<RequestState, Waiting>,
+    answer: &Result<RequestState, PendingPage>,
     plain: &Judgement,
     ctx: RequestContext<'_>,
 ) -> Option<Judgement> {

@@ -8,7 +8,7 @@ use clerk_verify::authenticate::{RefreshCall, RefreshDenial};
 
 use super::service::Authenticator;
 use crate::decide::Unavailable;
-use crate::engine::{MachineLookup, NonceTrust, Payload, Refreshed, Shared};
+use crate::engine::{MachineLookup, NoncePayload, NonceTrust, Refreshed, Shared};
 
 /// A lookup that a request waits for.
 pub(super) enum Wait {
@@ -25,7 +25,7 @@ pub(super) enum Wait {
 /// The result of a lookup.
 pub(super) enum LookupResult {
     Keys,
-    Payload(Payload),
+    Payload(NoncePayload),
     Renewal(Refreshed),
     Machine(MachineLookup),
 }
@@ -48,7 +48,7 @@ impl Wait {
             (Self::Payload(nonce, standing), Some(backend)) => {
                 LookupResult::Payload(backend.payload(nonce, standing).await)
             }
-            (Self::Payload(..), None) => LookupResult::Payload(Payload::Unknown),
+            (Self::Payload(..), None) => LookupResult::Payload(NoncePayload::Unknown),
             (Self::Renewal(call, fields), Some(backend)) => {
                 LookupResult::Renewal(backend.refreshed(*call, fields).await)
             }
@@ -69,7 +69,7 @@ pub(super) struct Resolved {
     /// True after a key refresh; the request does not wait for another one.
     pub(super) settled: bool,
     /// The result of a nonce exchange.
-    pub(super) payload: Option<Payload>,
+    pub(super) payload: Option<NoncePayload>,
     /// The new cookies, or the reason why there are none.
     pub(super) renewal: Option<Refreshed>,
     /// The result for an opaque machine token.

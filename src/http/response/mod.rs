@@ -26,11 +26,11 @@ use url::Url;
 
 pub(crate) use counts::{LIMIT, PageCounts};
 pub(crate) use page::escape;
-pub use page::{Page, PageText};
+pub use page::{ErrorPage, PageText};
 pub(crate) use sign_in::SignIn;
 
 use crate::decide::{ClientKind, Rejection, Unavailable};
-use crate::http::origin::{Asked, Origins, original};
+use crate::http::origin::{Origins, RequestTarget, original};
 use crate::state::seal::CookieSigner;
 
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
@@ -47,7 +47,7 @@ static PURPOSES: [HeaderName; 3] = [
 
 /// The configuration of rejection responses. The application can replace the texts and the page.
 #[derive(Clone, Debug)]
-pub(crate) struct Answers {
+pub(crate) struct Responder {
     pub(crate) text: PageText,
     pub(crate) renderer: Option<Renderer>,
     pub(crate) sign_in: Option<SignIn>,
@@ -59,7 +59,7 @@ pub(crate) struct Answers {
     sent: PageCounts,
 }
 
-impl Default for Answers {
+impl Default for Responder {
     fn default() -> Self {
         Self {
             text: PageText::default(),
@@ -74,7 +74,7 @@ impl Default for Answers {
 
 /// The application's own renderer of the page.
 #[derive(Clone)]
-pub(crate) struct Renderer(pub(crate) Arc<dyn Fn(&Page<'_>) -> String + Send + Sync>);
+pub(crate) struct Renderer(pub(crate) Arc<dyn Fn(&ErrorPage<'_>) -> String + Send + Sync>);
 
 impl std::fmt::Debug for Renderer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -128,7 +128,7 @@ pub(crate) fn reader(method: &Method, headers: &HeaderMap) -> ClientKind {
     if document { ClientKind::Document } else { ClientKind::Api }
 }
 
-impl Answers {
+impl Responder {
     /// Returns the configuration completed with the sign-in page, the origins and the cookie
     /// signer.
     pub(crate) fn at(
@@ -145,16 +145,16 @@ impl Answers {
 
     /// Returns the properties of a request that determine the form of its response.
     pub(crate) fn shape<B>(&self, request: &Request<B>) -> Shape {
-        self.shape_of(request.method(), request.headers(), Asked::of(request))
+        self.shape_of(request.method(), request.headers(), RequestTarget::of(request))
     }
 
     /// Returns the same properties for the head of a request.
     pub(crate) fn shape_of_parts(&self, parts: &Parts) -> Shape {
-        let asked = Asked::new(&parts.uri, &parts.headers, &parts.extensions);
+        let asked = RequestTarget::new(&parts.uri, &parts.headers, &parts.extensions);
         self.shape_of(&parts.method, &parts.headers, asked)
     }
 
-    fn shape_of(&self, method: &Method, headers: &HeaderMap, asked: Asked<'_>) -> Shape {
+    fn shape_of(&self, method: &Method, headers: &HeaderMap, asked: RequestTarget<'_>) -> Shape {
         let reader = reader(method, headers);
         let comes_back = self.sign_in.is_some() && reader == ClientKind::Document;
         let page = comes_back.then(|| self.page_of(asked)).flatten();
@@ -170,7 +170,7 @@ impl Answers {
     }
 
     /// Returns the requested page's address as the browser sees it, without Clerk's parameters.
-    fn page_of(&self, asked: Asked<'_>) -> Option<Url> {
+    fn page_of(&self, asked: RequestTarget<'_>) -> Option<Url> {
         self.origins.address(asked).map(|address| clean_address(&address))
     }
 
@@ -218,7 +218,7 @@ impl Answers {
         if !self.sent.are_kept(request.headers()) {
             return None;
         }
-        let page = self.page_of(Asked::of(request))?;
+        let page = self.page_of(RequestTarget::of(request))?;
         let sent = self.sent.read(request.headers(), &page);
         Some((page, sent))
     }
@@ -242,7 +242,7 @@ impl Answers {
 
     fn page(&self, rejection: Rejection, wait: Option<u32>, shape: &Shape) -> Response {
         let sign_in = self.way_to_sign_in(shape);
-        let page = Page::new(&self.text, rejection, wait, sign_in.as_deref());
+        let page = ErrorPage::new(&self.text, rejection, wait, sign_in.as_deref());
         let html = match &self.renderer {
             Some(Renderer(render)) => render(&page),
             None => page.render(),

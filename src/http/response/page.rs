@@ -68,7 +68,7 @@ impl Default for PageText {
 /// The content of an error page, for the built-in or the application's own renderer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Page<'a> {
+pub struct ErrorPage<'a> {
     /// The configured texts.
     pub text: &'a PageText,
     /// Why the request did not pass.
@@ -79,7 +79,7 @@ pub struct Page<'a> {
     pub sign_in: Option<&'a str>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> ErrorPage<'a> {
     pub(super) fn new(
         text: &'a PageText,
         rejection: Rejection,
@@ -216,7 +216,8 @@ mod tests {
     use crate::decide::Unavailable;
 
     fn page(text: &PageText, rejection: Rejection) -> String {
-        Page::new(text, rejection, rejection.retry_after().map(|(from, _)| from), None).render()
+        ErrorPage::new(text, rejection, rejection.retry_after().map(|(from, _)| from), None)
+            .render()
     }
 
     #[test]

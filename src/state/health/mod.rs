@@ -21,12 +21,12 @@ pub use app_reports::CallOutcome;
 pub(crate) use app_reports::ReportKind;
 pub use episode::{Interval, Outages};
 pub use mint_rate::{MintRate, ProofOfLife};
-pub use observation::{Evidence, FailureKind, LocalFault, Observation, Outcome};
+pub use observation::{EvidenceClass, FailureKind, LocalFault, Observation, Outcome};
 pub use peer_registry::PeerRegistry;
 pub use peers::{AuthenticatedView, PeerReport, Peers};
 pub use surface::{Status, Surface};
 pub use tracker::Tracker;
-pub use verdict::{Drain, Signals, Standing, Verdict};
+pub use verdict::{Drain, Signals, Verdict, VerdictState};
 
 use clerk_verify::clock::{Moment, Timestamp};
 
@@ -52,7 +52,7 @@ pub const RESUME_WITHIN: Duration = Duration::from_secs(5 * 60);
 pub struct Health {
     trackers: [Tracker; Surface::ALL.len()],
     hearsay: [Hearsay; Surface::ALL.len()],
-    standing: Standing,
+    standing: VerdictState,
     outages: Outages,
     mints: MintRate,
     /// The combined views of the other instances of the application.
@@ -97,7 +97,7 @@ impl Health {
         let mut health = Self { outages, inherited_failure: failed, ..Self::default() };
         if failed.is_some_and(|failed| Self::may_resume(failed, now)) {
             health.outages.begin(saved, now.wall);
-            health.standing = Standing { verdict: Verdict::Outage, since: now };
+            health.standing = VerdictState { verdict: Verdict::Outage, since: now };
         } else {
             health.outages.end(saved.min(now.wall));
         }

@@ -40,7 +40,7 @@ pub enum Outcome {
     /// Clerk answered as expected.
     Good,
     /// Clerk appears to have failed; the evidence class states how reliable that is.
-    Failed(Evidence, FailureKind),
+    Failed(EvidenceClass, FailureKind),
     /// The fault is local and proves nothing about Clerk.
     LocalFault(LocalFault),
 }
@@ -48,7 +48,7 @@ pub enum Outcome {
 /// Whether an observation may help to prove an outage.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Evidence {
+pub enum EvidenceClass {
     /// Class A: the answer came over valid TLS from the expected host.
     Authentic,
     /// Class U: anyone who controls the local network could have caused the failure.
@@ -134,7 +134,7 @@ impl Observation {
     #[must_use]
     pub fn unusable(mut self) -> Self {
         if self.outcome == Outcome::Good {
-            self.outcome = Outcome::Failed(Evidence::Unproven, FailureKind::Unusable);
+            self.outcome = Outcome::Failed(EvidenceClass::Unproven, FailureKind::Unusable);
         }
         self
     }
@@ -151,7 +151,7 @@ impl Observation {
     #[must_use]
     pub fn is_authentic_evidence(&self) -> bool {
         match self.outcome {
-            Outcome::Failed(evidence, _) => evidence == Evidence::Authentic,
+            Outcome::Failed(evidence, _) => evidence == EvidenceClass::Authentic,
             Outcome::Good => self.latency > VERY_SLOW,
             Outcome::LocalFault(_) => false,
         }
@@ -160,14 +160,14 @@ impl Observation {
 
 fn lost(fault: TransportError) -> Outcome {
     match fault {
-        TransportError::Tls => Outcome::Failed(Evidence::Hostile, FailureKind::Fault(fault)),
+        TransportError::Tls => Outcome::Failed(EvidenceClass::Hostile, FailureKind::Fault(fault)),
         TransportError::Unsendable => Outcome::LocalFault(LocalFault::Local),
-        _ => Outcome::Failed(Evidence::Unproven, FailureKind::Fault(fault)),
+        _ => Outcome::Failed(EvidenceClass::Unproven, FailureKind::Fault(fault)),
     }
 }
 
 fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
-    let failed = |trouble| Outcome::Failed(Evidence::Authentic, trouble);
+    let failed = |trouble| Outcome::Failed(EvidenceClass::Authentic, trouble);
     let status = reply.status;
     if status.is_server_error() {
         let maintenance = error_code(reply).as_deref() == Some("maintenance_mode");
@@ -192,7 +192,7 @@ fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
         return redirected(surface, url, reply);
     }
     if status != StatusCode::NOT_MODIFIED && !is_json(reply) {
-        return Outcome::Failed(Evidence::Hostile, FailureKind::NotJson);
+        return Outcome::Failed(EvidenceClass::Hostile, FailureKind::NotJson);
     }
     let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     match surface {
@@ -200,7 +200,7 @@ fn judge(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
         // An error in Clerk's own format comes from Clerk's origin, which is therefore up.
         Surface::SessionMint | Surface::Handshake => Outcome::Good,
         _ if status.is_client_error() => {
-            Outcome::Failed(Evidence::Unproven, FailureKind::Status(status.as_u16()))
+            Outcome::Failed(EvidenceClass::Unproven, FailureKind::Status(status.as_u16()))
         }
         _ => Outcome::Good,
     }
@@ -214,7 +214,7 @@ fn redirected(surface: Surface, url: &Url, reply: &ApiResponse) -> Outcome {
     }
     let target = reply.header(&LOCATION).and_then(|location| url.join(location).ok());
     let same_host = target.is_some_and(|target| target.host_str() == url.host_str());
-    let evidence = if same_host { Evidence::Unproven } else { Evidence::Hostile };
+    let evidence = if same_host { EvidenceClass::Unproven } else { EvidenceClass::Hostile };
     Outcome::Failed(evidence, FailureKind::Redirect)
 }
 
@@ -271,12 +271,12 @@ mod tests {
             [(500, "{}"), (502, "<html>"), (503, ENVELOPE), (429, ENVELOPE), (429, "")]
         {
             let outcome = outcome(Surface::SessionMint, Ok(reply(status, body, &[])));
-            let expected = Outcome::Failed(Evidence::Authentic, FailureKind::Status(status));
+            let expected = Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(status));
             assert_eq!(outcome, expected, "{status} {body}");
         }
         let body = r#"{"shortMessage":"System under maintenance","code":"maintenance_mode"}"#;
         let outcome = outcome(Surface::SessionMint, Ok(reply(503, body, &[])));
-        assert_eq!(outcome, Outcome::Failed(Evidence::Authentic, FailureKind::Maintenance));
+        assert_eq!(outcome, Outcome::Failed(EvidenceClass::Authentic, FailureKind::Maintenance));
     }
 
     #[test]
@@ -289,23 +289,24 @@ mod tests {
             TransportError::Protocol,
             TransportError::TooLarge,
         ] {
-            let expected = Outcome::Failed(Evidence::Unproven, FailureKind::Fault(fault));
+            let expected = Outcome::Failed(EvidenceClass::Unproven, FailureKind::Fault(fault));
             assert_eq!(outcome(Surface::Jwks, Err(fault)), expected);
         }
-        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::Fault(TransportError::Tls));
+        let expected =
+            Outcome::Failed(EvidenceClass::Hostile, FailureKind::Fault(TransportError::Tls));
         assert_eq!(outcome(Surface::Jwks, Err(TransportError::Tls)), expected);
     }
 
     #[test]
     fn a_stranger_who_answers_is_hostile() {
         let html = reply(200, "<html>log in</html>", &[(CONTENT_TYPE, "text/html")]);
-        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::NotJson);
+        let expected = Outcome::Failed(EvidenceClass::Hostile, FailureKind::NotJson);
         assert_eq!(outcome(Surface::SessionMint, Ok(html)), expected);
         let away = reply(302, "", &[(LOCATION, "https://portal.example.net/login")]);
-        let expected = Outcome::Failed(Evidence::Hostile, FailureKind::Redirect);
+        let expected = Outcome::Failed(EvidenceClass::Hostile, FailureKind::Redirect);
         assert_eq!(outcome(Surface::Jwks, Ok(away)), expected);
         let near = reply(302, "", &[(LOCATION, "/elsewhere")]);
-        let expected = Outcome::Failed(Evidence::Unproven, FailureKind::Redirect);
+        let expected = Outcome::Failed(EvidenceClass::Unproven, FailureKind::Redirect);
         assert_eq!(outcome(Surface::Jwks, Ok(near)), expected);
     }
 
@@ -318,9 +319,12 @@ mod tests {
         let expected = Outcome::LocalFault(LocalFault::Quota);
         assert_eq!(outcome(Surface::BackendApi, Ok(quota.clone())), expected);
         let same_elsewhere = outcome(Surface::Jwks, Ok(quota));
-        assert_eq!(same_elsewhere, Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)));
+        assert_eq!(
+            same_elsewhere,
+            Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(429))
+        );
         let bare = outcome(Surface::BackendApi, Ok(reply(429, "", &[(RETRY_AFTER, "7")])));
-        assert_eq!(bare, Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)));
+        assert_eq!(bare, Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(429)));
         let unsendable = outcome(Surface::Jwks, Err(TransportError::Unsendable));
         assert_eq!(unsendable, Outcome::LocalFault(LocalFault::Local));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerk_verify::clock::{Moment, Timestamp};
 
-use super::observation::{Evidence, FailureKind, LocalFault, Observation, Outcome, SLOW};
+use super::observation::{EvidenceClass, FailureKind, LocalFault, Observation, Outcome, SLOW};
 use super::surface::Status;
 
 /// Consecutive failures that make a surface `Down`.
@@ -33,13 +33,13 @@ pub struct Tracker {
     good: u32,
     good_since: Option<Moment>,
     last_good: Option<Moment>,
-    last_failure: Option<Failure>,
+    last_failure: Option<TrackedFailure>,
     last_hostile: Option<Moment>,
 }
 
 /// When a failing call began, and when its failure was certain.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
+pub(super) struct TrackedFailure {
     pub(super) began: Moment,
     pub(super) at: Moment,
 }
@@ -79,19 +79,19 @@ impl Tracker {
         }
     }
 
-    fn fail(&mut self, seen: &Observation, evidence: Evidence, trouble: FailureKind) {
+    fn fail(&mut self, seen: &Observation, evidence: EvidenceClass, trouble: FailureKind) {
         self.good = 0;
         self.good_since = None;
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(seen.at);
-        if evidence == Evidence::Authentic {
+        if evidence == EvidenceClass::Authentic {
             self.authentic = Some(seen.at);
         }
-        self.very_slow &= evidence == Evidence::Authentic;
+        self.very_slow &= evidence == EvidenceClass::Authentic;
         self.own_fault = None;
         self.trouble = Some(trouble);
-        self.last_failure = Some(Failure { began: seen.at.back(seen.latency), at: seen.at });
-        if evidence == Evidence::Hostile {
+        self.last_failure = Some(TrackedFailure { began: seen.at.back(seen.latency), at: seen.at });
+        if evidence == EvidenceClass::Hostile {
             self.last_hostile = Some(seen.at);
         }
         let down = self.failures >= FALL;
@@ -210,7 +210,7 @@ impl Tracker {
         self.last_good
     }
 
-    pub(super) fn last_failure(&self) -> Option<Failure> {
+    pub(super) fn last_failure(&self) -> Option<TrackedFailure> {
         self.last_failure
     }
 
@@ -271,7 +271,7 @@ mod tests {
     fn two_failures_bring_it_down_and_three_good_answers_up() {
         use Status::{Degraded, Down, Up};
 
-        let bad = seen(Outcome::Failed(Evidence::Authentic, FailureKind::Status(429)), 0);
+        let bad = seen(Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(429)), 0);
         let good = seen(Outcome::Good, 50);
         let run = [&good, &bad, &bad, &good, &good, &good].map(Clone::clone);
         assert_eq!(statuses(&run), [Up, Degraded, Down, Degraded, Degraded, Up]);
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn our_own_fault_is_shown_and_a_busy_process_interrupts_nothing() {
         let bad = seen(
-            Outcome::Failed(Evidence::Unproven, FailureKind::Fault(TransportError::Timeout)),
+            Outcome::Failed(EvidenceClass::Unproven, FailureKind::Fault(TransportError::Timeout)),
             0,
         );
         let mut tracker = Tracker::default();
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_our_key_ends_a_run_of_failures() {
-        let bad = seen(Outcome::Failed(Evidence::Authentic, FailureKind::Status(503)), 0);
+        let bad = seen(Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(503)), 0);
         let mut tracker = Tracker::default();
         tracker.observe(&bad);
         tracker.observe(&bad);
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn one_slow_answer_does_not_make_the_silence_after_it_authentic() {
         let silence = seen(
-            Outcome::Failed(Evidence::Unproven, FailureKind::Fault(TransportError::Timeout)),
+            Outcome::Failed(EvidenceClass::Unproven, FailureKind::Fault(TransportError::Timeout)),
             0,
         );
         let mut tracker = Tracker::default();

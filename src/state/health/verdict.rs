@@ -185,14 +185,14 @@ impl Signals {
 
 /// The state of the state machine, and when it began.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Standing {
+pub struct VerdictState {
     /// The verdict.
     pub verdict: Verdict,
     /// When the verdict began.
     pub since: Moment,
 }
 
-impl Standing {
+impl VerdictState {
     /// The state that follows from these signals at `now`.
     #[must_use]
     pub fn after(self, signals: &Signals, now: Moment) -> Self {
@@ -260,8 +260,8 @@ mod tests {
         }
     }
 
-    fn suspect() -> Standing {
-        Standing { verdict: Verdict::Suspect, since: at(2) }
+    fn suspect() -> VerdictState {
+        VerdictState { verdict: Verdict::Suspect, since: at(2) }
     }
 
     fn verdict(signals: &Signals, now: Moment) -> Verdict {
@@ -311,7 +311,7 @@ mod tests {
             verdict(&Signals { life: ProofOfLife::Missing, ..proof() }, at(12)),
             Verdict::Outage
         );
-        let outage = Standing { verdict: Verdict::Outage, since: at(12) };
+        let outage = VerdictState { verdict: Verdict::Outage, since: at(12) };
         let life = Signals { life: ProofOfLife::Proven, ..proof() };
         assert_eq!(outage.after(&life, at(40)).verdict, Verdict::Isolated);
     }
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn o5_a_clock_that_jumped_forbids_every_conclusion() {
         assert_eq!(verdict(&Signals { clock_sane: false, ..proof() }, at(12)), Verdict::Unknown);
-        let outage = Standing { verdict: Verdict::Outage, since: at(0) };
+        let outage = VerdictState { verdict: Verdict::Outage, since: at(0) };
         let jumped = Signals { clock_sane: false, ..proof() };
         assert_eq!(outage.after(&jumped, at(12)).verdict, Verdict::Unknown);
     }
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn suspicion_takes_two_failures_and_two_good_answers_clear_it() {
-        let healthy = Standing { verdict: Verdict::Healthy, since: at(0) };
+        let healthy = VerdictState { verdict: Verdict::Healthy, since: at(0) };
         let failed = |failures| Signals { failures, ..sane() };
         assert_eq!(healthy.after(&failed(1), at(1)).verdict, Verdict::Healthy);
         assert_eq!(healthy.after(&failed(2), at(1)).verdict, Verdict::Suspect);
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn nothing_is_known_before_the_first_observation() {
-        let start = Standing::default();
+        let start = VerdictState::default();
         assert_eq!(start.after(&sane(), at(100)).verdict, Verdict::Unknown);
         let failing = Signals { failures: 1, ..sane() };
         assert_eq!(start.after(&failing, at(1)).verdict, Verdict::Unknown);
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn recovery_takes_three_good_answers_over_thirty_seconds() {
-        let outage = Standing { verdict: Verdict::Outage, since: at(0) };
+        let outage = VerdictState { verdict: Verdict::Outage, since: at(0) };
         let good = |good| Signals { good, good_since: Some(at(100)), ..sane() };
         assert_eq!(outage.after(&good(3), at(129)).verdict, Verdict::Outage);
         assert_eq!(outage.after(&good(2), at(130)).verdict, Verdict::Outage);
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_drain_ends_in_health_or_at_the_first_failure_in_the_outage() {
-        let draining = Standing { verdict: Verdict::Recovering, since: at(130) };
+        let draining = VerdictState { verdict: Verdict::Recovering, since: at(130) };
         let good = Signals { good: 9, good_since: Some(at(100)), ..sane() };
         assert_eq!(draining.after(&good, at(189)).verdict, Verdict::Recovering);
         let drained = Signals { drained: true, ..good };
@@ -399,7 +399,7 @@ mod tests {
     fn silence_makes_every_verdict_unknown() {
         let silent = Signals { silent: true, ..proof() };
         for verdict in [Verdict::Healthy, Verdict::Suspect, Verdict::Outage, Verdict::Recovering] {
-            let standing = Standing { verdict, since: at(0) };
+            let standing = VerdictState { verdict, since: at(0) };
             assert_eq!(standing.after(&silent, at(12)).verdict, Verdict::Unknown);
         }
     }

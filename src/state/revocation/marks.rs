@@ -21,19 +21,19 @@ const PARTS: usize = 64;
 
 /// IDs and their times. Clones are cheap. Of two times of one ID, the later counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks(Option<Table>);
+pub(super) struct Marks(Option<MarkTable>);
 
 #[derive(Clone, Debug)]
-struct Table {
-    rows: Arc<[Option<Row>]>,
+struct MarkTable {
+    rows: Arc<[Option<MarkRow>]>,
     len: usize,
     hasher: RandomState,
 }
 
-type Row = Arc<[Bucket]>;
+type MarkRow = Arc<[MarkBucket]>;
 
 #[derive(Clone, Debug, Default)]
-struct Bucket {
+struct MarkBucket {
     /// The filter: up to two bits for each ID in the bucket.
     filter: u64,
     /// The records: the length of the ID, the time and the ID.
@@ -47,23 +47,23 @@ impl Marks {
 
     pub(super) fn get(&self, id: &str) -> Option<Timestamp> {
         let table = self.0.as_ref()?;
-        let place = Place::of(table.hasher.hash_one(id));
+        let place = MarkPosition::of(table.hasher.hash_one(id));
         table.rows[place.row].as_ref()?[place.bucket].get(id, place.filter)
     }
 
     /// Adds an ID, and copies only the shared parts that change.
     pub(super) fn put(&mut self, id: &str, at: Timestamp) {
-        let table = self.0.get_or_insert_with(Table::new);
-        let place = Place::of(table.hasher.hash_one(id));
+        let table = self.0.get_or_insert_with(MarkTable::new);
+        let place = MarkPosition::of(table.hasher.hash_one(id));
         let row = &mut Arc::make_mut(&mut table.rows)[place.row];
-        let row = row.get_or_insert_with(|| vec![Bucket::default(); BUCKETS].into());
+        let row = row.get_or_insert_with(|| vec![MarkBucket::default(); BUCKETS].into());
         let bucket = &mut Arc::make_mut(row)[place.bucket];
         table.len += usize::from(bucket.put(id, at, place.filter));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let rows = self.0.iter().flat_map(|table| table.rows.iter().flatten());
-        rows.flat_map(|row| row.iter()).flat_map(Bucket::iter)
+        rows.flat_map(|row| row.iter()).flat_map(MarkBucket::iter)
     }
 
     /// Removes the IDs whose time is before `then`. In a large map, each `turn` searches only one
@@ -85,20 +85,20 @@ impl Marks {
     }
 }
 
-impl Table {
+impl MarkTable {
     fn new() -> Self {
         Self { rows: vec![None; ROWS].into(), len: 0, hasher: RandomState::new() }
     }
 }
 
 /// The position of an ID.
-struct Place {
+struct MarkPosition {
     row: usize,
     bucket: usize,
     filter: u64,
 }
 
-impl Place {
+impl MarkPosition {
     fn of(hash: u64) -> Self {
         Self {
             row: (hash >> 48) as usize % ROWS,
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-impl Bucket {
+impl MarkBucket {
     fn get(&self, id: &str, filter: u64) -> Option<Timestamp> {
         if self.filter & filter != filter {
             return None;
@@ -136,7 +136,7 @@ impl Bucket {
     /// Returns the number of removed IDs.
     fn forget(&mut self, then: Timestamp, hasher: &RandomState) -> usize {
         let (rest, old): (Vec<_>, Vec<_>) = self.iter().partition(|(_, at)| *at >= then);
-        let filters = rest.iter().map(|(id, _)| Place::of(hasher.hash_one(*id)).filter);
+        let filters = rest.iter().map(|(id, _)| MarkPosition::of(hasher.hash_one(*id)).filter);
         let filter = filters.fold(0, |all, one| all | one);
         let bytes = joined(rest.iter().map(|(id, at)| (id.as_bytes(), *at)));
         let forgotten = old.len();

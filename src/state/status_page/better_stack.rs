@@ -12,18 +12,18 @@ use super::lenient::Rows;
 use super::{Component, Condition, StatusReport, condition};
 
 #[derive(Deserialize)]
-pub(super) struct Document {
+pub(super) struct BetterStackDocument {
     data: Data,
     included: Option<Rows<Included>>,
 }
 
 #[derive(Deserialize)]
 struct Data {
-    attributes: Page,
+    attributes: BetterStackPage,
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct BetterStackPage {
     #[serde(default, deserialize_with = "condition::status")]
     aggregate_state: Condition,
 }
@@ -32,7 +32,7 @@ struct Page {
 #[serde(tag = "type", content = "attributes", rename_all = "snake_case")]
 enum Included {
     StatusPageResource(Resource),
-    StatusReport(Report),
+    StatusReport(BetterStackReport),
 }
 
 #[derive(Deserialize)]
@@ -43,13 +43,13 @@ struct Resource {
 }
 
 #[derive(Deserialize)]
-struct Report {
+struct BetterStackReport {
     title: String,
     ends_at: Option<IgnoredAny>,
 }
 
-impl From<Document> for StatusReport {
-    fn from(document: Document) -> Self {
+impl From<BetterStackDocument> for StatusReport {
+    fn from(document: BetterStackDocument) -> Self {
         let included = document.included.as_deref();
         let components = included.map(|included| {
             included
@@ -63,7 +63,9 @@ impl From<Document> for StatusReport {
                 .collect()
         });
         let ongoing = included.unwrap_or_default().iter().filter_map(|entry| match entry {
-            Included::StatusReport(Report { title, ends_at: None }) => Some(title.as_str()),
+            Included::StatusReport(BetterStackReport { title, ends_at: None }) => {
+                Some(title.as_str())
+            }
             _ => None,
         });
         Self::new(document.data.attributes.aggregate_state, components, ongoing)

@@ -1,7 +1,7 @@
 //! incident.io's own documents, in addition to the Statuspage-compatible ones.
 //!
 //! [`Widget`] is `/api/v1/summary`, which a page's owner must enable and whose fields are
-//! [documented](https://docs.incident.io/status-pages/embedding). [`Page`] and [`Impacts`] are
+//! [documented](https://docs.incident.io/status-pages/embedding). [`IncidentIoPage`] and [`Impacts`] are
 //! `/proxy/<host>` and `/proxy/<host>/component_impacts`, which the page itself uses. Their format
 //! is undocumented and can change.
 //!
@@ -18,13 +18,13 @@ use super::{Component, Condition, StatusReport, condition};
 #[derive(Deserialize)]
 pub(super) struct Widget {
     #[serde(default)]
-    ongoing_incidents: Rows<Incident>,
+    ongoing_incidents: Rows<IncidentIoIncident>,
     #[serde(default)]
     in_progress_maintenances: Rows<Maintenance>,
 }
 
 #[derive(Deserialize)]
-struct Incident {
+struct IncidentIoIncident {
     #[serde(default, deserialize_with = "lenient::option")]
     name: Option<String>,
     #[serde(default, deserialize_with = "condition::status")]
@@ -69,7 +69,7 @@ impl From<Widget> for StatusReport {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Page {
+pub(super) struct IncidentIoPage {
     summary: Summary,
 }
 
@@ -91,37 +91,37 @@ struct Titled {
 #[derive(Deserialize)]
 struct Structure {
     #[serde(default)]
-    items: Rows<Item>,
+    items: Rows<IncidentIoItem>,
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct IncidentIoItem {
     #[serde(default, deserialize_with = "lenient::option")]
-    group: Option<Group>,
+    group: Option<IncidentIoGroup>,
     #[serde(default, deserialize_with = "lenient::option")]
-    component: Option<Named>,
+    component: Option<NamedComponent>,
 }
 
 #[derive(Deserialize)]
-struct Group {
+struct IncidentIoGroup {
     #[serde(default)]
-    components: Rows<Named>,
+    components: Rows<NamedComponent>,
 }
 
-impl Item {
-    fn components(&self) -> impl Iterator<Item = &Named> {
+impl IncidentIoItem {
+    fn components(&self) -> impl Iterator<Item = &NamedComponent> {
         self.group.iter().flat_map(|group| group.components.iter()).chain(&self.component)
     }
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct NamedComponent {
     component_id: String,
     name: String,
 }
 
-impl From<Page> for StatusReport {
-    fn from(Page { summary }: Page) -> Self {
+impl From<IncidentIoPage> for StatusReport {
+    fn from(IncidentIoPage { summary }: IncidentIoPage) -> Self {
         let mut affected = worst_by_id(&summary.affected_components);
         let silence = summary.affected_components.silence();
         let overall = Condition::worst(
@@ -136,7 +136,7 @@ impl From<Page> for StatusReport {
             .structure
             .items
             .iter()
-            .flat_map(Item::components)
+            .flat_map(IncidentIoItem::components)
             .map(|named| {
                 let condition = affected.remove(named.component_id.as_str()).unwrap_or(silence);
                 Component::new(&named.name, condition)

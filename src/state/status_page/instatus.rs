@@ -10,20 +10,20 @@ use super::{Condition, StatusReport, condition};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Document {
-    page: Page,
+pub(super) struct InstatusDocument {
+    page: InstatusPage,
     #[serde(default)]
-    active_incidents: Rows<Incident>,
+    active_incidents: Rows<InstatusIncident>,
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct InstatusPage {
     #[serde(default, deserialize_with = "page_status")]
     status: Condition,
 }
 
 #[derive(Deserialize)]
-struct Incident {
+struct InstatusIncident {
     name: String,
     #[serde(default, deserialize_with = "lenient::option")]
     status: Option<String>,
@@ -42,8 +42,8 @@ fn page_status<'de, D: Deserializer<'de>>(from: D) -> Result<Condition, D::Error
     })
 }
 
-impl From<Document> for StatusReport {
-    fn from(document: Document) -> Self {
+impl From<InstatusDocument> for StatusReport {
+    fn from(document: InstatusDocument) -> Self {
         let open: Vec<_> = document
             .active_incidents
             .iter()

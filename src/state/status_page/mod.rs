@@ -126,19 +126,19 @@ impl StatusReport {
         let has = |pointer: &str| document.pointer(pointer).is_some();
         let lists = |pointer: &str| document.pointer(pointer).is_some_and(Value::is_array);
         if has("/status/indicator") {
-            read::<statuspage::Document>(document)
+            read::<statuspage::StatuspageDocument>(document)
         } else if lists("/ongoing_incidents") {
             read::<incident_io::Widget>(document)
         } else if has("/summary/structure") {
-            read::<incident_io::Page>(document)
+            read::<incident_io::IncidentIoPage>(document)
         } else if lists("/component_impacts") {
             read::<incident_io::Impacts>(document)
         } else if document.pointer("/page/status").is_some_and(Value::is_string) {
-            read::<instatus::Document>(document)
+            read::<instatus::InstatusDocument>(document)
         } else if has("/data/attributes/aggregate_state") {
-            read::<better_stack::Document>(document)
+            read::<better_stack::BetterStackDocument>(document)
         } else if lists("/components") || lists("/incidents") {
-            read::<statuspage::Document>(document)
+            read::<statuspage::StatuspageDocument>(document)
         } else {
             Err(StatusPageError::UnknownShape)
         }

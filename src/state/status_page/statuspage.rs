@@ -17,42 +17,42 @@ use super::lenient::{self, Rows};
 use super::{Component, Condition, StatusReport, condition};
 
 #[derive(Deserialize)]
-pub(super) struct Document {
+pub(super) struct StatuspageDocument {
     #[serde(default, deserialize_with = "lenient::option")]
-    status: Option<Status>,
-    components: Option<Rows<Row>>,
+    status: Option<StatuspageStatus>,
+    components: Option<Rows<ComponentRow>>,
     #[serde(default)]
-    incidents: Rows<Incident>,
+    incidents: Rows<StatuspageIncident>,
 }
 
 #[derive(Deserialize)]
-struct Status {
+struct StatuspageStatus {
     #[serde(default, deserialize_with = "condition::indicator")]
     indicator: Condition,
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct ComponentRow {
     #[serde(default, deserialize_with = "lenient::option")]
     id: Option<String>,
     name: String,
     #[serde(default, deserialize_with = "condition::status")]
     status: Condition,
     #[serde(default, deserialize_with = "lenient::option")]
-    group: Option<Group>,
+    group: Option<ComponentGroup>,
     #[serde(default, deserialize_with = "lenient::option")]
     only_show_if_degraded: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Group {
+enum ComponentGroup {
     Is(bool),
     Of { id: String },
 }
 
 #[derive(Deserialize)]
-struct Incident {
+struct StatuspageIncident {
     name: String,
     #[serde(default, deserialize_with = "lenient::option")]
     status: Option<String>,
@@ -61,15 +61,15 @@ struct Incident {
     resolved_at: Option<IgnoredAny>,
 }
 
-impl Incident {
+impl StatuspageIncident {
     fn is_open(&self) -> bool {
         self.resolved_at.is_none()
             && !matches!(self.status.as_deref(), Some("resolved" | "postmortem" | "completed"))
     }
 }
 
-impl From<Document> for StatusReport {
-    fn from(document: Document) -> Self {
+impl From<StatuspageDocument> for StatusReport {
+    fn from(document: StatuspageDocument) -> Self {
         let components = document.components.as_ref().map(|rows| visible(rows));
         let open: Vec<_> =
             document.incidents.iter().filter(|incident| incident.is_open()).collect();
@@ -85,16 +85,16 @@ impl From<Document> for StatusReport {
 }
 
 /// The rows that a visitor of the page would see as components.
-fn visible(rows: &[Row]) -> Vec<Component> {
+fn visible(rows: &[ComponentRow]) -> Vec<Component> {
     let parents: HashSet<&str> = rows
         .iter()
         .filter_map(|row| match &row.group {
-            Some(Group::Of { id }) => Some(id.as_str()),
+            Some(ComponentGroup::Of { id }) => Some(id.as_str()),
             _ => None,
         })
         .collect();
     rows.iter()
-        .filter(|row| !matches!(row.group, Some(Group::Is(true))))
+        .filter(|row| !matches!(row.group, Some(ComponentGroup::Is(true))))
         .filter(|row| !row.id.as_deref().is_some_and(|id| parents.contains(id)))
         .filter(|row| {
             row.only_show_if_degraded != Some(true) || row.status != Condition::Operational

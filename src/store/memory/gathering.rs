@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::MemoryStore;
 use crate::state::revocation::Denial;
-use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
+use crate::store::fleet::{Feed, FeedMark, FeedPart, SharedStore};
 use crate::store::inbox::{Pending, Store as _};
 use crate::store::sighting::Sightings;
 
@@ -67,7 +67,7 @@ impl MemoryStore {
     fn whole(&self, gathering: &Gathering) -> Feed {
         let mark = gathering.talk().mark();
         let denials = self.denials().unwrap_or_default();
-        Feed { denials, mark, part: Part::First, more: false }
+        Feed { denials, mark, part: FeedPart::First, more: false }
     }
 
     fn gathered(&self) -> Arc<Gathering> {
@@ -93,7 +93,7 @@ impl SharedStore for MemoryStore {
             };
             Ok(denials.map_or_else(
                 || store.whole(&gathering),
-                |denials| Feed { denials, mark, part: Part::News, more: false },
+                |denials| Feed { denials, mark, part: FeedPart::News, more: false },
             ))
         })
     }

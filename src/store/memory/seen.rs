@@ -8,14 +8,14 @@ use crate::store::fleet::FeedMark;
 use crate::store::sighting::{SESSIONS, Sightings, StoredSighting};
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct SightingTable {
     sessions: HashMap<String, (u64, StoredSighting)>,
     order: BTreeMap<u64, String>,
     /// The position of the newest sighting.
     last: u64,
 }
 
-impl Seen {
+impl SightingTable {
     pub(super) fn note(&mut self, sighted: StoredSighting) {
         let known = self.sessions.get(&sighted.session);
         if known.is_some_and(|(_, known)| known.rank() >= sighted.rank()) {

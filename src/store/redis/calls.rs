@@ -2,16 +2,19 @@
 
 use redis::{Cmd, FromRedisValue};
 
-use super::Inner;
-use super::script::{self, Call};
+use super::RedisInner;
+use super::script::{self, ScriptCall};
 use crate::store::inbox::StoreError;
 
-impl Inner {
+impl RedisInner {
     pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
         self.mended(self.link.ask(cmd).await).await
     }
 
-    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        call: &ScriptCall<'_>,
+    ) -> Result<T, StoreError> {
         self.mended(self.link.run(call).await).await
     }
 

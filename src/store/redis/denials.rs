@@ -2,10 +2,10 @@
 
 use clerk_verify::clock::Timestamp;
 
-use super::Inner;
-use super::keys::Keys;
-use super::pages::{self, Place};
-use super::script::{self, Call};
+use super::RedisInner;
+use super::keys::RedisKeys;
+use super::pages::{self, PagePosition};
+use super::script::{self, ScriptCall};
 use crate::state::revocation::{Denial, Kind};
 use crate::store::inbox::StoreError;
 
@@ -20,11 +20,11 @@ pub(super) fn read(kind: &str, id: &str, at: Timestamp) -> Option<Denial> {
 
 /// Adds denials to a script call: their number, then for each the index of its set, its kind, id
 /// and time.
-pub(super) fn put(call: &mut Call<'_>, denials: &[Denial]) {
+pub(super) fn put(call: &mut ScriptCall<'_>, denials: &[Denial]) {
     call.arg(denials.len());
     for denial in denials {
         let (kind, id, at) = denial.parts();
-        call.arg(Keys::place(kind)).arg(kind.name()).arg(&*id).arg(at.as_millis());
+        call.arg(RedisKeys::place(kind)).arg(kind.name()).arg(&*id).arg(at.as_millis());
     }
 }
 
@@ -32,14 +32,14 @@ pub(super) fn put(call: &mut Call<'_>, denials: &[Denial]) {
 /// expired.
 pub(super) fn over(now: Timestamp) -> impl Iterator<Item = (usize, Timestamp)> {
     let ending = Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.afterlife()?)));
-    ending.map(move |(kind, afterlife)| (Keys::place(kind), now.minus(afterlife)))
+    ending.map(move |(kind, afterlife)| (RedisKeys::place(kind), now.minus(afterlife)))
 }
 
-impl Inner {
+impl RedisInner {
     /// Reads all denials. Blocks the thread.
     pub(super) fn denials(&self) -> Result<Vec<Denial>, StoreError> {
         self.link.at_once(async |link| {
-            let (mut all, mut place) = (Vec::new(), Some(Place::first(String::new())));
+            let (mut all, mut place) = (Vec::new(), Some(PagePosition::first(String::new())));
             while let Some(from) = place {
                 let (page, next) = pages::read(link, &self.keys, from).await?;
                 all.extend(page);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use redis::{Value, cmd};
 
-use super::pages::{self, Place};
-use super::{Inner, RedisStore, denials, script};
+use super::pages::{self, PagePosition};
+use super::{RedisInner, RedisStore, denials, script};
 use crate::state::revocation::Denial;
-use crate::store::fleet::{Feed, FeedMark, Part, SharedStore};
+use crate::store::fleet::{Feed, FeedMark, FeedPart, SharedStore};
 use crate::store::inbox::{Pending, StoreError};
 use crate::store::sighting::Sightings;
 
@@ -23,7 +23,7 @@ const PAGE: usize = 1_000;
 const MEMBERS: usize = 1_000;
 
 /// An entry of the stream: its id and its fields.
-type Row = (String, HashMap<String, String>);
+type FeedRow = (String, HashMap<String, String>);
 
 impl SharedStore for RedisStore {
     fn follow(&self, after: Option<FeedMark>) -> Pending<Feed> {
@@ -31,7 +31,7 @@ impl SharedStore for RedisStore {
             store.0.examine().await;
             let feed = match after {
                 None => None,
-                Some(mark) => match Place::of(&mark) {
+                Some(mark) => match PagePosition::of(&mark) {
                     None => store.0.since(&mark).await?,
                     Some(place) => store.0.all_from(place).await?,
                 },
@@ -79,19 +79,19 @@ impl SharedStore for RedisStore {
     }
 }
 
-impl Inner {
+impl RedisInner {
     /// Starts to read all denials. The end of the feed is noted first, so that the feed after it
     /// contains everything that is added meanwhile.
     async fn all(&self) -> Result<Feed, StoreError> {
         let origin: String = self.run(&script::ORIGIN.call(&self.keys)).await?;
-        let feed = self.all_from(Place::first(origin)).await?;
+        let feed = self.all_from(PagePosition::first(origin)).await?;
         feed.ok_or_else(|| StoreError::Failed("the feed was lost while all was read".to_owned()))
     }
 
     /// Reads a page of all denials. Returns `None` if the feed no longer reaches back to its end at
     /// the start of the reading, because denials added since may then be on no page.
-    async fn all_from(&self, place: Place) -> Result<Option<Feed>, StoreError> {
-        let part = if place.is_first() { Part::First } else { Part::Next };
+    async fn all_from(&self, place: PagePosition) -> Result<Option<Feed>, StoreError> {
+        let part = if place.is_first() { FeedPart::First } else { FeedPart::Next };
         let origin = FeedMark(place.origin.clone());
         let (denials, next) = self.mended(pages::read(&self.link, &self.keys, place).await).await?;
         let (mark, more) = next.map_or((origin.clone(), false), |place| (place.mark(), true));
@@ -111,7 +111,7 @@ impl Inner {
         }
         let mark = rows.last().map_or_else(|| mark.clone(), |(id, _)| FeedMark(id.clone()));
         let denials = rows.iter().filter_map(|(_, fields)| denial(fields)).collect();
-        Ok(Some(Feed { denials, mark, part: Part::News, more: rows.len() >= PAGE }))
+        Ok(Some(Feed { denials, mark, part: FeedPart::News, more: rows.len() >= PAGE }))
     }
 
     async fn reaches(&self, mark: &FeedMark) -> Result<bool, StoreError> {
@@ -122,7 +122,7 @@ impl Inner {
     }
 
     /// Waits for new entries of the stream. A connection on which this fails is dropped.
-    async fn news(&self, mark: &FeedMark) -> Result<Vec<Row>, StoreError> {
+    async fn news(&self, mark: &FeedMark) -> Result<Vec<FeedRow>, StoreError> {
         let mut place = self.follower.lock().await;
         let follower = match place.take() {
             Some(follower) => follower,
@@ -131,7 +131,7 @@ impl Inner {
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(PAGE).arg("BLOCK").arg(millis(WAIT));
         read.arg("STREAMS").arg(self.keys.named("feed")).arg(&mark.0);
-        let streams: Option<Vec<(String, Vec<Row>)>> = follower.wait(&read, WAIT).await?;
+        let streams: Option<Vec<(String, Vec<FeedRow>)>> = follower.wait(&read, WAIT).await?;
         *place = Some(follower);
         Ok(streams.into_iter().flatten().flat_map(|(_, rows)| rows).collect())
     }

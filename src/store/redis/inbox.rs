@@ -8,10 +8,10 @@ use redis::cmd;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Inner;
+use super::RedisInner;
 use super::{denials, people, script};
 use crate::store::inbox::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, StoreError, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, SHELF, SHOWN, StoreError, Task, TaskOutcome,
 };
 
 /// Number of members that one pruning step deletes from each set.
@@ -31,13 +31,13 @@ type Bytes = Vec<u8>;
 
 /// The fields of an event other than its data. The scripts read `received`.
 #[derive(Default, Deserialize, Serialize)]
-struct Event {
+struct StoredEvent {
     kind: String,
     happened: Timestamp,
     received: Timestamp,
 }
 
-impl Event {
+impl StoredEvent {
     /// Parses an event. An unreadable one yields defaults, so that its hooks fail and it becomes a
     /// dead letter instead of being lost.
     fn parse(text: &[u8]) -> Self {
@@ -45,7 +45,7 @@ impl Event {
     }
 }
 
-impl Inner {
+impl RedisInner {
     /// Stores the id, the denials, the user changes and the task: all of them or none.
     pub(super) async fn accept(&self, entry: &InboxEvent) -> Result<Accepted, StoreError> {
         let (state, text) = match &entry.rest {
@@ -54,7 +54,7 @@ impl Inner {
             FollowUp::Malformed(why) => ("dead", why.as_str()),
         };
         let InboxEvent { kind, happened, received, .. } = entry;
-        let event = Event { kind: kind.clone(), happened: *happened, received: *received };
+        let event = StoredEvent { kind: kind.clone(), happened: *happened, received: *received };
         let event = serde_json::to_string(&event).unwrap_or_default();
         for _ in people::tries() {
             let rewrites = self.rewrites(&entry.changes).await?;
@@ -81,12 +81,12 @@ impl Inner {
         call.arg(now.as_millis()).arg(until.as_millis());
         let row: Option<(Bytes, Bytes, Bytes, u32, u64)> = self.run(&call).await?;
         let Some((id, event, data, attempts, claim)) = row else { return Ok(None) };
-        let Event { kind, happened, .. } = Event::parse(&event);
+        let StoredEvent { kind, happened, .. } = StoredEvent::parse(&event);
         let id = match String::from_utf8(id) {
             Ok(id) => id,
             Err(none) => {
                 let why = "its id is not valid UTF-8".to_owned();
-                self.settle(none.as_bytes(), claim, &Outcome::Dead { why }).await?;
+                self.settle(none.as_bytes(), claim, &TaskOutcome::Dead { why }).await?;
                 return Ok(None);
             }
         };
@@ -97,12 +97,12 @@ impl Inner {
         &self,
         id: &[u8],
         claim: u64,
-        outcome: &Outcome,
+        outcome: &TaskOutcome,
     ) -> Result<bool, StoreError> {
         let (state, at, why) = match outcome {
-            Outcome::Done => ("done", Timestamp::default(), ""),
-            Outcome::Retry { at, why } => ("due", *at, why.as_str()),
-            Outcome::Dead { why } => ("dead", Timestamp::default(), why.as_str()),
+            TaskOutcome::Done => ("done", Timestamp::default(), ""),
+            TaskOutcome::Retry { at, why } => ("due", *at, why.as_str()),
+            TaskOutcome::Dead { why } => ("dead", Timestamp::default(), why.as_str()),
         };
         let mut call = script::SETTLE.call(&self.keys);
         call.arg(id).arg(claim).arg(state).arg(at.as_millis()).arg(why);
@@ -114,7 +114,7 @@ impl Inner {
         call.arg(SHOWN);
         let rows: Vec<(Bytes, Bytes, u32, Bytes)> = self.run(&call).await?;
         let letter = |(id, event, attempts, why): (Bytes, Bytes, _, Bytes)| {
-            let Event { kind, received, .. } = Event::parse(&event);
+            let StoredEvent { kind, received, .. } = StoredEvent::parse(&event);
             DeadLetter { id: lossy(&id), kind, received, attempts, why: lossy(&why) }
         };
         Ok(rows.into_iter().map(letter).collect())

@@ -12,8 +12,8 @@ use redis::{
 
 use tokio::time::timeout;
 
-use super::keys::Keys;
-use super::script::Call;
+use super::keys::RedisKeys;
+use super::script::ScriptCall;
 use crate::store::inbox::StoreError;
 
 /// Maximum duration of a call.
@@ -24,7 +24,7 @@ const TO_CONNECT: Duration = Duration::from_millis(500);
 const TO_START: Duration = Duration::from_secs(30);
 
 /// The connection to the server. It connects on the first call.
-pub(super) struct Link {
+pub(super) struct RedisConnection {
     client: Client,
     manager: Mutex<Option<ConnectionManager>>,
     /// Whether the server's configuration was examined since the last new connection.
@@ -34,7 +34,7 @@ pub(super) struct Link {
 /// A separate connection for calls that wait.
 pub(super) struct Follower(MultiplexedConnection);
 
-impl Link {
+impl RedisConnection {
     /// Creates the connection. `trust` holds CA certificates in PEM that replace the system's.
     pub(super) fn new(url: &str, trust: Option<Vec<u8>>) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(|_| {
@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// Checks that the server answers and supports the required commands.
-    pub(super) async fn check(&self, keys: &Keys) -> Result<(), StoreError> {
+    pub(super) async fn check(&self, keys: &RedisKeys) -> Result<(), StoreError> {
         let mut grow = cmd("ZADD");
         // With `XX`, a missing set stays unchanged.
         grow.arg(keys.named("check")).arg("XX").arg("GT").arg(0).arg("check");
@@ -84,7 +84,10 @@ impl Link {
         self.or_anew(timely(DEADLINE, cmd.query_async(&mut manager)).await)
     }
 
-    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        call: &ScriptCall<'_>,
+    ) -> Result<T, StoreError> {
         let mut manager = self.manager()?;
         self.or_anew(timely(DEADLINE, call.invoke_async(&mut manager)).await)
     }
@@ -155,7 +158,10 @@ impl Link {
 }
 
 impl Follower {
-    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, StoreError> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        call: &ScriptCall<'_>,
+    ) -> Result<T, StoreError> {
         timely(DEADLINE, call.invoke_async(&mut self.0.clone())).await
     }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keys::Keys;
-use super::link::Link;
+use super::keys::RedisKeys;
+use super::link::RedisConnection;
 use super::replicas::Replicas;
-use super::{Inner, RedisStore};
+use super::{RedisInner, RedisStore};
 use crate::store::inbox::StoreError;
 
 /// Maximum time to wait for replicas; a delivery cannot wait longer.
@@ -94,9 +94,9 @@ impl RedisOptions {
             let problem = "the time to wait for replicas must be at least 1 ms and at most 1 s";
             return Err(StoreError::Failed(problem.to_owned()));
         }
-        let keys = Keys::new(&namespace)?;
-        let link = Link::new(&url, trust)?;
-        Ok(RedisStore(Arc::new(Inner::new(link, keys, replicas, later))))
+        let keys = RedisKeys::new(&namespace)?;
+        let link = RedisConnection::new(&url, trust)?;
+        Ok(RedisStore(Arc::new(RedisInner::new(link, keys, replicas, later))))
     }
 }
 

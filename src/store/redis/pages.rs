@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use clerk_verify::clock::Timestamp;
 
-use super::keys::Keys;
-use super::link::Link;
+use super::keys::RedisKeys;
+use super::link::RedisConnection;
 use super::script;
 use crate::state::revocation::{Denial, Kind};
 use crate::store::fleet::FeedMark;
@@ -21,7 +21,7 @@ const SIGN: &str = "all";
 
 /// The position within a full reading.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct PagePosition {
     /// The end of the feed when the reading began.
     pub(super) origin: String,
     /// The index of the kind.
@@ -30,7 +30,7 @@ pub(super) struct Place {
     last: Option<(String, Vec<u8>)>,
 }
 
-impl Place {
+impl PagePosition {
     pub(super) fn first(origin: String) -> Self {
         Self { origin, kind: 0, last: None }
     }
@@ -65,10 +65,10 @@ impl Place {
 /// Reads one page, which spans several kinds if they are small. Also returns where the next page
 /// begins; `None` after the last page.
 pub(super) async fn read(
-    link: &Link,
-    keys: &Keys,
-    from: Place,
-) -> Result<(Vec<Denial>, Option<Place>), StoreError> {
+    link: &RedisConnection,
+    keys: &RedisKeys,
+    from: PagePosition,
+) -> Result<(Vec<Denial>, Option<PagePosition>), StoreError> {
     let (mut denials, mut place, mut room) = (Vec::new(), from, PAGE);
     while let Some(kind) = Kind::ALL.get(place.kind).copied() {
         let mut call = script::PAGE.prepare_invoke();
@@ -81,7 +81,7 @@ pub(super) async fn read(
         denials.extend(rows.iter().filter_map(|(id, time)| denial(kind, id, time)));
         place = match rows.into_iter().next_back() {
             Some((id, time)) if room == 0 => {
-                return Ok((denials, Some(Place { last: Some((time, id)), ..place })));
+                return Ok((denials, Some(PagePosition { last: Some((time, id)), ..place })));
             }
             _ => place.next_kind(),
         };

@@ -5,8 +5,8 @@
 use clerk_verify::id::UserId;
 use redis::cmd;
 
-use super::Inner;
-use super::script::{self, Call};
+use super::RedisInner;
+use super::script::{self, ScriptCall};
 use crate::state::profile::{Change, Person};
 use crate::store::fleet::FeedMark;
 use crate::store::inbox::{StoreError, UserPage};
@@ -18,7 +18,7 @@ const TRIES: u32 = 32;
 const ROLL: usize = 100;
 
 /// A page of users: the cursor of the next page, and documents by user id.
-type Page = (String, Vec<(Vec<u8>, Vec<u8>)>);
+type RosterPage = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// A user's document before and after a change.
 pub(super) struct Rewrite {
@@ -29,7 +29,7 @@ pub(super) struct Rewrite {
 
 /// Adds the documents to a script call: their number, then for each the user id, the old and the
 /// new document.
-pub(super) fn put(call: &mut Call<'_>, rewrites: &[Rewrite]) {
+pub(super) fn put(call: &mut ScriptCall<'_>, rewrites: &[Rewrite]) {
     call.arg(rewrites.len());
     for Rewrite { id, before, after } in rewrites {
         call.arg(id.as_str()).arg(before).arg(after);
@@ -48,7 +48,7 @@ pub(super) fn tries() -> std::ops::Range<u32> {
     0..TRIES
 }
 
-impl Inner {
+impl RedisInner {
     pub(super) async fn person(&self, id: &UserId) -> Result<Option<Person>, StoreError> {
         let text = self.document(id).await?;
         Ok(parse(&text))
@@ -96,7 +96,7 @@ impl Inner {
         let from = after.map_or_else(|| "0".to_owned(), |mark| mark.0);
         let mut scan = cmd("HSCAN");
         scan.arg(self.keys.named("people")).arg(from).arg("COUNT").arg(ROLL);
-        let (next, page): Page = self.ask(&scan).await?;
+        let (next, page): RosterPage = self.ask(&scan).await?;
         let read = |(id, text): (Vec<u8>, Vec<u8>)| {
             Some((UserId::from(String::from_utf8(id).ok()?), parse(&text)?))
         };

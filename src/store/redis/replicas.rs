@@ -7,9 +7,9 @@ use std::time::Duration;
 use redis::{FromRedisValue, cmd};
 use tokio::sync::Mutex;
 
-use super::Inner;
+use super::RedisInner;
 use super::link::Follower;
-use super::script::Call;
+use super::script::ScriptCall;
 use crate::store::inbox::StoreError;
 
 /// The number of replicas that must confirm a write, and the time to wait for them.
@@ -27,12 +27,12 @@ pub(super) struct Promises {
     confirmed: Mutex<u64>,
 }
 
-impl Inner {
+impl RedisInner {
     /// Runs a call whose effects must survive a failover, if replicas are configured. The caller of
     /// a failed call may retry: the retry finds the earlier write and waits for the replicas again.
     pub(super) async fn promise<T: FromRedisValue>(
         &self,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
     ) -> Result<T, StoreError> {
         let Some(replicas) = self.replicas else { return self.run(call).await };
         let promises = self.promises().await?;

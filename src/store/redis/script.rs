@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
 
-use super::keys::Keys;
+use super::keys::RedisKeys;
 
 /// A call of a script with its keys and arguments.
-pub(super) type Call<'a> = ScriptInvocation<'a>;
+pub(super) type ScriptCall<'a> = ScriptInvocation<'a>;
 
 /// A script that is concatenated from several files.
 pub(super) struct Scripted(LazyLock<Script>);
@@ -40,7 +40,7 @@ pub(super) static PAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_
 pub(super) static MEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("mend.lua")));
 
 impl Scripted {
-    pub(super) fn call(&self, keys: &Keys) -> Call<'_> {
+    pub(super) fn call(&self, keys: &RedisKeys) -> ScriptCall<'_> {
         let mut call = self.0.prepare_invoke();
         for key in &keys.all {
             call.key(key);

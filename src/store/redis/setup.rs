@@ -2,9 +2,9 @@
 
 use redis::cmd;
 
-use super::Inner;
+use super::RedisInner;
 
-impl Inner {
+impl RedisInner {
     /// Examines the server after each new connection and logs new warnings. A server that does not
     /// reveal its configuration causes no warning.
     pub(super) async fn examine(&self) {

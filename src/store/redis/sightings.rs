@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use clerk_verify::clock::Timestamp;
 use redis::{Cmd, Script, ScriptInvocation, cmd};
 
-use super::Inner;
-use super::link::Link;
+use super::RedisInner;
+use super::link::RedisConnection;
 use crate::decide::policy::MAX_GRACE;
 use crate::store::fleet::FeedMark;
 use crate::store::inbox::StoreError;
@@ -24,7 +24,7 @@ const PAGE: usize = 5_000;
 const BATCH: usize = 1_000;
 
 /// Sessions with their positions.
-type Places = Vec<(Vec<u8>, f64)>;
+type SightingPlaces = Vec<(Vec<u8>, f64)>;
 
 /// The position at which reading begins.
 struct Start {
@@ -47,7 +47,7 @@ impl Start {
     }
 }
 
-impl Inner {
+impl RedisInner {
     /// Reads all sightings. Blocks the thread.
     pub(super) fn sightings(&self) -> Result<Sightings, StoreError> {
         self.link.at_once(async |link| self.sighted_since(None, link).await)
@@ -62,13 +62,13 @@ impl Inner {
     async fn sighted_since(
         &self,
         after: Option<&FeedMark>,
-        link: &Link,
+        link: &RedisConnection,
     ) -> Result<Sightings, StoreError> {
         let origin: Option<Vec<u8>> = link.ask(&self.origin()).await?;
         let mut from = Start::of(after, &String::from_utf8_lossy(&origin.unwrap_or_default()));
         let (whole, mut sighted) = (from.whole, Vec::new());
         loop {
-            let places: Places = link.ask(&self.places(&from)).await?;
+            let places: SightingPlaces = link.ask(&self.places(&from)).await?;
             let Some((_, last)) = places.last() else { break };
             from.place = *last;
             let found: Vec<Option<Vec<u8>>> = link.ask(&self.found(&places)).await?;
@@ -117,7 +117,7 @@ impl Inner {
         range
     }
 
-    fn found(&self, places: &Places) -> Cmd {
+    fn found(&self, places: &SightingPlaces) -> Cmd {
         let mut get = cmd("HMGET");
         get.arg(self.keys.named("sighted"));
         for (session, _) in places {

@@ -29,9 +29,9 @@ pub(super) enum Weight {
     Note,
 }
 
-pub(super) struct Queue {
+pub(super) struct WriteQueue {
     desk: Mutex<Desk>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<QueuedCall>,
 }
 
 struct Desk {
@@ -43,14 +43,14 @@ struct Desk {
 }
 
 #[derive(Default)]
-struct Waiting {
-    calls: Vec<Box<dyn Call>>,
+struct QueuedCall {
+    calls: Vec<Box<dyn StoreCall>>,
     /// Whether a worker runs the waiting calls.
     attended: bool,
 }
 
 /// A call that waits for its turn.
-trait Call: Send {
+trait StoreCall: Send {
     /// Returns `false` if the caller no longer waits for the result. Such a call is not started.
     fn is_wanted(&self) -> bool;
     fn weight(&self) -> Weight;
@@ -59,14 +59,14 @@ trait Call: Send {
     fn tell(self: Box<Self>, result: Result<(), StoreError>);
 }
 
-struct Asked<F, T> {
+struct AskedCall<F, T> {
     work: F,
     weight: Weight,
     found: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<F, T> Call for Asked<F, T>
+impl<F, T> StoreCall for AskedCall<F, T>
 where
     F: Fn(&Transaction<'_>) -> rusqlite::Result<T> + Send,
     T: Send,
@@ -93,14 +93,14 @@ where
 }
 
 /// Why a transaction failed.
-enum Failure {
+enum CallFailure {
     /// The transaction could not be started; a retry at once would fail too.
     Begin(rusqlite::Error),
     /// The transaction failed after it started, perhaps because of one call.
     Broken(rusqlite::Error),
 }
 
-impl Queue {
+impl WriteQueue {
     pub(super) fn new(connection: Connection, file: DataFile) -> Self {
         let connection = Some(connection);
         let desk = Desk { connection, weight: Weight::Promise, file };
@@ -116,13 +116,13 @@ impl Queue {
         let queue = Arc::clone(self);
         Box::pin(async move {
             let (answer, told) = oneshot::channel();
-            queue.join(Box::new(Asked { work, weight, found: None, answer }))?;
+            queue.join(Box::new(AskedCall { work, weight, found: None, answer }))?;
             drop(queue);
             told.await.unwrap_or_else(|_| Err(StoreError::Failed("a call was aborted".to_owned())))
         })
     }
 
-    fn join(self: &Arc<Self>, call: Box<dyn Call>) -> Result<(), StoreError> {
+    fn join(self: &Arc<Self>, call: Box<dyn StoreCall>) -> Result<(), StoreError> {
         if !self.is_attended_after(call)? {
             // A runtime that shuts down drops the task at once; its destructor then takes the lock.
             let attendant = Attendant(Arc::clone(self));
@@ -132,7 +132,7 @@ impl Queue {
     }
 
     /// Adds a call to the queue. Returns whether a worker already runs the waiting calls.
-    fn is_attended_after(&self, call: Box<dyn Call>) -> Result<bool, StoreError> {
+    fn is_attended_after(&self, call: Box<dyn StoreCall>) -> Result<bool, StoreError> {
         let mut waiting = held(&self.waiting);
         if waiting.calls.len() >= WAITING {
             return Err(StoreError::Busy);
@@ -168,7 +168,7 @@ fn closed() -> StoreError {
 }
 
 /// The worker that runs waiting calls. A runtime that shuts down may drop it before it starts.
-struct Attendant(Arc<Queue>);
+struct Attendant(Arc<WriteQueue>);
 
 impl Attendant {
     fn serve(self) {
@@ -179,7 +179,7 @@ impl Attendant {
         }
     }
 
-    fn next(&self) -> Option<Vec<Box<dyn Call>>> {
+    fn next(&self) -> Option<Vec<Box<dyn StoreCall>>> {
         let mut waiting = held(&self.0.waiting);
         let calls = std::mem::take(&mut waiting.calls);
         waiting.attended = !calls.is_empty();
@@ -194,7 +194,7 @@ impl Drop for Attendant {
 }
 
 impl Desk {
-    fn serve(&mut self, mut calls: Vec<Box<dyn Call>>) {
+    fn serve(&mut self, mut calls: Vec<Box<dyn StoreCall>>) {
         calls.retain(|call| call.is_wanted());
         let Self { connection: Some(connection), weight, file } = self else {
             return refuse(calls, closed);
@@ -209,12 +209,12 @@ impl Desk {
                 }
             }
             // One failing call must not fail the others, so each call runs alone.
-            Err(Failure::Broken(_)) if calls.len() > 1 => {
+            Err(CallFailure::Broken(_)) if calls.len() > 1 => {
                 for call in calls {
                     self.serve(vec![call]);
                 }
             }
-            Err(Failure::Begin(error) | Failure::Broken(error)) => {
+            Err(CallFailure::Begin(error) | CallFailure::Broken(error)) => {
                 refuse(calls, || file.explain(&error));
             }
         }
@@ -225,8 +225,8 @@ impl Desk {
 fn together(
     connection: &mut Connection,
     present: &mut Weight,
-    calls: &mut [Box<dyn Call>],
-) -> Result<Vec<rusqlite::Result<()>>, Failure> {
+    calls: &mut [Box<dyn StoreCall>],
+) -> Result<Vec<rusqlite::Result<()>>, CallFailure> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
@@ -234,25 +234,28 @@ fn together(
     let weight = if promise { Weight::Promise } else { Weight::Note };
     if *present != weight {
         let synchronous = if promise { "FULL" } else { "NORMAL" };
-        connection.pragma_update(None, "synchronous", synchronous).map_err(Failure::Begin)?;
+        connection.pragma_update(None, "synchronous", synchronous).map_err(CallFailure::Begin)?;
         *present = weight;
     }
     let store = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-    let store = store.map_err(Failure::Begin)?;
+    let store = store.map_err(CallFailure::Begin)?;
     let results = calls.iter_mut().map(|call| apart(&store, call.as_mut()));
-    let results = results.collect::<rusqlite::Result<_>>().map_err(Failure::Broken)?;
-    store.commit().map_err(Failure::Broken)?;
+    let results = results.collect::<rusqlite::Result<_>>().map_err(CallFailure::Broken)?;
+    store.commit().map_err(CallFailure::Broken)?;
     Ok(results)
 }
 
-fn refuse(calls: Vec<Box<dyn Call>>, why: impl Fn() -> StoreError) {
+fn refuse(calls: Vec<Box<dyn StoreCall>>, why: impl Fn() -> StoreError) {
     for call in calls {
         call.tell(Err(why()));
     }
 }
 
 /// Runs one call in its own savepoint. The outer error means that the whole transaction ended.
-fn apart(store: &Transaction<'_>, call: &mut dyn Call) -> rusqlite::Result<rusqlite::Result<()>> {
+fn apart(
+    store: &Transaction<'_>,
+    call: &mut dyn StoreCall,
+) -> rusqlite::Result<rusqlite::Result<()>> {
     let say = |word: &str| store.prepare_cached(word)?.execute([]);
     say("SAVEPOINT one")?;
     let result = call.work(store);

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Result, Row, Transaction, params};
 use super::{people, sightings};
 use crate::state::revocation::{Denial, Kind};
 use crate::store::inbox::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Outcome, SHELF, SHOWN, Task,
+    Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, SHELF, SHOWN, Task, TaskOutcome,
 };
 
 /// Number of rows that one pruning step deletes, so that other calls wait only briefly.
@@ -106,12 +106,12 @@ pub(super) fn settle(
     store: &Transaction<'_>,
     id: &str,
     claim: u64,
-    outcome: &Outcome,
+    outcome: &TaskOutcome,
 ) -> Result<bool> {
     let (state, at, why) = match outcome {
-        Outcome::Done => ("done", None, ""),
-        Outcome::Retry { at, why } => ("received", Some(at.as_millis()), why.as_str()),
-        Outcome::Dead { why } => ("dead", None, why.as_str()),
+        TaskOutcome::Done => ("done", None, ""),
+        TaskOutcome::Retry { at, why } => ("received", Some(at.as_millis()), why.as_str()),
+        TaskOutcome::Dead { why } => ("dead", None, why.as_str()),
     };
     let claim = i64::try_from(claim).unwrap_or(i64::MAX);
     let mut settle = store.prepare_cached(

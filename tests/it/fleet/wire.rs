@@ -9,8 +9,8 @@ use clerk_resilience::id::UserId;
 use clerk_resilience::profile::{Change, Person};
 use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
-    Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Outcome, Part, Pending,
-    SharedStore, Sightings, Store, StoreError, StoredSighting, Task,
+    Accepted, DeadLetter, Feed, FeedMark, FeedPart, InboxEvent, MemoryStore, Pending, SharedStore,
+    Sightings, Store, StoreError, StoredSighting, Task, TaskOutcome,
 };
 
 /// A store whose connection to one member can be cut.
@@ -141,7 +141,7 @@ impl Store for Wire {
     fn claim(&self, now: Timestamp, lease: Duration) -> Pending<Option<Task>> {
         self.attempt(|store| store.claim(now, lease))
     }
-    fn settle(&self, id: &str, claim: u64, outcome: Outcome) -> Pending<bool> {
+    fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool> {
         self.attempt(|store| store.settle(id, claim, outcome))
     }
     fn dead_letters(&self) -> Pending<Vec<DeadLetter>> {
@@ -235,7 +235,7 @@ impl Pages {
         let to = all.len().min(from + size);
         let more = to < all.len();
         let mark = FeedMark(if more { format!("page {to}") } else { origin.clone() });
-        let part = if place.is_some() { Part::Next } else { Part::First };
+        let part = if place.is_some() { FeedPart::Next } else { FeedPart::First };
         Ok(Feed { denials: all[from..to].to_vec(), mark, part, more })
     }
 }
@@ -243,7 +243,7 @@ impl Pages {
 /// The marks of a store in memory count denials.
 async fn news(store: &MemoryStore, mark: &FeedMark, size: usize) -> Result<Feed, StoreError> {
     let feed = SharedStore::follow(store, Some(mark.clone())).await?;
-    if feed.part != Part::News || feed.denials.len() <= size {
+    if feed.part != FeedPart::News || feed.denials.len() <= size {
         return Ok(feed);
     }
     let mark = mark.0.parse::<usize>().expect("a number") + size;

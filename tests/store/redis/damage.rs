@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerk_resilience::id::UserId;
-use clerk_resilience::store::{FollowUp, InboxEvent, Outcome, RedisStore, Store as _};
+use clerk_resilience::store::{FollowUp, InboxEvent, RedisStore, Store as _, TaskOutcome};
 
 use super::new;
 use crate::server::Server;
@@ -28,7 +28,7 @@ async fn all_calls_work(store: &RedisStore) {
         let claimed = store.claim(at(0), LEASE).await;
         well &= matches!(&claimed, Ok(Some(_)));
         if let Ok(Some(task)) = claimed {
-            well &= store.settle(&task.id, task.claim, Outcome::Done).await.is_ok();
+            well &= store.settle(&task.id, task.claim, TaskOutcome::Done).await.is_ok();
         }
         well &= store.deny(vec![session("sess_2", 60)]).await.is_ok();
         well &= store.dead_letters().await.is_ok() && store.requeue("none", at(0)).await.is_ok();
@@ -123,7 +123,7 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
         ("claims", "-3"),
         ("claims", "99999999999999999999"),
     ] {
-        for outcome in [Outcome::Done, Outcome::Dead { why: "it failed".to_owned() }] {
+        for outcome in [TaskOutcome::Done, TaskOutcome::Dead { why: "it failed".to_owned() }] {
             let (_server, store) = poisoned(hash, value).await;
             let mut claimed = Vec::new();
             while let Some(task) = store.claim(at(0), LEASE).await.expect("claimed") {
@@ -137,7 +137,7 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
             // One that does not say when it came did not come long ago.
             store.prune(at(0)).await.expect("pruned");
             let dead = store.dead_letters().await.expect("read").len();
-            assert_eq!(dead, if outcome == Outcome::Done { 0 } else { 2 }, "{hash}: {value}");
+            assert_eq!(dead, if outcome == TaskOutcome::Done { 0 } else { 2 }, "{hash}: {value}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use clerk_resilience::revocation::Denial;
-use clerk_resilience::store::{Feed, FeedMark, Part, RedisStore, Store as _};
+use clerk_resilience::store::{Feed, FeedMark, FeedPart, RedisStore, Store as _};
 
 use super::new;
 use crate::{at, session, user};
@@ -16,7 +16,7 @@ async fn follow(store: &RedisStore, mark: Option<&FeedMark>) -> Feed {
 async fn rest(store: &RedisStore, mut page: Feed, all: &mut Vec<Denial>) -> FeedMark {
     while page.more {
         page = follow(store, Some(&page.mark)).await;
-        assert_eq!(page.part, Part::Next);
+        assert_eq!(page.part, FeedPart::Next);
         all.extend(page.denials);
     }
     page.mark
@@ -33,7 +33,7 @@ async fn each_denial_is_on_one_page() {
     let denials = [many(10_000), vec![user("user_1", 60)]].concat();
     store.deny(denials.clone()).await.expect("kept");
     let first = follow(&store, None).await;
-    assert!(first.part == Part::First && first.more && first.denials.len() <= 1_000);
+    assert!(first.part == FeedPart::First && first.more && first.denials.len() <= 1_000);
     let mut all = first.denials.clone();
     rest(&store, first, &mut all).await;
     assert_eq!(all.len(), denials.len());
@@ -59,7 +59,7 @@ async fn what_moves_between_two_pages_is_missed_by_neither_page_nor_feed() {
     store.deny([longer.clone(), vec![session("sess_new", 1)]].concat()).await.expect("kept");
     let mark = rest(&store, first, &mut all).await;
     let news = follow(&store, Some(&mark)).await;
-    assert_eq!(news.part, Part::News);
+    assert_eq!(news.part, FeedPart::News);
     all.extend(news.denials);
     let all: HashSet<_> = all.into_iter().collect();
     let gone: HashSet<_> = early.into_iter().collect();
@@ -107,7 +107,7 @@ async fn reading_goes_on_behind_a_restart_and_begins_anew_when_all_was_lost() {
             break feed;
         }
     };
-    assert_eq!((lost.part, lost.more, lost.denials.len()), (Part::First, false, 0));
+    assert_eq!((lost.part, lost.more, lost.denials.len()), (FeedPart::First, false, 0));
 }
 
 /// The server does it in portions.
@@ -125,7 +125,7 @@ async fn a_page_of_news_that_is_full_says_that_there_is_more() {
     let start = follow(&store, None).await;
     store.deny(many(1_500)).await.expect("kept");
     let news = follow(&store, Some(&start.mark)).await;
-    assert!(news.part == Part::News && news.more, "{} were read", news.denials.len());
+    assert!(news.part == FeedPart::News && news.more, "{} were read", news.denials.len());
     let news = follow(&store, Some(&news.mark)).await;
-    assert!(news.part == Part::News && !news.more && news.denials.len() == 500);
+    assert!(news.part == FeedPart::News && !news.more && news.denials.len() == 500);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::store::{FollowUp, InboxEvent, Outcome, SqliteStore, Store as _};
+use clerk_resilience::store::{FollowUp, InboxEvent, SqliteStore, Store as _, TaskOutcome};
 use serde_json::Value;
 
 use super::{command, text};
@@ -29,7 +29,7 @@ async fn two_letters(file: &std::path::Path) {
     accept(&store, "msg_1", FollowUp::Hooks(r#"{"otp":"424242"}"#.to_owned())).await;
     let task = store.claim(CAME, Duration::from_secs(30)).await.expect("well").expect("a task");
     let why = "the mail server is away".to_owned();
-    store.settle("msg_1", task.claim, Outcome::Dead { why }).await.expect("settled");
+    store.settle("msg_1", task.claim, TaskOutcome::Dead { why }).await.expect("settled");
     accept(&store, "msg_2", FollowUp::Malformed("it says nobody".to_owned())).await;
 }
 

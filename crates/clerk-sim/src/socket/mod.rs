@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::state::State;
+use super::state::SimState;
 use super::surface::Host;
 
 /// Maximum number of connections that wait for `accept`.
@@ -35,7 +35,7 @@ struct Door {
 }
 
 impl Sockets {
-    pub(super) async fn open(state: &Arc<State>, ports: [u16; 3]) -> io::Result<Self> {
+    pub(super) async fn open(state: &Arc<SimState>, ports: [u16; 3]) -> io::Result<Self> {
         let [frontend, backend, status] = ports;
         Ok(Self {
             doors: [
@@ -51,7 +51,7 @@ impl Sockets {
     }
 
     /// Waits until each listener is open or closed as the faults require.
-    pub(super) async fn settled(&self, state: &State) {
+    pub(super) async fn settled(&self, state: &SimState) {
         for (door, host) in self.doors.iter().zip(Host::ALL) {
             // An error means that the listener's task has ended, so its state is final.
             let _ = door.open.clone().wait_for(|open| *open != state.refuses(host)).await;
@@ -60,7 +60,7 @@ impl Sockets {
 }
 
 impl Door {
-    async fn open(state: Arc<State>, host: Host, port: u16) -> io::Result<Self> {
+    async fn open(state: Arc<SimState>, host: Host, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let (sender, open) = watch::channel(true);
@@ -77,7 +77,7 @@ impl Drop for Door {
 
 /// Accepts connections while the faults allow it. The task ends when it is aborted.
 async fn listen(
-    state: Arc<State>,
+    state: Arc<SimState>,
     host: Host,
     mut listener: TcpListener,
     address: SocketAddr,
@@ -109,7 +109,7 @@ async fn listen(
 /// Waits until the faults allow the host to listen. Meanwhile a bound socket that does not listen
 /// holds the port: connections are refused, and no other process gets the port.
 async fn reopen(
-    state: &State,
+    state: &SimState,
     host: Host,
     address: SocketAddr,
     changes: &mut watch::Receiver<()>,

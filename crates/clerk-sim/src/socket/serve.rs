@@ -11,11 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::super::answer::Answer;
+use super::super::answer::SimAnswer;
 use super::super::ask::Ask;
 use super::super::fault::Break;
 use super::super::respond::respond;
-use super::super::state::State;
+use super::super::state::SimState;
 use super::super::surface::Host;
 use super::raw;
 
@@ -24,7 +24,7 @@ const BODY: usize = 64 * 1024;
 
 /// Reads one request and answers it. For a fault below HTTP, the raw socket is taken back from
 /// hyper.
-pub(super) async fn serve(state: Arc<State>, host: Host, stream: TcpStream) {
+pub(super) async fn serve(state: Arc<SimState>, host: Host, stream: TcpStream) {
     let service = service_fn(|request| answer(state.clone(), host, request));
     let mut connection = http1::Builder::new()
         .keep_alive(false)
@@ -40,7 +40,7 @@ pub(super) async fn serve(state: Arc<State>, host: Host, stream: TcpStream) {
 }
 
 async fn answer(
-    state: Arc<State>,
+    state: Arc<SimState>,
     host: Host,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Break> {
@@ -59,7 +59,7 @@ async fn answer(
     respond(&state, &ask).await.map(response)
 }
 
-fn response(answer: Answer) -> Response<Full<Bytes>> {
+fn response(answer: SimAnswer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;

@@ -4,7 +4,7 @@ use super::super::surface::SimSurface;
 
 /// The component that a phase describes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Component {
+pub(super) enum TimelineComponent {
     All,
     Dns,
     AllButSessions,
@@ -16,7 +16,7 @@ pub(super) enum Component {
     Elsewhere,
 }
 
-impl Component {
+impl TimelineComponent {
     pub(super) fn named(name: &str) -> Self {
         match name {
             "all" => Self::All,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::fault::{SimBody, SimFault};
 use super::super::status_page::{SimBoard, SimComponentState};
-use super::component::Component;
+use super::component::TimelineComponent;
 use super::wire::{RawBehaviour, RawComponents, RawPhase};
 
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Phase {
     /// First second after the phase; `None` if the phase never ends.
     pub(super) end: Option<i64>,
     repeat: Option<Repeat>,
-    pub(super) component: Component,
+    pub(super) component: TimelineComponent,
     pub(super) label: Option<String>,
     /// The fault and its share of the requests; `None` if the component is healthy.
     pub(super) fault: Option<(f64, SimFault)>,
@@ -41,7 +41,7 @@ impl Phase {
             start,
             end,
             repeat: Repeat::new(&raw.behaviour)?,
-            component: Component::named(&raw.component),
+            component: TimelineComponent::named(&raw.component),
             label: raw.label,
             fault: fault(&raw.behaviour)?,
             board: board(raw.behaviour),

@@ -8,7 +8,7 @@ use super::evidence::{Evidence, Refusal};
 use super::reason::{Reason, RefreshDenial};
 use super::redirect::{MAX_REDIRECTS, handshake, redirect};
 use super::refresh::refresh;
-use super::resolve::{Return, resolve};
+use super::resolve::{HandshakeReturn, resolve};
 use super::{AuthStatus, BackendResponses, HandshakeResult, NeedsBackend, RequestState, referrer};
 use crate::token::{InvalidToken, Peek, SessionStatus};
 use crate::verify::Verified;
@@ -46,9 +46,9 @@ impl Flow<'_> {
 
     fn with_cookies(&self) -> Result<RequestState, NeedsBackend> {
         let arrival = match resolve(self.context, self.evidence, self.answers)? {
-            Return::Settled(answer) => return Ok(*answer),
-            Return::Failed(reason) => HandshakeResult::Failed(reason),
-            Return::None => HandshakeResult::None,
+            HandshakeReturn::Settled(answer) => return Ok(*answer),
+            HandshakeReturn::Failed(reason) => HandshakeResult::Failed(reason),
+            HandshakeReturn::None => HandshakeResult::None,
         };
         Ok(RequestState { arrival, ..self.without_handshake()? })
     }

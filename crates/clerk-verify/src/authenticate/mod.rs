@@ -194,7 +194,7 @@ pub enum NeedsBackend {
     /// Send `GET /v1/clients/handshake_payload?nonce=…` and store the result in
     /// [`BackendResponses::payload`].
     Payload(String),
-    /// Send the [`Question`](crate::machine::Question) about this token and store the result in
+    /// Send the [`Question`](crate::machine::MachineQuestion) about this token and store the result in
     /// [`BackendResponses::machine`].
     Machine(String),
 }

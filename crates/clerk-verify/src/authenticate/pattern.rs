@@ -7,10 +7,10 @@
 
 /// A pattern of [`OrganizationSync`](super::OrganizationSync).
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Vec<Part>);
+pub(super) struct Pattern(Vec<PatternPart>);
 
 #[derive(Clone, Debug)]
-enum Part {
+enum PatternPart {
     Text(String),
     Segment(String),
     Rest,
@@ -30,12 +30,12 @@ impl Pattern {
         let mut rest = Some(text).filter(|text| !text.trim().is_empty())?;
         while !rest.is_empty() {
             if let Some(tail) = rest.strip_prefix("(.*)") {
-                parts.push(Part::Rest);
+                parts.push(PatternPart::Rest);
                 rest = tail;
             } else if let Some(tail) = rest.strip_prefix(':') {
                 let end = tail.find(|c: char| c != '_' && !c.is_ascii_alphanumeric());
                 let (name, tail) = tail.split_at(end.unwrap_or(tail.len()));
-                parts.push(Part::Segment(Some(name).filter(|n| !n.is_empty())?.to_owned()));
+                parts.push(PatternPart::Segment(Some(name).filter(|n| !n.is_empty())?.to_owned()));
                 rest = tail;
             } else {
                 let end = rest.find([':', '(']).unwrap_or(rest.len());
@@ -43,7 +43,7 @@ impl Pattern {
                 if text.is_empty() || text.contains(['*', '+', '?', '{', '}', ')', '\\']) {
                     return None;
                 }
-                parts.push(Part::Text(text.to_owned()));
+                parts.push(PatternPart::Text(text.to_owned()));
                 rest = tail;
             }
         }
@@ -53,11 +53,11 @@ impl Pattern {
     /// Matches a whole path and ignores a slash at its end. Each `(.*)` is greedy, the first one
     /// first.
     pub(super) fn matches(&self, path: &str) -> Option<Found> {
-        let table = Table::new(&self.0, path);
+        let table = MatchTable::new(&self.0, path);
         let (mut at, mut found) = (0, Found::default());
         for (index, part) in self.0.iter().enumerate() {
             let end = table.end(index, part, at)?;
-            if let Part::Segment(name) = part {
+            if let PatternPart::Segment(name) = part {
                 let value = || path.get(at..end).map(str::to_owned);
                 match name.as_str() {
                     "id" => found.id = value(),
@@ -72,7 +72,7 @@ impl Pattern {
 }
 
 /// The table of matches between the rests of a pattern and the rests of a path.
-struct Table<'a> {
+struct MatchTable<'a> {
     path: &'a str,
     /// One row per part and one for the end of the pattern, with a cell for each position.
     rows: Vec<Vec<bool>>,
@@ -80,8 +80,8 @@ struct Table<'a> {
     segments: Vec<usize>,
 }
 
-impl<'a> Table<'a> {
-    fn new(parts: &[Part], path: &'a str) -> Self {
+impl<'a> MatchTable<'a> {
+    fn new(parts: &[PatternPart], path: &'a str) -> Self {
         let mut table = Self { path, rows: Vec::new(), segments: segments(path) };
         let end = (0..=path.len()).map(|at| matches!(&path.as_bytes()[at..], b"" | b"/"));
         let mut rows = vec![end.collect::<Vec<_>>()];
@@ -95,11 +95,11 @@ impl<'a> Table<'a> {
     }
 
     /// Computes the row of a part from the row of the next part.
-    fn row(&self, part: &Part, next: &[bool]) -> Vec<bool> {
+    fn row(&self, part: &PatternPart, next: &[bool]) -> Vec<bool> {
         let mut row = vec![false; next.len()];
         for at in (0..next.len()).rev() {
             row[at] = match part {
-                Part::Rest => self.may_end(at) && next[at] || row.get(at + 1) == Some(&true),
+                PatternPart::Rest => self.may_end(at) && next[at] || row.get(at + 1) == Some(&true),
                 part => self.fixed_end(part, at).is_some_and(|end| next[end]),
             };
         }
@@ -108,23 +108,25 @@ impl<'a> Table<'a> {
 
     /// Returns the end of a part that begins at `at`, if the rest of the pattern matches the rest
     /// of the path.
-    fn end(&self, index: usize, part: &Part, at: usize) -> Option<usize> {
+    fn end(&self, index: usize, part: &PatternPart, at: usize) -> Option<usize> {
         let good = |end: &usize| self.is_match(index + 1, *end);
         match part {
-            Part::Rest => (at..=self.path.len()).rev().filter(|end| self.may_end(*end)).find(good),
+            PatternPart::Rest => {
+                (at..=self.path.len()).rev().filter(|end| self.may_end(*end)).find(good)
+            }
             part => self.fixed_end(part, at).filter(good),
         }
     }
 
     /// Returns the end of a text or a segment that begins at `at`; there is at most one.
-    fn fixed_end(&self, part: &Part, at: usize) -> Option<usize> {
+    fn fixed_end(&self, part: &PatternPart, at: usize) -> Option<usize> {
         match part {
-            Part::Text(text) => {
+            PatternPart::Text(text) => {
                 let found = self.path.as_bytes().get(at..at + text.len())?;
                 found.eq_ignore_ascii_case(text.as_bytes()).then_some(at + text.len())
             }
-            Part::Segment(_) => Some(self.segments[at]).filter(|end| *end > at),
-            Part::Rest => None,
+            PatternPart::Segment(_) => Some(self.segments[at]).filter(|end| *end > at),
+            PatternPart::Rest => None,
         }
     }
 
@@ -152,16 +154,16 @@ mod tests {
     use super::*;
 
     /// The same by going back and trying again, which takes exponential time.
-    fn step(parts: &[Part], path: &str, found: Found) -> Option<Found> {
+    fn step(parts: &[PatternPart], path: &str, found: Found) -> Option<Found> {
         let Some((part, parts)) = parts.split_first() else {
             return matches!(path, "" | "/").then_some(found);
         };
         match part {
-            Part::Text(text) => {
+            PatternPart::Text(text) => {
                 let start = path.get(..text.len())?;
                 start.eq_ignore_ascii_case(text).then(|| step(parts, &path[text.len()..], found))?
             }
-            Part::Segment(name) => {
+            PatternPart::Segment(name) => {
                 let end = path.find(['/', '#', '?']).unwrap_or(path.len());
                 let (segment, path) = path.split_at(end);
                 let value = Some(segment).filter(|segment| !segment.is_empty())?.to_owned();
@@ -172,7 +174,7 @@ mod tests {
                 };
                 step(parts, path, found)
             }
-            Part::Rest => {
+            PatternPart::Rest => {
                 let ends = (0..=path.len()).rev().filter(|end| path.is_char_boundary(*end));
                 ends.into_iter().find_map(|end| step(parts, &path[end..], found.clone()))
             }
@@ -194,7 +196,7 @@ mod tests {
             let path = text(&mut random, &["/", "a", "A", "bé", "é", "-", "?", "#", "/a"], 9);
             let expected = step(&pattern.0, &path, Found::default());
             assert_eq!(pattern.matches(&path), expected, "{pattern:?} {path}");
-            let rests = pattern.0.iter().filter(|part| matches!(part, Part::Rest)).count();
+            let rests = pattern.0.iter().filter(|part| matches!(part, PatternPart::Rest)).count();
             matched += usize::from(expected.is_some());
             several +=
                 usize::from(expected.is_some_and(|found| found != Found::default()) && rests > 1);
@@ -211,7 +213,7 @@ mod tests {
             ("(.*)(.*)(.*)(.*)(.*)b", "b"),
         ] {
             let pattern = Pattern::parse(pattern).expect("a pattern");
-            let table = Table::new(&pattern.0, &path);
+            let table = MatchTable::new(&pattern.0, &path);
             let cells: usize = table.rows.iter().map(Vec::len).sum();
             assert_eq!(cells, (pattern.0.len() + 1) * (path.len() + 1));
             assert_eq!(pattern.matches(&path), None);

@@ -27,7 +27,7 @@ pub(super) fn resolve(
     context: &Context<'_>,
     evidence: &Evidence<'_>,
     answers: &BackendResponses,
-) -> Result<Return, NeedsBackend> {
+) -> Result<HandshakeReturn, NeedsBackend> {
     let lines = match (&context.handshake_nonce, &context.handshake_token) {
         (Some(nonce), _) => payload(nonce, answers)?,
         (None, Some(token)) => match evidence.handshake(token) {
@@ -35,20 +35,22 @@ pub(super) fn resolve(
             // Clerk's SDK throws here. A developer who changed keys must see the error.
             Err(Refusal::Token(reason)) if context.site.is_development() => {
                 let reason = Reason::Token(reason);
-                return Ok(Return::Settled(Box::new(AuthStatus::SignedOut { reason }.into())));
+                return Ok(HandshakeReturn::Settled(Box::new(
+                    AuthStatus::SignedOut { reason }.into(),
+                )));
             }
-            Err(refusal) => return Ok(Return::Failed(refusal.of_handshake())),
+            Err(refusal) => return Ok(HandshakeReturn::Failed(refusal.of_handshake())),
         },
-        (None, None) => return Ok(Return::None),
+        (None, None) => return Ok(HandshakeReturn::None),
     };
     Ok(match settle(context, evidence, &lines) {
-        Ok(answer) => Return::Settled(Box::new(answer)),
-        Err(refusal) => Return::Failed(refusal.of_handshake()),
+        Ok(answer) => HandshakeReturn::Settled(Box::new(answer)),
+        Err(refusal) => HandshakeReturn::Failed(refusal.of_handshake()),
     })
 }
 
 /// The outcome of a resolution.
-pub(super) enum Return {
+pub(super) enum HandshakeReturn {
     /// The request contains no handshake result.
     None,
     Settled(Box<RequestState>),

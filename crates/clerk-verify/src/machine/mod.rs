@@ -1,7 +1,7 @@
 //! Machine tokens: API keys, machine-to-machine tokens and OAuth access tokens.
 //!
 //! [`TokenKind::of`] determines the kind. [`verify`] verifies a JWT locally. Only Clerk's Backend
-//! API can resolve an opaque token: [`Question`] is the request to send, and [`Question::answer`]
+//! API can resolve an opaque token: [`MachineQuestion`] is the request to send, and [`MachineQuestion::answer`]
 //! parses the response. This module makes no authorization decision.
 
 mod jwt;
@@ -10,7 +10,7 @@ mod remote;
 use serde_json::{Map, Value};
 
 pub use jwt::{unknown_key, verify};
-pub use remote::Question;
+pub use remote::MachineQuestion;
 
 use crate::clock::{ClaimsTime, Timestamp};
 use crate::id::KeyId;
@@ -50,7 +50,7 @@ pub struct MachineToken {
 
 impl MachineToken {
     /// Returns true when the token is neither revoked nor expired. Check this after every
-    /// [`Question::answer`].
+    /// [`MachineQuestion::answer`].
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.revoked && !self.expired

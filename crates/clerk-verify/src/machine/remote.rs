@@ -15,7 +15,7 @@ use crate::token::TokenKind;
 /// failed request: a token that Clerk cannot verify now is not accepted now.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Question {
+pub struct MachineQuestion {
     /// The kind of the token.
     pub kind: TokenKind,
     /// The URL to send the request to.
@@ -24,13 +24,13 @@ pub struct Question {
     pub body: String,
 }
 
-impl std::fmt::Debug for Question {
+impl std::fmt::Debug for MachineQuestion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Question").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("MachineQuestion").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
 }
 
-impl Question {
+impl MachineQuestion {
     /// Creates the request for a token; `None` when the text is not an opaque machine token.
     /// `backend_api` is `https://api.clerk.com`; the paths have no version prefix.
     #[must_use]
@@ -60,7 +60,7 @@ impl Question {
         match status {
             StatusCode::UNAUTHORIZED => Err(MachineError::SecretKey),
             StatusCode::NOT_FOUND => Err(MachineError::Invalid),
-            status if status.is_success() => serde_json::from_slice::<Answer>(body)
+            status if status.is_success() => serde_json::from_slice::<LookupAnswer>(body)
                 .map(|answer| answer.into_token(self.kind))
                 .map_err(|_| MachineError::Unanswered),
             _ => Err(MachineError::Unanswered),
@@ -71,7 +71,7 @@ impl Question {
 /// The relevant members of the three responses. Clerk's API uses snake case; the test data of
 /// Clerk's SDK uses camel case.
 #[derive(Deserialize)]
-struct Answer {
+struct LookupAnswer {
     id: String,
     subject: String,
     #[serde(alias = "clientId")]
@@ -88,7 +88,7 @@ struct Answer {
     created_at: Option<i64>,
 }
 
-impl Answer {
+impl LookupAnswer {
     fn into_token(self, kind: TokenKind) -> MachineToken {
         MachineToken {
             kind,
@@ -117,9 +117,9 @@ fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
 mod tests {
     use super::*;
 
-    fn question(token: &str) -> Question {
+    fn question(token: &str) -> MachineQuestion {
         let api = Url::parse("https://api.clerk.com/").expect("an address");
-        Question::about(token, &api).expect("an opaque token")
+        MachineQuestion::about(token, &api).expect("an opaque token")
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             assert!(!format!("{question:?}").contains(token));
         }
         let api = Url::parse("https://api.clerk.com").expect("an address");
-        assert_eq!(Question::about("a.b.c", &api), None);
+        assert_eq!(MachineQuestion::about("a.b.c", &api), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Scoped {
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let mut scoped = Self::default();
-        for Entry { scope, name } in entries(list).unwrap_or_default() {
+        for ScopeEntry { scope, name } in entries(list).unwrap_or_default() {
             if scope.is_organizations() {
                 scoped.organization.push(name.to_owned());
             }
@@ -30,7 +30,7 @@ impl Scoped {
 }
 
 /// One feature or plan of a list.
-pub(super) struct Entry<'a> {
+pub(super) struct ScopeEntry<'a> {
     pub(super) scope: Scope,
     pub(super) name: &'a str,
 }
@@ -55,14 +55,14 @@ impl Scope {
 }
 
 /// Parses the entries of a list, in order; `None` when an entry has no scope.
-pub(super) fn entries(list: &str) -> Option<Vec<Entry<'_>>> {
+pub(super) fn entries(list: &str) -> Option<Vec<ScopeEntry<'_>>> {
     if list.is_empty() {
         return Some(Vec::new());
     }
     list.split(',').map(entry).collect()
 }
 
-fn entry(text: &str) -> Option<Entry<'_>> {
+fn entry(text: &str) -> Option<ScopeEntry<'_>> {
     let (scope, name) = trim(text).split_once(':')?;
     let scope = match scope {
         "o" => Scope::Organization,
@@ -70,7 +70,7 @@ fn entry(text: &str) -> Option<Entry<'_>> {
         "ou" | "uo" => Scope::Both,
         _ => Scope::Other,
     };
-    Some(Entry { scope, name })
+    Some(ScopeEntry { scope, name })
 }
 
 /// Trims exactly the white space that JavaScript's `String.prototype.trim` trims.

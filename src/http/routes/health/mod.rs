@@ -27,7 +27,7 @@ use crate::engine::Shared;
 
 /// The subject of a health endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Question {
+pub(crate) enum HealthQuery {
     /// Clerk's state, in detail.
     Health,
     /// Whether the process runs; independent of Clerk.
@@ -54,12 +54,12 @@ pub(crate) struct Showing {
 #[derive(Clone, Debug)]
 pub struct HealthService {
     shared: Arc<Shared>,
-    question: Question,
+    question: HealthQuery,
     showing: Showing,
 }
 
 impl HealthService {
-    pub(crate) fn new(shared: Arc<Shared>, question: Question, showing: Showing) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, question: HealthQuery, showing: Showing) -> Self {
         Self { shared, question, showing }
     }
 
@@ -78,11 +78,11 @@ impl HealthService {
         let shown = readers.is_none_or(|readers| readers.include(request.headers()));
         let usable = known.keys.usable(now.wall, self.shared.rules.max_key_age);
         let (healthy, json) = match self.question {
-            Question::Live => (true, document::live()),
-            Question::Health if shown => {
+            HealthQuery::Live => (true, document::live()),
+            HealthQuery::Health if shown => {
                 document::health(&known, &self.shared, usable, strict, now)
             }
-            Question::Health | Question::Ready => (usable, document::ready(usable)),
+            HealthQuery::Health | HealthQuery::Ready => (usable, document::ready(usable)),
         };
         let json = json.to_string();
         let length = json.len();
@@ -124,7 +124,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, showing: &Showing) -> Router {
     let service =
         |question| get_service(HealthService::new(Arc::clone(shared), question, showing.clone()));
     Router::new()
-        .route("/auth/health", service(Question::Health))
-        .route("/auth/health/live", service(Question::Live))
-        .route("/auth/health/ready", service(Question::Ready))
+        .route("/auth/health", service(HealthQuery::Health))
+        .route("/auth/health/live", service(HealthQuery::Live))
+        .route("/auth/health/ready", service(HealthQuery::Ready))
 }

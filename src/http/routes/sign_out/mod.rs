@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::engine::{Examined, Shared};
-use crate::http::origin::{Asked, Origins};
+use crate::http::origin::{Origins, RequestTarget};
 
 /// Removes the session's cookies from the browser, as part of the response to a sign-out.
 ///
@@ -100,7 +100,8 @@ impl SignOutService {
         let token = self.shared.locate(headers, now);
         // Browsers send cookies and `Authorization: Basic` automatically. No site can make them
         // send a bearer token.
-        if !matches!(token, Located::Header(_)) && !self.origins.is_same_origin(Asked::of(request))
+        if !matches!(token, Located::Header(_))
+            && !self.origins.is_same_origin(RequestTarget::of(request))
         {
             let words = "Signing out takes a request from a page of the same origin.\n";
             return (StatusCode::FORBIDDEN, words).into_response();

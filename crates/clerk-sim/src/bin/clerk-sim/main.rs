@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 /// A simulated Clerk for tests. Prints its CLERK_* variables and serves until it is killed.
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {
+struct SimArguments {
     /// The port of the Frontend API; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     frontend_port: u16,
@@ -43,7 +43,7 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let chosen = Arguments::parse();
+    let chosen = SimArguments::parse();
     let sim = SimClerk::builder()
         .clock(SystemClock::new())
         .ports(chosen.frontend_port, chosen.backend_port, chosen.status_port)

@@ -1,0 +1,108 @@
+//! Names of types: one name has one meaning in the whole workspace, and it is a standard term.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::architecture::{code, sources};
+
+/// Names that say too little to a stranger. The right-hand side says what to use instead.
+const REPLACED: &[(&str, &str)] = &[
+    ("Answers", "BackendResponses, Responder"),
+    ("Asking", "RequestFacts"),
+    ("Bearer", "TokenIdentity"),
+    ("Bucket", "RateLimiter"),
+    ("Calendar", "OutageHistory"),
+    ("Call", "ApiRequest"),
+    ("Endings", "PendingSignOuts"),
+    ("Fault", "TransportError"),
+    ("Feeds", "SyncStatus"),
+    ("Fixed", "SharedParts"),
+    ("Flights", "SingleFlight"),
+    ("Gate", "Authenticator"),
+    ("Heard", "Resolved, AuthenticatedView"),
+    ("Hearing", "PendingLookup"),
+    ("Judged", "Judgement"),
+    ("Keeper", "Persister"),
+    ("Known", "CachedToken"),
+    ("Ledger", "SeenSessions"),
+    ("Life", "ProofOfLife"),
+    ("Link", "StoreClient"),
+    ("Mints", "MintRate"),
+    ("Namer", "KeyedHasher"),
+    ("Occasion", "Trigger"),
+    ("Outbox", "DenialQueue"),
+    ("Pace", "GraceUsage"),
+    ("Passage", "Decision"),
+    ("Reply", "ApiResponse"),
+    ("Roll", "PeerRegistry, UserPage"),
+    ("Scene", "RequestContext"),
+    ("Snag", "LoopCause"),
+    ("Tenancy", "GraceBinding"),
+    ("Told", "MachineLookup"),
+    ("Trouble", "FailureKind, SyncError"),
+    ("Upstream", "Transport"),
+    ("Walk", "SyncRun"),
+    ("Word", "ReportKind"),
+];
+
+/// Where each type of the workspace is defined. Associated types and types of functions are indented
+/// and do not count.
+fn definitions() -> BTreeMap<String, Vec<String>> {
+    let mut found = Vec::new();
+    for folder in ["src", "crates"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        sources(&root, "", &mut found);
+    }
+    let mut types = BTreeMap::<String, Vec<String>>::new();
+    for (path, source) in found.iter().filter(|(path, _)| !path.contains("/tests/")) {
+        for name in code(source).lines().filter_map(defined) {
+            types.entry(name.to_owned()).or_default().push(path.clone());
+        }
+    }
+    types
+}
+
+/// The name of the type that a line defines.
+fn defined(line: &str) -> Option<&str> {
+    let item = match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.trim_start(),
+        None => line,
+    };
+    let (keyword, rest) = item.split_once(' ')?;
+    let name = rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()?;
+    ["struct", "enum", "trait", "type", "union"].contains(&keyword).then_some(name)
+}
+
+#[test]
+fn no_type_is_named_twice() {
+    let types = definitions();
+    assert!(types.len() > 300, "the sources were not found");
+    let twice: Vec<_> = types.iter().filter(|(_, places)| places.len() > 1).collect();
+    assert!(twice.is_empty(), "give each type a name of its own: {twice:#?}");
+}
+
+#[test]
+fn no_type_has_a_replaced_name() {
+    let types = definitions();
+    for (name, instead) in REPLACED {
+        let places = types.get(*name);
+        assert_eq!(places, None, "{name}: write {instead}");
+    }
+}
+
+#[test]
+fn definitions_are_read_from_every_form_of_a_line() {
+    let rows = [
+        ("pub struct Session {", Some("Session")),
+        ("pub(crate) enum Verdict {", Some("Verdict")),
+        ("trait Store: Send {", Some("Store")),
+        ("type Pending<T> = Box<T>;", Some("Pending")),
+        ("    type Output = ();", None),
+        ("fn structure() {}", None),
+        ("pub use clerk_verify::key;", None),
+    ];
+    for (line, name) in rows {
+        assert_eq!(defined(line), name, "{line}");
+    }
+}
