@@ -19,7 +19,7 @@ pub(super) fn run(
     evidence: &Evidence<'_>,
     answers: &Answers,
 ) -> Result<Answer, Need> {
-    if context.signs_in_here {
+    if context.site.signs_in_on(context.origin) {
         return Ok(signed_out(Reason::SignInAtSatellite));
     }
     let flow = Flow { context, evidence, answers };

@@ -48,6 +48,7 @@ mod resolve;
 mod site;
 
 use http::HeaderMap;
+use http::header::ORIGIN;
 use url::Url;
 
 pub use accepts::Accepts;
@@ -205,7 +206,8 @@ pub fn authenticate(
     evidence: &Evidence<'_>,
     answers: &Answers,
 ) -> Result<Answer, Need> {
-    if *accepts != Accepts::Only(TokenKind::MachineToMachine) && site.signs_in_on(head.headers) {
+    let uses_site = *accepts != Accepts::Only(TokenKind::MachineToMachine);
+    if uses_site && site.signs_in_on(head.headers.get(ORIGIN)) {
         return Ok(State::SignedOut { reason: Reason::SignInAtSatellite }.into());
     }
     match accepts.take(bearer(head.headers).as_deref()) {
