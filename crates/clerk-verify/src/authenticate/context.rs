@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{ACCEPT, HeaderName, REFERER};
+use http::header::{ACCEPT, HeaderName, HeaderValue, ORIGIN, REFERER};
 use http::{HeaderMap, Method};
 use url::Url;
 
@@ -48,8 +48,8 @@ pub struct Context<'a> {
     pub suffixed: bool,
     /// True when a handshake must return a nonce instead of a token; see [`Site::nonces`].
     pub nonce: bool,
-    /// True when the request comes from the origin of a satellite's sign-in page.
-    pub(super) signs_in_here: bool,
+    /// The origin that sends the request.
+    pub(super) origin: Option<&'a HeaderValue>,
     pub(super) refresh_token: Option<String>,
     pub(super) handshake_token: Option<String>,
     pub(super) handshake_nonce: Option<String>,
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
             referrer: field(REFERER),
             fetch_dest: field(SEC_FETCH_DEST),
             accept: field(ACCEPT),
-            signs_in_here: site.signs_in_on(head.headers),
+            origin: head.headers.get(ORIGIN),
             suffixed,
             nonce: site.needs_secret_key(),
             address,

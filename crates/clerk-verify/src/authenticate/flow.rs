@@ -20,7 +20,7 @@ pub(super) fn run(
     evidence: &Evidence<'_>,
     answers: &BackendResponses,
 ) -> Result<RequestState, NeedsBackend> {
-    if context.signs_in_here {
+    if context.site.signs_in_on(context.origin) {
         return Ok(signed_out(Reason::SignInAtSatellite));
     }
     let flow = Flow { context, evidence, answers };

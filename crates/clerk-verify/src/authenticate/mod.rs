@@ -49,6 +49,7 @@ mod resolve;
 mod site;
 
 use http::HeaderMap;
+use http::header::ORIGIN;
 use url::Url;
 
 pub use accepts::Accepts;
@@ -212,7 +213,8 @@ pub fn authenticate(
     evidence: &Evidence<'_>,
     answers: &BackendResponses,
 ) -> Result<RequestState, NeedsBackend> {
-    if *accepts != Accepts::Only(TokenKind::MachineToMachine) && site.signs_in_on(head.headers) {
+    let uses_site = *accepts != Accepts::Only(TokenKind::MachineToMachine);
+    if uses_site && site.signs_in_on(head.headers.get(ORIGIN)) {
         return Ok(AuthStatus::SignedOut { reason: Reason::SignInAtSatellite }.into());
     }
     match accepts.take(bearer(head.headers).as_deref()) {

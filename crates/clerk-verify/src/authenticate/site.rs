@@ -1,7 +1,6 @@
 //! The setup of an application, as far as authentication depends on it.
 
-use http::header::ORIGIN;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use url::Url;
 
 use super::organization::OrganizationSync;
@@ -299,10 +298,10 @@ impl Site {
 
     /// Whether `Origin` names the origin of a satellite's sign-in page. A satellite signs nobody in, so
     /// Clerk's SDK throws an error for such a request. The comparison is its own: letter by letter.
-    pub(super) fn signs_in_on(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn signs_in_on(&self, origin: Option<&HeaderValue>) -> bool {
         let Some(sign_in) = self.sign_in.as_ref().filter(|_| self.satellite) else { return false };
         let own = |origin: &HeaderValue| *origin == *sign_in.origin().ascii_serialization();
-        headers.get(ORIGIN).is_some_and(own)
+        origin.is_some_and(own)
     }
 
     pub(super) fn organization_sync(&self) -> &OrganizationSync {
@@ -345,7 +344,7 @@ fn authority(url: &Url) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use http::{HeaderMap, Method};
 
     use super::*;
     use crate::authenticate::{
