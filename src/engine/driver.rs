@@ -96,7 +96,7 @@ pub(crate) struct Work {
     pub(crate) core: Arc<Core>,
     pub(crate) prober: Prober,
     pub(crate) health: Health,
-    /// KeyState from the configuration. Every key set includes them.
+    /// `KeyState` from the configuration. Every key set includes them.
     pub(crate) pinned: KeySet,
     pub(crate) keys: KeyState,
     pub(crate) state: StateFiles,

@@ -244,10 +244,10 @@ mod tests {
         for session in 0..4 {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(n, 0)))
+                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(n, 0)));
                 });
                 scope.spawn(|| {
-                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(0, n)))
+                    (0..=last).for_each(|n| seen_sessions.merge(digest(session), seen(0, n)));
                 });
             });
             assert_eq!(seen_sessions.find(digest(session)), Some(seen(last, last)));

@@ -191,7 +191,7 @@ fn expectations(choices: &Builder) -> Expectations {
     expect.issuers = choices.config.issuers();
     expect.authorized_parties = choices.config.parties().to_vec();
     expect.azp = choices.azp;
-    expect.audiences = choices.audiences.clone();
+    expect.audiences.clone_from(&choices.audiences);
     expect.leeway = choices.leeway;
     expect
 }

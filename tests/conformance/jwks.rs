@@ -83,7 +83,7 @@ fn by_name(row: &Value) -> Verdict {
     Verdict::outcome(alike, expected, "reason")
 }
 
-/// A token after another while Clerk answers now so, now otherwise. KeyState are asked for when those at
+/// A token after another while Clerk answers now so, now otherwise. `KeyState` are asked for when those at
 /// hand are too old to be used, and when one is not known; an answer without keys replaces nothing.
 fn sequence(row: &Value) -> Verdict {
     let mut keys = KeyState::default();

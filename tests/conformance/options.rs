@@ -74,13 +74,13 @@ pub(crate) fn judge(
 ) -> Result<Arc<Session>, String> {
     let verified = verify(token, keys, expect).map_err(|unverified| match unverified {
         Unverified::Invalid(reason) => reason.code().to_owned(),
-        _ => InvalidToken::UnknownKey.code().to_owned(),
+        Unverified::UnknownKey(_) => InvalidToken::UnknownKey.code().to_owned(),
     })?;
     let code = match verified.timing(now, expect.leeway) {
         Timing::Current => return Ok(Arc::clone(verified.session())),
         Timing::Expired { .. } | Timing::ExpiredForGood => InvalidToken::Expired,
         Timing::NotYet => InvalidToken::NotYet,
-        _ => InvalidToken::IssuedInFuture,
+        Timing::IssuedInFuture => InvalidToken::IssuedInFuture,
     };
     Err(code.code().to_owned())
 }

@@ -65,7 +65,7 @@ pub(crate) fn site(options: &Value, accepts: &Accepts) -> Result<Site, Misconfig
         SiteError::SignInAtSatellite => {
             Misconfigured("signInUrl needs to be on a different origin")
         }
-        _ => Misconfigured("Missing domain and proxyUrl"),
+        SiteError::SatelliteWithoutDomain => Misconfigured("Missing domain and proxyUrl"),
     })?;
     Ok(site)
 }

@@ -329,11 +329,11 @@ impl Package {
                 found.extend(leaves(code, at + word.len()));
             }
         }
-        found.iter().map(|leaf| self.resolved(leaf, module)).collect()
+        found.iter().map(|leaf| Self::resolved(leaf, module)).collect()
     }
 
     /// A path as a `use` statement writes it: from the root, from here, or from a child.
-    fn resolved(&self, leaf: &str, module: &str) -> String {
+    fn resolved(leaf: &str, module: &str) -> String {
         let first = leaf.split('/').next().unwrap_or_default();
         if ["crate", "super", "self"].contains(&first) {
             absolute(leaf, module)
@@ -455,7 +455,8 @@ fn no_files_import_each_other() {
 
 #[test]
 fn a_circle_of_files_is_found() {
-    let rows: [(&[(&str, &str)], &[&str]); 6] = [
+    type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let rows: [Row; 6] = [
         (&[("lib.rs", "mod a;\nmod b;"), ("a.rs", "use crate::b::B;"), ("b.rs", "struct B;")], &[]),
         (
             &[("lib.rs", ""), ("a.rs", "use crate::b::B;"), ("b.rs", "fn f(_: crate::a::A) {}")],

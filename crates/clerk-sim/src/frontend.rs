@@ -1,5 +1,6 @@
 //! The Frontend API: endpoints for browsers.
 
+use clerk_verify::key::InstanceKind;
 use http::header::SET_COOKIE;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -93,8 +94,8 @@ fn environment(state: &SimState) -> Value {
             "object": "display_config",
             "application_name": "Simulated",
             "instance_environment_type": match state.publishable_key().kind() {
-                clerk_verify::key::InstanceKind::Development => "development",
-                _ => "production",
+                InstanceKind::Development => "development",
+                InstanceKind::Production => "production",
             },
         },
         "user_settings": { "attributes": {}, "social": {} },

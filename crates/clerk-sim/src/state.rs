@@ -1,4 +1,4 @@
-//! SimState of a simulated Clerk, shared by its handles and front ends.
+//! `SimState` of a simulated Clerk, shared by its handles and front ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};

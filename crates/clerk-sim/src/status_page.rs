@@ -31,7 +31,7 @@ pub(super) const COMPONENTS: [&str; 16] = [
     "SCIM",
 ];
 
-/// SimState of a component on the status page.
+/// `SimState` of a component on the status page.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SimComponentState {

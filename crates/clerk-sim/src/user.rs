@@ -1,4 +1,4 @@
-//! SimUsers, as the Backend API describes them.
+//! `SimUsers`, as the Backend API describes them.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const MAX_PAGE: usize = 500;
 /// Maximum number of `user_id` parameters in one request.
 const MAX_NAMED: usize = 100;
 
-/// SimUsers. Faults do not affect these methods.
+/// `SimUsers`. Faults do not affect these methods.
 impl SimClerk {
     /// Sets members of a user's JSON, such as `first_name`, and returns the whole JSON. Creates the
     /// user if necessary; a [sign-in](Self::sign_in) creates one too. `updated_at` becomes the

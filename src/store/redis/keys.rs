@@ -3,7 +3,7 @@
 use crate::state::revocation::Kind;
 use crate::store::inbox::StoreError;
 
-/// RedisKeys that the scripts address by index, in this order, followed by the sets of denials. Each has
+/// `RedisKeys` that the scripts address by index, in this order, followed by the sets of denials. Each has
 /// its type at the server; a key of another type is renamed.
 const NAMES: [(&str, &str); 10] = [
     ("done", SORTED),
@@ -17,7 +17,7 @@ const NAMES: [(&str, &str); 10] = [
     ("feed", "stream"),
     ("claims", HASH),
 ];
-/// RedisKeys that are addressed only by name, with their types.
+/// `RedisKeys` that are addressed only by name, with their types.
 const MORE: [(&str, &str); 5] = [
     ("members", SORTED),
     ("told", HASH),

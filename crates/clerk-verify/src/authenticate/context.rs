@@ -66,6 +66,7 @@ impl<'a> Context<'a> {
     }
 
     /// Parses a request whose address is already the address that the browser uses.
+    #[must_use]
     pub fn at(site: &'a Site, head: Head<'a>, now: Timestamp) -> Self {
         Self::read(site, head, head.address.clone(), now)
     }
@@ -184,12 +185,14 @@ impl<'a> Context<'a> {
 
     /// Returns the state that the layer added to the return address when it redirected the browser
     /// to Clerk.
+    #[must_use]
     pub fn state(&self) -> Option<String> {
         param(&self.address, STATE)
     }
 
     /// Returns the page's address without the parameters of a handshake or of satellite
     /// synchronization.
+    #[must_use]
     pub fn page(&self) -> Url {
         without(&self.clean_address(), &[SYNCED])
     }
@@ -205,6 +208,7 @@ impl<'a> Context<'a> {
     }
 
     /// Redirects a valid session to Clerk to fetch newer claims.
+    #[must_use]
     pub fn for_newer_claims(&self) -> RequestState {
         handshake(self, Reason::StaleClaims)
     }

@@ -56,6 +56,7 @@ fn counted(before: f64) -> HeaderValue {
 
 /// Returns the handshake redirect with a state in the return address; `None` when `location` is not
 /// the handshake.
+#[must_use]
 pub fn with_state(
     context: &Context<'_>,
     reason: &Reason,

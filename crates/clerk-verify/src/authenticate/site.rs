@@ -231,12 +231,14 @@ impl Site {
     }
 
     /// Returns the publishable key of this application.
+    #[must_use]
     pub fn publishable_key(&self) -> &PublishableKey {
         &self.key
     }
 
     /// Returns where a browser on a page of this application reaches the Frontend API: an address,
     /// or a path.
+    #[must_use]
     pub fn browser_address(&self) -> String {
         match &self.proxy {
             Some(Proxy::Address(address)) => address.to_string(),

@@ -45,11 +45,13 @@ impl ClaimsTime {
     }
 
     /// Returns true when the claims are dated at or before `mark`, or have no date.
+    #[must_use]
     pub fn is_covered_by(self, mark: Timestamp) -> bool {
         self.as_of.is_none_or(|as_of| as_of <= mark)
     }
 
     /// Returns true when the signature is dated at or before `mark`, or has no date.
+    #[must_use]
     pub fn is_signed_by(self, mark: Timestamp) -> bool {
         self.signed.is_none_or(|signed| signed <= mark)
     }
