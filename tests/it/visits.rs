@@ -5,7 +5,7 @@ use std::time::Duration;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::ticket::TicketKeys;
-use clerk_resilience::{Builder, ClerkConfig, PageText};
+use clerk_resilience::{Builder, ClerkConfig, PageText, Verdict};
 use http::{Request, StatusCode};
 use url::Url;
 
@@ -213,6 +213,22 @@ async fn a_loop_of_one_page_ends_and_other_pages_go_on() {
     }
     let other = world.send(browser.page("/me?other=1")).await;
     assert_eq!(other.status, StatusCode::TEMPORARY_REDIRECT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_soon_after_a_failure_of_clerk_is_answered_503() {
+    let world = without_secret(|builder| builder).await;
+    world.break_clerk();
+    world.until(Verdict::Suspect).await;
+    world.sim.heal_all();
+    world.until(Verdict::Healthy).await;
+    let (session, token) = expired(&world).await;
+    world.sim.replace_key();
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.body.contains(&PageText::default().stuck), "{}", answer.body);
+    assert_eq!(browser.handshakes(), 3, "{:#?}", browser.trail);
 }
 
 #[tokio::test(start_paused = true)]
