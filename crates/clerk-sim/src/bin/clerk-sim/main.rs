@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 /// A simulated Clerk for tests. Prints its CLERK_* variables and serves until it is killed.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[expect(clippy::struct_field_names, reason = "the fields are the options of the program")]
 struct SimArguments {
     /// The port of the Frontend API; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
