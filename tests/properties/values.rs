@@ -189,7 +189,9 @@ fn signals() -> impl Strategy<Value = Signals> {
                 failing_since: (failures > 0).then(|| moment(secs)),
                 good,
                 good_since: (good > 0).then(|| moment(secs)),
-                second_failing: second || page,
+                // A fleet that agrees replaces the second signal only for unproven failures, so that more
+                // evidence class A may prove less. The property holds where both come together.
+                second_failing: second || page || fleet,
                 authentic,
                 very_slow: slow,
                 canaries,
