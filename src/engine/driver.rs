@@ -203,10 +203,10 @@ impl DriverTask {
 
     fn wake(&self) -> Instant {
         let span = if self.schedule.is_calm() { HEARTBEAT } else { TICK };
-        let tick = Instant::now() + span;
+        let at = Instant::now();
         let sign_out = self.tells_clerk().then(|| self.core.clock.now());
-        let sign_out = sign_out.and_then(|now| self.sign_outs.next_due(&self.health, now));
-        self.schedule.next_due().into_iter().chain(sign_out).fold(tick, Instant::min)
+        let sign_out = sign_out.and_then(|now| self.sign_outs.next_due(&self.health, now, at));
+        self.schedule.next_due().into_iter().chain(sign_out).fold(at + span, Instant::min)
     }
 
     fn launch(&mut self) {
@@ -220,7 +220,7 @@ impl DriverTask {
             }
         }
         if self.tells_clerk() {
-            self.sign_outs.launch(&self.prober, &self.health, self.core.clock.now());
+            self.sign_outs.launch(&self.prober, &self.health, self.core.clock.now(), now);
         }
     }
 

@@ -17,6 +17,8 @@ fn the_demo_lets_one_sign_in_and_out() {
         browser.sign_in("Ada").await;
         browser.press("Sign out").await;
         browser.shows("You are signed out").await;
+        browser.press("Sign in again").await;
+        browser.shows("Simulated Clerk").await;
     });
 }
 

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tower::ServiceExt as _;
 use url::Url;
 
 use crate::support::config;
@@ -114,6 +115,26 @@ async fn a_body_may_be_as_large_as_allowed_and_no_larger() {
         assert_eq!(result.is_ok(), fits, "{cap} of {size}");
         assert!(fits || result.err() == Some(TransportError::TooLarge));
     }
+}
+
+/// The clock runs on between two readings of it here, as it does not in virtual time.
+#[tokio::test]
+async fn a_sign_out_reaches_clerk_in_real_time() {
+    let sim = SimClerk::start().await.expect("free ports");
+    let clerk = ClerkResilience::builder(config(&sim)).build().expect("a good configuration");
+    clerk.ready(PATIENT).await.expect("a healthy Clerk");
+    let token = sim.mint(&sim.sign_in("user_ada"));
+    let request = http::Request::post("/auth/sign-out")
+        .header("authorization", format!("Bearer {token}"))
+        .body(axum::body::Body::empty());
+    let left = clerk.routes().oneshot(request.expect("a request")).await;
+    assert_eq!(left.expect("an answer").status(), StatusCode::NO_CONTENT);
+    let told = async {
+        while sim.requests(SimSurface::BackendMutation) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENT, told).await.expect("Clerk hears of the sign-out");
 }
 
 /// A server that does with each connection what it is told, without HTTP.

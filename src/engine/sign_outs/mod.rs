@@ -138,20 +138,19 @@ impl PendingSignOuts {
         self.over.push_back(session);
     }
 
-    /// When the next call is due; `None` while Clerk cannot receive it or nothing waits.
-    pub(crate) fn next_due(&self, health: &Health, now: Moment) -> Option<Instant> {
+    /// When the next call is due, seen at `at`; `None` while Clerk cannot receive it or nothing waits.
+    pub(crate) fn next_due(&self, health: &Health, now: Moment, at: Instant) -> Option<Instant> {
         if self.calls.len() >= AT_ONCE || !can_receive(health, now) {
             return None;
         }
         let rested = self.resting.front().map(|(at, _)| *at);
-        let first = if self.queue.is_empty() { rested? } else { Instant::now() };
-        Some(self.not_before.map_or(first, |at| at.max(first)))
+        let first = if self.queue.is_empty() { rested? } else { at };
+        Some(self.not_before.map_or(first, |earliest| earliest.max(first)))
     }
 
-    /// Starts the next call if it is due.
-    pub(crate) fn launch(&mut self, prober: &Prober, health: &Health, now: Moment) {
-        let at = Instant::now();
-        if self.next_due(health, now).is_none_or(|due| at < due) {
+    /// Starts the next call if it is due at `at`.
+    pub(crate) fn launch(&mut self, prober: &Prober, health: &Health, now: Moment, at: Instant) {
+        if self.next_due(health, now, at).is_none_or(|due| at < due) {
             return;
         }
         while self.resting.front().is_some_and(|(rested, _)| *rested <= at) {
