@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::clock::{Clock as _, SystemClock};
-use clerk_resilience::revocation::Denial;
+use clerk_resilience::internals::revocation::Denial;
+use clerk_resilience::internals::snapshot::DenyList;
 use clerk_resilience::sim::SimClerk;
-use clerk_resilience::snapshot::DenyList;
 use clerk_resilience::store::{RedisStore, Store as _};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
 use server::Server;
@@ -46,12 +46,13 @@ async fn measure() {
     })
     .await;
     row(&server, "its list is complete", async {
-        while !matches!(clerk.status().feeds.deny_list, DenyList::External { complete: Some(_) }) {
+        while !matches!(clerk.snapshot().feeds.deny_list, DenyList::External { complete: Some(_) })
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
-    assert_eq!(clerk.status().revocations.sessions().count(), COUNT);
+    assert_eq!(clerk.snapshot().revocations.sessions().count(), COUNT);
     row(&server, "all are read again, and not kept", read_all(&store)).await;
     println!("\nthe server has {} MB in use", used(&server));
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use clerk_resilience::clock::{ClaimsTime, Clock as _, SystemClock, Timestamp};
 use clerk_resilience::id::{SessionId, UserId};
-use clerk_resilience::revocation::{Denial, Revocations, TokenIdentity};
+use clerk_resilience::internals::revocation::{Denial, Revocations, TokenIdentity};
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::store::{FollowUp, InboxEvent, MemoryStore, Store as _};
 use clerk_resilience::webhook_signature::WebhookSecret;

@@ -15,7 +15,7 @@ struct Guide;
 
 pub mod audit;
 mod config;
-pub mod decide;
+mod decide;
 pub mod doctor;
 mod engine;
 pub mod fetch;
@@ -25,12 +25,15 @@ mod resilience;
 #[cfg(feature = "sim")]
 mod sim_layer;
 mod state;
+mod status;
 pub mod store;
 
 pub use crate::config::{ClerkConfig, ConfigError};
 pub use crate::decide::policy;
 pub use crate::decide::policy::{ClientUat, GraceAccess, GraceMode, GracePolicy, RoutePolicy};
-pub use crate::decide::{Auth, Caller, Grace, GraceReason, Machine, Rejection};
+pub use crate::decide::{
+    Auth, Caller, Grace, GraceReason, LoopCause, Machine, Rejection, Unavailable,
+};
 pub use crate::engine::{
     Counts, Driver, Event, FromEvent, KnownUser, MembershipChanged, MembershipEnded, ProfileError,
     Profiles, Progress, SessionEnded, Source, Transition, UserChanged, UserDeleted,
@@ -50,13 +53,24 @@ pub use crate::http::routes::webhooks::WebhookService;
 pub use crate::resilience::{Builder, ClerkResilience, NotReady};
 #[cfg(feature = "sim")]
 pub use crate::sim_layer::SimClerkExt;
-pub use crate::state::health;
-pub use crate::state::health::{CallOutcome, Surface, Verdict};
+pub use crate::state::health::{CallOutcome, Status as SurfaceStatus, Surface, Verdict};
 pub use crate::state::profile;
-pub use crate::state::revocation;
-pub use crate::state::snapshot;
-pub use crate::state::status_page;
-pub use crate::state::ticket;
-pub use crate::state::webhook_event;
+pub use crate::state::revocation::Denial;
+pub use crate::state::ticket::{TicketKeyError, TicketKeys};
+pub use crate::status::ClerkStatus;
 pub use clerk_verify::access::{Access, Factor, Reverification};
 pub use clerk_verify::token::{AzpPolicy, Organization, Session};
+
+/// What this repository's own tests, benchmarks and tools examine. It is no part of the public
+/// interface: any release may change it.
+#[doc(hidden)]
+pub mod internals {
+    #![allow(missing_docs)]
+
+    pub use crate::state::{health, revocation, snapshot, status_page, ticket, webhook_event};
+    pub use crate::store::sealed::Sealed;
+
+    pub mod decide {
+        pub use crate::decide::*;
+    }
+}

@@ -1,7 +1,7 @@
 //! No status document makes the reader panic.
 #![no_main]
 
-use clerk_resilience::status_page::StatusReport;
+use clerk_resilience::internals::status_page::StatusReport;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|document: &[u8]| {

@@ -3,8 +3,8 @@
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::profile::{Change, Person};
-use clerk_resilience::revocation::Revocations;
-use clerk_resilience::webhook_event::{EventRules, WebhookEvent};
+use clerk_resilience::internals::revocation::Revocations;
+use clerk_resilience::internals::webhook_event::{EventRules, WebhookEvent};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);

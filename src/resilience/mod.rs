@@ -24,6 +24,7 @@ use crate::http::routes::webhooks::{self, WebhookService};
 use crate::state::health::{CallOutcome, ReportKind, Surface, Verdict};
 use crate::state::revocation::Denial;
 use crate::state::snapshot::{DenyList, Snapshot, SyncStatus};
+use crate::status::ClerkStatus;
 use crate::store::{DeadLetter, StoreError};
 
 /// Maximum lead of Clerk's clock over this host's clock: the leeway of tokens.
@@ -202,9 +203,16 @@ impl ClerkResilience {
         HealthService::new(shared, HealthQuery::Health, self.showing.clone())
     }
 
-    /// Returns the current snapshot: keys, health and revocations.
+    /// Returns what the layer knows about Clerk now.
     #[must_use]
-    pub fn status(&self) -> Arc<Snapshot> {
+    pub fn status(&self) -> ClerkStatus {
+        ClerkStatus::new(self.snapshot(), self.authenticator.shared.now())
+    }
+
+    /// Returns the current snapshot, for this repository's own tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.authenticator.shared.core.load())
     }
 

@@ -13,6 +13,7 @@ use clerk_verify::clock::Timestamp;
 use clerk_verify::id::UserId;
 
 use super::fleet::{FeedMark, SharedStore};
+use super::sealed::Sealed;
 use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
@@ -32,7 +33,9 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>
 /// Requests never call a store. Implementations are [`MemoryStore`](super::MemoryStore),
 /// `SqliteStore` (feature `sqlite`), and `RedisStore` (feature `redis`), which several instances
 /// share. One test suite checks all of them against the same contract.
-pub trait Store: fmt::Debug + Send + Sync + 'static {
+///
+/// The trait is sealed until version 1.0: applications choose a store and call none of its methods.
+pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     /// Returns every denial that was accepted and not pruned. The layer calls this once, before the
     /// first request; the call may block.
     ///

@@ -11,6 +11,8 @@ mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+#[doc(hidden)]
+pub mod sealed;
 mod sighting;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -18,14 +20,16 @@ mod state_dir;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisOptions, RedisStore};
+#[doc(hidden)]
 pub use fleet::{Feed, FeedMark, FeedPart, SharedStore};
-pub use inbox::{
-    Accepted, DeadLetter, FollowUp, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome,
-    UserPage,
-};
+#[doc(hidden)]
+pub use inbox::{Accepted, FollowUp, InboxEvent, Pending, Task, TaskOutcome, UserPage};
+pub use inbox::{DeadLetter, Store, StoreError};
 pub use memory::MemoryStore;
 pub(crate) use record::{KeysRecord, OutageRecord, PendingSignOut, SightingRecord, UserDigest};
+#[doc(hidden)]
 pub use sighting::{Sightings, StoredSighting};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+#[doc(hidden)]
 pub use state_dir::{StateDir, StateDirError, StateLock};

@@ -11,7 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
-use clerk_resilience::health::{Observation, Outcome, Surface};
+use clerk_resilience::internals::health::{Observation, Outcome, Surface};
 use clerk_resilience::transport::{ApiRequest, Transport as _};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;

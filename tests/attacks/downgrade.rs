@@ -160,7 +160,7 @@ async fn an_outage_that_comes_and_goes_for_three_hours_moves_no_bound() {
         }
     }
     assert!(last <= expired + 3_600, "{last}");
-    let outages = world.clerk.status().health.outages.clone();
+    let outages = world.clerk.snapshot().health.outages.clone();
     let start = outages.episode_start().expect("an episode");
     assert!(
         start.since(crate::support::start_of_time()) <= Duration::from_secs(60),

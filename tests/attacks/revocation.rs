@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::sim::{SimOrganization, SimSession};
-use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
 

@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 async fn declared(world: &World) -> Timestamp {
     world.clerk.force_outage(HOUR);
     world.pass(1).await;
-    world.clerk.status().health.outages.episode_start().expect("an outage")
+    world.clerk.snapshot().health.outages.episode_start().expect("an outage")
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
+use clerk_resilience::internals::snapshot::KeyState;
 use clerk_resilience::jwks::{KeySet, PemError};
-use clerk_resilience::snapshot::KeyState;
 use clerk_resilience::token::{Expectations, InvalidToken, decode};
 use clerk_resilience::verify::{Unverified, verify};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Svix signatures.
 
-use clerk_resilience::webhook_event::WebhookEvent;
+use clerk_resilience::internals::webhook_event::WebhookEvent;
 use clerk_resilience::webhook_signature::{WebhookSecret, WebhookVerifier};
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};

@@ -55,7 +55,7 @@ pub(crate) async fn receive(orders: Orders) {
         .expect("a good configuration");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    let known = clerk.status();
+    let known = clerk.snapshot();
     let revoked = known.kept.sessions().count() + known.revocations.sessions().count();
     println!("{port} {revoked}");
     axum::serve(listener, clerk.routes()).await.expect("it serves");

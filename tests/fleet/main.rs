@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use clerk_resilience::snapshot::DenyList;
+use clerk_resilience::internals::snapshot::DenyList;
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Event, GracePolicy};
 use http::{Request, StatusCode};
@@ -68,13 +68,13 @@ fn hook(builder: Builder, heard: &Heard) -> Builder {
 
 fn complete_within(world: &World, span: Duration) -> bool {
     use clerk_resilience::clock::Clock as _;
-    let list = world.clerk.status().feeds.deny_list;
+    let list = world.clerk.snapshot().feeds.deny_list;
     assert!(matches!(list, DenyList::External { .. }));
     list.is_complete(world.clock.now(), span)
 }
 
 fn denied(world: &World) -> HashSet<String> {
-    let known = world.clerk.status();
+    let known = world.clerk.snapshot();
     known.revocations.sessions().map(|(id, _)| id.to_string()).collect()
 }
 

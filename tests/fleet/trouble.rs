@@ -58,7 +58,8 @@ async fn trouble(server: &mut Server, name: &str, worlds: [&World; 2], heal: fn(
     let visitor = Visitor::of(worlds[0]);
     for world in worlds {
         eventually("it is incomplete", || !complete_within(world, MOMENT)).await;
-        eventually("it says so", || world.clerk.status().feeds.store.unread_since.is_some()).await;
+        eventually("it says so", || world.clerk.snapshot().feeds.store.unread_since.is_some())
+            .await;
     }
     tokio::time::sleep(MOMENT).await;
     let missed = format!("sess_{name}");
@@ -69,7 +70,8 @@ async fn trouble(server: &mut Server, name: &str, worlds: [&World; 2], heal: fn(
     heal(server);
     eventually("it is known there", || denied(worlds[1]).contains(&missed)).await;
     for world in worlds {
-        eventually("it says so", || world.clerk.status().feeds.store.unread_since.is_none()).await;
+        eventually("it says so", || world.clerk.snapshot().feeds.store.unread_since.is_none())
+            .await;
         eventually("it is complete", || complete_within(world, 4 * MOMENT)).await;
     }
 }

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 12] = [
         "state/webhook_event",
     ],
     &["decide"],
-    &["audit", "fetch", "probe", "http/response", "store"],
+    &["audit", "fetch", "probe", "http/response", "status", "store"],
     &["engine"],
     &["http/outcome"],
     &[

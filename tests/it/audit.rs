@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::audit::{GraceEvent, GraceRuling};
-use clerk_resilience::decide::GraceDenial;
+use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::{Auth, GracePolicy, Verdict};
 use http::StatusCode;
 

@@ -34,7 +34,7 @@ async fn a_ban_covers_claims_that_were_read_before_it() {
     let read = world.now_secs();
     world.pass(600).await;
     world.clerk.revoke_user("user_1");
-    let banned = world.clerk.status().revocations.users().next().expect("a mark").1.as_secs();
+    let banned = world.clerk.snapshot().revocations.users().next().expect("a mark").1.as_secs();
     let before = world.sim.token(&session).ago(Duration::from_secs(1)).sign();
     assert_eq!(world.get(&before).await.status, StatusCode::UNAUTHORIZED, "signed before it");
     world.pass(30).await;

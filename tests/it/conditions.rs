@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{
+use clerk_resilience::internals::decide::{
     Credential, CredentialDecision, GraceDenial, RequestFacts, Rules, Sighting, Unavailable, Usage,
     decide,
 };
-use clerk_resilience::health::{Drain, Outages, Verdict};
-use clerk_resilience::snapshot::{DenyList, Snapshot};
+use clerk_resilience::internals::health::{Drain, Outages, Verdict};
+use clerk_resilience::internals::snapshot::{DenyList, Snapshot};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Grace, GraceAccess, GracePolicy, GraceReason, Rejection, RoutePolicy};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clerk_resilience::health::{LocalFault, Status, Surface};
+use clerk_resilience::internals::health::{LocalFault, Status, Surface};
 use clerk_resilience::key::SecretKey;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
@@ -264,7 +264,7 @@ async fn our_own_quota_is_our_fault_and_no_sign_of_an_outage() {
         world.pass(1).await;
         assert_eq!(world.clerk.verdict(), Verdict::Suspect);
     }
-    let status = world.clerk.status();
+    let status = world.clerk.snapshot();
     assert_eq!(status.health.surface(Surface::BackendApi).own_fault(), Some(LocalFault::Quota));
     assert_ne!(status.health.surface(Surface::BackendApi).status(), Status::Down);
     // A 429 that is not our quota's is Clerk's trouble.

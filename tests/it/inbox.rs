@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
-use clerk_resilience::revocation::Denial;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{
+use clerk_resilience::id::{OrgId, UserId};
+use clerk_resilience::internals::decide::{
     Caller, Credential, CredentialDecision, GraceDenial, RequestFacts, Rules, Sighting,
     Unavailable, Usage, decide,
 };
-use clerk_resilience::health::{
+use clerk_resilience::internals::health::{
     Drain, EvidenceClass, FailureKind, Forced, Health, Observation, Outcome, Report, Surface,
     Verdict,
 };
-use clerk_resilience::id::{OrgId, UserId};
+use clerk_resilience::internals::revocation::Denial;
+use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::machine::{MachineQuestion, MachineToken};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::SimOrganization;
-use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::token::{InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Access, Factor, GracePolicy, Rejection, Reverification, RoutePolicy};

@@ -21,7 +21,7 @@ async fn keys_are_refreshed_in_the_background_without_any_request() {
     world.pass(3_600).await;
     let asked = world.sim.requests(SimSurface::Jwks) - before;
     assert!((45..=80).contains(&asked), "{asked} in an hour");
-    let age = world.clerk.status().keys.age(world.now()).expect("confirmed");
+    let age = world.clerk.snapshot().keys.age(world.now()).expect("confirmed");
     assert!(age.as_secs() <= 75, "{age:?}");
 }
 

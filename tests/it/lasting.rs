@@ -63,24 +63,24 @@ fn without_secret(sim: &SimClerk) -> ClerkConfig {
 async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
     let app = App::new().await;
     let (_, token) = app.world.outage().await;
-    let start = app.world.clerk.status().health.outages.current();
+    let start = app.world.clerk.snapshot().health.outages.current();
     let app = app.restart();
     for second in 0..120 {
         assert_eq!(app.status(&token).await, StatusCode::OK, "second {second}");
         app.world.pass(1).await;
     }
     assert_eq!(app.world.clerk.verdict(), Verdict::Outage);
-    assert_eq!(app.world.clerk.status().health.outages.current(), start);
+    assert_eq!(app.world.clerk.snapshot().health.outages.current(), start);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_extends_no_deadline_and_starting_again_and_again_keeps_no_outage_alive() {
     let mut app = App::new().await;
     let (_, token) = app.world.outage().await;
-    let before = app.world.clerk.status().health.outages.episode_start();
+    let before = app.world.clerk.snapshot().health.outages.episode_start();
     app.world.pass(50 * 60).await;
     app = app.restart();
-    assert_eq!(app.world.clerk.status().health.outages.episode_start(), before);
+    assert_eq!(app.world.clerk.snapshot().health.outages.episode_start(), before);
     assert_eq!(app.status(&token).await, StatusCode::OK);
     // Nobody answers at all, so that no process learns anything of its own.
     app.world.sim.break_with(SimSurface::ALL, SimFault::Hang);
@@ -97,11 +97,11 @@ async fn a_restart_in_a_declared_outage_gives_no_time_back() {
     let app = App::new().await;
     app.world.clerk.force_outage(Duration::from_secs(4 * 3_600));
     app.world.pass(40 * 60).await;
-    let start = app.world.clerk.status().health.outages.episode_start();
+    let start = app.world.clerk.snapshot().health.outages.episode_start();
     let app = app.restart();
     app.world.pass(1).await;
     assert_ne!(app.world.clerk.verdict(), Verdict::Outage, "the word was the other process's");
-    let outages = app.world.clerk.status().health.outages.clone();
+    let outages = app.world.clerk.snapshot().health.outages.clone();
     assert_eq!(outages.episode_start(), start);
     assert!(outages.spent_in_episode(app.world.now()) > Duration::from_secs(39 * 60));
 }
@@ -157,11 +157,11 @@ async fn with_a_secret_key_only_what_is_under_its_mark_is_believed() {
         strange.world.break_clerk();
         let left_by_strange = strange.store.clone();
         let taken = App { store, ..strange }.restart_as(other);
-        assert!(taken.world.clerk.status().keys.set.is_empty());
-        assert!(taken.world.clerk.status().health.outages.intervals().is_empty());
+        assert!(taken.world.clerk.snapshot().keys.set.is_empty());
+        assert!(taken.world.clerk.snapshot().health.outages.intervals().is_empty());
         let taken = App { store: left_by_strange, ..taken }.restart_as(own);
-        assert!(taken.world.clerk.status().keys.set.is_empty());
-        assert!(taken.world.clerk.status().health.outages.intervals().is_empty());
+        assert!(taken.world.clerk.snapshot().keys.set.is_empty());
+        assert!(taken.world.clerk.snapshot().health.outages.intervals().is_empty());
         assert_eq!(taken.status(&token).await, StatusCode::SERVICE_UNAVAILABLE);
     }
 }
@@ -190,7 +190,7 @@ async fn of_an_old_state_directory_and_a_store_both_calendars_count() {
     let outage = async |world: &World, minutes: u64| {
         world.clerk.force_outage(Duration::from_secs(minutes * 60));
         world.pass(minutes * 60 + 60).await;
-        world.clerk.status().health.outages.intervals().to_vec()
+        world.clerk.snapshot().health.outages.intervals().to_vec()
     };
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
     drop(world);
@@ -206,7 +206,7 @@ async fn of_an_old_state_directory_and_a_store_both_calendars_count() {
     second.pass(10).await;
     drop(second);
     let last = World::beside(clock, sim, with_dir(&Wire::alone(&store), dir.path()));
-    let known = last.clerk.status().health.outages.clone();
+    let known = last.clerk.snapshot().health.outages.clone();
     assert_eq!(known.intervals(), [in_dir, in_store.clone()].concat());
     assert_eq!(known.episode_start(), Some(in_store[0].start));
     assert!(known.spent_in_day(last.now()) >= Duration::from_secs(70 * 60));

@@ -244,7 +244,7 @@ const REVOCATIONS: [(&str, Revoke); 6] = [
 ];
 
 fn distrust(world: &World) {
-    let status = world.clerk.status();
+    let status = world.clerk.snapshot();
     let key = status.keys.set.keys().find_map(|key| key.id()).expect("a key").clone();
     world.clerk.distrust_key(key);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::audit::{GraceEvent, GraceRuling};
-use clerk_resilience::decide::GraceDenial;
+use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::sim::{SimSession, SimSurface};
 use clerk_resilience::{Counts, GraceAccess, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;

@@ -9,8 +9,9 @@ use axum::Router;
 use axum::routing::get;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::UserId;
+use clerk_resilience::internals::Sealed;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::profile::{Change, Person, Profile};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
 use clerk_resilience::store::{
     Accepted, DeadLetter, Feed, FeedMark, InboxEvent, MemoryStore, Pending, SharedStore, Store,
@@ -83,6 +84,8 @@ impl Watched {
         work
     }
 }
+
+impl Sealed for Watched {}
 
 impl Store for Watched {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {

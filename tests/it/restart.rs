@@ -75,10 +75,10 @@ async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_sessi
 async fn a_restart_extends_no_deadline() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, token) = outage_on_record(dir.path()).await;
-    let before = world.clerk.status().health.outages.episode_start();
+    let before = world.clerk.snapshot().health.outages.episode_start();
     world.pass(50 * 60).await;
     let world = restart(world, dir.path());
-    assert_eq!(world.clerk.status().health.outages.episode_start(), before);
+    assert_eq!(world.clerk.snapshot().health.outages.episode_start(), before);
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
     world.pass(12 * 60).await;
     assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -138,7 +138,7 @@ async fn files_that_others_may_write_and_files_of_another_instance_decide_nothin
 
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o666)).expect("ours");
     let world = restart(world, dir.path());
-    assert!(world.clerk.status().keys.set.is_empty());
+    assert!(world.clerk.snapshot().keys.set.is_empty());
     assert!(world.clerk.counts().state_failures > 0);
 
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("ours");
@@ -147,11 +147,11 @@ async fn files_that_others_may_write_and_files_of_another_instance_decide_nothin
     assert_ne!(text, other);
     fs::write(&keys, other).expect("ours");
     let world = restart(world, dir.path());
-    assert!(world.clerk.status().keys.set.is_empty());
+    assert!(world.clerk.snapshot().keys.set.is_empty());
 
     fs::write(&keys, text).expect("ours");
     let world = restart(world, dir.path());
-    assert!(!world.clerk.status().keys.set.is_empty());
+    assert!(!world.clerk.snapshot().keys.set.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,14 +198,14 @@ async fn a_restart_in_a_declared_outage_gives_no_time_back() {
     let hours = Duration::from_secs(4 * 3_600);
     world.clerk.force_outage(hours);
     world.pass(40 * 60).await;
-    let start = world.clerk.status().health.outages.episode_start();
+    let start = world.clerk.snapshot().health.outages.episode_start();
     assert!(start.is_some());
     let world = restart(world, dir.path());
     world.pass(1).await;
     assert_ne!(world.clerk.verdict(), Verdict::Outage, "the word was the other process's");
     world.clerk.force_outage(hours);
     world.pass(1).await;
-    let outages = world.clerk.status().health.outages.clone();
+    let outages = world.clerk.snapshot().health.outages.clone();
     assert_eq!(outages.episode_start(), start);
     assert!(outages.spent_in_episode(world.now()) > Duration::from_secs(35 * 60));
 }
@@ -240,7 +240,7 @@ async fn a_denial_that_has_ended_is_gone_from_the_file_too() {
     until_saved(dir.path(), |json| listed(json).contains(new.as_str())).await;
     let text = fs::read_to_string(dir.path().join("outages.json")).expect("there");
     assert!(!text.contains(old.as_str()), "{text}");
-    assert_eq!(world.clerk.status().revocations.sessions().count(), 1);
+    assert_eq!(world.clerk.snapshot().revocations.sessions().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

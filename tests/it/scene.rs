@@ -4,13 +4,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use clerk_resilience::clock::Moment;
-use clerk_resilience::decide::{
+use clerk_resilience::internals::decide::{
     ClientKind, Credential, CredentialDecision, RequestFacts, Rules, Sighting, Usage, decide,
 };
-use clerk_resilience::health::{Outages, Verdict};
+use clerk_resilience::internals::health::{Outages, Verdict};
+use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
-use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
 use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};

@@ -264,7 +264,7 @@ async fn leave(world: &World, token: &str) -> Answer {
 }
 
 fn denied_until(world: &World) -> Vec<(String, i64)> {
-    let status = world.clerk.status();
+    let status = world.clerk.snapshot();
     let denied = status.revocations.sessions();
     denied.map(|(id, until)| (id.to_owned(), until.as_millis())).collect()
 }
@@ -337,11 +337,11 @@ async fn a_repeated_sign_out_changes_nothing() {
     }
     assert_eq!(denied_until(&world), first, "the end of the denial does not move");
     assert_eq!(world.sim.requests(SimSurface::BackendMutation), calls);
-    let generation = world.clerk.status().generation;
+    let generation = world.clerk.snapshot().generation;
     for _ in 0..20_000 {
         leave(&world, &token).await;
     }
-    assert_eq!(world.clerk.status().generation, generation, "nothing is copied");
+    assert_eq!(world.clerk.snapshot().generation, generation, "nothing is copied");
     assert_eq!(world.clerk.counts().signals_dropped, 0);
 }
 
@@ -381,9 +381,9 @@ async fn a_repeated_revocation_moves_its_end_once_a_day() {
     world.clerk.revoke_session("sess_1");
     let first = denied_until(&world);
     world.clock.jump(23 * 60 * 60 * 1000);
-    let generation = world.clerk.status().generation;
+    let generation = world.clerk.snapshot().generation;
     world.clerk.revoke_session("sess_1");
-    assert_eq!(world.clerk.status().generation, generation);
+    assert_eq!(world.clerk.snapshot().generation, generation);
     assert_eq!(denied_until(&world), first);
     world.clock.jump(2 * 60 * 60 * 1000);
     world.clerk.revoke_session("sess_1");

@@ -1,7 +1,7 @@
 //! Tickets: evidence that travels with the browser, from one process to another.
 
+use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::key::InstanceKind;
-use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 

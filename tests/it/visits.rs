@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
-use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{Builder, ClerkConfig, PageText, Verdict};
 use http::{Request, StatusCode};
 use url::Url;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::body::Body;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::UserId;
+use clerk_resilience::internals::Sealed;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::profile::{Change, Person};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization};
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
@@ -116,7 +117,7 @@ async fn every_sample_of_clerks_is_kept_and_has_the_effect_it_should() {
             world.send(post(&file["headers"], data(&format!("webhook-samples/{name}")))).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{name}");
         let expected = file["expect"].to_string();
-        let revocations = &world.clerk.status().revocations;
+        let revocations = &world.clerk.snapshot().revocations;
         let denies = revocations.denials().map(|denial| match denial {
             Denial::Session(..) => "session",
             Denial::User(..) => "user",
@@ -299,7 +300,7 @@ async fn events_may_come_twice_and_in_any_order() {
     }
     let counts = world.clerk.counts();
     assert_eq!((counts.webhooks_accepted, counts.webhooks_repeated), (100, 100));
-    assert_eq!(world.clerk.status().revocations.sessions().count(), 50);
+    assert_eq!(world.clerk.snapshot().revocations.sessions().count(), 50);
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,7 +420,7 @@ async fn without_a_secret_nothing_is_received_and_with_a_bad_one_nothing_starts(
     let world = World::new().await;
     let answer = deliver(&world, "msg_1", &revoked("sess_1")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(world.clerk.status().revocations.sessions().count(), 0);
+    assert_eq!(world.clerk.snapshot().revocations.sessions().count(), 0);
 
     let vectors = parsed("svix-vectors.json");
     let key = "pk_test_Y2xlcmsuY2xlcmsuZGV2JA".to_owned();
@@ -491,6 +492,8 @@ impl Sick {
         })
     }
 }
+
+impl Sealed for Sick {}
 
 impl Store for Sick {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {
@@ -615,14 +618,14 @@ async fn what_a_store_keeps_acts_and_is_not_written_to_the_state_directory_as_we
     assert_eq!(world.get(&token).await.status, StatusCode::UNAUTHORIZED);
     let own = world
         .clerk
-        .status()
+        .snapshot()
         .revocations
         .sessions()
         .map(|(id, _)| id.to_owned())
         .collect::<Vec<_>>();
     assert_eq!(own, ["sess_own"]);
     assert_eq!(
-        world.clerk.status().kept.sessions().next().map(|(id, _)| id.to_owned()),
+        world.clerk.snapshot().kept.sessions().next().map(|(id, _)| id.to_owned()),
         Some(id.to_owned())
     );
 }

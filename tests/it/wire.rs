@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use clerk_resilience::clock::Moment;
 use clerk_resilience::fetch::HttpUpstream;
-use clerk_resilience::health::{EvidenceClass, Observation, Outcome, Surface};
+use clerk_resilience::internals::health::{EvidenceClass, Observation, Outcome, Surface};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};

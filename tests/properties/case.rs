@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{ClientKind, RequestFacts, Rules, Sighting, Usage};
-use clerk_resilience::health::{
+use clerk_resilience::internals::decide::{ClientKind, RequestFacts, Rules, Sighting, Usage};
+use clerk_resilience::internals::health::{
     Drain, EvidenceClass, FailureKind, Health, Interval, Observation, Outages, Outcome, Report,
     Surface,
 };
+use clerk_resilience::internals::revocation::{Denial, Revocations};
+use clerk_resilience::internals::snapshot::{DenyList, KeyState, Snapshot};
 use clerk_resilience::jwks::KeySet;
-use clerk_resilience::revocation::{Denial, Revocations};
-use clerk_resilience::snapshot::{DenyList, KeyState, Snapshot};
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{Verified, verify};
 use clerk_resilience::{Access, GraceAccess, GracePolicy, Reverification, RoutePolicy, Verdict};

@@ -1,6 +1,6 @@
 //! The judgement of genuine tokens, against the reference.
 
-use clerk_resilience::decide::{Credential, CredentialDecision, decide};
+use clerk_resilience::internals::decide::{Credential, CredentialDecision, decide};
 use clerk_resilience::{GraceReason, Verdict};
 use proptest::prelude::*;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::decide::{
+use clerk_resilience::internals::decide::{
     ClientKind, Credential, CredentialDecision, Rejection, RequestFacts, Rules, Unavailable, decide,
 };
-use clerk_resilience::health::Outcome;
-use clerk_resilience::snapshot::Snapshot;
+use clerk_resilience::internals::health::Outcome;
+use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::token::{Expectations, InvalidToken, Timing};
 use clerk_resilience::verify::{UnknownKey, Unverified, verify};
 use clerk_resilience::{RoutePolicy, Verdict};

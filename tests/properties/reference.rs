@@ -1,7 +1,7 @@
 //! The judgement of a genuine token once more, written from the policy: which conditions fail, and
 //! what follows from that.
 
-use clerk_resilience::decide::{GraceDenial, Rejection, Unavailable};
+use clerk_resilience::internals::decide::{GraceDenial, Rejection, Unavailable};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::{GraceAccess, Reverification, Verdict};
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::health::{Outages, ProofOfLife, Signals, Verdict, VerdictState};
+use clerk_resilience::internals::health::{Outages, ProofOfLife, Signals, Verdict, VerdictState};
+use clerk_resilience::internals::ticket::{Ticket, TicketBinding, TicketKeys};
 use clerk_resilience::jwks::KeySet;
 use clerk_resilience::policy::Span;
-use clerk_resilience::ticket::{Ticket, TicketBinding, TicketKeys};
 use clerk_resilience::token::{Expectations, Session};
 use clerk_resilience::verify::verify;
 use proptest::collection::vec;

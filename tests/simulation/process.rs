@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
+use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::sim::SimClock;
-use clerk_resilience::ticket::TicketKeys;
 use clerk_resilience::{
     Access, Auth, ClerkConfig, ClerkResilience, FreshAuth, Grace, GraceAccess, GracePolicy,
     Reverification, RoutePolicy,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{KeyId, TokenId, UserId};
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::profile::{Change, Person, Profile};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
     Accepted, FollowUp, InboxEvent, Store, StoredSighting, Task, TaskOutcome,
 };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use clerk_resilience::revocation::Denial;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::store::{Feed, FeedMark, FeedPart, FollowUp, InboxEvent, SharedStore, Store};
 
 use crate::{entry, session, sighted, user};

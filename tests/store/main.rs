@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::{OrgId, SessionId, UserId};
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::profile::{Change, Membership, Profile};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{FollowUp, InboxEvent, StoredSighting};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clerk_resilience::clock::{Moment, Timestamp};
-use clerk_resilience::revocation::Denial;
-use clerk_resilience::snapshot::DenyList;
+use clerk_resilience::internals::revocation::Denial;
+use clerk_resilience::internals::snapshot::DenyList;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
@@ -35,7 +35,7 @@ async fn a_key_that_one_instance_distrusts_all_distrust() {
     let (one, _, two, _) = two(|builder| builder).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     assert_eq!(two.get(&token).await.status, StatusCode::OK);
-    let key = one.clerk.status().keys.set.key_ids().next().expect("a key").clone();
+    let key = one.clerk.snapshot().keys.set.key_ids().next().expect("a key").clone();
     one.clerk.distrust_key(key);
     one.pass(1).await;
     assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
@@ -72,7 +72,7 @@ async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_
             assert_eq!(one.get(&token).await.status, StatusCode::UNAUTHORIZED);
             assert_eq!(two.get(&token).await.status, StatusCode::OK);
         }
-        assert!(one.clerk.status().feeds.store.unwritten_since.is_some());
+        assert!(one.clerk.snapshot().feeds.store.unwritten_since.is_some());
         let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
         assert_eq!(health["checks"]["store:shared"][0]["status"], "fail");
         wire.heal();
@@ -80,7 +80,7 @@ async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_
         for token in mint() {
             assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
         }
-        assert!(one.clerk.status().feeds.store.unwritten_since.is_none());
+        assert!(one.clerk.snapshot().feeds.store.unwritten_since.is_none());
         let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
         let check = &health["checks"]["store:shared"][0];
         assert_eq!((&check["status"], &check["observedValue"]), (&json!("pass"), &json!(2)));
@@ -95,7 +95,7 @@ async fn a_flood_of_revocations_loses_none() {
         one.clerk.revoke_session(format!("sess_{n}"));
     }
     one.pass(5).await;
-    assert_eq!(two.clerk.status().revocations.sessions().count(), 5_000);
+    assert_eq!(two.clerk.snapshot().revocations.sessions().count(), 5_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,13 +117,13 @@ async fn a_partition_costs_grace_after_a_minute_and_is_made_up_for_when_it_ends(
         assert_eq!(two.get(&others).await.status, StatusCode::OK, "the list is complete enough");
         two.pass(20).await;
         assert_eq!(two.get(&others).await.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(one.clerk.status().feeds.store.unread_since, None);
-        assert!(two.clerk.status().feeds.store.unread_since.is_some());
+        assert_eq!(one.clerk.snapshot().feeds.store.unread_since, None);
+        assert!(two.clerk.snapshot().feeds.store.unread_since.is_some());
         wire.heal();
         two.pass(35).await;
         assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(two.get(&others).await.status, StatusCode::OK, "in grace again");
-        assert!(two.clerk.status().feeds.store.unread_since.is_none());
+        assert!(two.clerk.snapshot().feeds.store.unread_since.is_none());
     }
 }
 
@@ -156,7 +156,7 @@ async fn before_the_store_was_read_there_is_no_grace_and_a_session_that_is_good_
 }
 
 fn complete(world: &World) -> Option<Moment> {
-    match world.clerk.status().feeds.deny_list {
+    match world.clerk.snapshot().feeds.deny_list {
         DenyList::External { complete } => complete,
         _ => panic!("it is shared"),
     }
@@ -203,7 +203,7 @@ async fn news_that_do_not_fit_on_a_page_make_nothing_complete() {
     for n in 0..50 {
         one.clerk.revoke_session(format!("sess_{n}"));
     }
-    let known = || two.clerk.status().revocations.sessions().count();
+    let known = || two.clerk.snapshot().revocations.sessions().count();
     let mut last = before;
     for _ in 0..60 {
         two.pass(1).await;
@@ -223,9 +223,9 @@ async fn a_batch_that_is_not_taken_is_given_again_and_nothing_is_read_for_it() {
     wire.refuse_writing();
     one.clerk.revoke_session("sess_1");
     one.pass(30).await;
-    assert!(one.clerk.status().feeds.store.unwritten_since.is_some());
+    assert!(one.clerk.snapshot().feeds.store.unwritten_since.is_some());
     assert_eq!(wire.readings(), 0);
     wire.heal();
     two.pass(5).await;
-    assert_eq!(two.clerk.status().revocations.sessions().count(), 1);
+    assert_eq!(two.clerk.snapshot().revocations.sessions().count(), 1);
 }

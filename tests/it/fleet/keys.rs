@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::key::SecretKey;
-use clerk_resilience::snapshot::Snapshot;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
@@ -65,11 +65,11 @@ async fn an_instance_that_starts_in_an_outage_begins_no_episode_of_its_own() {
     world.until(Verdict::Outage).await;
     world.pass(100 * 60).await;
     let new = World::beside(world.clock.clone(), world.sim.clone(), |builder| builder.store(store));
-    let spent = new.clerk.status().health.outages.spent_in_episode(new.now());
+    let spent = new.clerk.snapshot().health.outages.spent_in_episode(new.now());
     assert!(spent >= Duration::from_secs(99 * 60), "{spent:?}");
     assert_ne!(new.clerk.verdict(), Verdict::Outage, "that it has to see for itself");
     new.until(Verdict::Outage).await;
-    let (of_new, of_old) = (new.clerk.status(), world.clerk.status());
+    let (of_new, of_old) = (new.clerk.snapshot(), world.clerk.snapshot());
     let start = |known: &Snapshot| known.health.outages.episode_start();
     assert_eq!(start(&of_new), start(&of_old));
     assert!(start(&of_new).is_some());

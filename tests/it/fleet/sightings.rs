@@ -179,7 +179,7 @@ async fn a_store_that_lost_everything_is_told_again_of_keys_outages_and_sighting
         builder.grace(GracePolicy::balanced()).store(empty)
     });
     new.until(Verdict::Outage).await;
-    let start = |world: &World| world.clerk.status().health.outages.episode_start();
+    let start = |world: &World| world.clerk.snapshot().health.outages.episode_start();
     assert_eq!(start(&new), start(world));
     assert_eq!(new.get(&token).await.status, GRACE);
 }

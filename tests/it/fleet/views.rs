@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clerk_resilience::clock::{Clock as _, Timestamp};
-use clerk_resilience::health::PeerReport;
+use clerk_resilience::internals::health::PeerReport;
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::{MemoryStore, SharedStore as _};
 use clerk_resilience::{Builder, GracePolicy, Transition, Verdict};

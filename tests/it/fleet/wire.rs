@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::id::UserId;
+use clerk_resilience::internals::Sealed;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::profile::{Change, Person};
-use clerk_resilience::revocation::Denial;
 use clerk_resilience::store::{
     Accepted, DeadLetter, Feed, FeedMark, FeedPart, InboxEvent, MemoryStore, Pending, SharedStore,
     Sightings, Store, StoreError, StoredSighting, Task, TaskOutcome,
@@ -117,6 +118,8 @@ impl Wire {
         self.through(Box::pin(std::future::pending()))
     }
 }
+
+impl Sealed for Wire {}
 
 impl Store for Wire {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {

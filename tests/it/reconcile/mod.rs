@@ -223,7 +223,7 @@ async fn everything_is_read_when_somebody_wishes_after_an_outage_and_once_a_day(
     let (world, ear) = with(3, |builder| builder).await;
     world.pass(10).await;
     assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1, "at the start");
-    let heard = || world.clerk.status().feeds.webhook;
+    let heard = || world.clerk.snapshot().feeds.webhook;
     let at_the_start = heard();
     assert!(at_the_start.is_some(), "it is as good as a webhook");
     world.pass(23 * 3600).await;

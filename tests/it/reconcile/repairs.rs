@@ -52,7 +52,7 @@ async fn where_clerk_knows_none_of_those_who_are_kept_nobody_is_gone() {
         world.sim.delete_user(&user(n));
     }
     assert_eq!(ended(&world).await.gone, 0);
-    assert_eq!(world.clerk.status().revocations.denials().count(), 0);
+    assert_eq!(world.clerk.snapshot().revocations.denials().count(), 0);
 }
 
 /// A token of a session in an organisation.
@@ -198,7 +198,7 @@ async fn all_are_there(world: &World) {
         assert_eq!(places(world, n).await, place("org_1", "org:member"), "{n}");
         assert_eq!(refused(world, &token(world, n, &org("org_1"))).await, None, "{n}");
     }
-    assert_eq!(world.clerk.status().revocations.denials().count(), 0);
+    assert_eq!(world.clerk.snapshot().revocations.denials().count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +239,7 @@ async fn what_is_not_found_in_others_words_than_clerks_is_not_gone() {
     world.pass(60).await;
     let now = progress.borrow().clone();
     assert!(now.under_way && now.trouble.expect("trouble").contains("404"));
-    assert_eq!(world.clerk.status().revocations.denials().count(), 0);
+    assert_eq!(world.clerk.snapshot().revocations.denials().count(), 0);
     assert!(world.clerk.profiles().get(&user(1)).await.expect("told").is_some());
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use clerk_resilience::revocation::Denial;
+use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::store::{Feed, FeedMark, FeedPart, RedisStore, Store as _};
 
 use super::new;
