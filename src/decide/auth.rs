@@ -15,6 +15,43 @@ use super::rejection::{Rejection, Unavailable};
 ///
 /// As an axum extractor, `Auth` returns the session of a request that passed the layer. A handler
 /// that must not serve sessions in grace takes [`FreshAuth`](crate::FreshAuth) instead.
+/// `Option<Auth>` is for [public](crate::Builder::public) and
+/// [optional](crate::RoutePolicy::optional) routes: `None` means that no accepted session came with
+/// the request, whatever the reason.
+///
+/// The extractor performs no I/O and does no cryptography: the layer has already verified the
+/// token. Cloning is cheap. Behind no layer the response is 500 with the code
+/// `authentication_layer_missing`, and the log names the route.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::{Access, Auth};
+///
+/// async fn me(auth: Auth) -> String {
+///     let organization = auth.organization().map_or("none", |organization| organization.id.as_str());
+///     format!("user {}, organization {organization}", auth.user_id())
+/// }
+///
+/// async fn home(auth: Option<Auth>) -> &'static str {
+///     match auth {
+///         Some(auth) if auth.has_role("org:admin") => "hello, admin",
+///         Some(_) => "hello",
+///         None => "please sign in",
+///     }
+/// }
+///
+/// async fn invoices(auth: Auth) -> String {
+///     let editable = auth.has(&Access::permission("org:invoices:edit"));
+///     match auth.grace() {
+///         Some(grace) => format!("read only, sign-in service down since {}", grace.since),
+///         None => format!("invoices, editable: {editable}"),
+///     }
+/// }
+/// # let _: Router = Router::new()
+/// #     .route("/", get(home)).route("/me", get(me)).route("/invoices", get(invoices));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Auth {
     token: Verified,
@@ -36,7 +73,8 @@ impl Auth {
         &self.token
     }
 
-    /// Returns the user's id (`sub`).
+    /// Returns the user's id (`sub`), such as `user_2abc`. Use it as the key of the application's
+    /// own records: Clerk never reuses an id, while email addresses change.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.session().user_id
@@ -48,19 +86,23 @@ impl Auth {
         self.session().session_id.as_ref()
     }
 
-    /// Returns the active organisation.
+    /// Returns the active organisation with the user's role and permissions in it. `None` while the
+    /// user works in the personal account.
     #[must_use]
     pub fn organization(&self) -> Option<&Organization> {
         self.session().organization.as_ref()
     }
 
-    /// Returns true if the user has this role in the active organisation.
+    /// Returns true if the user has this role in the active organisation. `org:admin` and `admin`
+    /// mean the same. Without an active organisation the result is false. The role is that of the
+    /// token's claims, see [`claims_age`](Self::claims_age).
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         self.session().has_role(role)
     }
 
-    /// Returns true if the user has this permission in the active organisation.
+    /// Returns true if the user has this permission in the active organisation, such as
+    /// `org:invoices:edit`. Clerk puts no system permission (`org:sys_…`) into tokens.
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
         self.session().has_permission(permission)
@@ -121,7 +163,17 @@ impl Auth {
         })
     }
 
-    /// Returns all claims that Clerk signed about the session.
+    /// Returns all claims that Clerk signed about the session, custom claims included.
+    ///
+    /// ```
+    /// use clerk_resilience::Auth;
+    ///
+    /// /// A claim that the session token's template in the Clerk dashboard adds.
+    /// fn is_enrolled(auth: &Auth) -> bool {
+    ///     auth.session().claim("beta").unwrap_or(false)
+    /// }
+    /// # let _ = is_enrolled;
+    /// ```
     #[must_use]
     pub fn session(&self) -> &Session {
         self.token.session()
@@ -129,6 +181,9 @@ impl Auth {
 
     /// Returns the details of grace if the session's token has expired and the layer accepted it
     /// because Clerk is down. Roles and organisations are then as old as the token.
+    ///
+    /// `None` for a session whose token has not expired. Use it to show a notice, or to leave out
+    /// an action; to refuse grace altogether, take [`FreshAuth`](crate::FreshAuth).
     #[must_use]
     pub fn grace(&self) -> Option<&Grace> {
         self.grace.as_deref()
@@ -136,6 +191,9 @@ impl Auth {
 }
 
 /// Why and until when the layer accepts an expired token.
+///
+/// [`Auth::grace`] returns it, and [`GraceRuling::Passed`](crate::audit::GraceRuling::Passed)
+/// records it. All times are wall-clock times of this host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Grace {
@@ -152,6 +210,9 @@ pub struct Grace {
 }
 
 /// Why the layer accepts an expired token.
+///
+/// The names are stable; `Clerk-Grace` ([`Builder::grace_header`](crate::Builder::grace_header))
+/// and the audit use them.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum GraceReason {
