@@ -12,8 +12,18 @@ use crate::engine::{KnownUser, Profiles};
 
 /// The profile of the signed-in user, from [`Profiles`], also while Clerk is down.
 ///
+/// A session token names the user's id and organisation, and no name, address or picture. This
+/// extractor adds them, without a table of the application's own.
+///
 /// The layer itself never waits for a profile. A handler with this argument waits for the look-up:
 /// not at all for a cached profile, else for the store or for Clerk. [`Profiles::get`] states the
+/// maximum.
+///
+/// | profile | wait | response if it fails |
+/// |---|---|---|
+/// | in memory | none | |
+/// | in the store | at most 2 s | next row |
+/// | at Clerk, while it is healthy | two calls, each within the [probe deadline](crate::Builder::probe_deadline) | 503 `profile_unavailable` |
 /// maximum.
 ///
 /// The handler runs only with a session, as with [`Auth`](crate::Auth). If the user does not exist,
