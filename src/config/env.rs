@@ -26,6 +26,7 @@ impl ClerkConfig {
     /// problems at once.
     ///
     /// # Errors
+    ///
     /// [`ConfigError`] names the missing or malformed variable and the fix.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_vars(|name| std::env::var(name).ok())
@@ -33,10 +34,6 @@ impl ClerkConfig {
 
     /// Loads the configuration through `read`, which returns the value of a variable. Use it with a
     /// secret store, or in tests.
-    ///
-    /// # Errors
-    ///
-    /// As [`from_env`](Self::from_env).
     ///
     /// `read` is called with each name once or more, with and without the prefixes of front-end
     /// tools. `None` means that the variable is not set.
@@ -50,6 +47,10 @@ impl ClerkConfig {
     ///     Err(ConfigError::Missing { variable: "CLERK_PUBLISHABLE_KEY", .. })
     /// ));
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
     pub fn from_vars(read: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let vars = Vars(&read);
         let mut config = Self::new(vars.publishable_key()?);

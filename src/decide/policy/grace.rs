@@ -314,12 +314,12 @@ impl GracePolicy {
 
     /// Checks each limit, and whether the limits fit together.
     ///
+    /// [`Builder::build`](crate::Builder::build) calls this method. Call it in a test, to check a
+    /// policy that comes from a configuration file.
+    ///
     /// # Errors
     ///
     /// Returns [`PolicyError`], which names the options and the fix.
-    ///
-    /// [`Builder::build`](crate::Builder::build) calls this method. Call it in a test, to check a
-    /// policy that comes from a configuration file.
     pub fn check(&self) -> Result<(), PolicyError> {
         if let Some((option, error)) = self.faults.first() {
             return Err(PolicyError::Span { option, source: error.clone() });

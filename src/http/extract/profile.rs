@@ -24,6 +24,7 @@ use crate::engine::{KnownUser, Profiles};
 /// | in memory | none | |
 /// | in the store | at most 2 s | next row |
 /// | at Clerk, while it is healthy | two calls, each within the [probe deadline](crate::Builder::probe_deadline) | 503 `profile_unavailable` |
+///
 /// maximum.
 ///
 /// The handler runs only with a session, as with [`Auth`](crate::Auth). If the user does not exist,

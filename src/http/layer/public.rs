@@ -43,6 +43,7 @@ pub struct PublicPaths {
 
 impl PublicPaths {
     /// Parses the patterns. An empty list makes no path public.
+    ///
     /// # Errors
     ///
     /// Returns [`PublicPathError`], which names the first pattern that axum would also reject.
