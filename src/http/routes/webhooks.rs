@@ -45,6 +45,30 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// | malformed with a valid signature | 422, without a retry; stored as a dead letter |
 /// | not stored, because the store fails | 503, with a retry; revocations apply in memory |
 /// | no signing secret is configured (the route of [`ClerkResilience::routes`](crate::ClerkResilience::routes)) | 503, with a retry |
+///
+/// The signature is that of Svix: HMAC-SHA256 over id, timestamp and body, in the header fields
+/// `svix-id`, `svix-timestamp` and `svix-signature`, or `webhook-…` of [Standard
+/// Webhooks](https://www.standardwebhooks.com). The rules are those of `verifyWebhook` in Clerk's
+/// backend SDK. Clerk retries an unanswered delivery for 28 hours.
+///
+/// # Examples
+///
+/// [`ClerkResilience::routes`](crate::ClerkResilience::routes) mounts the service at
+/// `/auth/webhooks`. To mount it at another path:
+///
+/// ```
+/// use axum::{Router, routing::any_service};
+/// use clerk_resilience::ClerkResilience;
+///
+/// fn app(clerk: &ClerkResilience, protected: Router) -> Router {
+///     let app = protected.route_layer(clerk.clone());
+///     match clerk.webhook_service() {
+///         Some(webhooks) => app.route("/hooks/clerk", any_service(webhooks)),
+///         None => app, // no signing secret is configured
+///     }
+/// }
+/// # let _ = app;
+/// ```
 #[derive(Clone, Debug)]
 pub struct WebhookService {
     shared: Arc<Shared>,

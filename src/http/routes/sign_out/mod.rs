@@ -23,6 +23,8 @@ use crate::engine::{Examined, Shared};
 use crate::http::origin::{Origins, RequestTarget};
 
 /// Removes the session's cookies from the browser, as part of the response to a sign-out.
+/// [`ClerkResilience::sign_out`](crate::ClerkResilience::sign_out) returns it. As a response of its
+/// own it is 204.
 ///
 /// ```no_run
 /// use axum::response::{IntoResponse, Redirect};
@@ -80,6 +82,27 @@ impl IntoResponse for SignedOut {
 /// session at Clerk. The page for forms then loads clerk-js from the Frontend API and calls
 /// `Clerk.signOut()`, under its own `Content-Security-Policy`. An outer layer that replaces that
 /// policy must allow the script. A program's session stays active at Clerk.
+///
+/// # Examples
+///
+/// A button in the application needs no script:
+///
+/// ```html
+/// <form method="post" action="/auth/sign-out"><button>Sign out</button></form>
+/// ```
+///
+/// Another path, for an application that does not merge
+/// [`ClerkResilience::routes`](crate::ClerkResilience::routes):
+///
+/// ```
+/// use axum::{Router, routing::any_service};
+/// use clerk_resilience::ClerkResilience;
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     Router::new().route("/sign-out", any_service(clerk.sign_out_service()))
+/// }
+/// # let _ = app;
+/// ```
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
