@@ -39,7 +39,42 @@ pub(crate) struct Counters {
 /// [`ClerkResilience::counts`](crate::ClerkResilience::counts).
 ///
 /// Each value counts from the build of the layer and never decreases. The values are not read
-/// atomically together.
+/// atomically together. A request counts once, however many layers judge it: in at most one of
+/// [`fresh`](Self::fresh), [`machines`](Self::machines), [`grace`](Self::grace),
+/// [`anonymous`](Self::anonymous), [`unauthorized`](Self::unauthorized),
+/// [`forbidden`](Self::forbidden), [`unavailable`](Self::unavailable) or
+/// [`handshakes`](Self::handshakes).
+///
+/// | grows | look at |
+/// |---|---|
+/// | [`unavailable`](Self::unavailable) while the verdict is `healthy` | keys and clock in `/auth/health` |
+/// | [`webhooks_refused`](Self::webhooks_refused) | the signing secret |
+/// | [`webhooks_not_kept`](Self::webhooks_not_kept), [`store_failures`](Self::store_failures) | the store |
+/// | [`state_failures`](Self::state_failures) | the state directory |
+/// | [`hook_failures`](Self::hook_failures) | the application's hooks |
+/// | [`backend_unanswered`](Self::backend_unanswered) | the Backend API and its quota |
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use clerk_resilience::{ClerkResilience, Verdict};
+///
+/// /// Logs once a minute what the layer could not verify while Clerk was well.
+/// async fn watch(clerk: ClerkResilience) {
+///     let mut before = clerk.counts();
+///     loop {
+///         tokio::time::sleep(Duration::from_secs(60)).await;
+///         let now = clerk.counts();
+///         let unverified = now.unavailable - before.unavailable;
+///         if unverified > 0 && clerk.verdict() == Verdict::Healthy {
+///             eprintln!("{unverified} requests got 503 within a minute");
+///         }
+///         before = now;
+///     }
+/// }
+/// # let _ = watch;
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -35,7 +35,10 @@ const SHARED_GOOD: Duration = Duration::from_secs(60);
 const OLD: Duration = Duration::from_secs(5 * 60);
 
 /// Access to user profiles, which also works while Clerk is down. Obtained from
-/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cloning is cheap.
+/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cloning is cheap. In a handler,
+/// the extractor [`UserProfile`](crate::UserProfile) does the same for the signed-in user.
+///
+/// # Examples
 ///
 /// ```no_run
 /// # use clerk_resilience::{ClerkResilience, id::UserId};
