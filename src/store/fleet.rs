@@ -8,7 +8,7 @@ use super::inbox::Pending;
 use super::sighting::Sightings;
 use crate::state::revocation::Denial;
 
-/// The part of a store that instances share.
+/// The part of a store that instances share. [`Store::fleet`](super::Store::fleet) returns it.
 ///
 /// Only background tasks call it, never requests. Data from it can make an instance stricter at any
 /// time, but never more permissive on its own.
