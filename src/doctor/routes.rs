@@ -29,6 +29,12 @@ pub enum Intent {
 /// Requests paths of a running application without credentials, and reports what each requires. A
 /// difference from the intent is an error. `app` is the application's base URL; each request waits
 /// at most 10 seconds.
+///
+/// | intent | 2xx | 401, 403, 503 | redirect | 404 |
+/// |---|---|---|---|---|
+/// | [`Protected`](Intent::Protected) | error | fine | fine | error |
+/// | [`Public`](Intent::Public) | fine | error | fine | error |
+/// | [`Unsaid`](Intent::Unsaid) | note | fine | fine | fine |
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],
