@@ -123,6 +123,22 @@ impl GraceTerms {
 /// }
 /// # async fn serve(_: WebSocket, _: Auth) {}
 /// ```
+///
+/// Work without a connection, such as an export that runs for minutes, ends in the same way:
+///
+/// ```
+/// use clerk_resilience::{Auth, Lease};
+///
+/// async fn export(auth: Auth, lease: Lease) -> &'static str {
+///     match lease.hold(collect(auth)).await {
+///         Some(rows) if rows > 0 => "exported",
+///         Some(_) => "nothing to export",
+///         None => "the session ended meanwhile",
+///     }
+/// }
+/// # async fn collect(_: Auth) -> usize { 1 }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(export));
+/// ```
 #[derive(Debug)]
 #[must_use = "an upgrade whose lease is dropped is refused in grace"]
 pub struct Lease {
@@ -153,7 +169,9 @@ impl Lease {
     }
 
     /// Runs a future until it completes or the lease ends. If the lease ends first, drops the
-    /// future and returns `None`.
+    /// future and returns `None`. The layer checks every 5 s. Data that the future has sent by then
+    /// stays sent, so let it close its connection with a guard of its own if the peer must learn
+    /// the reason.
     pub async fn hold<F: Future>(self, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;
