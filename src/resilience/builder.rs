@@ -35,6 +35,37 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// The options of a [`ClerkResilience`]. Every option has a default; [`build`](Self::build) checks
 /// them.
+///
+/// A call here replaces what [`ClerkConfig`] or a variable says, with one exception:
+/// `CLERK_RESILIENCE_GRACE` is only the default of [`grace`](Self::grace).
+///
+/// | purpose | options |
+/// |---|---|
+/// | who may pass | [`public`](Self::public), [`policy`](Self::policy), [`authorized_parties`](Self::authorized_parties), [`azp`](Self::azp), [`audience`](Self::audience), [`leeway`](Self::leeway), [`client_uat`](Self::client_uat) |
+/// | grace | [`grace`](Self::grace), [`tickets`](Self::tickets), [`external_deny_list`](Self::external_deny_list), [`audit`](Self::audit), [`grace_header`](Self::grace_header) |
+/// | what survives | [`state_dir`](Self::state_dir), [`store`](Self::store) |
+/// | webhooks | [`webhook_secret`](Self::webhook_secret), [`on`](Self::on), [`on_event`](Self::on_event), [`revoke_when_locked`](Self::revoke_when_locked), [`revoke_on_password_change`](Self::revoke_on_password_change), [`reconcile_on_demand`](Self::reconcile_on_demand) |
+/// | responses | [`page_text`](Self::page_text), [`page`](Self::page), [`cors`](Self::cors), [`handshakes`](Self::handshakes) |
+/// | origins | [`public_origins`](Self::public_origins), [`trust_forwarded`](Self::trust_forwarded), [`site`](Self::site) |
+/// | operation | [`egress_canary`](Self::egress_canary), [`on_transition`](Self::on_transition), [`private_health`](Self::private_health), [`strict_health`](Self::strict_health), [`probe_deadline`](Self::probe_deadline) |
+/// | memory | [`token_cache`](Self::token_cache), [`session_capacity`](Self::session_capacity), [`profile_cache`](Self::profile_cache) |
+/// | tests | [`clock`](Self::clock), [`transport`](Self::transport); [`SimClerkExt`](crate::SimClerkExt) sets both |
+///
+/// # Examples
+///
+/// ```no_run
+/// use clerk_resilience::{ClerkConfig, ClerkResilience, ConfigError, GracePolicy};
+///
+/// # #[tokio::main] async fn main() -> Result<(), ConfigError> {
+/// let clerk = ClerkResilience::builder(ClerkConfig::from_env()?)
+///     .public(["/", "/sign-in", "/sign-in/{*rest}"])
+///     .authorized_parties(["https://app.example.com"])
+///     .grace(GracePolicy::balanced())
+///     .state_dir("/var/lib/example/clerk")
+///     .build()?;
+/// # drop(clerk); Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[must_use = "nothing happens until .build() or .pair()"]
@@ -158,6 +189,9 @@ impl Builder {
 
     /// Adds an accepted audience (`aud`). Default: any audience. A token without `aud` passes, as
     /// in Clerk's SDK. An empty text is an error at build.
+    ///
+    /// Call it once for each audience. Session tokens have an `aud` only if the instance adds one;
+    /// JWT templates often do.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -250,12 +284,19 @@ impl Builder {
 
     /// Sets the deadline of each call to Clerk. A call that exceeds it has failed. Default 2.5 s;
     /// 100 ms to 30 s.
+    ///
+    /// A response slower than 1.5 s counts as slow, so keep the deadline above that: a shorter one
+    /// turns a slow Clerk into a silent one.
     pub fn probe_deadline(mut self, deadline: Duration) -> Self {
         self.probe_deadline = deadline;
         self
     }
 
     /// Sets the capacity of the cache of verified tokens. Default 8192, about 2 KiB each.
+    ///
+    /// A token in the cache is compared byte for byte, and its signature is not verified again. Its
+    /// times, revocations and the presence of its key are checked for each request. Choose twice
+    /// the number of sessions that are active within a minute.
     pub fn token_cache(mut self, capacity: usize) -> Self {
         self.token_capacity = capacity;
         self
@@ -296,6 +337,8 @@ impl Builder {
 
     /// Sets a function that receives every decision about grace, for an audit log. The function
     /// runs while a request waits, so it must not block.
+    ///
+    /// [`audit`](crate::audit) has an example that hands events to a task.
     pub fn audit(mut self, record: impl Fn(&GraceEvent) + Send + Sync + 'static) -> Self {
         self.recorder = Some(Recorder(Arc::new(record)));
         self
@@ -487,12 +530,20 @@ impl Builder {
     }
 
     /// Sets the transport to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
+    ///
+    /// A transport of a simulated Clerk needs the simulation's [clock](Self::clock), or the build
+    /// fails. A transport that wraps another forwards
+    /// [`Transport::clock`](clerk_verify::transport::Transport::clock).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
     /// Checks the options, and starts the driver on the current tokio runtime.
+    ///
+    /// The driver runs until the last handle and layer are dropped. The layer serves requests at
+    /// once: until keys are loaded, and if no saved key helps, the response is 503.
+    /// [`ClerkResilience::ready`] waits for them. A store is read here, which may block.
     ///
     /// # Errors
     ///
@@ -506,6 +557,22 @@ impl Builder {
     }
 
     /// Checks the options, and returns the driver, for applications that spawn their own tasks.
+    ///
+    /// Without a running driver nothing is probed: the verdict is [`Verdict::Unknown`] after 60 s
+    /// and nothing is granted.
+    ///
+    /// ```no_run
+    /// use clerk_resilience::{ClerkConfig, ClerkResilience};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (clerk, driver) = ClerkResilience::builder(ClerkConfig::from_env()?).pair()?;
+    /// let mut tasks = tokio::task::JoinSet::new();
+    /// tasks.spawn(driver);
+    /// # drop(clerk); Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Verdict::Unknown`]: crate::Verdict::Unknown
     ///
     /// # Errors
     ///

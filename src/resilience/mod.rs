@@ -43,6 +43,33 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 ///     .merge(clerk.routes());
 /// # let _ = app; Ok(()) }
 /// ```
+///
+/// `.route_layer(clerk)` protects the routes above it; requests to unknown paths still get 404.
+/// `.layer(clerk)` protects every path, unknown ones included, and [`Builder::public`] names the
+/// exceptions.
+///
+/// # In operation
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clerk = ClerkResilience::new(ClerkConfig::from_env()?);
+/// if let Err(error) = clerk.ready(Duration::from_secs(5)).await {
+///     eprintln!("{error}"); // serve anyway: the layer answers 503 until keys are loaded
+/// }
+/// let mut verdicts = clerk.subscribe();
+/// tokio::spawn(async move {
+///     while verdicts.changed().await.is_ok() {
+///         let verdict = *verdicts.borrow_and_update();
+///         if verdict == Verdict::Outage {
+///             eprintln!("Clerk is down");
+///         }
+///     }
+/// });
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
     authenticator: Arc<Authenticator>,
@@ -68,7 +95,8 @@ impl ClerkResilience {
         }
     }
 
-    /// Returns a [`Builder`] for a layer with other options.
+    /// Returns a [`Builder`] for a layer with other options. Nothing happens until
+    /// [`build`](Builder::build).
     pub fn builder(config: ClerkConfig) -> Builder {
         Builder::new(config)
     }
@@ -83,9 +111,10 @@ impl ClerkResilience {
     /// let api = Router::new()
     ///     .route("/feed", get(async || "feed"))
     ///     .route_layer(clerk.clone());
+    /// let admins = RoutePolicy::required().grace(GraceAccess::Never).role("org:admin");
     /// let billing = Router::new()
     ///     .route("/pay", post(async || "paid"))
-    ///     .route_layer(clerk.policy(RoutePolicy::required().grace(GraceAccess::Never).role("org:admin")));
+    ///     .route_layer(clerk.policy(admins));
     /// let open = Router::new()
     ///     .route("/pricing", get(async || "prices"))
     ///     .route_layer(clerk.policy(RoutePolicy::optional()));
@@ -208,13 +237,14 @@ impl ClerkResilience {
         Arc::clone(&self.authenticator.shared.core.load())
     }
 
-    /// Returns the current verdict on Clerk.
+    /// Returns the current verdict on Clerk. It is computed from the current snapshot, without I/O,
+    /// and falls back to [`Verdict::Unknown`] if the driver has not observed minting for 60 s.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.authenticator.shared.core.load().verdict(self.authenticator.shared.now())
     }
 
-    /// Returns the counters since the start of the process.
+    /// Returns the counters since the layer was built. The call reads atomics and costs nothing.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.authenticator.shared.core.counters.read()
@@ -279,11 +309,35 @@ impl ClerkResilience {
     }
 
     /// Declares an outage without proof, for at most 4 hours. The usual conditions of grace apply.
+    /// It concerns this instance alone and ends with the process. Use it in a drill, or where an
+    /// operator knows more than the probes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, GracePolicy, SimClerkExt, Verdict};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced()));
+    /// sim.pass(Duration::from_secs(10)).await;
+    /// clerk.force_outage(Duration::from_secs(600));
+    /// sim.pass(Duration::from_secs(1)).await;
+    /// assert_eq!(clerk.verdict(), Verdict::Outage);
+    ///
+    /// clerk.clear_override();
+    /// sim.pass(Duration::from_secs(1)).await;
+    /// assert_ne!(clerk.verdict(), Verdict::Outage);
+    /// # }
+    /// ```
     pub fn force_outage(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
     }
 
-    /// Declares Clerk healthy, for at most 4 hours. The layer then gives no grace.
+    /// Declares Clerk healthy, for at most 4 hours. The layer then gives no grace. This is the off
+    /// switch for an incident in which grace itself is the risk; `CLERK_RESILIENCE_GRACE=off` and a
+    /// restart is the lasting one.
     pub fn force_healthy(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
     }
