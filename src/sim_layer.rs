@@ -1,4 +1,4 @@
-//! Builds the layer with a simulated Clerk for tests.
+//! Builds the layer with a simulated Clerk for tests (feature `sim`).
 //!
 //! An outage test needs one transport, one clock, a status page and an egress canary for both
 //! sides. If one of them is missing, a test can pass for the wrong reason, so [`SimClerkExt`]
@@ -40,6 +40,23 @@ mod sealed {
 ///
 /// A request has a `String` body, and a test can [send](Self::send) it again later, for example
 /// after its token expired. Time follows tokio: with `#[tokio::test(start_paused = true)]` a
+/// virtual hour passes at once. Leave `start_paused` out in a test with a store that uses threads
+/// or sockets.
+///
+/// | situation | call |
+/// |---|---|
+/// | a user signs in | `sim.sign_in("user_1")` |
+/// | an API request, a page | [`get`](Self::get), [`post`](Self::post), [`page`](Self::page) |
+/// | an expired token | keep the request, [`pass`](Self::pass) 70 s, send it again |
+/// | an outage of Clerk | `sim.break_with(SimSurface::CLERK, SimFault::status(503))`, then pass 2 min |
+/// | silence of Clerk | `SimFault::Hang`, and a red component of the status page |
+/// | the application's network is cut | `sim.break_with(SimSurface::ALL, SimFault::Refused)` |
+/// | the end | `sim.heal_all()`, then pass 2 min |
+/// | a ban, a sign-out at Clerk | [`user_banned`](Self::user_banned), [`session_ended`](Self::session_ended) |
+///
+/// # Examples
+///
+/// An outage, and a revocation during it:
 /// virtual hour passes at once.
 ///
 /// ```
@@ -172,6 +189,8 @@ pub trait SimClerkExt: sealed::Sealed {
     }
 
     /// Returns the secret that signs this instance's webhooks.
+    ///
+    /// Every simulated instance has the same secret. It is public, and for tests only.
     fn webhook_secret(&self) -> WebhookSecret {
         WebhookSecret::parse(WEBHOOK_SECRET).expect("the secret is well-formed")
     }
