@@ -64,8 +64,9 @@ pub const TARGET: &str = "clerk_resilience::audit";
 
 /// One decision about grace, as the recorder receives it.
 ///
-/// There is one event for each expired token about which the conditions of grace were evaluated. No
-/// event exists for a fresh token, for a token that is invalid, or with [`GraceMode::Disabled`].
+/// There is an event for each expired token that passes in grace, and for each that a condition of
+/// grace rejects while an outage is proven. No event exists for a token that has not expired, for an
+/// invalid one, or with [`GraceMode::Disabled`].
 ///
 /// [`GraceMode::Disabled`]: crate::GraceMode::Disabled
 #[derive(Clone, Debug)]
