@@ -65,8 +65,8 @@ pub const TARGET: &str = "clerk_resilience::audit";
 /// One decision about grace, as the recorder receives it.
 ///
 /// There is an event for each expired token that passes in grace, and for each that a condition of
-/// grace rejects while an outage is proven. No event exists for a token that has not expired, for an
-/// invalid one, or with [`GraceMode::Disabled`].
+/// grace rejects while an outage is proven. No event exists for a token that has not expired, for
+/// an invalid one, or with [`GraceMode::Disabled`].
 ///
 /// [`GraceMode::Disabled`]: crate::GraceMode::Disabled
 #[derive(Clone, Debug)]

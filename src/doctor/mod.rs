@@ -12,6 +12,27 @@
 //! | state directory | other users who could write to it |
 //! | routes ([`examine_routes`]) | protected routes that are open, and the reverse |
 //!
+//! Each finding has a stable code:
+//!
+//! | code | severity | meaning |
+//! |---|---|---|
+//! | `variable`, `setting` | error | a value cannot be read, or two contradict each other |
+//! | `mixed-modes`, `two-instances` | error | the publishable and the secret key do not belong together |
+//! | `secret-key-refused` | error | Clerk refuses the secret key |
+//! | `no-secret-key` | note | no secret key, and what the layer does without one |
+//! | `jwt-key-mismatch` | error | `CLERK_JWT_KEY` is not a key of this instance |
+//! | `no-authorized-parties` | warning | tokens of the instance's other applications are accepted |
+//! | `state-dir`, `no-state-dir` | error, warning | the directory is not private, or not set |
+//! | `session-mint`, `handshake`, `backend-api`, `jwks`, `status-page` | error, warning, note | how this surface of Clerk answers |
+//! | `it-is-clerk` | note | the failures are Clerk's |
+//! | `it-is-us`, `dns`, `proxy`, `frontend-api-unreachable` | error, warning | the failures are on this side |
+//! | `silence` | warning | Clerk is silent, and no canary can show why |
+//! | `stranger` | error | a response did not come from Clerk |
+//! | `clock-skew` | error, warning | the difference from Clerk's clock |
+//! | `public-by-mistake`, `protected-by-mistake`, `route-open` | error, error, note | what a route requires |
+//! | `grace`, `tickets` | fine, note | what the variables allow |
+//! | `http-client`, `not-asked` | error, note | why Clerk was not probed |
+//!
 //! # Examples
 //!
 //! In a binary, before a deployment:

@@ -142,6 +142,16 @@ impl Builder {
     }
 
     /// Sets the policy of routes without their own. Default: [`RoutePolicy::required`].
+    ///
+    /// ```
+    /// use clerk_resilience::{Builder, GraceAccess, RoutePolicy};
+    ///
+    /// /// No grace anywhere, except where a route says so.
+    /// fn choose(builder: Builder) -> Builder {
+    ///     builder.policy(RoutePolicy::required().grace(GraceAccess::Never))
+    /// }
+    /// # let _ = choose;
+    /// ```
     pub fn policy(mut self, policy: RoutePolicy) -> Self {
         self.route = policy;
         self
@@ -149,6 +159,24 @@ impl Builder {
 
     /// Sets the paths that need no session, for applications that wrap all routes with
     /// `.layer(..)`. [`PublicPaths`] describes the syntax. All other paths are protected.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.public(["/", "/posts/{id}"]));
+    /// let app = Router::new()
+    ///     .route("/", get(async |auth: Option<Auth>| auth.is_some().to_string()))
+    ///     .route("/posts/{id}", get(async || "a post"))
+    ///     .route("/me", get(async |_: Auth| "hello"))
+    ///     .layer(clerk);
+    /// assert_eq!(sim.send(&app, &sim.page("/posts/1", None)).await.status(), 200);
+    /// assert_ne!(sim.send(&app, &sim.page("/me", None)).await.status(), 200);
+    /// # }
+    /// ```
     pub fn public<I: IntoIterator<Item: Into<String>>>(mut self, patterns: I) -> Self {
         self.public = PublicPaths::new(patterns);
         self
@@ -217,12 +245,17 @@ impl Builder {
     }
 
     /// Sets the texts and links of the error page.
+    ///
+    /// Default: English texts without an application name. [`PageText`] has an example.
     pub fn page_text(mut self, text: PageText) -> Self {
         self.answers.text = text;
         self
     }
 
     /// Replaces the built-in error page. The layer sends the result as HTML.
+    ///
+    /// `render` is called for each rejected page request, so it must not block. [`ErrorPage`] has
+    /// an example.
     pub fn page(
         mut self,
         render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,

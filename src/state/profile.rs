@@ -84,7 +84,23 @@ pub struct Profile {
     pub locked: bool,
 }
 
-/// A user's membership of an organization.
+/// A user's membership of an organization. Name, slug and permissions are those of the last
+/// description; an `organization.updated` event alone does not change them.
+///
+/// ```
+/// use clerk_resilience::profile::Membership;
+///
+/// let json = serde_json::json!({
+///     "role": "org:admin",
+///     "permissions": ["org:invoices:read"],
+///     "updated_at": 1_780_000_000_000_i64,
+///     "organization": { "id": "org_1", "name": "Example", "slug": "example" },
+///     "public_user_data": { "user_id": "user_1" },
+/// });
+/// let (user, membership) = Membership::of(&json)?;
+/// assert_eq!((user.as_str(), membership.role.as_str()), ("user_1", "org:admin"));
+/// # Ok::<(), clerk_resilience::profile::ProfileParseError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Membership {
@@ -151,7 +167,7 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// One change of a user that Clerk reported.
+/// One change of a user that Clerk reported, by a webhook, a look-up or a reconciliation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Change {

@@ -182,7 +182,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A page of stored users.
+/// A page of stored users. Reconciliation reads all pages in order to find users that Clerk has
+/// deleted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserPage {
     /// User ids with their profiles and memberships, about a hundred. An empty list does not mean
@@ -212,7 +213,7 @@ pub struct InboxEvent {
     pub rest: FollowUp,
 }
 
-/// The work that remains after an event is accepted.
+/// The work that remains after an event is accepted. `Debug` omits the data, which is personal.
 #[derive(Clone, Eq, PartialEq)]
 pub enum FollowUp {
     /// No work remains. The store records only the event id.
@@ -234,7 +235,8 @@ impl fmt::Debug for FollowUp {
     }
 }
 
-/// Whether an event is new to the store.
+/// Whether an event is new to the store. The receiver answers 204 for both; only a new event runs
+/// hooks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Accepted {
     /// The event was accepted for the first time.
@@ -271,7 +273,8 @@ impl fmt::Debug for Task {
     }
 }
 
-/// The result of a task.
+/// The result of a task. A worker that dies without a result leaves the task claimed; it is due
+/// again when the lease ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TaskOutcome {
     /// The hooks succeeded. The store deletes the event's data.
@@ -357,7 +360,8 @@ pub enum StoreError {
         /// A description of the damage.
         problem: String,
     },
-    /// The disk is full. Holds the path of the file.
+    /// The disk is full. Holds the path of the file. Reads continue; deliveries get 503 until there
+    /// is room.
     #[error(
         "the disk that holds {0} is full; make room, and the store accepts writes again without a restart"
     )]
@@ -382,9 +386,11 @@ pub enum StoreError {
     Moved(String),
     /// The call was not performed: too many calls wait, the store is contended, or a deadline
     /// passed.
+    ///
+    /// The caller may repeat the call. Deliveries get 503 with `Retry-After`.
     #[error("the store is too far behind")]
     Busy,
-    /// The call failed. Holds a description of the error.
+    /// The call failed. Holds a description of the error, without addresses or passwords.
     #[error("the store failed: {0}")]
     Failed(String),
 }

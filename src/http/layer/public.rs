@@ -1,4 +1,8 @@
 //! Public paths, in axum's syntax and with axum's matcher.
+//!
+//! Public paths belong to the application-wide layer. A layer that
+//! [`ClerkResilience::policy`](crate::ClerkResilience::policy) returns for one router has none:
+//! there, [`RoutePolicy::optional`](crate::RoutePolicy::optional) opens a route.
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,6 +2,16 @@
 //!
 //! The route stands beside the layer, never behind it: Clerk signs its webhooks and has no session.
 //! The receiver answers after the event is stored. A revocation applies from the next request on.
+//!
+//! | kind | effect |
+//! |---|---|
+//! | `session.ended`, `session.removed`, `session.revoked` | the session is rejected |
+//! | `user.deleted`; `user.updated` of a banned or deprovisioned user | the user's earlier tokens are rejected |
+//! | `organizationMembership.deleted`, `organization.deleted` | earlier tokens with that organization are rejected |
+//! | `organizationMembership.updated`, `role.*`, `permission.*` | earlier tokens get no grace |
+//! | `user.*`, `organizationMembership.*` | the stored profile changes |
+//! | any kind that a hook names | the hook runs |
+//! | any other | none; the response is 204 |
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -15,6 +15,23 @@
 //! `/auth/health` lists each surface of Clerk, the keys, the clock difference, webhooks, the store,
 //! the components of the status page and the counters. A check with `"advisory": true` never
 //! decides about `status`.
+//!
+//! ```json
+//! {
+//!   "status": "warn",
+//!   "verdict": "outage",
+//!   "since": "2026-05-29T20:14:03Z",
+//!   "output": "Clerk is down",
+//!   "grace": { "mode": "enabled", "active": true, "outageSince": "…", "episodeSince": "…" },
+//!   "checks": {
+//!     "clerk:session-mint": [{ "status": "fail", "state": "down", "output": "…" }],
+//!     "clerk:keys": [{ "status": "pass", "observedValue": 1, "ageSeconds": 812 }]
+//!   },
+//!   "counts": { "fresh": 10233, "grace": 412, "unavailable": 17 }
+//! }
+//! ```
+//!
+//! Other members are left out here. New members may appear in any version; the existing ones stay.
 
 mod document;
 mod readers;

@@ -3,6 +3,11 @@
 //! Clerk's own sign-out has no effect while Clerk is down: after the outage the users are signed in
 //! again. A session that ends here stays ended, in this process and in those that share its state
 //! directory. The driver ends it at Clerk as soon as Clerk's Backend API answers.
+//!
+//! There are two ways. The route `POST /auth/sign-out` needs no code: a form, or a request of a
+//! script, signs the sender out. [`ClerkResilience::sign_out`](crate::ClerkResilience::sign_out)
+//! does the same in a handler that has more to do. Both reach Clerk ten times a second, the newest
+//! first.
 
 mod page;
 
