@@ -170,6 +170,9 @@ pub trait SimClerkExt: sealed::Sealed {
     /// # Panics
     ///
     /// Panics if `path` is not a valid request target.
+    ///
+    /// A page gets other responses than a program: HTML, a redirect to the sign-in page, or one to
+    /// Clerk's handshake. Test both if the application has pages.
     fn page(&self, path: &str, session: Option<&SimSession>) -> Request<String> {
         let navigation = NAVIGATION
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -214,6 +217,24 @@ pub trait SimClerkExt: sealed::Sealed {
 
     /// Bans a user at Clerk, ends all sessions of the user, and returns the webhook that reports
     /// the ban.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new()
+    ///     .route("/me", get(async |_: Auth| "hello"))
+    ///     .route_layer(clerk.clone())
+    ///     .merge(clerk.routes());
+    /// let request = sim.get("/me", &sim.sign_in("user_1"));
+    /// assert_eq!(sim.send(&app, &sim.user_banned("user_1")).await.status(), 204);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     fn user_banned(&self, user: impl Into<UserId>) -> Request<String>;
 
     /// Adds the user of a session to an organization, or changes the user's role in it. The
@@ -224,6 +245,38 @@ pub trait SimClerkExt: sealed::Sealed {
 
     /// Ends the membership of a session's user and clears the session's active organization.
     /// Returns the webhook that reports the end of the membership.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::guard::Named;
+    /// use clerk_resilience::sim::{SimClerk, SimOrganization};
+    /// use clerk_resilience::{RequireRole, SimClerkExt};
+    ///
+    /// struct Admin;
+    /// impl Named for Admin {
+    ///     const NAME: &'static str = "org:admin";
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new()
+    ///     .route("/settings", get(async |_: RequireRole<Admin>| "settings"))
+    ///     .route_layer(clerk.clone())
+    ///     .merge(clerk.routes());
+    /// let session = sim.sign_in("user_1");
+    /// let organization = SimOrganization::new("org_1", "acme").role("admin");
+    ///
+    /// let webhook = sim.member_added(&session, &organization);
+    /// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+    /// let request = sim.get("/settings", &session);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// let webhook = sim.member_removed(&session, &organization);
+    /// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401, "the token names org_1");
+    /// # }
+    /// ```
     fn member_removed(
         &self,
         session: &SimSession,

@@ -197,11 +197,12 @@ impl Auth {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Grace {
-    /// The reason for grace.
+    /// The reason for grace: a proven outage, its drain, or the bridge before the proof.
     pub reason: GraceReason,
     /// The start of the outage; in the bridge the token's `exp`.
     pub since: Timestamp,
-    /// The latest time at which the layer accepts the token, whatever Clerk's state.
+    /// The latest time at which the layer accepts the token, whatever Clerk's state: `exp` plus the
+    /// policy's limit. Grace usually ends earlier, when Clerk works again.
     pub until: Timestamp,
     /// The time of the decision about the request.
     pub judged_at: Timestamp,

@@ -136,6 +136,22 @@ impl Builder {
 
     /// Sets the grace policy, and replaces every setting of `CLERK_RESILIENCE_GRACE` and its
     /// companion variables. Default: the policy of these variables, else [`GracePolicy::disabled`].
+    ///
+    /// An operator can then no longer switch grace off by the environment. Leave this call out to
+    /// keep that switch, and set limits by variables such as `CLERK_RESILIENCE_MAX_GRACE`.
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{GracePolicy, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced().max_grace("30min")));
+    /// # drop(clerk);
+    /// let mistake = sim.try_layer(|builder| builder.grace(GracePolicy::balanced().max_grace("30")));
+    /// assert!(mistake.is_err(), "the number has no unit");
+    /// # }
+    /// ```
     pub fn grace(mut self, policy: GracePolicy) -> Self {
         self.grace = policy;
         self
@@ -288,6 +304,21 @@ impl Builder {
     ///
     /// All other requests to `/auth/health` get the document of `/auth/health/ready`, also with
     /// `?strict`. Default: public. An attacker with a stolen token could then wait for an outage.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::SimClerkExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.private_health("c0ffee5ca1ab1e0ddba11"));
+    /// let app = clerk.routes();
+    /// sim.pass(Duration::from_secs(10)).await;
+    /// let response = sim.send(&app, &sim.page("/auth/health", None)).await;
+    /// assert_eq!(response.status(), 200, "the document of /auth/health/ready");
+    /// # }
+    /// ```
     pub fn private_health(mut self, token: impl AsRef<str>) -> Self {
         self.showing.readers = Some(Readers::with(token.as_ref()));
         self
@@ -351,6 +382,27 @@ impl Builder {
 
     /// Declares that the application also reads denials from its own store. Grace then requires a
     /// complete read of that store within 60 s; see [`ClerkResilience::deny_list_complete`].
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, Instant};
+    /// use clerk_resilience::{ClerkConfig, ClerkResilience};
+    ///
+    /// # async fn denied_sessions() -> Result<Vec<String>, std::io::Error> { Ok(Vec::new()) }
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = ClerkConfig::from_env()?;
+    /// let clerk = ClerkResilience::builder(config).external_deny_list().build()?;
+    /// loop {
+    ///     let began = Instant::now();
+    ///     if let Ok(sessions) = denied_sessions().await {
+    ///         for session in sessions {
+    ///             clerk.revoke_session(session);
+    ///         }
+    ///         clerk.deny_list_complete(began.elapsed());
+    ///     }
+    ///     tokio::time::sleep(Duration::from_secs(10)).await;
+    /// }
+    /// # }
+    /// ```
     pub fn external_deny_list(mut self) -> Self {
         self.deny_list = DenyList::External { complete: None };
         self
@@ -363,6 +415,17 @@ impl Builder {
     /// session. Tickets are for applications on several machines without a shared state directory.
     /// These keys replace `CLERK_RESILIENCE_TICKET_KEYS`. Default: the keys of that variable; no
     /// tickets without keys.
+    ///
+    /// ```
+    /// use clerk_resilience::Builder;
+    /// use clerk_resilience::ticket::{TicketKeyError, TicketKeys};
+    ///
+    /// /// `keys` holds the same value on every machine, the newest key first.
+    /// fn with_tickets(builder: Builder, keys: &str) -> Result<Builder, TicketKeyError> {
+    ///     Ok(builder.tickets(TicketKeys::parse(keys)?))
+    /// }
+    /// # let _ = with_tickets;
+    /// ```
     pub fn tickets(mut self, keys: TicketKeys) -> Self {
         self.tickets = Some(keys);
         self
@@ -391,6 +454,19 @@ impl Builder {
     /// With a store that instances share, such as `RedisStore`, a revocation reaches every instance
     /// within one second. Grace then requires that the store was read within 60 s, as with an
     /// [external deny list](Self::external_deny_list).
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::store::MemoryStore;
+    /// use clerk_resilience::{Profiles, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.store(MemoryStore::new()));
+    /// let profiles: Profiles = clerk.profiles();
+    /// # drop(profiles);
+    /// # }
+    /// ```
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -446,6 +522,19 @@ impl Builder {
     /// The store keeps the data of the named kinds only, without `private_metadata`, until the
     /// hooks are done. `email.created` and `sms.created` contain one-time codes, so that naming
     /// them is an error.
+    ///
+    /// ```
+    /// use clerk_resilience::{Builder, Event};
+    ///
+    /// # async fn open_ticket(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// fn with_billing(builder: Builder) -> Builder {
+    ///     builder.on_event(["subscription.pastDue"], async |event: Event| {
+    ///         // The id is the same for each retry, so a second ticket can be recognized by it.
+    ///         open_ticket(&event.id).await
+    ///     })
+    /// }
+    /// # let _ = with_billing;
+    /// ```
     pub fn on_event<I, F, R, E>(mut self, kinds: I, hook: F) -> Self
     where
         I: IntoIterator<Item: Into<String>>,
@@ -513,6 +602,8 @@ impl Builder {
     ///
     /// If instances with a shared [store](Self::store) reach the same verdict within a minute, one
     /// of them calls the function. If the store does not answer, several may call it.
+    ///
+    /// [`Transition`] has an example.
     pub fn on_transition<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Transition) -> R + Send + Sync + 'static,

@@ -204,6 +204,18 @@ impl ClerkResilience {
     ///
     /// Returns `None` without a [store](Builder::store) or a secret key. The receiver reports the
     /// progress; the run is complete when `ended` has grown.
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkResilience;
+    ///
+    /// async fn repair(clerk: &ClerkResilience) -> Option<u64> {
+    ///     let mut progress = clerk.reconcile()?;
+    ///     let before = progress.borrow().ended;
+    ///     let done = progress.wait_for(|progress| progress.ended > before).await.ok()?;
+    ///     Some(done.gone)
+    /// }
+    /// # let _ = repair;
+    /// ```
     #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
     pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
         Some(self.authenticator.shared.reconciler.as_ref()?.wish())
@@ -251,6 +263,16 @@ impl ClerkResilience {
     }
 
     /// Subscribes to the verdict. The receiver holds the current verdict and wakes on each change.
+    ///
+    /// ```
+    /// use clerk_resilience::{ClerkResilience, Verdict};
+    ///
+    /// /// Pauses a background job while Clerk is not healthy.
+    /// async fn until_healthy(clerk: &ClerkResilience) -> bool {
+    ///     clerk.subscribe().wait_for(|verdict| *verdict == Verdict::Healthy).await.is_ok()
+    /// }
+    /// # let _ = until_healthy;
+    /// ```
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {
         self.authenticator.shared.core.verdicts.subscribe()
@@ -383,6 +405,8 @@ impl ClerkResilience {
     ///
     /// Without a secret key the session stays active at Clerk, and the browser stays signed in
     /// there; the layer logs one warning. In that case, call `Clerk.signOut()` in the browser.
+    ///
+    /// [`SignedOut`] has an example.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
         self.authenticator.shared.warn_of_local_sign_out();
         self.authenticator.shared.sign_out(auth.session());
@@ -393,6 +417,25 @@ impl ClerkResilience {
     /// its tokens claim. The state directory stores the revocation. Another call within a day
     /// changes nothing. The session stays active at Clerk; [`sign_out`](Self::sign_out) ends it
     /// there too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/me", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let session = sim.sign_in("user_1");
+    /// let request = sim.get("/me", &session);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// clerk.revoke_session(session.id.clone());
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Session(id.into(), until));
     }
@@ -402,6 +445,9 @@ impl ClerkResilience {
     ///
     /// If `CLERK_JWT_KEY` holds the same key, that key is rejected too, once the published keys are
     /// loaded. The rejection stays when Clerk no longer publishes the key.
+    ///
+    /// The id is the `kid` in the header of a token, `ins_…`. Until Clerk signs with another key,
+    /// every session is rejected.
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
@@ -409,6 +455,9 @@ impl ClerkResilience {
     /// Rejects every token of a user that was issued up to now, or within the next 5 s, because
     /// Clerk's clock may be ahead. This covers session tokens, and the user's API keys and OAuth
     /// tokens. The earlier of a token's `oiat` and `iat` counts.
+    ///
+    /// Call it when an administrator of the application blocks a user, and before Clerk's own ban
+    /// reaches this instance by webhook. The user can sign in again unless Clerk refuses it.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
         self.authenticator.shared.revoke(|set| set.with_user(&id, now));

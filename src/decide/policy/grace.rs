@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::span::{Span, SpanError};
 
-/// Maximum grace of any configuration, counted from a token's `exp`: 24 hours.
+/// Maximum grace of any configuration, counted from a token's `exp`: 24 hours. A token older than
+/// that counts as no token, also for sign-outs and the audit.
 pub const MAX_GRACE: Duration = clerk_verify::token::EXPIRED_FOR_GOOD;
 /// Maximum bridge. The bridge is an allowance for clock differences, not grace.
 const MAX_BRIDGE: Duration = Duration::from_secs(60);
@@ -35,10 +36,13 @@ pub enum GraceMode {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SessionEvidence {
-    /// The record of sessions that this application has seen. The default.
+    /// The record of sessions that this application has seen, in memory, in the state directory, in
+    /// the store, or in a [ticket](crate::Builder::tickets). The default.
     #[default]
     Seen,
-    /// The token alone.
+    /// The token alone. Only [`dangerously_trust_the_token_alone`] sets it.
+    ///
+    /// [`dangerously_trust_the_token_alone`]: GracePolicy::dangerously_trust_the_token_alone
     TokenAlone,
 }
 

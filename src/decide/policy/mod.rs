@@ -234,6 +234,13 @@ impl Default for RoutePolicy {
 
 /// How the layer uses the cookie `__client_uat` with session cookies.
 ///
+/// | session cookie with | `Required` | `RequiredForPages` | `Ignored` |
+/// |---|---|---|---|
+/// | a `__client_uat` not later than the token | counts | counts | counts |
+/// | a `__client_uat` that is zero or later | absent | absent | counts |
+/// | no `__client_uat`, a page | sent to a handshake | sent to a handshake | counts |
+/// | no `__client_uat`, a program | absent | counts | counts |
+///
 /// Clerk sets this cookie for all subdomains: the time at which the client last changed, or zero if
 /// no user is signed in. The cookie is not signed, so it does not stop an attacker who holds a
 /// session token. It ends a session on one subdomain soon after a sign-out on another.
@@ -255,6 +262,17 @@ pub enum ClientUat {
 }
 
 /// Which requests to a route may pass in grace.
+///
+/// | request in grace | `Never` | `SafeMethods` | `Full` |
+/// |---|---|---|---|
+/// | `GET`, `HEAD`, `OPTIONS` | 503 | passes | passes |
+/// | `POST`, `PUT`, `PATCH`, `DELETE` from a page of the same origin | 503 | 503 | passes |
+/// | the same from another origin | 503 | 503 | 503 |
+/// | an event stream of the same origin; a WebSocket, if its handler holds a [`Lease`](crate::Lease) | 503 | 503 | passes |
+///
+/// Same origin means `Sec-Fetch-Site: same-origin`, or an `Origin` that is the application's own,
+/// an authorized party, or a public origin. A handler with [`FreshAuth`](crate::FreshAuth) is never
+/// reached in grace, whatever the policy says.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GraceAccess {

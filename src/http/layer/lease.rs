@@ -1,4 +1,7 @@
 //! [`Lease`]: limits work that outlives its request, such as streams and upgraded connections.
+//!
+//! A request is judged once, and its connection may last for hours. Without a limit, a revoked
+//! session would go on reading, and grace would have no end.
 
 use std::convert::Infallible;
 use std::future::Future;
