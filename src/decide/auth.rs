@@ -81,6 +81,10 @@ impl Auth {
     }
 
     /// Returns the session's id (`sid`). Tokens from JWT templates have none.
+    ///
+    /// Clerk describes every claim under [session
+    /// tokens](https://clerk.com/docs/guides/sessions/session-tokens). A token without a session id
+    /// never gets grace, because the layer could neither revoke nor count it.
     #[must_use]
     pub fn session_id(&self) -> Option<&SessionId> {
         self.session().session_id.as_ref()
@@ -113,6 +117,19 @@ impl Auth {
     ///
     /// Age counts in whole minutes: otherwise no session could meet a requirement of one minute. In
     /// grace no user can verify again, so a started minute counts as a whole one.
+    ///
+    /// ```
+    /// use clerk_resilience::{Access, Auth, Reverification};
+    ///
+    /// /// A handler that decides itself, for example to hide a button.
+    /// fn may_refund(auth: &Auth) -> bool {
+    ///     let demand = Access::permission("org:billing:manage")
+    ///         .and_plan("o:pro")
+    ///         .and_reverification(Reverification::MODERATE);
+    ///     auth.has(&demand)
+    /// }
+    /// # let _ = may_refund;
+    /// ```
     #[must_use]
     pub fn has(&self, demand: &Access) -> bool {
         let secs = self.claims_age().as_secs();
@@ -129,6 +146,17 @@ impl Auth {
     /// membership or a ban may have changed in that time.
     /// [`RoutePolicy::max_claims_age`](crate::RoutePolicy::max_claims_age) and
     /// [`FreshAuth`](crate::FreshAuth) limit the age.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use clerk_resilience::Auth;
+    ///
+    /// /// Asks for a confirmation by mail where the role may be out of date.
+    /// fn is_recent(auth: &Auth) -> bool {
+    ///     auth.claims_age() <= Duration::from_secs(300)
+    /// }
+    /// # let _ = is_recent;
+    /// ```
     #[must_use]
     pub fn claims_age(&self) -> Duration {
         self.session().claims_as_of().age(self.judged_at)
@@ -144,6 +172,18 @@ impl Auth {
 
     /// Checks the requirements as [`has`](Self::has) does, and returns the reason if they are not
     /// met. Routes and guards use this method.
+    ///
+    /// ```
+    /// use clerk_resilience::{Access, Auth, Rejection};
+    ///
+    /// fn may_edit(auth: &Auth, owner: &str) -> Result<(), Rejection> {
+    ///     if auth.user_id().as_str() == owner {
+    ///         return Ok(());
+    ///     }
+    ///     auth.check(&Access::permission("org:notes:edit_all"))
+    /// }
+    /// # let _ = may_edit;
+    /// ```
     ///
     /// # Errors
     ///
