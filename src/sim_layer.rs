@@ -167,12 +167,12 @@ pub trait SimClerkExt: sealed::Sealed {
     /// Builds a browser's page navigation: `GET` of this path on `app.example.com`, with
     /// [`cookies`](Self::cookies), or without cookies if `session` is `None`.
     ///
+    /// A page gets other responses than a program: HTML, a redirect to the sign-in page, or one to
+    /// Clerk's handshake. Test both if the application has pages.
+    ///
     /// # Panics
     ///
     /// Panics if `path` is not a valid request target.
-    ///
-    /// A page gets other responses than a program: HTML, a redirect to the sign-in page, or one to
-    /// Clerk's handshake. Test both if the application has pages.
     fn page(&self, path: &str, session: Option<&SimSession>) -> Request<String> {
         let navigation = NAVIGATION
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));

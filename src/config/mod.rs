@@ -288,7 +288,7 @@ impl ClerkConfig {
     /// An origin has a scheme, a host and perhaps a port, and no path or trailing slash. It is
     /// compared byte for byte, as in Clerk's SDK. Set it in production: otherwise a token that
     /// another application of the same instance obtained is accepted here. Clerk calls this check
-    /// [`authorizedParties`](https://clerk.com/docs/references/backend/authenticate-request).
+    /// [`authorizedParties`](https://clerk.com/docs/reference/backend/authenticate-request).
     /// [`Builder::azp`](crate::Builder::azp) decides about tokens that name no party.
     #[must_use]
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {

@@ -87,7 +87,7 @@ impl Drain {
 /// | [`Healthy`](Self::Healthy) | 401 | sign-in page or handshake |
 /// | [`Suspect`](Self::Suspect) | accepted until `exp` + 30 s, then 503 | 503 |
 /// | [`Outage`](Self::Outage) | grace, if the policy allows it; else 503 | 503 |
-/// | [`Recovering`](Self::Recovering) | the drain: grace for 60 to 90 s more | sign-in page or handshake |
+/// | [`Recovering`](Self::Recovering) | the drain: grace until 60 to 90 s after Clerk came back | sign-in page or handshake |
 /// | [`Isolated`](Self::Isolated), [`Unknown`](Self::Unknown) | 503 | 503 |
 ///
 /// The bridge of `Suspect` needs a policy that enables grace. Tokens that have not expired pass
