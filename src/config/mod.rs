@@ -230,6 +230,26 @@ impl ClerkConfig {
     /// # let _ = config;
     /// # Ok::<(), clerk_resilience::key::KeyError>(())
     /// ```
+    ///
+    /// A satellite shares the sessions of a primary application on another domain. In production
+    /// its tokens have the issuer `https://clerk.` plus its own domain:
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkConfig;
+    ///
+    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA")?;
+    /// let config = ClerkConfig::new(key)
+    ///     .site(|site| {
+    ///         site.satellite(true)
+    ///             .domain("app.example.org")
+    ///             .sign_in("https://example.com/sign-in".parse().expect("a constant address"))
+    ///     });
+    /// # let _ = config;
+    /// # Ok::<(), clerk_resilience::key::KeyError>(())
+    /// ```
+    ///
+    /// [`Builder::build`](crate::Builder::build) rejects a satellite without a domain or proxy, a
+    /// sign-in page on the satellite's own domain, and an organization pattern that cannot be read.
     #[must_use]
     pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
         self.site = change(self.site);
@@ -333,9 +353,10 @@ impl ClerkConfig {
     /// permission.
     ///
     /// The directory is created with mode 0700 if it is missing. It holds `keys.json`,
-    /// `outages.json` and a lock file, all of mode 0600. An unsafe directory is an error at build;
-    /// [`StateDir`] lists the conditions. Default: none; a process that starts during an outage
-    /// then has no keys and gives no grace.
+    /// `outages.json` and a lock file, all of mode 0600. [`StateDir`] lists the conditions. An
+    /// unsafe directory does not stop the start: the layer logs `clerk.state.refused` and works
+    /// without it. Default: none; a process that starts during an outage then has no keys and gives
+    /// no grace.
     ///
     /// [`StateDir`]: crate::store::StateDir
     #[must_use]

@@ -13,9 +13,11 @@ pub enum Severity {
     Fine,
     /// Information for the operator.
     Note,
-    /// The application works, but less reliably or safely than possible.
+    /// The application works, but less reliably or safely than possible. The command still
+    /// succeeds.
     Warning,
-    /// The checked part does not work.
+    /// The checked part does not work, and requests will fail. The command ends with an error
+    /// status.
     Error,
 }
 
@@ -73,7 +75,8 @@ impl fmt::Display for Diagnostic {
 pub struct Diagnosis {
     /// Highest severity; [`Severity::Fine`] without findings.
     pub worst: Severity,
-    /// Findings in the order of the checks.
+    /// Findings in the order of the checks: variables, settings, cause of trouble, surfaces, clock,
+    /// keys.
     pub findings: Vec<Diagnostic>,
 }
 

@@ -35,6 +35,30 @@ pub enum Intent {
 /// | [`Protected`](Intent::Protected) | error | fine | fine | error |
 /// | [`Public`](Intent::Public) | fine | error | fine | error |
 /// | [`Unsaid`](Intent::Unsaid) | note | fine | fine | fine |
+///
+/// # Examples
+///
+/// ```no_run
+/// use clerk_resilience::doctor::{Intent, Severity, examine_routes};
+/// use clerk_resilience::fetch::HttpUpstream;
+///
+/// # async fn check() -> Result<bool, Box<dyn std::error::Error>> {
+/// let app = "http://127.0.0.1:3000".parse()?;
+/// let routes = [
+///     (Intent::Public, "/".to_owned()),
+///     (Intent::Protected, "/me".to_owned()),
+///     (Intent::Protected, "/admin".to_owned()),
+/// ];
+/// let findings = examine_routes(&app, &routes, &HttpUpstream::new()?).await;
+/// for finding in &findings {
+///     println!("{finding}");
+/// }
+/// Ok(findings.iter().all(|finding| finding.severity < Severity::Error))
+/// # }
+/// ```
+///
+/// The command does the same: `clerk-resilience doctor --app http://127.0.0.1:3000 --public /
+/// --protected /me`.
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],

@@ -51,7 +51,8 @@ pub struct Transition {
     /// The verdict before the change. After a restart the first change starts at
     /// [`Verdict::Unknown`].
     pub from: Verdict,
-    /// The verdict after the change.
+    /// The verdict after the change. It is also what `clerk.verdict()` returns, until the next
+    /// change.
     pub to: Verdict,
     /// The wall-clock time at which this instance changed its verdict.
     pub at: Timestamp,

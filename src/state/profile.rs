@@ -67,11 +67,13 @@ pub struct Profile {
     pub phone: Option<String>,
     /// The locale, such as `en-GB`.
     pub locale: Option<String>,
-    /// The user's ID in the application's own records.
+    /// The user's ID in the application's own records, as the application set it at Clerk. Useful
+    /// after an import of users from another system.
     pub external_id: Option<String>,
     /// Metadata that only the application's backend can write. Its frontend can read it.
     pub public_metadata: Value,
-    /// Metadata that the user can write. Do not trust it.
+    /// Metadata that the user can write. Do not trust it: decide nothing by it, and escape it for
+    /// HTML.
     pub unsafe_metadata: Value,
     /// Metadata that only the application's backend can read. `None` unless the application enabled
     /// its storage.
@@ -116,7 +118,8 @@ pub struct Membership {
     pub name: Option<String>,
     /// The slug of the organization, for URLs.
     pub slug: Option<String>,
-    /// The role, such as `org:admin`.
+    /// The role, such as `org:admin`. For access decisions use
+    /// [`Auth::has_role`](crate::Auth::has_role): the token's role is what Clerk signed.
     pub role: String,
     /// The permissions, such as `org:invoices:read`.
     pub permissions: Vec<String>,

@@ -185,7 +185,11 @@ fn current_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Why a state directory, or a file in it, cannot be used.
+/// Why a state directory, or a file in it, cannot be used. The text names the path and the fix.
+///
+/// At start the error ends the build. Later it costs a warning (`clerk.state.*`) and a count in
+/// [`Counts::state_failures`](crate::Counts::state_failures), and requests are served all the
+/// while.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDirError {

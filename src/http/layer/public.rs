@@ -1,4 +1,4 @@
-//! Public paths, in axum's syntax and with axum's matcher.
+//! Public paths, in axum's syntax and with axum's matcher ([`matchit`](https://docs.rs/matchit)).
 //!
 //! Public paths belong to the application-wide layer. A layer that
 //! [`ClerkResilience::policy`](crate::ClerkResilience::policy) returns for one router has none:

@@ -46,18 +46,20 @@ pub struct PageText {
     /// The language of the texts as the `lang` attribute, such as `en` (BCP 47). Default `en`.
     /// There is one set of texts for all visitors; a page in several languages needs [`ErrorPage`].
     pub language: String,
-    /// The application's name, shown above the heading. Empty by default.
+    /// The application's name, shown above the heading. Empty by default, which leaves the line
+    /// out.
     pub application: String,
     /// The heading if the layer cannot verify the visitor.
     pub unavailable: String,
     /// The paragraphs below that heading. Default: two paragraphs, which say that nobody is signed
     /// out and ask visitors to leave their cookies alone.
     pub explanation: Vec<String>,
-    /// The heading when the visitor must sign in.
+    /// The heading when the visitor must sign in. Only for applications without a sign-in page of
+    /// their own, or after several redirects to it; otherwise the visitor is redirected at once.
     pub sign_in: String,
     /// The heading if the visitor returned several times from signing in without a session.
     pub stuck: String,
-    /// The heading if the visitor lacks a permission.
+    /// The heading if the visitor lacks a role or permission, or must verify again.
     pub forbidden: String,
     /// The label of the link that reloads the page.
     pub retry: String,
@@ -66,7 +68,8 @@ pub struct PageText {
     /// The sentence about the automatic reload; `{seconds}` is replaced by a number from 5 to 30.
     /// The number is drawn for each response, so that not all browsers return at once.
     pub refresh: String,
-    /// Further links as label and address, such as a status page or a support address.
+    /// Further links as label and address, such as a status page or a support address. Default:
+    /// none. They appear on every page, also on the 403.
     pub links: Vec<(String, String)>,
 }
 
@@ -126,7 +129,7 @@ impl Default for PageText {
 pub struct ErrorPage<'a> {
     /// The configured texts.
     pub text: &'a PageText,
-    /// Why the request did not pass.
+    /// Why the request did not pass, with its status, code and sentence for users.
     pub rejection: Rejection,
     /// The number of seconds after which the page should reload itself; `Retry-After` has the same
     /// value. `None` if a repetition does not help, as for a 401 or 403.
