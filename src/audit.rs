@@ -84,7 +84,7 @@ pub struct GraceEvent {
     pub method: Method,
     /// Pattern of the route, such as `/orders/{id}`, if axum provides it; else the path.
     ///
-    /// axum provides the pattern behind `.route_layer(..)`. A path may contain an identifier, so
+    /// axum provides the pattern to a layer on its routes. A path may contain an identifier, so
     /// protect the log accordingly if another framework routes.
     pub route: String,
     /// The layer's verdict on Clerk at that time.

@@ -29,8 +29,8 @@
 //!
 //! # Stability
 //!
-//! Codes and reasons of rejections, names of verdicts, codes of the doctor and names of log events
-//! are stable. Texts for people may change. Enums and structs that may grow are `non_exhaustive`.
+//! Codes and reasons of rejections, names of verdicts and codes of the doctor are stable. Texts for
+//! people may change. Enums and structs that may grow are `non_exhaustive`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "sim")]

@@ -21,9 +21,8 @@ const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_
 impl ClerkConfig {
     /// Loads the configuration from the process environment. See [`ClerkConfig`] for the variables.
     ///
-    /// The environment is read once; a later change has no effect. Values are trimmed. The first
-    /// problem ends the call; [`doctor::examine_vars`](crate::doctor::examine_vars) lists all
-    /// problems at once.
+    /// The environment is read once; a later change has no effect. The first problem ends the call;
+    /// [`doctor::examine_vars`](crate::doctor::examine_vars) lists all problems at once.
     ///
     /// # Errors
     ///

@@ -48,8 +48,7 @@ const WAITING: usize = 64;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// The verdict before the change. After a restart the first change starts at
-    /// [`Verdict::Unknown`].
+    /// The verdict before the change.
     pub from: Verdict,
     /// The verdict after the change. It is also what `clerk.verdict()` returns, until the next
     /// change.

@@ -36,8 +36,8 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 /// The options of a [`ClerkResilience`]. Every option has a default; [`build`](Self::build) checks
 /// them.
 ///
-/// A call here replaces what [`ClerkConfig`] or a variable says, with one exception:
-/// `CLERK_RESILIENCE_GRACE` is only the default of [`grace`](Self::grace).
+/// A call here replaces what [`ClerkConfig`] or a variable says. Calls of `egress_canary`,
+/// `webhook_secret`, `audience`, `on` and `on_event` add to it instead.
 ///
 /// | purpose | options |
 /// |---|---|
@@ -682,8 +682,8 @@ impl Builder {
 
     /// Checks the options, and returns the driver, for applications that spawn their own tasks.
     ///
-    /// Without a running driver nothing is probed: the verdict is [`Verdict::Unknown`] after 60 s
-    /// and nothing is granted.
+    /// Without a running driver nothing is probed: the verdict stays [`Verdict::Unknown`], no keys
+    /// are fetched, and there is no grace.
     ///
     /// ```no_run
     /// use clerk_resilience::{ClerkConfig, ClerkResilience};

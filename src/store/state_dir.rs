@@ -187,9 +187,8 @@ fn current_user() -> u32 {
 
 /// Why a state directory, or a file in it, cannot be used. The text names the path and the fix.
 ///
-/// At start the error ends the build. Later it costs a warning (`clerk.state.*`) and a count in
-/// [`Counts::state_failures`](crate::Counts::state_failures), and requests are served all the
-/// while.
+/// The error never stops the application. It costs a warning (`clerk.state.*`) and a count in
+/// [`Counts::state_failures`](crate::Counts::state_failures); the state is then in memory alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDirError {

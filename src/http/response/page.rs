@@ -54,8 +54,8 @@ pub struct PageText {
     /// The paragraphs below that heading. Default: two paragraphs, which say that nobody is signed
     /// out and ask visitors to leave their cookies alone.
     pub explanation: Vec<String>,
-    /// The heading when the visitor must sign in. Only for applications without a sign-in page of
-    /// their own, or after several redirects to it; otherwise the visitor is redirected at once.
+    /// The heading when the visitor must sign in: without a configured sign-in page, after several
+    /// redirects to it, and for a token that is invalid or revoked.
     pub sign_in: String,
     /// The heading if the visitor returned several times from signing in without a session.
     pub stuck: String,

@@ -31,7 +31,7 @@
 //! }
 //! ```
 //!
-//! Other members are left out here. New members may appear in any version; the existing ones stay.
+//! Other members are left out here. New members may appear in any version.
 
 mod document;
 mod readers;
