@@ -94,6 +94,43 @@ pub enum SessionEvidence {
 /// let error = policy.check().expect_err("a number without a unit");
 /// assert!(error.to_string().contains("max_grace"));
 /// ```
+///
+/// # An outage over time
+///
+/// With [`balanced`](Self::balanced), for a session whose token was signed just before Clerk
+/// failed, and an outage that begins at 12:00:
+///
+/// | time | state | `GET` of the session |
+/// |---|---|---|
+/// | about 12:00:05 | two probes failed: suspect | its token has not expired, passes |
+/// | 12:00:10 to 12:00:25 | proven by two signals: outage | passes |
+/// | 12:01:00 | its token expired | passes in grace |
+/// | 13:01:00 | `exp` + 60 min | 503 from now on |
+/// | 14:00:00 | 120 min of outage are used up | 503 for every expired session |
+/// | Clerk is back | recovering, grace drains for 60 to 90 s | open tabs renew and pass as usual |
+///
+/// The same as a test, in virtual time:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{Auth, GracePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced().max_grace("5min")));
+/// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk);
+/// let request = sim.get("/", &sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// for (minutes, status) in [(2, 200), (3, 200), (3, 503)] {
+///     sim.pass(Duration::from_secs(minutes * 60)).await;
+///     assert_eq!(sim.send(&app, &request).await.status(), status);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GracePolicy {
     pub(crate) mode: GraceMode,
@@ -238,7 +275,7 @@ impl GracePolicy {
     /// Sets how long after its `exp` a token passes while an outage is suspected but not proven.
     /// The bridge is an allowance for clock differences; at most 60 s. Zero disables it.
     ///
-    /// Default 30 s. Proof of an outage takes about 20 s; without the bridge, sessions would get
+    /// Default 30 s. Proof of an outage takes 10 to 25 s; without the bridge, sessions would get
     /// 503 until then. The bridge also lasts 30 s when proof never comes, for example without an
     /// egress canary.
     #[must_use]

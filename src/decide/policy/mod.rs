@@ -57,6 +57,25 @@ use clerk_verify::token::{TokenKind, TokenKinds};
 /// }
 /// # let _ = app;
 /// ```
+///
+/// An outer layer answers first, so an inner policy can only add requirements:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::SimClerk;
+/// use clerk_resilience::{RoutePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let inner = Router::new()
+///     .route("/", get(async || "hello"))
+///     .route_layer(clerk.policy(RoutePolicy::optional()));
+/// let nested = Router::new().nest("/inner", inner.clone()).layer(clerk);
+/// assert_ne!(sim.send(&nested, &sim.page("/inner", None)).await.status(), 200);
+/// assert_eq!(sim.send(&inner, &sim.page("/", None)).await.status(), 200);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RoutePolicy {
     pub(crate) optional: bool,

@@ -45,6 +45,32 @@
 //! }
 //! ```
 //!
+//! A test signs a user in with the role, and one without it:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use clerk_resilience::guard::Named;
+//! use clerk_resilience::sim::{SimClerk, SimOrganization};
+//! use clerk_resilience::{RequireRole, SimClerkExt};
+//!
+//! struct Admin;
+//! impl Named for Admin {
+//!     const NAME: &'static str = "org:admin";
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let sim = SimClerk::in_memory();
+//! let clerk = sim.layer(|builder| builder);
+//! let app = Router::new().route("/", get(async |_: RequireRole<Admin>| "hello")).layer(clerk);
+//! for (role, status) in [("admin", 200), ("member", 403)] {
+//!     let session = sim.sign_in("user_1");
+//!     let organization = SimOrganization::new("org_1", "acme").role(role);
+//!     let _ = sim.member_added(&session, &organization);
+//!     assert_eq!(sim.send(&app, &sim.get("/", &session)).await.status(), status);
+//! }
+//! # }
+//! ```
+//!
 //! | guard | requires | without it |
 //! |---|---|---|
 //! | [`RequireRole<R>`](RequireRole) | a role in the active organisation | 403 |

@@ -41,6 +41,30 @@ use crate::engine::{KnownUser, Profiles};
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(hello));
 /// ```
+///
+/// As a test. The first request asks the simulated Clerk, and the second is answered from memory
+/// during an outage:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{SimClerkExt, UserProfile};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let name = async |user: UserProfile| user.profile.first_name.clone().unwrap_or_default();
+/// let app = Router::new().route("/name", get(name)).layer(clerk);
+/// sim.update_user("user_1", serde_json::json!({ "first_name": "Ada" }));
+/// let session = sim.sign_in("user_1");
+/// sim.pass(Duration::from_secs(30)).await;
+/// assert_eq!(sim.send(&app, &sim.get("/name", &session)).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// assert_eq!(sim.send(&app, &sim.get("/name", &session)).await.status(), 200);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct UserProfile(pub KnownUser);
 

@@ -142,6 +142,26 @@ impl GraceTerms {
 /// # async fn collect(_: Auth) -> usize { 1 }
 /// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(export));
 /// ```
+///
+/// Server-sent events need no lease, because the layer ends the stream. In grace they need
+/// [`GraceAccess::Full`](crate::GraceAccess::Full):
+///
+/// ```
+/// use std::convert::Infallible;
+/// use axum::{Router, response::sse::{Event, Sse}, routing::get};
+/// use clerk_resilience::{Auth, ClerkResilience, GraceAccess, RoutePolicy};
+/// use futures_util::stream;
+///
+/// async fn ticks(_: Auth) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+///     Sse::new(stream::once(async { Ok(Event::default().data("tick")) }))
+/// }
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     let full = RoutePolicy::required().grace(GraceAccess::Full);
+///     Router::new().route("/ticks", get(ticks)).route_layer(clerk.policy(full))
+/// }
+/// # let _ = app;
+/// ```
 #[derive(Debug)]
 #[must_use = "an upgrade whose lease is dropped is refused in grace"]
 pub struct Lease {
