@@ -137,6 +137,32 @@ impl std::fmt::Debug for Machine {
 /// }
 /// # let _ = app;
 /// ```
+///
+/// As a test, with an API key that the simulated Clerk issues:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimMachine};
+/// use clerk_resilience::token::TokenKind;
+/// use clerk_resilience::{Machine, RoutePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let keys = RoutePolicy::required().accepts([TokenKind::ApiKey]);
+/// let clerk = sim.layer(|builder| builder.policy(keys));
+/// let subject = async |machine: Machine| machine.subject().to_owned();
+/// let app = Router::new().route("/", get(subject)).layer(clerk);
+/// let mut request = sim.get("/", &sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &request).await.status(), 401, "a session is no machine");
+///
+/// let secret = sim.issue(SimMachine::api_key("user_1").scope("reports:read"));
+/// let bearer = format!("Bearer {secret}").parse().expect("plain ASCII");
+/// request.headers_mut().insert("authorization", bearer);
+/// sim.pass(Duration::from_secs(10)).await;
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Caller {

@@ -99,7 +99,7 @@ pub async fn examine_vars(read: impl Fn(&str) -> Option<String>) -> Diagnosis {
 /// use clerk_resilience::{SimClerkExt, sim::SimClerk};
 ///
 /// let sim = SimClerk::in_memory();
-/// let (transport, clock) = (Arc::new(sim.transport()), Arc::new(sim.clock()));
+/// let (transport, clock) = (Arc::new(sim.transport()), sim.clock());
 /// let findings = doctor::examine(&sim.config(), transport, clock).await;
 /// assert!(findings.iter().all(|finding| finding.severity < Severity::Error));
 /// # }

@@ -12,6 +12,30 @@
 //!
 //! A hook runs after the layer itself has applied the event: the revocation is in force, and the
 //! profile is current.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//! use clerk_resilience::sim::SimClerk;
+//! use clerk_resilience::{SimClerkExt, UserChanged};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let sim = SimClerk::in_memory();
+//! let seen = Arc::new(Mutex::new(Vec::new()));
+//! let ids = Arc::clone(&seen);
+//! let clerk = sim.layer(|builder| {
+//!     builder.on(move |event: UserChanged| {
+//!         ids.lock().expect("no holder panics").push(event.profile.id.to_string());
+//!         async { Ok::<(), std::io::Error>(()) }
+//!     })
+//! });
+//! let user = sim.update_user("user_1", serde_json::json!({ "first_name": "Ada" }));
+//! let webhook = sim.webhook("user.created", &user);
+//! assert_eq!(sim.send(&clerk.routes(), &webhook).await.status(), 204);
+//! sim.pass(Duration::from_secs(10)).await;
+//! assert_eq!(*seen.lock().expect("no holder panics"), ["user_1"]);
+//! # }
+//! ```
 
 use std::error::Error;
 

@@ -124,6 +124,20 @@ impl Default for PageText {
 /// }
 /// # let _ = with_page;
 /// ```
+///
+/// Two renderers in one: the application's own page for an outage, and the built-in one otherwise:
+///
+/// ```
+/// use clerk_resilience::{ErrorPage, Rejection};
+///
+/// fn render(page: &ErrorPage<'_>) -> String {
+///     match page.rejection {
+///         Rejection::Unavailable(_) => "<!doctype html><title>Back soon</title>".into(),
+///         _ => page.render(),
+///     }
+/// }
+/// # let _ = render;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ErrorPage<'a> {

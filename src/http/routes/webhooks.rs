@@ -79,6 +79,28 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// }
 /// # let _ = app;
 /// ```
+///
+/// In a test, the simulated Clerk signs the deliveries. A second one is a duplicate, and a changed
+/// one is rejected:
+///
+/// ```
+/// use clerk_resilience::sim::SimClerk;
+/// use clerk_resilience::SimClerkExt;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let app = clerk.routes();
+/// let mut webhook = sim.session_ended(&sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+/// let counts = clerk.counts();
+/// assert_eq!((counts.webhooks_accepted, counts.webhooks_repeated), (1, 1));
+///
+/// webhook.body_mut().push(' ');
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 400);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct WebhookService {
     shared: Arc<Shared>,

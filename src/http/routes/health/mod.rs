@@ -104,6 +104,31 @@ pub(crate) struct Showing {
 /// }
 /// # let _ = app;
 /// ```
+///
+/// The status is about this instance, and about Clerk only with `?strict`:
+///
+/// ```
+/// use std::time::Duration;
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::SimClerkExt;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let app = clerk.routes();
+/// sim.pass(Duration::from_secs(30)).await;
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// sim.pass(Duration::from_secs(120)).await;
+/// for (path, status) in [
+///     ("/auth/health/live", 200),
+///     ("/auth/health/ready", 200),
+///     ("/auth/health", 200),
+///     ("/auth/health?strict", 503),
+/// ] {
+///     assert_eq!(sim.send(&app, &sim.page(path, None)).await.status(), status, "{path}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct HealthService {
     shared: Arc<Shared>,

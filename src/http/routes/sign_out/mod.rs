@@ -108,6 +108,33 @@ impl IntoResponse for SignedOut {
 /// }
 /// # let _ = app;
 /// ```
+///
+/// A sign-out during an outage holds at once, also in grace:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{Auth, GracePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced()));
+/// let app = Router::new()
+///     .route("/me", get(async |_: Auth| "hello"))
+///     .route_layer(clerk.clone())
+///     .merge(clerk.routes());
+/// let session = sim.sign_in("user_1");
+/// let (me, sign_out) = (sim.get("/me", &session), sim.post("/auth/sign-out", &session));
+/// assert_eq!(sim.send(&app, &me).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// sim.pass(Duration::from_secs(120)).await;
+/// assert_eq!(sim.send(&app, &me).await.status(), 200, "in grace");
+/// assert_eq!(sim.send(&app, &sign_out).await.status(), 204);
+/// assert_eq!(sim.send(&app, &me).await.status(), 401);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
