@@ -218,6 +218,16 @@ impl Builder {
     /// link-local peer. The request's extensions must hold the peer's address as
     /// `ConnectInfo<SocketAddr>` or `SocketAddr`. `axum::serve` records the peer with
     /// `into_make_service_with_connect_info::<SocketAddr>()`. See `docs/design.md`, *Proxies*.
+    ///
+    /// ```no_run
+    /// use std::net::SocketAddr;
+    /// use axum::Router;
+    ///
+    /// # async fn serve(app: Router) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
     pub fn trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
         self
@@ -236,6 +246,17 @@ impl Builder {
     ///
     /// Call it once for each audience. Session tokens have an `aud` only if the instance adds one;
     /// JWT templates often do.
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::SimClerkExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// assert!(sim.try_layer(|builder| builder.audience("https://api.example.com")).is_ok());
+    /// assert!(sim.try_layer(|builder| builder.audience("")).is_err());
+    /// # }
+    /// ```
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self

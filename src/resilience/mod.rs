@@ -146,6 +146,26 @@ impl ClerkResilience {
     ///
     /// Merge these routes beside the protected routes, not behind the layer. An application with
     /// state merges them after its `.with_state(..)`.
+    ///
+    /// ```
+    /// use axum::{Router, extract::State, routing::get};
+    /// use clerk_resilience::{Auth, ClerkResilience};
+    ///
+    /// #[derive(Clone)]
+    /// struct AppState {
+    ///     greeting: &'static str,
+    /// }
+    ///
+    /// fn app(clerk: &ClerkResilience, state: AppState) -> Router {
+    ///     let hello = async |State(state): State<AppState>, _: Auth| state.greeting;
+    ///     Router::new()
+    ///         .route("/", get(hello))
+    ///         .route_layer(clerk.clone())
+    ///         .with_state(state)
+    ///         .merge(clerk.routes())
+    /// }
+    /// # let _ = app;
+    /// ```
     pub fn routes(&self) -> Router {
         let shared = &self.authenticator.shared;
         shared.warn_of_local_sign_out();
@@ -223,6 +243,18 @@ impl ClerkResilience {
 
     /// Returns the look-up of user profiles, which also works while Clerk is down. Handlers can
     /// also take [`UserProfile`](crate::UserProfile).
+    ///
+    /// ```
+    /// use clerk_resilience::{Auth, ClerkResilience, ProfileError};
+    ///
+    /// type Email = Result<Option<String>, ProfileError>;
+    ///
+    /// async fn email(clerk: &ClerkResilience, auth: &Auth) -> Email {
+    ///     let known = clerk.profiles().get(auth.user_id()).await?;
+    ///     Ok(known.and_then(|known| known.profile.email))
+    /// }
+    /// # let _ = email;
+    /// ```
     #[must_use]
     pub fn profiles(&self) -> Profiles {
         Profiles::of(&self.authenticator.shared)
@@ -448,6 +480,23 @@ impl ClerkResilience {
     ///
     /// The id is the `kid` in the header of a token, `ins_…`. Until Clerk signs with another key,
     /// every session is rejected.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let request = sim.get("/", &sim.sign_in("user_1"));
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// clerk.distrust_key(sim.key_id());
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
@@ -466,6 +515,26 @@ impl ClerkResilience {
     /// Rejects a user's tokens with this active organisation that were issued up to now, or within
     /// the next 5 s. Call this method when the user was removed from the organisation. Tokens with
     /// another active organisation, or with none, pass.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::{SimClerk, SimOrganization};
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let member = sim.sign_in("user_1");
+    /// let personal = sim.get("/", &member);
+    /// sim.set_organization(&member, Some(SimOrganization::new("org_1", "acme")));
+    /// let at_work = sim.get("/", &member);
+    ///
+    /// clerk.revoke_member("user_1", "org_1");
+    /// assert_eq!(sim.send(&app, &at_work).await.status(), 401);
+    /// assert_eq!(sim.send(&app, &personal).await.status(), 200);
+    /// # }
+    /// ```
     pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
         let (user, organization) = (user.into(), organization.into());
         let now = self.authenticator.shared.latest().plus(CLOCK_LEEWAY);
