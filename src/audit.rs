@@ -4,6 +4,48 @@
 //! recorder ([`Builder::audit`](crate::Builder::audit)) receives it too. An event contains no
 //! token, user id or session id: a digest stands for the session, and the route appears as its
 //! pattern.
+//!
+//! | `event` | level | meaning |
+//! |---|---|---|
+//! | `clerk.grace.passed` | INFO | an expired token passed in grace |
+//! | `clerk.grace.reported` | INFO | a dry run: grace would have passed this request |
+//! | `clerk.grace.denied` | DEBUG | a condition of grace was not met; `condition` names it |
+//!
+//! Every field is a scalar: `session`, `method`, `route`, `verdict`, `exp` and `last_valid` (Unix
+//! seconds), and `reason` and `until` where grace applies. A request counts once, however many
+//! layers judge it. At most ten denials of one session are recorded a minute, so that an attacker
+//! with one expired token cannot fill the log.
+//! [`Counts::audit_withheld`](crate::Counts::audit_withheld) counts the others. Passes are never
+//! withheld.
+//!
+//! # Examples
+//!
+//! A recorder that sends each event to a task with its own deadline and storage. The channel is
+//! bounded: a slow disk loses audit records, and never delays a request.
+//!
+//! ```
+//! use clerk_resilience::audit::{GraceEvent, GraceRuling};
+//! use clerk_resilience::{Builder, GracePolicy};
+//!
+//! fn with_audit(builder: Builder) -> Builder {
+//!     let (sender, mut events) = tokio::sync::mpsc::channel::<GraceEvent>(1024);
+//!     tokio::spawn(async move {
+//!         while let Some(event) = events.recv().await {
+//!             if let GraceRuling::Passed(grace) = &event.ruling {
+//!                 println!("{} {} until {}", event.method, event.route, grace.until);
+//!             }
+//!         }
+//!     });
+//!     builder.grace(GracePolicy::balanced()).audit(move |event| {
+//!         let _ = sender.try_send(event.clone());
+//!     })
+//! }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA");
+//! # let config = clerk_resilience::ClerkConfig::new(key.expect("a test key"));
+//! # let _ = with_audit(clerk_resilience::ClerkResilience::builder(config));
+//! # }
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +57,18 @@ use crate::decide::{Grace, GraceDenial};
 use crate::state::health::Verdict;
 
 /// `tracing` target of the audit events.
+///
+/// Filter on it to store the audit apart from other logs, for example with the directive
+/// `clerk_resilience::audit=debug` of `tracing-subscriber`.
 pub const TARGET: &str = "clerk_resilience::audit";
 
 /// One decision about grace, as the recorder receives it.
+///
+/// There is an event for each expired token that passes in grace, and for each that a condition of
+/// grace rejects while an outage is proven. No event exists for a token that has not expired, for
+/// an invalid one, or with [`GraceMode::Disabled`].
+///
+/// [`GraceMode::Disabled`]: crate::GraceMode::Disabled
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GraceEvent {
@@ -25,12 +76,21 @@ pub struct GraceEvent {
     pub at: Timestamp,
     /// Digest of the session: half of SHA-256 over user id and session id, in hexadecimal. The same
     /// session has the same digest in every process. `None` for a token without a session.
+    ///
+    /// The digest has 32 hexadecimal digits. It joins the events of one session, also across
+    /// instances, and needs no key to compute for a known user and session.
     pub session: Option<String>,
     /// HTTP method of the request.
     pub method: Method,
     /// Pattern of the route, such as `/orders/{id}`, if axum provides it; else the path.
+    ///
+    /// axum provides the pattern to a layer on its routes. A path may contain an identifier, so
+    /// protect the log accordingly if another framework routes.
     pub route: String,
     /// The layer's verdict on Clerk at that time.
+    ///
+    /// Grace needs [`Verdict::Outage`] or [`Verdict::Recovering`]; the bridge needs
+    /// [`Verdict::Suspect`].
     pub verdict: Verdict,
     /// The decision.
     pub ruling: GraceRuling,

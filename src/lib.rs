@@ -1,4 +1,36 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Map of the crate
+//!
+//! | you want to | start at |
+//! |---|---|
+//! | protect routes | [`ClerkResilience`], [`Builder`], [`RoutePolicy`], [`PublicPaths`] |
+//! | read the session in a handler | [`Auth`], [`FreshAuth`], [`UserProfile`] |
+//! | require a role, a permission or a recent verification | [`RequireRole`], [`RequirePermission`], [`RequireReverification`], [`guard`] |
+//! | accept API keys and other machines | [`RoutePolicy::accepts`], [`Machine`], [`Caller`] |
+//! | choose what passes while Clerk is down | [`GracePolicy`], [`GraceAccess`], [`Grace`] |
+//! | see what grace did | [`audit`], [`Counts`], [`Transition`] |
+//! | end sessions | [`ClerkResilience::sign_out`], [`ClerkResilience::revoke_user`], [`Lease`] |
+//! | receive webhooks | [`WebhookService`], [`Builder::on`], [`store`] |
+//! | look up users | [`Profiles`], [`profile`] |
+//! | change the error page | [`PageText`], [`ErrorPage`], [`Rejection`] |
+//! | check a deployment | [`doctor`], [`HealthService`] |
+//! | verify tokens without the layer | [`verify`], [`authenticate`], [`webhook_signature`] |
+//! | test all of it | `SimClerkExt` and the module `sim` (feature `sim`) |
+//!
+//! # What the layer puts into requests and responses
+//!
+//! | where | what | read by |
+//! |---|---|---|
+//! | extensions of a request that passes | the outcome of the layer | [`Auth`] and the other extractors |
+//! | extensions of a rejection | [`Rejection`] | layers outside of this one |
+//! | `Retry-After`, `Cache-Control: no-store` | on each 503 | clients and proxies |
+//! | `Clerk-Grace` | on a response in grace, if [`Builder::grace_header`] is set | clients |
+//!
+//! # Stability
+//!
+//! Codes and reasons of rejections, names of verdicts and codes of the doctor are stable. Texts for
+//! people may change. Enums and structs that may grow are `non_exhaustive`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "sim")]

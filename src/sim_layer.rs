@@ -1,4 +1,4 @@
-//! Builds the layer with a simulated Clerk for tests.
+//! Builds the layer with a simulated Clerk for tests (feature `sim`).
 //!
 //! An outage test needs one transport, one clock, a status page and an egress canary for both
 //! sides. If one of them is missing, a test can pass for the wrong reason, so [`SimClerkExt`]
@@ -40,6 +40,23 @@ mod sealed {
 ///
 /// A request has a `String` body, and a test can [send](Self::send) it again later, for example
 /// after its token expired. Time follows tokio: with `#[tokio::test(start_paused = true)]` a
+/// virtual hour passes at once. Leave `start_paused` out in a test with a store that uses threads
+/// or sockets.
+///
+/// | situation | call |
+/// |---|---|
+/// | a user signs in | `sim.sign_in("user_1")` |
+/// | an API request, a page | [`get`](Self::get), [`post`](Self::post), [`page`](Self::page) |
+/// | an expired token | keep the request, [`pass`](Self::pass) 70 s, send it again |
+/// | an outage of Clerk | `sim.break_with(SimSurface::CLERK, SimFault::status(503))`, then pass 2 min |
+/// | silence of Clerk | `SimFault::Hang`, and a red component of the status page |
+/// | the application's network is cut | `sim.break_with(SimSurface::ALL, SimFault::Refused)` |
+/// | the end | `sim.heal_all()`, then pass 2 min |
+/// | a ban, a sign-out at Clerk | [`user_banned`](Self::user_banned), [`session_ended`](Self::session_ended) |
+///
+/// # Examples
+///
+/// An outage, and a revocation during it:
 /// virtual hour passes at once.
 ///
 /// ```
@@ -150,6 +167,9 @@ pub trait SimClerkExt: sealed::Sealed {
     /// Builds a browser's page navigation: `GET` of this path on `app.example.com`, with
     /// [`cookies`](Self::cookies), or without cookies if `session` is `None`.
     ///
+    /// A page gets other responses than a program: HTML, a redirect to the sign-in page, or one to
+    /// Clerk's handshake. Test both if the application has pages.
+    ///
     /// # Panics
     ///
     /// Panics if `path` is not a valid request target.
@@ -172,6 +192,8 @@ pub trait SimClerkExt: sealed::Sealed {
     }
 
     /// Returns the secret that signs this instance's webhooks.
+    ///
+    /// Every simulated instance has the same secret. It is public, and for tests only.
     fn webhook_secret(&self) -> WebhookSecret {
         WebhookSecret::parse(WEBHOOK_SECRET).expect("the secret is well-formed")
     }
@@ -195,6 +217,24 @@ pub trait SimClerkExt: sealed::Sealed {
 
     /// Bans a user at Clerk, ends all sessions of the user, and returns the webhook that reports
     /// the ban.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new()
+    ///     .route("/me", get(async |_: Auth| "hello"))
+    ///     .route_layer(clerk.clone())
+    ///     .merge(clerk.routes());
+    /// let request = sim.get("/me", &sim.sign_in("user_1"));
+    /// assert_eq!(sim.send(&app, &sim.user_banned("user_1")).await.status(), 204);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     fn user_banned(&self, user: impl Into<UserId>) -> Request<String>;
 
     /// Adds the user of a session to an organization, or changes the user's role in it. The
@@ -205,6 +245,38 @@ pub trait SimClerkExt: sealed::Sealed {
 
     /// Ends the membership of a session's user and clears the session's active organization.
     /// Returns the webhook that reports the end of the membership.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::guard::Named;
+    /// use clerk_resilience::sim::{SimClerk, SimOrganization};
+    /// use clerk_resilience::{RequireRole, SimClerkExt};
+    ///
+    /// struct Admin;
+    /// impl Named for Admin {
+    ///     const NAME: &'static str = "org:admin";
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new()
+    ///     .route("/settings", get(async |_: RequireRole<Admin>| "settings"))
+    ///     .route_layer(clerk.clone())
+    ///     .merge(clerk.routes());
+    /// let session = sim.sign_in("user_1");
+    /// let organization = SimOrganization::new("org_1", "acme").role("admin");
+    ///
+    /// let webhook = sim.member_added(&session, &organization);
+    /// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+    /// let request = sim.get("/settings", &session);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// let webhook = sim.member_removed(&session, &organization);
+    /// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401, "the token names org_1");
+    /// # }
+    /// ```
     fn member_removed(
         &self,
         session: &SimSession,

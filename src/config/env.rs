@@ -1,5 +1,8 @@
 //! Configuration from the environment variables that Clerk's own SDKs use, and from this crate's
 //! own.
+//!
+//! An empty variable counts as unset, except where an empty value would switch a check off: the
+//! authorized parties, the signing secrets and the bounds of grace.
 
 use std::path::PathBuf;
 
@@ -18,6 +21,9 @@ const PREFIXES: [&str; 6] = ["", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_
 impl ClerkConfig {
     /// Loads the configuration from the process environment. See [`ClerkConfig`] for the variables.
     ///
+    /// The environment is read once; a later change has no effect. The first problem ends the call;
+    /// [`doctor::examine_vars`](crate::doctor::examine_vars) lists all problems at once.
+    ///
     /// # Errors
     ///
     /// [`ConfigError`] names the missing or malformed variable and the fix.
@@ -27,6 +33,19 @@ impl ClerkConfig {
 
     /// Loads the configuration through `read`, which returns the value of a variable. Use it with a
     /// secret store, or in tests.
+    ///
+    /// `read` is called with each name once or more, with and without the prefixes of front-end
+    /// tools. `None` means that the variable is not set.
+    ///
+    /// ```
+    /// use clerk_resilience::{ClerkConfig, ConfigError};
+    ///
+    /// let missing = ClerkConfig::from_vars(|_| None);
+    /// assert!(matches!(
+    ///     missing,
+    ///     Err(ConfigError::Missing { variable: "CLERK_PUBLISHABLE_KEY", .. })
+    /// ));
+    /// ```
     ///
     /// # Errors
     ///

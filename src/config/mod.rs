@@ -1,4 +1,8 @@
 //! Configuration of an application's Clerk instance: keys, addresses, grace and webhooks.
+//!
+//! [`ClerkConfig`] holds what the operator sets: keys, addresses, and the bounds of grace.
+//! [`Builder`](crate::Builder) holds what the developer sets in code, and takes precedence. Nothing
+//! here contacts Clerk: `clerk-resilience doctor` does, and reports what does not fit together.
 
 mod address;
 mod env;
@@ -60,6 +64,57 @@ const DEFAULT_STATUS: &str = "https://status.clerk.com/api/v2/summary.json";
 /// An empty variable counts as unset. Exceptions are the grace bounds, the signing secret and the
 /// authorized parties: there an empty value is an error. Variables with an asterisk are also read
 /// with the prefixes `NEXT_PUBLIC_`, `VITE_`, `PUBLIC_`, `REACT_APP_` and `EXPO_PUBLIC_`.
+///
+/// # Examples
+///
+/// From the environment, as `main` does it:
+///
+/// ```no_run
+/// use clerk_resilience::{ClerkConfig, ClerkResilience, ConfigError};
+///
+/// # #[tokio::main] async fn main() -> Result<(), ConfigError> {
+/// let clerk = ClerkResilience::builder(ClerkConfig::from_env()?).build()?;
+/// # drop(clerk); Ok(())
+/// # }
+/// ```
+///
+/// From a secret store, which hands out values by name:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use clerk_resilience::ClerkConfig;
+///
+/// let secrets = HashMap::from([
+///     ("CLERK_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuY2xlcmsuZGV2JA"),
+///     ("CLERK_AUTHORIZED_PARTIES", "https://app.example.com,https://admin.example.com"),
+///     ("CLERK_RESILIENCE_GRACE", "balanced"),
+///     ("CLERK_RESILIENCE_MAX_GRACE", "30min"),
+/// ]);
+/// let config = ClerkConfig::from_vars(|name| secrets.get(name).map(|text| text.to_string()));
+/// assert!(config.is_ok());
+/// ```
+///
+/// In code, without any variable:
+///
+/// ```
+/// use clerk_resilience::ClerkConfig;
+/// use clerk_resilience::key::PublishableKey;
+///
+/// let key = PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA")?;
+/// let config = ClerkConfig::new(key)
+///     .authorized_parties(["https://app.example.com"])
+///     .sign_in_url("/sign-in")
+///     .state_dir("/var/lib/example/clerk");
+/// # let _ = config;
+/// # Ok::<(), clerk_resilience::key::KeyError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ConfigError`] names the variable or option and the fix. Single values are checked when they
+/// are read, and their combination when the layer is built. Plain `http` addresses are accepted for
+/// `127.0.0.1` and `localhost` only, because `http` does not authenticate the server.
 #[derive(Clone, Debug)]
 pub struct ClerkConfig {
     pub(crate) publishable_key: PublishableKey,
@@ -84,6 +139,9 @@ pub struct ClerkConfig {
 impl ClerkConfig {
     /// Creates the configuration of a publishable key's instance, with Clerk's own addresses and
     /// the defaults above.
+    ///
+    /// No environment variable is read. Use this in tests, or where another program hands the
+    /// configuration over.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the addresses are constants")]
     pub fn new(publishable_key: PublishableKey) -> Self {
@@ -108,6 +166,10 @@ impl ClerkConfig {
     }
 
     /// Sets the secret key. Without one, the layer does not use the Backend API.
+    ///
+    /// The key is `sk_live_…` or `sk_test_…`, from the API keys page of the Clerk dashboard. Its
+    /// mode must be that of the publishable key: a difference is a warning at build, and an error
+    /// for a satellite. `Debug` prints `[redacted]`.
     #[must_use]
     pub fn secret_key(mut self, key: SecretKey) -> Self {
         self.secret_key = Some(key);
@@ -116,6 +178,12 @@ impl ClerkConfig {
 
     /// Pins a PEM public key, in the format of `CLERK_JWT_KEY`. The layer verifies tokens with it
     /// without any contact to Clerk. A pinned key does not follow Clerk's key rotation.
+    ///
+    /// A PEM has no key id. A token whose `kid` is unknown and whose signature the pinned key did
+    /// not make is therefore not invalid at once: the layer loads Clerk's current keys first. Clerk
+    /// describes the key under [manual JWT
+    /// verification](https://clerk.com/docs/guides/sessions/manual-jwt-verification). Pin a key
+    /// where a process must start during an outage without a state directory.
     ///
     /// # Errors
     ///
@@ -127,6 +195,10 @@ impl ClerkConfig {
 
     /// Sets the URL at which this process reaches the Frontend API. The expected issuer of tokens
     /// stays the one that the publishable key or the site names.
+    ///
+    /// Default: the host in the publishable key, or the proxy's URL if the site has one. Set it
+    /// where this process reaches Clerk by another way than browsers do, such as an egress proxy
+    /// with its own name.
     #[must_use]
     pub fn frontend_api(mut self, url: Url) -> Self {
         self.frontend_api = Some(url);
@@ -158,6 +230,26 @@ impl ClerkConfig {
     /// # let _ = config;
     /// # Ok::<(), clerk_resilience::key::KeyError>(())
     /// ```
+    ///
+    /// A satellite shares the sessions of a primary application on another domain. In production
+    /// its tokens have the issuer `https://clerk.` plus its own domain:
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkConfig;
+    ///
+    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA")?;
+    /// let config = ClerkConfig::new(key)
+    ///     .site(|site| {
+    ///         site.satellite(true)
+    ///             .domain("app.example.org")
+    ///             .sign_in("https://example.com/sign-in".parse().expect("a constant address"))
+    ///     });
+    /// # let _ = config;
+    /// # Ok::<(), clerk_resilience::key::KeyError>(())
+    /// ```
+    ///
+    /// [`Builder::build`](crate::Builder::build) rejects a satellite without a domain or proxy, a
+    /// sign-in page on the satellite's own domain, and an organization pattern that cannot be read.
     #[must_use]
     pub fn site(mut self, change: impl FnOnce(Site) -> Site) -> Self {
         self.site = change(self.site);
@@ -165,6 +257,9 @@ impl ClerkConfig {
     }
 
     /// Sets the URL of the Backend API. Default: `https://api.clerk.com/`.
+    ///
+    /// The layer sends the secret key to this address, so it must be Clerk's, or a proxy that the
+    /// operator trusts as much.
     #[must_use]
     pub fn backend_api(mut self, url: Url) -> Self {
         self.backend_api = url;
@@ -173,6 +268,10 @@ impl ClerkConfig {
 
     /// Sets the URL of the status page's JSON document, in any common vendor's format. `None`
     /// disables the probe. Default: Clerk's status page.
+    ///
+    /// The page is advisory. A red page alone proves no outage, and a green page ends none; it is
+    /// the second signal where Clerk only falls silent. Default URL:
+    /// `https://status.clerk.com/api/v2/summary.json`.
     #[must_use]
     pub fn status_page(mut self, url: Option<Url>) -> Self {
         self.status_page = url;
@@ -181,6 +280,21 @@ impl ClerkConfig {
 
     /// Adds a canary: the URL of another host that always answers. If neither Clerk nor any canary
     /// answers, the layer concludes that this application's own network is cut off.
+    ///
+    /// Default: none. Silence then proves nothing, because it has two possible causes. Choose hosts
+    /// that are independent of Clerk and of each other, and that answer `GET` with any status, such
+    /// as `https://www.gstatic.com/generate_204`.
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkConfig;
+    /// # let key = clerk_resilience::key::PublishableKey::parse("pk_test_Y2xlcmsuY2xlcmsuZGV2JA")?;
+    ///
+    /// let config = ClerkConfig::new(key)
+    ///     .egress_canary("https://www.gstatic.com/generate_204".parse()?)
+    ///     .egress_canary("https://one.one.one.one/".parse()?);
+    /// # let _ = config;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn egress_canary(mut self, url: Url) -> Self {
         self.canaries.push(url);
@@ -190,6 +304,12 @@ impl ClerkConfig {
     /// Sets the origins that tokens may be issued to (`azp`), such as `https://app.example.com`.
     /// Default: any origin. [`Builder::build`](crate::Builder::build) rejects an empty list and
     /// entries that are not origins.
+    ///
+    /// An origin has a scheme, a host and perhaps a port, and no path or trailing slash. It is
+    /// compared byte for byte, as in Clerk's SDK. Set it in production: otherwise a token that
+    /// another application of the same instance obtained is accepted here. Clerk calls this check
+    /// [`authorizedParties`](https://clerk.com/docs/reference/backend/authenticate-request).
+    /// [`Builder::azp`](crate::Builder::azp) decides about tokens that name no party.
     #[must_use]
     pub fn authorized_parties<I: IntoIterator<Item: Into<String>>>(mut self, parties: I) -> Self {
         self.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
@@ -207,6 +327,9 @@ impl ClerkConfig {
     ///
     /// Default: none. Without public origins and authorized parties, Clerk redirects a browser back
     /// to the host in the `Host` header.
+    ///
+    /// Set it behind a proxy that changes `Host`, or where a sender could choose `Host` freely:
+    /// Clerk's redirect carries a session token.
     #[must_use]
     pub fn public_origins<I: IntoIterator<Item: Into<String>>>(mut self, origins: I) -> Self {
         self.public_origins = origins.into_iter().map(Into::into).collect();
@@ -216,6 +339,9 @@ impl ClerkConfig {
     /// Sets the sign-in page for visitors who are not signed in: a URL, or a path of the
     /// application. The layer adds the requested page as `redirect_url`, unless the URL already has
     /// that parameter.
+    ///
+    /// Default: none; a page request without a session then gets a 401 page. Programs always get
+    /// 401, because a redirect would hide the error from them.
     #[must_use]
     pub fn sign_in_url(mut self, url: impl Into<String>) -> Self {
         self.sign_in_url = Some(url.into());
@@ -225,6 +351,14 @@ impl ClerkConfig {
     /// Sets a private directory for state that survives a restart: the last good keys, the outage
     /// history, the sessions seen. This state decides about access, so no other user may have write
     /// permission.
+    ///
+    /// The directory is created with mode 0700 if it is missing. It holds `keys.json`,
+    /// `outages.json` and a lock file, all of mode 0600. [`StateDir`] lists the conditions. An
+    /// unsafe directory does not stop the start: the layer logs `clerk.state.refused` and works
+    /// without it. Default: none; a process that starts during an outage then has no keys and gives
+    /// no grace.
+    ///
+    /// [`StateDir`]: crate::store::StateDir
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
@@ -233,6 +367,10 @@ impl ClerkConfig {
 
     /// Adds a webhook signing secret, from the endpoint's page in the Clerk dashboard. With a
     /// secret, `clerk.routes()` receives webhooks. During a rotation several secrets may be set.
+    ///
+    /// A secret is `whsec_…`. [`WebhookService`](crate::WebhookService) shows each response. Clerk
+    /// describes the endpoint under
+    /// [webhooks](https://clerk.com/docs/guides/development/webhooks/overview).
     #[must_use]
     pub fn webhook_secret(mut self, secret: WebhookSecret) -> Self {
         self.webhook_secrets.push(secret);

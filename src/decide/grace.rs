@@ -51,6 +51,20 @@ pub struct Usage {
 }
 
 /// The first condition of grace that fails. [`code`](Self::code) is stable.
+///
+/// Operators read it in the audit as `condition`, to see why a session got 503 during an outage. It
+/// never appears in a response, because it would show the holder of a stolen token what to change.
+///
+/// | often seen | usual cause |
+/// |---|---|
+/// | [`NeverSeen`](Self::NeverSeen) | the process restarted without a state directory or store, or the session was used at another instance only |
+/// | [`NotAliveAtStart`](Self::NotAliveAtStart) | the person was away when the outage began |
+/// | [`TooLate`](Self::TooLate), [`BudgetSpent`](Self::BudgetSpent) | the outage lasts longer than the policy allows |
+/// | [`Route`](Self::Route) | a `POST`, on a route without [`GraceAccess::Full`] |
+/// | [`DenyListIncomplete`](Self::DenyListIncomplete) | the shared store cannot be read |
+/// | [`StaleKeys`](Self::StaleKeys) | Clerk confirmed the keys more than 24 h ago |
+///
+/// [`GraceAccess::Full`]: crate::GraceAccess::Full
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum GraceDenial {

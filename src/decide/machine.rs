@@ -40,7 +40,8 @@ impl Machine {
         &self.0
     }
 
-    /// Returns the kind of the token; never [`TokenKind::Session`].
+    /// Returns the kind of the token; never [`TokenKind::Session`]. A route that accepts several
+    /// kinds can distinguish them by it.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         self.0.kind
@@ -58,7 +59,8 @@ impl Machine {
         &self.0.subject
     }
 
-    /// Returns the token's scopes.
+    /// Returns the token's scopes. Scopes are not permissions: a machine has no role and no
+    /// permission, and a route that requires one answers 403.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
@@ -76,7 +78,8 @@ impl Machine {
         self.0.claims.as_ref()
     }
 
-    /// Returns the name of an API key.
+    /// Returns the name of an API key, as its owner wrote it. Other kinds have none. Do not decide
+    /// by it.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
@@ -114,6 +117,52 @@ impl std::fmt::Debug for Machine {
 
 /// The sender of a request: a user's session or a machine. Handlers on routes that accept both
 /// kinds take this extractor.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::token::TokenKind;
+/// use clerk_resilience::{Caller, ClerkResilience, RoutePolicy};
+///
+/// async fn report(caller: Caller) -> String {
+///     match caller {
+///         Caller::User(auth) => format!("for user {}", auth.user_id()),
+///         Caller::Machine(machine) => format!("for {}", machine.subject()),
+///         _ => "for nobody".into(),
+///     }
+/// }
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     let both = RoutePolicy::required().accepts([TokenKind::Session, TokenKind::ApiKey]);
+///     Router::new().route("/report", get(report)).route_layer(clerk.policy(both))
+/// }
+/// # let _ = app;
+/// ```
+///
+/// As a test, with an API key that the simulated Clerk issues:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimMachine};
+/// use clerk_resilience::token::TokenKind;
+/// use clerk_resilience::{Machine, RoutePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let keys = RoutePolicy::required().accepts([TokenKind::ApiKey]);
+/// let clerk = sim.layer(|builder| builder.policy(keys));
+/// let subject = async |machine: Machine| machine.subject().to_owned();
+/// let app = Router::new().route("/", get(subject)).layer(clerk);
+/// let mut request = sim.get("/", &sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &request).await.status(), 401, "a session is no machine");
+///
+/// let secret = sim.issue(SimMachine::api_key("user_1").scope("reports:read"));
+/// let bearer = format!("Bearer {secret}").parse().expect("plain ASCII");
+/// request.headers_mut().insert("authorization", bearer);
+/// sim.pass(Duration::from_secs(10)).await;
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Caller {

@@ -81,9 +81,11 @@ pub struct RequestFacts {
 /// The kind of client that receives a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientKind {
-    /// A program.
+    /// A program, a form or a script in a page. It gets problem details (RFC 9457) and is never
+    /// redirected.
     Api,
-    /// A browser that navigates to a page.
+    /// A browser that navigates to a page, by `Sec-Fetch-Dest`, else by an `Accept` that begins
+    /// with `text/html`. It gets a page, or a redirect.
     Document,
 }
 

@@ -10,6 +10,40 @@ use super::grace::GraceDenial;
 ///
 /// The layer inserts the rejection into the extensions of its response. Outer layers can read it
 /// there to count and log.
+///
+/// | rejection | status | [`code`](Self::code) | `Retry-After` |
+/// |---|---|---|---|
+/// | [`Missing`](Self::Missing) | 401 | `authentication_required` | |
+/// | [`SignIn`](Self::SignIn) | 307 | `authentication_required` | |
+/// | [`Invalid`](Self::Invalid), [`Revoked`](Self::Revoked), [`NoMember`](Self::NoMember), [`Pending`](Self::Pending) | 401 | `invalid_token` | |
+/// | [`HandshakeLoop`](Self::HandshakeLoop) | 401 | `sign_in_loop` | |
+/// | [`Forbidden`](Self::Forbidden) | 403 | `insufficient_permission` | |
+/// | [`Reverify`](Self::Reverify) | 403 | `reverification_required` | |
+/// | [`Unavailable`](Self::Unavailable) | 503 | `authentication_unavailable` | 10–30 s; 5–8 s if uncertain |
+/// | [`FreshRequired`](Self::FreshRequired) | 503 | `step_up_unavailable` | 10–30 s |
+/// | [`ProfileUnavailable`](Self::ProfileUnavailable) | 503 | `profile_unavailable` | 5–8 s |
+/// | [`LayerMissing`](Self::LayerMissing) | 500 | `authentication_layer_missing` | |
+///
+/// Codes and [reasons](Self::reason) are stable: clients and dashboards may compare them. A 401 or
+/// 403 has a `WWW-Authenticate` challenge (RFC 6750; RFC 9470 for `Reverify`). A 503 has none, so
+/// that no client treats it as a sign-out.
+///
+/// # Examples
+///
+/// A layer outside of this one that counts rejections by reason:
+///
+/// ```
+/// use axum::response::Response;
+/// use clerk_resilience::Rejection;
+///
+/// async fn count(response: Response) -> Response {
+///     if let Some(rejection) = response.extensions().get::<Rejection>() {
+///         println!("rejected: {} ({})", rejection.reason(), rejection.status());
+///     }
+///     response
+/// }
+/// # let _ = axum::Router::<()>::new().layer(axum::middleware::map_response(count));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -42,21 +76,26 @@ pub enum Rejection {
     LayerMissing,
 }
 
-/// What prevents a browser from returning from Clerk with a session.
+/// What prevents a browser from returning from Clerk with a session. After three returns without
+/// success within five minutes, the page names this cause instead of redirecting again.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum LoopCause {
-    /// Fresh tokens look expired or not yet valid to this host's clock.
+    /// Fresh tokens look expired or not yet valid to this host's clock. Synchronize it (NTP); the
+    /// leeway is 5 s by default.
     Clock,
-    /// Tokens from Clerk were signed for another instance.
+    /// Tokens from Clerk were signed for another instance. Copy publishable and secret key from the
+    /// same page of the Clerk dashboard.
     Keys,
     /// Fresh tokens do not name an authorized party of this application.
     Party,
-    /// The browser does not send the cookies that Clerk sets.
+    /// The browser does not send the cookies that Clerk sets: it blocks them, or the application
+    /// runs on another domain than Clerk expects.
     Cookies,
 }
 
-/// Why the layer cannot verify a request.
+/// Why the layer cannot verify a request. Each case is a 503, because the credential may be valid.
+/// The client keeps its session and repeats the request after `Retry-After`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Unavailable {
@@ -68,7 +107,8 @@ pub enum Unavailable {
     Uncertain,
     /// The token's key is unknown, and the key refresh failed.
     UnknownKey,
-    /// No usable keys are loaded.
+    /// No usable keys are loaded: Clerk was never reached and no key was saved or pinned, or Clerk
+    /// confirmed the keys more than 7 days ago.
     NoKeys,
     /// Clerk's Backend API did not verify an opaque token: it is down, it timed out, or the rate
     /// limit of this application's calls is reached.
@@ -85,7 +125,8 @@ pub enum Unavailable {
 }
 
 impl Rejection {
-    /// Returns the HTTP status of the response.
+    /// Returns the HTTP status of the response: 401, 403, 500 or 503, or 307 for the redirect to
+    /// the sign-in page.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {

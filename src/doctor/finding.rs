@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Severity of a finding, in ascending order.
+/// Severity of a finding, in ascending order. Serializes in lower case, such as `"warning"`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -13,19 +13,23 @@ pub enum Severity {
     Fine,
     /// Information for the operator.
     Note,
-    /// The application works, but less reliably or safely than possible.
+    /// The application works, but less reliably or safely than possible. The command still
+    /// succeeds.
     Warning,
-    /// The checked part does not work.
+    /// The checked part does not work, and requests will fail. The command ends with an error
+    /// status.
     Error,
 }
 
-/// Result of one check. No finding contains a key.
+/// Result of one check. No finding contains a key. `Display` prints one or two lines: the severity
+/// and the description, then the advice.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {
     /// Severity of the result.
     pub severity: Severity,
-    /// Stable code of the check, such as `clock-skew`.
+    /// Stable code of the check, such as `clock-skew`. Scripts compare this code; the texts may
+    /// change.
     pub code: &'static str,
     /// Description of the result.
     pub what: String,
@@ -64,13 +68,15 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All findings, and the highest severity among them.
+/// All findings, and the highest severity among them. `Display` prints the findings in order and a
+/// closing sentence; `Serialize` gives the same as JSON.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnosis {
     /// Highest severity; [`Severity::Fine`] without findings.
     pub worst: Severity,
-    /// Findings in the order of the checks.
+    /// Findings in the order of the checks: variables, settings, cause of trouble, surfaces, clock,
+    /// keys.
     pub findings: Vec<Diagnostic>,
 }
 

@@ -29,6 +29,36 @@ pub enum Intent {
 /// Requests paths of a running application without credentials, and reports what each requires. A
 /// difference from the intent is an error. `app` is the application's base URL; each request waits
 /// at most 10 seconds.
+///
+/// | intent | 2xx | 401, 403, 503 | redirect | 404 |
+/// |---|---|---|---|---|
+/// | [`Protected`](Intent::Protected) | error | fine | fine | error |
+/// | [`Public`](Intent::Public) | fine | error | fine | error |
+/// | [`Unsaid`](Intent::Unsaid) | note | fine | fine | fine |
+///
+/// # Examples
+///
+/// ```no_run
+/// use clerk_resilience::doctor::{Intent, Severity, examine_routes};
+/// use clerk_resilience::fetch::HttpUpstream;
+///
+/// # async fn check() -> Result<bool, Box<dyn std::error::Error>> {
+/// let app = "http://127.0.0.1:3000".parse()?;
+/// let routes = [
+///     (Intent::Public, "/".to_owned()),
+///     (Intent::Protected, "/me".to_owned()),
+///     (Intent::Protected, "/admin".to_owned()),
+/// ];
+/// let findings = examine_routes(&app, &routes, &HttpUpstream::new()?).await;
+/// for finding in &findings {
+///     println!("{finding}");
+/// }
+/// Ok(findings.iter().all(|finding| finding.severity < Severity::Error))
+/// # }
+/// ```
+///
+/// The command does the same: `clerk-resilience doctor --app http://127.0.0.1:3000 --public /
+/// --protected /me`.
 pub async fn examine_routes(
     app: &Url,
     routes: &[(Intent, String)],

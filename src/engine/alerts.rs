@@ -24,12 +24,34 @@ const HOOK_DEADLINE: Duration = Duration::from_secs(25);
 const WAITING: usize = 64;
 
 /// A change of this instance's verdict on Clerk.
+///
+/// [`Builder::on_transition`](crate::Builder::on_transition) receives it. A verdict can change back
+/// within seconds, so an alert of its own for [`Verdict::Suspect`] is noise. Alert on
+/// [`Verdict::Outage`] and [`Verdict::Isolated`], and on the return to [`Verdict::Healthy`].
+///
+/// ```
+/// use clerk_resilience::{Builder, Transition, Verdict};
+///
+/// async fn page_the_operator(text: String) {
+///     eprintln!("{text}"); // or a POST to the pager's own service
+/// }
+///
+/// fn with_alerts(builder: Builder) -> Builder {
+///     builder.on_transition(async |change: Transition| match change.to {
+///         Verdict::Outage => page_the_operator(format!("Clerk is down: {}", change.at)).await,
+///         Verdict::Isolated => page_the_operator("our network is cut off".into()).await,
+///         _ => {}
+///     })
+/// }
+/// # let _ = with_alerts;
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {
     /// The verdict before the change.
     pub from: Verdict,
-    /// The verdict after the change.
+    /// The verdict after the change. It is also what `clerk.verdict()` returns, until the next
+    /// change.
     pub to: Verdict,
     /// The wall-clock time at which this instance changed its verdict.
     pub at: Timestamp,

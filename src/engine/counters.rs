@@ -39,7 +39,42 @@ pub(crate) struct Counters {
 /// [`ClerkResilience::counts`](crate::ClerkResilience::counts).
 ///
 /// Each value counts from the build of the layer and never decreases. The values are not read
-/// atomically together.
+/// atomically together. A request counts once, however many layers judge it: in at most one of
+/// [`fresh`](Self::fresh), [`machines`](Self::machines), [`grace`](Self::grace),
+/// [`anonymous`](Self::anonymous), [`unauthorized`](Self::unauthorized),
+/// [`forbidden`](Self::forbidden), [`unavailable`](Self::unavailable) or
+/// [`handshakes`](Self::handshakes).
+///
+/// | grows | look at |
+/// |---|---|
+/// | [`unavailable`](Self::unavailable) while the verdict is `healthy` | keys and clock in `/auth/health` |
+/// | [`webhooks_refused`](Self::webhooks_refused) | the signing secret |
+/// | [`webhooks_not_kept`](Self::webhooks_not_kept), [`store_failures`](Self::store_failures) | the store |
+/// | [`state_failures`](Self::state_failures) | the state directory |
+/// | [`hook_failures`](Self::hook_failures) | the application's hooks |
+/// | [`backend_unanswered`](Self::backend_unanswered) | the Backend API and its quota |
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use clerk_resilience::{ClerkResilience, Verdict};
+///
+/// /// Logs once a minute what the layer could not verify while Clerk was well.
+/// async fn watch(clerk: ClerkResilience) {
+///     let mut before = clerk.counts();
+///     loop {
+///         tokio::time::sleep(Duration::from_secs(60)).await;
+///         let now = clerk.counts();
+///         let unverified = now.unavailable - before.unavailable;
+///         if unverified > 0 && clerk.verdict() == Verdict::Healthy {
+///             eprintln!("{unverified} requests got 503 within a minute");
+///         }
+///         before = now;
+///     }
+/// }
+/// # let _ = watch;
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -49,7 +84,7 @@ pub struct Counts {
     pub machines: u64,
     /// Requests whose expired session the layer refreshed at the Backend API.
     pub renewed: u64,
-    /// Requests accepted in grace.
+    /// Requests accepted in grace, the bridge included. Zero while Clerk is well.
     pub grace: u64,
     /// Requests answered 503 in report-only mode that grace would have accepted. These requests
     /// also count as [`unavailable`](Self::unavailable).
@@ -63,9 +98,10 @@ pub struct Counts {
     pub unauthorized: u64,
     /// Requests answered 403.
     pub forbidden: u64,
-    /// Requests answered 503.
+    /// Requests answered 503. Grows in an outage; alert on it only while the verdict is `healthy`.
     pub unavailable: u64,
-    /// Requests redirected to Clerk's handshake for a fresh session.
+    /// Requests redirected to Clerk's handshake for a fresh session. Many of them in a row for one
+    /// visitor mean a loop, which ends at a page after three returns.
     pub handshakes: u64,
     /// Verified tokens without an `azp` claim. Each token counts once while it is cached.
     /// [`AzpPolicy::Required`](clerk_verify::token::AzpPolicy::Required) would reject these tokens.
@@ -80,7 +116,8 @@ pub struct Counts {
     pub backend_unanswered: u64,
     /// Requests with a machine token that a cached Backend API response decided.
     pub machine_answers_reused: u64,
-    /// Failed reads and writes of the state directory.
+    /// Failed reads and writes of the state directory. Until a write succeeds, nothing survives a
+    /// restart.
     pub state_failures: u64,
     /// Signals dropped because the driver's signal queue was full.
     pub signals_dropped: u64,
@@ -89,7 +126,8 @@ pub struct Counts {
     pub sign_outs_dropped: u64,
     /// Webhooks accepted that revoke something, change a profile or have a hook.
     pub webhooks_accepted: u64,
-    /// Webhooks accepted that had no effect.
+    /// Webhooks accepted that had no effect. Deselect such kinds in the Clerk dashboard to save
+    /// deliveries.
     pub webhooks_unused: u64,
     /// Webhooks received before, with the same message id.
     pub webhooks_repeated: u64,

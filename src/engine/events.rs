@@ -1,4 +1,41 @@
 //! Typed webhook events, for hooks that do not parse JSON themselves.
+//!
+//! [`Builder::on`](crate::Builder::on) takes a hook for one of these types:
+//!
+//! | type | kinds |
+//! |---|---|
+//! | [`UserChanged`] | `user.created`, `user.updated` |
+//! | [`UserDeleted`] | `user.deleted` |
+//! | [`SessionEnded`] | `session.ended`, `session.removed`, `session.revoked` |
+//! | [`MembershipChanged`] | `organizationMembership.created`, `organizationMembership.updated` |
+//! | [`MembershipEnded`] | `organizationMembership.deleted` |
+//!
+//! A hook runs after the layer itself has applied the event: the revocation is in force, and the
+//! profile is current.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
+//! use clerk_resilience::sim::SimClerk;
+//! use clerk_resilience::{SimClerkExt, UserChanged};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let sim = SimClerk::in_memory();
+//! let seen = Arc::new(Mutex::new(Vec::new()));
+//! let ids = Arc::clone(&seen);
+//! let clerk = sim.layer(|builder| {
+//!     builder.on(move |event: UserChanged| {
+//!         ids.lock().expect("no holder panics").push(event.profile.id.to_string());
+//!         async { Ok::<(), std::io::Error>(()) }
+//!     })
+//! });
+//! let user = sim.update_user("user_1", serde_json::json!({ "first_name": "Ada" }));
+//! let webhook = sim.webhook("user.created", &user);
+//! assert_eq!(sim.send(&clerk.routes(), &webhook).await.status(), 204);
+//! sim.pass(Duration::from_secs(10)).await;
+//! assert_eq!(*seen.lock().expect("no holder panics"), ["user_1"]);
+//! # }
+//! ```
 
 use std::error::Error;
 
@@ -40,10 +77,31 @@ pub trait FromEvent: Sized {
     ///
     /// Returns an error if the event lacks required data. The error counts as a failure of the
     /// hook.
+    ///
+    /// The layer then retries the event, up to 12 times in all, and stores it as a dead letter.
+    /// Return an error only for data that a later version of the hook could read.
     fn from_event(event: &Event) -> Result<Self, Box<dyn Error + Send + Sync>>;
 }
 
 /// A created or updated user: `user.created`, `user.updated`.
+///
+/// Events can arrive out of order. Compare [`Profile::updated_at`] with the stored row before a
+/// write:
+///
+/// ```no_run
+/// use clerk_resilience::{Builder, UserChanged};
+///
+/// # use std::io::Error;
+/// # async fn save_if_newer(_: &str, _: i64, _: Option<&str>) -> Result<(), Error> { Ok(()) }
+/// fn with_users(builder: Builder) -> Builder {
+///     builder.on(async |event: UserChanged| {
+///         let user = &event.profile;
+///         let version = user.updated_at.as_millis();
+///         save_if_newer(user.id.as_str(), version, user.email.as_deref()).await
+///     })
+/// }
+/// # let _ = with_users;
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct UserChanged {
@@ -55,7 +113,8 @@ pub struct UserChanged {
     pub created: bool,
 }
 
-/// A deleted user: `user.deleted`.
+/// A deleted user: `user.deleted`. The layer rejects all tokens of the user from the next request
+/// on, so the hook only has to delete the application's own data. Clerk never reuses the id.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UserDeleted {
@@ -67,7 +126,8 @@ pub struct UserDeleted {
     pub happened: Timestamp,
 }
 
-/// An ended session: `session.ended`, `session.removed`, `session.revoked`.
+/// An ended session: `session.ended`, `session.removed`, `session.revoked`. The layer rejects its
+/// tokens from the next request on. Use the hook to close connections or to delete drafts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SessionEnded {
@@ -96,7 +156,9 @@ pub struct MembershipChanged {
     pub created: bool,
 }
 
-/// A deleted organization membership: `organizationMembership.deleted`.
+/// A deleted organization membership: `organizationMembership.deleted`. The layer rejects the
+/// user's earlier tokens with this active organization. A deleted organization is one event of its
+/// own, `organization.deleted`, for which Clerk sends no event for each member.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct MembershipEnded {

@@ -35,6 +35,37 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// The options of a [`ClerkResilience`]. Every option has a default; [`build`](Self::build) checks
 /// them.
+///
+/// A call here replaces what [`ClerkConfig`] or a variable says. Calls of `egress_canary`,
+/// `webhook_secret`, `audience`, `on` and `on_event` add to it instead.
+///
+/// | purpose | options |
+/// |---|---|
+/// | who may pass | [`public`](Self::public), [`policy`](Self::policy), [`authorized_parties`](Self::authorized_parties), [`azp`](Self::azp), [`audience`](Self::audience), [`leeway`](Self::leeway), [`client_uat`](Self::client_uat) |
+/// | grace | [`grace`](Self::grace), [`tickets`](Self::tickets), [`external_deny_list`](Self::external_deny_list), [`audit`](Self::audit), [`grace_header`](Self::grace_header) |
+/// | what survives | [`state_dir`](Self::state_dir), [`store`](Self::store) |
+/// | webhooks | [`webhook_secret`](Self::webhook_secret), [`on`](Self::on), [`on_event`](Self::on_event), [`revoke_when_locked`](Self::revoke_when_locked), [`revoke_on_password_change`](Self::revoke_on_password_change), [`reconcile_on_demand`](Self::reconcile_on_demand) |
+/// | responses | [`page_text`](Self::page_text), [`page`](Self::page), [`cors`](Self::cors), [`handshakes`](Self::handshakes) |
+/// | origins | [`public_origins`](Self::public_origins), [`trust_forwarded`](Self::trust_forwarded), [`site`](Self::site) |
+/// | operation | [`egress_canary`](Self::egress_canary), [`on_transition`](Self::on_transition), [`private_health`](Self::private_health), [`strict_health`](Self::strict_health), [`probe_deadline`](Self::probe_deadline) |
+/// | memory | [`token_cache`](Self::token_cache), [`session_capacity`](Self::session_capacity), [`profile_cache`](Self::profile_cache) |
+/// | tests | [`clock`](Self::clock), [`transport`](Self::transport); [`SimClerkExt`](crate::SimClerkExt) sets both |
+///
+/// # Examples
+///
+/// ```no_run
+/// use clerk_resilience::{ClerkConfig, ClerkResilience, ConfigError, GracePolicy};
+///
+/// # #[tokio::main] async fn main() -> Result<(), ConfigError> {
+/// let clerk = ClerkResilience::builder(ClerkConfig::from_env()?)
+///     .public(["/", "/sign-in", "/sign-in/{*rest}"])
+///     .authorized_parties(["https://app.example.com"])
+///     .grace(GracePolicy::balanced())
+///     .state_dir("/var/lib/example/clerk")
+///     .build()?;
+/// # drop(clerk); Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[must_use = "nothing happens until .build() or .pair()"]
@@ -105,12 +136,38 @@ impl Builder {
 
     /// Sets the grace policy, and replaces every setting of `CLERK_RESILIENCE_GRACE` and its
     /// companion variables. Default: the policy of these variables, else [`GracePolicy::disabled`].
+    ///
+    /// An operator can then no longer switch grace off by the environment. Leave this call out to
+    /// keep that switch, and set limits by variables such as `CLERK_RESILIENCE_MAX_GRACE`.
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{GracePolicy, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced().max_grace("30min")));
+    /// # drop(clerk);
+    /// let mistake = sim.try_layer(|builder| builder.grace(GracePolicy::balanced().max_grace("30")));
+    /// assert!(mistake.is_err(), "the number has no unit");
+    /// # }
+    /// ```
     pub fn grace(mut self, policy: GracePolicy) -> Self {
         self.grace = policy;
         self
     }
 
     /// Sets the policy of routes without their own. Default: [`RoutePolicy::required`].
+    ///
+    /// ```
+    /// use clerk_resilience::{Builder, GraceAccess, RoutePolicy};
+    ///
+    /// /// No grace anywhere, except where a route says so.
+    /// fn choose(builder: Builder) -> Builder {
+    ///     builder.policy(RoutePolicy::required().grace(GraceAccess::Never))
+    /// }
+    /// # let _ = choose;
+    /// ```
     pub fn policy(mut self, policy: RoutePolicy) -> Self {
         self.route = policy;
         self
@@ -118,6 +175,24 @@ impl Builder {
 
     /// Sets the paths that need no session, for applications that wrap all routes with
     /// `.layer(..)`. [`PublicPaths`] describes the syntax. All other paths are protected.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.public(["/", "/posts/{id}"]));
+    /// let app = Router::new()
+    ///     .route("/", get(async |auth: Option<Auth>| auth.is_some().to_string()))
+    ///     .route("/posts/{id}", get(async || "a post"))
+    ///     .route("/me", get(async |_: Auth| "hello"))
+    ///     .layer(clerk);
+    /// assert_eq!(sim.send(&app, &sim.page("/posts/1", None)).await.status(), 200);
+    /// assert_ne!(sim.send(&app, &sim.page("/me", None)).await.status(), 200);
+    /// # }
+    /// ```
     pub fn public<I: IntoIterator<Item: Into<String>>>(mut self, patterns: I) -> Self {
         self.public = PublicPaths::new(patterns);
         self
@@ -143,6 +218,16 @@ impl Builder {
     /// link-local peer. The request's extensions must hold the peer's address as
     /// `ConnectInfo<SocketAddr>` or `SocketAddr`. `axum::serve` records the peer with
     /// `into_make_service_with_connect_info::<SocketAddr>()`. See `docs/design.md`, *Proxies*.
+    ///
+    /// ```no_run
+    /// use std::net::SocketAddr;
+    /// use axum::Router;
+    ///
+    /// # async fn serve(app: Router) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
     pub fn trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
         self
@@ -158,6 +243,20 @@ impl Builder {
 
     /// Adds an accepted audience (`aud`). Default: any audience. A token without `aud` passes, as
     /// in Clerk's SDK. An empty text is an error at build.
+    ///
+    /// Call it once for each audience. Session tokens have an `aud` only if the instance adds one;
+    /// JWT templates often do.
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::SimClerkExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// assert!(sim.try_layer(|builder| builder.audience("https://api.example.com")).is_ok());
+    /// assert!(sim.try_layer(|builder| builder.audience("")).is_err());
+    /// # }
+    /// ```
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -183,12 +282,17 @@ impl Builder {
     }
 
     /// Sets the texts and links of the error page.
+    ///
+    /// Default: English texts without an application name. [`PageText`] has an example.
     pub fn page_text(mut self, text: PageText) -> Self {
         self.answers.text = text;
         self
     }
 
     /// Replaces the built-in error page. The layer sends the result as HTML.
+    ///
+    /// `render` is called for each rejected page request, so it must not block. [`ErrorPage`] has
+    /// an example.
     pub fn page(
         mut self,
         render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,
@@ -221,6 +325,21 @@ impl Builder {
     ///
     /// All other requests to `/auth/health` get the document of `/auth/health/ready`, also with
     /// `?strict`. Default: public. An attacker with a stolen token could then wait for an outage.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::SimClerkExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.private_health("c0ffee5ca1ab1e0ddba11"));
+    /// let app = clerk.routes();
+    /// sim.pass(Duration::from_secs(10)).await;
+    /// let response = sim.send(&app, &sim.page("/auth/health", None)).await;
+    /// assert_eq!(response.status(), 200, "the document of /auth/health/ready");
+    /// # }
+    /// ```
     pub fn private_health(mut self, token: impl AsRef<str>) -> Self {
         self.showing.readers = Some(Readers::with(token.as_ref()));
         self
@@ -250,12 +369,19 @@ impl Builder {
 
     /// Sets the deadline of each call to Clerk. A call that exceeds it has failed. Default 2.5 s;
     /// 100 ms to 30 s.
+    ///
+    /// A response slower than 1.5 s counts as slow, so keep the deadline above that: a shorter one
+    /// turns a slow Clerk into a silent one.
     pub fn probe_deadline(mut self, deadline: Duration) -> Self {
         self.probe_deadline = deadline;
         self
     }
 
     /// Sets the capacity of the cache of verified tokens. Default 8192, about 2 KiB each.
+    ///
+    /// A token in the cache is compared byte for byte, and its signature is not verified again. Its
+    /// times, revocations and the presence of its key are checked for each request. Choose twice
+    /// the number of sessions that are active within a minute.
     pub fn token_cache(mut self, capacity: usize) -> Self {
         self.token_capacity = capacity;
         self
@@ -277,6 +403,27 @@ impl Builder {
 
     /// Declares that the application also reads denials from its own store. Grace then requires a
     /// complete read of that store within 60 s; see [`ClerkResilience::deny_list_complete`].
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, Instant};
+    /// use clerk_resilience::{ClerkConfig, ClerkResilience};
+    ///
+    /// # async fn denied_sessions() -> Result<Vec<String>, std::io::Error> { Ok(Vec::new()) }
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = ClerkConfig::from_env()?;
+    /// let clerk = ClerkResilience::builder(config).external_deny_list().build()?;
+    /// loop {
+    ///     let began = Instant::now();
+    ///     if let Ok(sessions) = denied_sessions().await {
+    ///         for session in sessions {
+    ///             clerk.revoke_session(session);
+    ///         }
+    ///         clerk.deny_list_complete(began.elapsed());
+    ///     }
+    ///     tokio::time::sleep(Duration::from_secs(10)).await;
+    /// }
+    /// # }
+    /// ```
     pub fn external_deny_list(mut self) -> Self {
         self.deny_list = DenyList::External { complete: None };
         self
@@ -289,6 +436,17 @@ impl Builder {
     /// session. Tickets are for applications on several machines without a shared state directory.
     /// These keys replace `CLERK_RESILIENCE_TICKET_KEYS`. Default: the keys of that variable; no
     /// tickets without keys.
+    ///
+    /// ```
+    /// use clerk_resilience::Builder;
+    /// use clerk_resilience::{TicketKeyError, TicketKeys};
+    ///
+    /// /// `keys` holds the same value on every machine, the newest key first.
+    /// fn with_tickets(builder: Builder, keys: &str) -> Result<Builder, TicketKeyError> {
+    ///     Ok(builder.tickets(TicketKeys::parse(keys)?))
+    /// }
+    /// # let _ = with_tickets;
+    /// ```
     pub fn tickets(mut self, keys: TicketKeys) -> Self {
         self.tickets = Some(keys);
         self
@@ -296,6 +454,8 @@ impl Builder {
 
     /// Sets a function that receives every decision about grace, for an audit log. The function
     /// runs while a request waits, so it must not block.
+    ///
+    /// [`audit`](crate::audit) has an example that hands events to a task.
     pub fn audit(mut self, record: impl Fn(&GraceEvent) + Send + Sync + 'static) -> Self {
         self.recorder = Some(Recorder(Arc::new(record)));
         self
@@ -315,6 +475,19 @@ impl Builder {
     /// With a store that instances share, such as `RedisStore`, a revocation reaches every instance
     /// within one second. Grace then requires that the store was read within 60 s, as with an
     /// [external deny list](Self::external_deny_list).
+    ///
+    /// ```
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::store::MemoryStore;
+    /// use clerk_resilience::{Profiles, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.store(MemoryStore::new()));
+    /// let profiles: Profiles = clerk.profiles();
+    /// # drop(profiles);
+    /// # }
+    /// ```
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -370,6 +543,19 @@ impl Builder {
     /// The store keeps the data of the named kinds only, without `private_metadata`, until the
     /// hooks are done. `email.created` and `sms.created` contain one-time codes, so that naming
     /// them is an error.
+    ///
+    /// ```
+    /// use clerk_resilience::{Builder, Event};
+    ///
+    /// # async fn open_ticket(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// fn with_billing(builder: Builder) -> Builder {
+    ///     builder.on_event(["subscription.pastDue"], async |event: Event| {
+    ///         // The id is the same for each retry, so a second ticket can be recognized by it.
+    ///         open_ticket(&event.id).await
+    ///     })
+    /// }
+    /// # let _ = with_billing;
+    /// ```
     pub fn on_event<I, F, R, E>(mut self, kinds: I, hook: F) -> Self
     where
         I: IntoIterator<Item: Into<String>>,
@@ -437,6 +623,8 @@ impl Builder {
     ///
     /// If instances with a shared [store](Self::store) reach the same verdict within a minute, one
     /// of them calls the function. If the store does not answer, several may call it.
+    ///
+    /// [`Transition`] has an example.
     pub fn on_transition<F, R>(mut self, hook: F) -> Self
     where
         F: Fn(Transition) -> R + Send + Sync + 'static,
@@ -487,12 +675,20 @@ impl Builder {
     }
 
     /// Sets the transport to Clerk. Default: [`HttpUpstream`](crate::fetch::HttpUpstream).
+    ///
+    /// A transport of a simulated Clerk needs the simulation's [clock](Self::clock), or the build
+    /// fails. A transport that wraps another forwards
+    /// [`Transport::clock`](clerk_verify::transport::Transport::clock).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
     /// Checks the options, and starts the driver on the current tokio runtime.
+    ///
+    /// The driver runs until the last handle and layer are dropped. The layer serves requests at
+    /// once: until keys are loaded, and if no saved key helps, the response is 503.
+    /// [`ClerkResilience::ready`] waits for them. A store is read here, which may block.
     ///
     /// # Errors
     ///
@@ -506,6 +702,22 @@ impl Builder {
     }
 
     /// Checks the options, and returns the driver, for applications that spawn their own tasks.
+    ///
+    /// Without a running driver nothing is probed: the verdict stays [`Verdict::Unknown`], no keys
+    /// are fetched, and there is no grace.
+    ///
+    /// ```no_run
+    /// use clerk_resilience::{ClerkConfig, ClerkResilience};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (clerk, driver) = ClerkResilience::builder(ClerkConfig::from_env()?).pair()?;
+    /// let mut tasks = tokio::task::JoinSet::new();
+    /// tasks.spawn(driver);
+    /// # drop(clerk); Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Verdict::Unknown`]: crate::Verdict::Unknown
     ///
     /// # Errors
     ///

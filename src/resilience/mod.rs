@@ -44,6 +44,33 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
 ///     .merge(clerk.routes());
 /// # let _ = app; Ok(()) }
 /// ```
+///
+/// `.route_layer(clerk)` protects the routes above it; requests to unknown paths still get 404.
+/// `.layer(clerk)` protects every path, unknown ones included, and [`Builder::public`] names the
+/// exceptions.
+///
+/// # In operation
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clerk = ClerkResilience::new(ClerkConfig::from_env()?);
+/// if let Err(error) = clerk.ready(Duration::from_secs(5)).await {
+///     eprintln!("{error}"); // serve anyway: the layer answers 503 until keys are loaded
+/// }
+/// let mut verdicts = clerk.subscribe();
+/// tokio::spawn(async move {
+///     while verdicts.changed().await.is_ok() {
+///         let verdict = *verdicts.borrow_and_update();
+///         if verdict == Verdict::Outage {
+///             eprintln!("Clerk is down");
+///         }
+///     }
+/// });
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClerkResilience {
     authenticator: Arc<Authenticator>,
@@ -69,7 +96,8 @@ impl ClerkResilience {
         }
     }
 
-    /// Returns a [`Builder`] for a layer with other options.
+    /// Returns a [`Builder`] for a layer with other options. Nothing happens until
+    /// [`build`](Builder::build).
     pub fn builder(config: ClerkConfig) -> Builder {
         Builder::new(config)
     }
@@ -84,9 +112,10 @@ impl ClerkResilience {
     /// let api = Router::new()
     ///     .route("/feed", get(async || "feed"))
     ///     .route_layer(clerk.clone());
+    /// let admins = RoutePolicy::required().grace(GraceAccess::Never).role("org:admin");
     /// let billing = Router::new()
     ///     .route("/pay", post(async || "paid"))
-    ///     .route_layer(clerk.policy(RoutePolicy::required().grace(GraceAccess::Never).role("org:admin")));
+    ///     .route_layer(clerk.policy(admins));
     /// let open = Router::new()
     ///     .route("/pricing", get(async || "prices"))
     ///     .route_layer(clerk.policy(RoutePolicy::optional()));
@@ -118,6 +147,26 @@ impl ClerkResilience {
     ///
     /// Merge these routes beside the protected routes, not behind the layer. An application with
     /// state merges them after its `.with_state(..)`.
+    ///
+    /// ```
+    /// use axum::{Router, extract::State, routing::get};
+    /// use clerk_resilience::{Auth, ClerkResilience};
+    ///
+    /// #[derive(Clone)]
+    /// struct AppState {
+    ///     greeting: &'static str,
+    /// }
+    ///
+    /// fn app(clerk: &ClerkResilience, state: AppState) -> Router {
+    ///     let hello = async |State(state): State<AppState>, _: Auth| state.greeting;
+    ///     Router::new()
+    ///         .route("/", get(hello))
+    ///         .route_layer(clerk.clone())
+    ///         .with_state(state)
+    ///         .merge(clerk.routes())
+    /// }
+    /// # let _ = app;
+    /// ```
     pub fn routes(&self) -> Router {
         let shared = &self.authenticator.shared;
         shared.warn_of_local_sign_out();
@@ -176,6 +225,18 @@ impl ClerkResilience {
     ///
     /// Returns `None` without a [store](Builder::store) or a secret key. The receiver reports the
     /// progress; the run is complete when `ended` has grown.
+    ///
+    /// ```
+    /// use clerk_resilience::ClerkResilience;
+    ///
+    /// async fn repair(clerk: &ClerkResilience) -> Option<u64> {
+    ///     let mut progress = clerk.reconcile()?;
+    ///     let before = progress.borrow().ended;
+    ///     let done = progress.wait_for(|progress| progress.ended > before).await.ok()?;
+    ///     Some(done.gone)
+    /// }
+    /// # let _ = repair;
+    /// ```
     #[expect(clippy::must_use_candidate, reason = "it begins whether somebody watches or not")]
     pub fn reconcile(&self) -> Option<watch::Receiver<Progress>> {
         Some(self.authenticator.shared.reconciler.as_ref()?.wish())
@@ -183,6 +244,18 @@ impl ClerkResilience {
 
     /// Returns the look-up of user profiles, which also works while Clerk is down. Handlers can
     /// also take [`UserProfile`](crate::UserProfile).
+    ///
+    /// ```
+    /// use clerk_resilience::{Auth, ClerkResilience, ProfileError};
+    ///
+    /// type Email = Result<Option<String>, ProfileError>;
+    ///
+    /// async fn email(clerk: &ClerkResilience, auth: &Auth) -> Email {
+    ///     let known = clerk.profiles().get(auth.user_id()).await?;
+    ///     Ok(known.and_then(|known| known.profile.email))
+    /// }
+    /// # let _ = email;
+    /// ```
     #[must_use]
     pub fn profiles(&self) -> Profiles {
         Profiles::of(&self.authenticator.shared)
@@ -216,19 +289,30 @@ impl ClerkResilience {
         Arc::clone(&self.authenticator.shared.core.load())
     }
 
-    /// Returns the current verdict on Clerk.
+    /// Returns the current verdict on Clerk. It is computed from the current snapshot, without I/O,
+    /// and falls back to [`Verdict::Unknown`] if the driver has not observed minting for 60 s.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.authenticator.shared.core.load().verdict(self.authenticator.shared.now())
     }
 
-    /// Returns the counters since the start of the process.
+    /// Returns the counters since the layer was built. The call reads atomics and costs nothing.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.authenticator.shared.core.counters.read()
     }
 
     /// Subscribes to the verdict. The receiver holds the current verdict and wakes on each change.
+    ///
+    /// ```
+    /// use clerk_resilience::{ClerkResilience, Verdict};
+    ///
+    /// /// Pauses a background job while Clerk is not healthy.
+    /// async fn until_healthy(clerk: &ClerkResilience) -> bool {
+    ///     clerk.subscribe().wait_for(|verdict| *verdict == Verdict::Healthy).await.is_ok()
+    /// }
+    /// # let _ = until_healthy;
+    /// ```
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Verdict> {
         self.authenticator.shared.core.verdicts.subscribe()
@@ -287,11 +371,35 @@ impl ClerkResilience {
     }
 
     /// Declares an outage without proof, for at most 4 hours. The usual conditions of grace apply.
+    /// It concerns this instance alone and ends with the process. Use it in a drill, or where an
+    /// operator knows more than the probes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, GracePolicy, SimClerkExt, Verdict};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced()));
+    /// sim.pass(Duration::from_secs(10)).await;
+    /// clerk.force_outage(Duration::from_secs(600));
+    /// sim.pass(Duration::from_secs(1)).await;
+    /// assert_eq!(clerk.verdict(), Verdict::Outage);
+    ///
+    /// clerk.clear_override();
+    /// sim.pass(Duration::from_secs(1)).await;
+    /// assert_ne!(clerk.verdict(), Verdict::Outage);
+    /// # }
+    /// ```
     pub fn force_outage(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Outage), ttl));
     }
 
-    /// Declares Clerk healthy, for at most 4 hours. The layer then gives no grace.
+    /// Declares Clerk healthy, for at most 4 hours. The layer then gives no grace. This is the off
+    /// switch for an incident in which grace itself is the risk; `CLERK_RESILIENCE_GRACE=off` and a
+    /// restart is the lasting one.
     pub fn force_healthy(&self, ttl: Duration) {
         self.authenticator.shared.tell(Signal::Force(Some(Verdict::Healthy), ttl));
     }
@@ -337,6 +445,8 @@ impl ClerkResilience {
     ///
     /// Without a secret key the session stays active at Clerk, and the browser stays signed in
     /// there; the layer logs one warning. In that case, call `Clerk.signOut()` in the browser.
+    ///
+    /// [`SignedOut`] has an example.
     pub fn sign_out(&self, auth: &Auth) -> SignedOut {
         self.authenticator.shared.warn_of_local_sign_out();
         self.authenticator.shared.sign_out(auth.session());
@@ -347,6 +457,25 @@ impl ClerkResilience {
     /// its tokens claim. The state directory stores the revocation. Another call within a day
     /// changes nothing. The session stays active at Clerk; [`sign_out`](Self::sign_out) ends it
     /// there too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/me", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let session = sim.sign_in("user_1");
+    /// let request = sim.get("/me", &session);
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// clerk.revoke_session(session.id.clone());
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     pub fn revoke_session(&self, id: impl Into<SessionId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Session(id.into(), until));
     }
@@ -356,6 +485,26 @@ impl ClerkResilience {
     ///
     /// If `CLERK_JWT_KEY` holds the same key, that key is rejected too, once the published keys are
     /// loaded. The rejection stays when Clerk no longer publishes the key.
+    ///
+    /// The id is the `kid` in the header of a token, `ins_…`. Until Clerk signs with another key,
+    /// every session is rejected.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::SimClerk;
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let request = sim.get("/", &sim.sign_in("user_1"));
+    /// assert_eq!(sim.send(&app, &request).await.status(), 200);
+    ///
+    /// clerk.distrust_key(sim.key_id());
+    /// assert_eq!(sim.send(&app, &request).await.status(), 401);
+    /// # }
+    /// ```
     pub fn distrust_key(&self, id: impl Into<KeyId>) {
         self.authenticator.shared.deny_for_long(|until| Denial::Key(id.into(), until));
     }
@@ -363,6 +512,9 @@ impl ClerkResilience {
     /// Rejects every token of a user that was issued up to now, or within the next 5 s, because
     /// Clerk's clock may be ahead. This covers session tokens, and the user's API keys and OAuth
     /// tokens. The earlier of a token's `oiat` and `iat` counts.
+    ///
+    /// Call it when an administrator of the application blocks a user, and before Clerk's own ban
+    /// reaches this instance by webhook. The user can sign in again unless Clerk refuses it.
     pub fn revoke_user(&self, id: impl Into<UserId>) {
         let (id, now) = (id.into(), self.authenticator.shared.latest().plus(CLOCK_LEEWAY));
         self.authenticator.shared.revoke(|set| set.with_user(&id, now));
@@ -371,6 +523,26 @@ impl ClerkResilience {
     /// Rejects a user's tokens with this active organisation that were issued up to now, or within
     /// the next 5 s. Call this method when the user was removed from the organisation. Tokens with
     /// another active organisation, or with none, pass.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use clerk_resilience::sim::{SimClerk, SimOrganization};
+    /// use clerk_resilience::{Auth, SimClerkExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let sim = SimClerk::in_memory();
+    /// let clerk = sim.layer(|builder| builder);
+    /// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk.clone());
+    /// let member = sim.sign_in("user_1");
+    /// let personal = sim.get("/", &member);
+    /// sim.set_organization(&member, Some(SimOrganization::new("org_1", "acme")));
+    /// let at_work = sim.get("/", &member);
+    ///
+    /// clerk.revoke_member("user_1", "org_1");
+    /// assert_eq!(sim.send(&app, &at_work).await.status(), 401);
+    /// assert_eq!(sim.send(&app, &personal).await.status(), 200);
+    /// # }
+    /// ```
     pub fn revoke_member(&self, user: impl Into<UserId>, organization: impl Into<OrgId>) {
         let (user, organization) = (user.into(), organization.into());
         let now = self.authenticator.shared.latest().plus(CLOCK_LEEWAY);

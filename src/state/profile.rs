@@ -1,5 +1,7 @@
 //! A user's profile and organizations, as known without a request to Clerk.
 //!
+//! [`Profiles`](crate::Profiles) returns profiles; webhooks, reconciliation and look-ups fill them.
+//!
 //! Clerk reports changes in parts, which can arrive late, twice and out of order. A [`Person`]
 //! merges each [`Change`], and the final result does not depend on the order.
 
@@ -16,7 +18,26 @@ use serde_json::Value;
 
 pub use self::document::ProfileParseError;
 
-/// A user, as Clerk last described the user.
+/// A user, as Clerk last described the user. `Debug` prints the id and the time only, because the
+/// rest is personal data.
+///
+/// # Examples
+///
+/// ```
+/// use clerk_resilience::profile::Profile;
+///
+/// let json = serde_json::json!({
+///     "id": "user_1",
+///     "first_name": "Ada",
+///     "updated_at": 1_780_000_000_000_i64, // milliseconds
+///     "primary_email_address_id": "idn_1",
+///     "email_addresses": [{ "id": "idn_1", "email_address": "ada@example.com" }],
+/// });
+/// let profile = Profile::of(&json, false)?;
+/// assert_eq!(profile.first_name.as_deref(), Some("Ada"));
+/// assert_eq!(profile.email.as_deref(), Some("ada@example.com"));
+/// # Ok::<(), clerk_resilience::profile::ProfileParseError>(())
+/// ```
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Profile {
@@ -25,7 +46,8 @@ pub struct Profile {
     /// When the user last changed at Clerk. At most 300 s after [`heard_at`](Self::heard_at), if
     /// that is set.
     pub updated_at: Timestamp,
-    /// When this application last received the description.
+    /// When this application last received the description, from a webhook or a response of Clerk.
+    /// Compare it with the present to show how old the data may be.
     #[serde(default)]
     pub heard_at: Option<Timestamp>,
     /// When the user signed up.
@@ -38,28 +60,49 @@ pub struct Profile {
     pub last_name: Option<String>,
     /// The URL of the user's picture.
     pub image_url: Option<String>,
-    /// The primary email address.
+    /// The primary email address. Clerk's document also says whether it is verified; this field
+    /// does not.
     pub email: Option<String>,
     /// The primary phone number.
     pub phone: Option<String>,
     /// The locale, such as `en-GB`.
     pub locale: Option<String>,
-    /// The user's ID in the application's own records.
+    /// The user's ID in the application's own records, as the application set it at Clerk. Useful
+    /// after an import of users from another system.
     pub external_id: Option<String>,
     /// Metadata that only the application's backend can write. Its frontend can read it.
     pub public_metadata: Value,
-    /// Metadata that the user can write. Do not trust it.
+    /// Metadata that the user can write. Do not trust it: decide nothing by it, and escape it for
+    /// HTML.
     pub unsafe_metadata: Value,
     /// Metadata that only the application's backend can read. `None` unless the application enabled
     /// its storage.
     pub private_metadata: Option<Value>,
-    /// An administrator banned the user.
+    /// An administrator banned the user. The webhook also revokes the user's tokens.
     pub banned: bool,
-    /// The user is temporarily unable to sign in.
+    /// The user is temporarily unable to sign in, for example after too many wrong passwords.
+    /// Existing sessions continue, unless
+    /// [`Builder::revoke_when_locked`](crate::Builder::revoke_when_locked) is set.
     pub locked: bool,
 }
 
-/// A user's membership of an organization.
+/// A user's membership of an organization. Name, slug and permissions are those of the last
+/// description; an `organization.updated` event alone does not change them.
+///
+/// ```
+/// use clerk_resilience::profile::Membership;
+///
+/// let json = serde_json::json!({
+///     "role": "org:admin",
+///     "permissions": ["org:invoices:read"],
+///     "updated_at": 1_780_000_000_000_i64,
+///     "organization": { "id": "org_1", "name": "Example", "slug": "example" },
+///     "public_user_data": { "user_id": "user_1" },
+/// });
+/// let (user, membership) = Membership::of(&json)?;
+/// assert_eq!((user.as_str(), membership.role.as_str()), ("user_1", "org:admin"));
+/// # Ok::<(), clerk_resilience::profile::ProfileParseError>(())
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Membership {
@@ -75,7 +118,8 @@ pub struct Membership {
     pub name: Option<String>,
     /// The slug of the organization, for URLs.
     pub slug: Option<String>,
-    /// The role, such as `org:admin`.
+    /// The role, such as `org:admin`. For access decisions use
+    /// [`Auth::has_role`](crate::Auth::has_role): the token's role is what Clerk signed.
     pub role: String,
     /// The permissions, such as `org:invoices:read`.
     pub permissions: Vec<String>,
@@ -126,7 +170,7 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// One change of a user that Clerk reported.
+/// One change of a user that Clerk reported, by a webhook, a look-up or a reconciliation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
@@ -152,6 +196,26 @@ impl Change {
 }
 
 /// The merged knowledge about one user.
+///
+/// # Examples
+///
+/// Changes give the same result in any order:
+///
+/// ```
+/// use clerk_resilience::clock::Timestamp;
+/// use clerk_resilience::id::{OrgId, UserId};
+/// use clerk_resilience::profile::{Change, Membership, Person};
+///
+/// let user = UserId::from("user_1");
+/// let joined = Membership::new(OrgId::from("org_1"), "org:admin", Timestamp::from_secs(1));
+/// let joined = Change::Joined(user.clone(), Box::new(joined));
+/// let left = Change::Left(user, OrgId::from("org_1"), Timestamp::from_secs(2));
+///
+/// let mut person = Person::default();
+/// assert!(person.take(&left));
+/// assert!(!person.take(&joined), "it is older than the end");
+/// assert_eq!(person.memberships().count(), 0);
+/// ```
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Person {
     profile: Option<Profile>,

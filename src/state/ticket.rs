@@ -49,6 +49,14 @@ pub struct TicketBinding<'a> {
 /// The keys of tickets. The first key signs; every key verifies.
 ///
 /// To rotate, put a new key first, and remove the old key 24 hours later.
+///
+/// ```
+/// use clerk_resilience::TicketKeys;
+///
+/// let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; // openssl rand -base64 32
+/// assert!(TicketKeys::parse(key).is_ok());
+/// assert!(TicketKeys::parse("short").is_err());
+/// ```
 #[derive(Clone)]
 pub struct TicketKeys(Vec<Key>);
 

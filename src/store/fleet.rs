@@ -8,10 +8,14 @@ use super::inbox::Pending;
 use super::sighting::Sightings;
 use crate::state::revocation::Denial;
 
-/// The part of a store that instances share.
+/// The part of a store that instances share. [`Store::fleet`](super::Store::fleet) returns it.
 ///
 /// Only background tasks call it, never requests. Data from it can make an instance stricter at any
 /// time, but never more permissive on its own.
+///
+/// An implementation shares denials, what members observe of Clerk, sightings, and claims of work
+/// that one member does for all. A writer without the secret key can end sessions, and cannot open
+/// grace: views and sightings carry a MAC under Clerk's secret key.
 pub trait SharedStore: fmt::Debug + Send + Sync {
     /// Returns the denials since `after`, and waits a few seconds if there are none.
     ///
@@ -44,7 +48,8 @@ pub trait SharedStore: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct FeedMark(pub String);
 
-/// A part of the denial feed.
+/// A part of the denial feed. The reader continues with [`mark`](Self::mark), and knows every
+/// denial once [`more`](Self::more) is false.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Feed {
     /// New denials in the order in which they were added, or a page of all denials. Empty if no
@@ -59,7 +64,8 @@ pub struct Feed {
     pub more: bool,
 }
 
-/// The kind of a [`Feed`]'s denials.
+/// The kind of a [`Feed`]'s denials. A reader that receives [`First`](Self::First) starts its list
+/// again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FeedPart {
     /// Denials that were added since the mark.

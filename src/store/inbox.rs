@@ -25,7 +25,8 @@ pub(crate) const SHOWN: u16 = 1000;
 /// Retention of dead letters: 30 days. Operators can retry a dead letter for that long.
 pub(crate) const SHELF: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The future that a [`Store`] call returns.
+/// The future that a [`Store`] call returns. It owns its data, so that the call can continue where
+/// the caller stops waiting.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Durable state of an application: webhook events, denials, users, documents and sightings.
@@ -34,7 +35,29 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>
 /// `SqliteStore` (feature `sqlite`), and `RedisStore` (feature `redis`), which several instances
 /// share. One test suite checks all of them against the same contract.
 ///
-/// The trait is sealed until version 1.0: applications choose a store and call none of its methods.
+/// The trait is sealed until version 1.0: applications choose a store and need none of its methods.
+/// Callers stop waiting after 2 s ([`prune`](Self::prune) apart), so an implementation needs no
+/// deadline of its own. The life of an event:
+///
+/// ```text
+/// delivery ─▶ accept ─▶ task due ─▶ claim ─▶ hooks ─▶ settle: done
+///                │                    ▲        │
+///                └ duplicate          └─ retry ┴─▶ dead letter ─▶ requeue ─▶ task due
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use clerk_resilience::store::{MemoryStore, Store, StoreError};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), StoreError> {
+/// let store = MemoryStore::new();
+/// store.put_document("note", b"text".to_vec()).await?;
+/// assert_eq!(store.record("note").await?.as_deref(), Some(&b"text"[..]));
+/// assert!(!store.is_durable());
+/// # Ok(())
+/// # }
+/// ```
 pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     /// Returns every denial that was accepted and not pruned. The layer calls this once, before the
     /// first request; the call may block.
@@ -44,7 +67,9 @@ pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be read.
     fn denials(&self) -> Result<Vec<Denial>, StoreError>;
 
-    /// Stores denials that do not belong to a webhook event.
+    /// Stores denials that do not belong to a webhook event, such as those of a sign-out or of
+    /// [`revoke_user`](crate::ClerkResilience::revoke_user). Of two denials of one subject the
+    /// later counts, so a repetition changes nothing.
     fn deny(&self, denials: Vec<Denial>) -> Pending<()>;
 
     /// Whether accepted data survives the process, even after a crash. If not, the layer also
@@ -76,6 +101,8 @@ pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     fn settle(&self, id: &str, claim: u64, outcome: TaskOutcome) -> Pending<bool>;
 
     /// Returns the dead letters, newest first, at most 1000.
+    ///
+    /// A dead letter has no data, so a list of them may be shown to an operator.
     fn dead_letters(&self) -> Pending<Vec<DeadLetter>>;
 
     /// Makes a dead letter a task again, due at `now`. Returns `false` if there is no such dead
@@ -90,6 +117,8 @@ pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     fn user(&self, id: &UserId) -> Pending<Option<Person>>;
 
     /// Merges changes of users, each as [`Person::take`] does.
+    ///
+    /// The result must not depend on the order in which changes arrive, also across instances.
     fn merge(&self, changes: Vec<Change>) -> Pending<()>;
 
     /// Returns a page of stored users, including deleted ones. Without `after` it is the first
@@ -118,7 +147,8 @@ pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
         Box::pin(ready(self.documents().map(|records| records.into_iter().find_map(named))))
     }
 
-    /// Stores a small document and replaces an existing one of that name.
+    /// Stores a small document and replaces an existing one of that name. The layer stores its
+    /// keys, its outage history and the cursor of reconciliation in documents.
     fn put_document(&self, name: &str, record: Vec<u8>) -> Pending<()>;
 
     /// Records sightings of sessions. Of two sightings of one session, the one with the newer
@@ -154,7 +184,8 @@ pub trait Store: Sealed + fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A page of stored users.
+/// A page of stored users. Reconciliation reads all pages in order to find users that Clerk has
+/// deleted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserPage {
     /// User ids with their profiles and memberships, about a hundred. An empty list does not mean
@@ -164,7 +195,8 @@ pub struct UserPage {
     pub next: Option<FeedMark>,
 }
 
-/// A webhook event as a store accepts it.
+/// A webhook event as a store accepts it. The three parts, [`denials`](Self::denials),
+/// [`changes`](Self::changes) and [`rest`](Self::rest), take effect together or not at all.
 #[derive(Clone, Debug)]
 pub struct InboxEvent {
     /// The message id, which is the same for each delivery of the message.
@@ -183,7 +215,7 @@ pub struct InboxEvent {
     pub rest: FollowUp,
 }
 
-/// The work that remains after an event is accepted.
+/// The work that remains after an event is accepted. `Debug` omits the data, which is personal.
 #[derive(Clone, Eq, PartialEq)]
 pub enum FollowUp {
     /// No work remains. The store records only the event id.
@@ -205,7 +237,8 @@ impl fmt::Debug for FollowUp {
     }
 }
 
-/// Whether an event is new to the store.
+/// Whether an event is new to the store. The receiver answers 204 for both; only a new event runs
+/// hooks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Accepted {
     /// The event was accepted for the first time.
@@ -214,7 +247,7 @@ pub enum Accepted {
     Duplicate,
 }
 
-/// An accepted event for which hooks must run.
+/// An accepted event for which hooks must run. `Debug` omits the data, which is personal.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Task {
     /// The message id.
@@ -242,7 +275,8 @@ impl fmt::Debug for Task {
     }
 }
 
-/// The result of a task.
+/// The result of a task. A worker that dies without a result leaves the task claimed; it is due
+/// again when the lease ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TaskOutcome {
     /// The hooks succeeded. The store deletes the event's data.
@@ -261,7 +295,10 @@ pub enum TaskOutcome {
     },
 }
 
-/// An event that is not processed further until an operator requeues it.
+/// An event that is not processed further until an operator requeues it. Dead letters remain for 30
+/// days. `clerk-resilience dead-letters` lists and retries them, and so do
+/// [`ClerkResilience::dead_letters`](crate::ClerkResilience::dead_letters) and
+/// [`ClerkResilience::replay`](crate::ClerkResilience::replay).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct DeadLetter {
@@ -277,7 +314,12 @@ pub struct DeadLetter {
     pub why: String,
 }
 
-/// Why a store cannot be used, or why a call failed.
+/// Why a store cannot be used, or why a call failed. The text names the file and the fix, and no
+/// password, token or user id.
+///
+/// At start the error ends the process, or the application starts with less: see
+/// `SqliteStore::open_or_memory` and `RedisStore::connect_lazy`. Later it appears in the log as
+/// `clerk.store.*` and in `/auth/health`; requests are served all the while.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -320,7 +362,8 @@ pub enum StoreError {
         /// A description of the damage.
         problem: String,
     },
-    /// The disk is full. Holds the path of the file.
+    /// The disk is full. Holds the path of the file. Reads continue; deliveries get 503 until there
+    /// is room.
     #[error(
         "the disk that holds {0} is full; make room, and the store accepts writes again without a restart"
     )]
@@ -345,9 +388,11 @@ pub enum StoreError {
     Moved(String),
     /// The call was not performed: too many calls wait, the store is contended, or a deadline
     /// passed.
+    ///
+    /// The caller may repeat the call. Deliveries get 503 with `Retry-After`.
     #[error("the store is too far behind")]
     Busy,
-    /// The call failed. Holds a description of the error.
+    /// The call failed. Holds a description of the error, without addresses or passwords.
     #[error("the store failed: {0}")]
     Failed(String),
 }

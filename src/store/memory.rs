@@ -37,11 +37,40 @@ const PEOPLE: usize = 100_000;
 const ROLL: usize = 100;
 
 /// A store in memory, which needs no setup. All data is lost when the process ends, including
-/// accepted events that were not processed.
+/// accepted events that were not processed. The layer uses it by default if it receives webhooks.
 ///
 /// The store holds up to 100,000 event ids, up to 10,000 events that wait or failed, and up to
 /// 100,000 users. When 10,000 events are held, a new one replaces the oldest dead letter. If all of
 /// them wait, the new event is rejected with [`StoreError::Busy`].
+///
+/// # Examples
+///
+/// Two instances of one fleet in a test, which share a store:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::SimClerk;
+/// use clerk_resilience::store::MemoryStore;
+/// use clerk_resilience::{Auth, ClerkResilience, SimClerkExt};
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     Router::new().route("/me", get(async |_: Auth| "hello")).route_layer(clerk.clone())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let (sim, store) = (SimClerk::in_memory(), MemoryStore::shared());
+/// let one = sim.layer(|builder| builder.store(store.clone()));
+/// let other = sim.layer(|builder| builder.store(store.clone()));
+/// let session = sim.sign_in("user_1");
+/// let request = sim.get("/me", &session);
+/// assert_eq!(sim.send(&app(&other), &request).await.status(), 200);
+///
+/// one.revoke_session(session.id.clone());
+/// sim.pass(Duration::from_secs(2)).await;
+/// assert_eq!(sim.send(&app(&other), &request).await.status(), 401);
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<MemoryState>>,

@@ -57,6 +57,33 @@ const TOGETHER: Duration = Duration::from_secs(2);
 
 /// A store that the instances of a fleet share, on Redis 6.2 or later, or on Valkey.
 ///
+/// | shared | within |
+/// |---|---|
+/// | revocations, from webhooks and from `clerk.revoke_…` | 1 s |
+/// | sightings of sessions, the evidence for grace | about 15 s |
+/// | what each instance observes of Clerk | about 5 s |
+/// | claims of hooks, reconciliation and transition alerts: one instance works for all | at once |
+///
+/// If the store was not read for 60 s, instances give no grace; everything else continues.
+///
+/// # Examples
+///
+/// ```no_run
+/// use clerk_resilience::store::RedisStore;
+/// use clerk_resilience::{ClerkConfig, ClerkResilience};
+///
+/// # async fn build() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("rediss://:password@redis.internal:6379/0", "shop").await?;
+/// for warning in store.config_warnings() {
+///     eprintln!("redis: the server {warning}");
+/// }
+/// let clerk = ClerkResilience::builder(ClerkConfig::from_env()?).store(store).build()?;
+/// # drop(clerk); Ok(())
+/// # }
+/// ```
+///
+/// # Setting up the server
+///
 /// Data survives whatever the server survives. Set `appendonly yes` and `maxmemory-policy
 /// noeviction`, or revocations may be lost. The store warns about a server that is set up
 /// otherwise; see [`config_warnings`](Self::config_warnings). [`RedisOptions::replicas`] protects

@@ -7,7 +7,11 @@ use super::fleet::FeedMark;
 /// Maximum number of sessions with a sighting. Beyond it, stores delete the oldest sightings.
 pub(crate) const SESSIONS: usize = 250_000;
 
-/// Evidence that an instance saw a session with a token that had not expired.
+/// Evidence that an instance saw a session with a token that had not expired (condition G6).
+///
+/// The session is a digest, half of SHA-256 over user id and session id, so a store holds no ids.
+/// With a secret key, a sighting counts only with a MAC, so a writer of the store cannot make a
+/// stolen token pass in grace.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredSighting {
     /// The session as a digest, in hexadecimal digits.

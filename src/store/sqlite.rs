@@ -41,6 +41,29 @@ const MEMORY_PAGES: u32 = 64 * 1024;
 
 /// A store in one SQLite file, which survives restarts and crashes. One process at a time uses the
 /// file.
+///
+/// A call succeeds once its data is on disk (write-ahead log, `synchronous=FULL`), so an accepted
+/// webhook survives a power cut. Calls that wait at the same time share one transaction. A full
+/// disk or a locked file rejects calls until the cause is gone, without a restart; deliveries get
+/// 503 meanwhile and apply in memory.
+///
+/// The file carries grace over a restart on its own: it holds keys, outages, sightings, denials and
+/// users. No state directory is needed beside it.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("clerk.db");
+/// use clerk_resilience::store::{SqliteStore, Store};
+///
+/// let store = SqliteStore::open(path)?;
+/// assert!(store.is_durable());
+/// assert!(store.denials()?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 pub struct SqliteStore {
     file: DataFile,
     queue: Arc<WriteQueue>,

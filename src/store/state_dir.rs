@@ -17,6 +17,31 @@ const LOCK_FILE: &str = "state.lock";
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A directory whose files can be trusted: no other user can write to it or rename it away.
+///
+/// The conditions, checked again at each use:
+///
+/// * the directory belongs to this user, and neither group nor others may write to it;
+/// * each parent belongs to this user or to root, and is not writable by others unless it is
+///   sticky;
+/// * a file belongs to this user, is not a link, is not writable by others, and has at most 64 MiB.
+///
+/// Files are replaced in one step, so a crash leaves the old or the new content. Several processes
+/// may share a directory: they take turns by a lock file.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// use clerk_resilience::store::StateDir;
+///
+/// let state = StateDir::open(directory.path().join("state"))?;
+/// state.write("note", b"text")?;
+/// assert_eq!(state.read("note")?.as_deref(), Some(&b"text"[..]));
+/// assert_eq!(state.read("other")?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
@@ -160,7 +185,10 @@ fn current_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Why a state directory, or a file in it, cannot be used.
+/// Why a state directory, or a file in it, cannot be used. The text names the path and the fix.
+///
+/// The error never stops the application. It costs a warning (`clerk.state.*`) and a count in
+/// [`Counts::state_failures`](crate::Counts::state_failures); the state is then in memory alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDirError {

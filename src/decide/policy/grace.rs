@@ -1,19 +1,29 @@
 //! [`GracePolicy`]: the conditions under which expired tokens pass while Clerk is down.
+//!
+//! Every condition has a number, G1 to G16, which [`GraceDenial`](crate::decide::GraceDenial) and
+//! `docs/design.md` use. A policy sets the limits of these conditions; it cannot remove one, except
+//! G6 by a method whose name begins with `dangerously_`.
 
 use std::time::Duration;
 
 use super::span::{Span, SpanError};
 
-/// Maximum grace of any configuration, counted from a token's `exp`: 24 hours.
+/// Maximum grace of any configuration, counted from a token's `exp`: 24 hours. A token older than
+/// that counts as no token, also for sign-outs and the audit.
 pub const MAX_GRACE: Duration = clerk_verify::token::EXPIRED_FOR_GOOD;
 /// Maximum bridge. The bridge is an allowance for clock differences, not grace.
 const MAX_BRIDGE: Duration = Duration::from_secs(60);
 
 /// Whether the layer evaluates the conditions of grace, and whether the result has an effect.
+///
+/// The order is the usual way to production: [`Disabled`](Self::Disabled), then
+/// [`ReportOnly`](Self::ReportOnly) until one outage or drill was observed, then
+/// [`Enabled`](Self::Enabled).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GraceMode {
-    /// The layer rejects expired tokens without an evaluation. The default.
+    /// The layer rejects expired tokens without an evaluation. The default. An expired token gets
+    /// 401 while Clerk is healthy, and 503 while it is not.
     #[default]
     Disabled,
     /// The layer evaluates, logs and counts; its responses are the same as with `Disabled`.
@@ -26,20 +36,101 @@ pub enum GraceMode {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SessionEvidence {
-    /// The record of sessions that this application has seen. The default.
+    /// The record of sessions that this application has seen, in memory, in the state directory, in
+    /// the store, or in a [ticket](crate::Builder::tickets). The default.
     #[default]
     Seen,
-    /// The token alone.
+    /// The token alone. Only [`dangerously_trust_the_token_alone`] sets it.
+    ///
+    /// [`dangerously_trust_the_token_alone`]: GracePolicy::dangerously_trust_the_token_alone
     TokenAlone,
 }
 
 /// The conditions under which the layer accepts an expired session token while Clerk is down.
 ///
+/// A session token lives 60 s, and only Clerk can renew it. A minute into an outage every honest
+/// browser therefore presents an expired token. Grace accepts such a token if *all* of these hold:
+///
+/// * an outage is proven, or Clerk has just come back and sessions still renew;
+/// * the signature is good, by keys that Clerk confirmed within 24 h, and every other check passes;
+/// * the session was alive when the outage began, and this application saw it valid;
+/// * nothing revoked the session, its user, or the user's membership;
+/// * the session is neither impersonated nor pending;
+/// * the route allows grace for the method, see [`GraceAccess`](crate::GraceAccess);
+/// * no limit of this policy is reached.
+///
+/// A new sign-in, a machine token, an unknown key or a bad signature never gets grace.
+///
 /// Every limit counts from a fixed point: the `exp` that Clerk signed, or the start of the first
-/// outage of an episode. Use of a session never prolongs it.
+/// outage of an episode. Outages less than 15 min apart are one episode. Use of a session never
+/// prolongs it, and neither does a restart with a state directory or a store.
 ///
 /// Time limits are a [`Duration`], or text with a unit ([`Span`]). Zero means no grace. Text that
 /// is no time span also means no grace, and an error at build.
+///
+/// # Examples
+///
+/// Shorter limits, and a dry run first:
+///
+/// ```
+/// use std::time::Duration;
+/// use clerk_resilience::{GraceMode, GracePolicy};
+///
+/// let policy = GracePolicy::balanced()
+///     .max_grace("30min")
+///     .episode_budget(Duration::from_secs(60 * 60))
+///     .webhooks_within("5min")
+///     .report_only();
+/// assert_eq!(policy.mode(), GraceMode::ReportOnly);
+/// assert!(policy.check().is_ok());
+/// ```
+///
+/// A mistake is an error at build, and no grace until then:
+///
+/// ```
+/// use clerk_resilience::GracePolicy;
+///
+/// let policy = GracePolicy::balanced().max_grace("30");
+/// let error = policy.check().expect_err("a number without a unit");
+/// assert!(error.to_string().contains("max_grace"));
+/// ```
+///
+/// # An outage over time
+///
+/// With [`balanced`](Self::balanced), for a session whose token was signed just before Clerk
+/// failed, and an outage that begins at 12:00:
+///
+/// | time | state | `GET` of the session |
+/// |---|---|---|
+/// | about 12:00:05 | two probes failed: suspect | its token has not expired, passes |
+/// | 12:00:10 to 12:00:25 | proven by two signals: outage | passes |
+/// | 12:01:00 | its token expired | passes in grace |
+/// | 13:01:00 | `exp` + 60 min | 503 from now on |
+/// | 14:00:00 | 120 min of outage are used up | 503 for every expired session |
+/// | Clerk is back | recovering, grace drains for 60 to 90 s | open tabs renew and pass as usual |
+///
+/// The same as a test, in virtual time:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{Auth, GracePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced().max_grace("5min")));
+/// let app = Router::new().route("/", get(async |_: Auth| "hello")).layer(clerk);
+/// let request = sim.get("/", &sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &request).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// for (minutes, status) in [(2, 200), (3, 200), (3, 503)] {
+///     sim.pass(Duration::from_secs(minutes * 60)).await;
+///     assert_eq!(sim.send(&app, &request).await.status(), status);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GracePolicy {
     pub(crate) mode: GraceMode,
@@ -64,12 +155,17 @@ pub struct GracePolicy {
 impl GracePolicy {
     /// Disables grace. [`ClerkResilience::new`](crate::ClerkResilience::new) uses this policy
     /// unless environment variables enable grace.
+    ///
+    /// A request then differs from one behind a strict verifier in one way only: where the layer
+    /// cannot verify a credential, the response is 503 instead of 401.
     #[must_use]
     pub fn disabled() -> Self {
         Self { mode: GraceMode::Disabled, ..Self::balanced() }
     }
 
     /// Disables grace, and sets grace and bridge to zero, so that no later mode allows either.
+    ///
+    /// The 30 s of the bridge are off, too, so that no token passes after `exp` and the leeway.
     #[must_use]
     pub fn strict() -> Self {
         Self { bridge: Duration::ZERO, max_grace: Duration::ZERO, ..Self::disabled() }
@@ -89,6 +185,13 @@ impl GracePolicy {
     /// | time between two requests of a session | ≤ 60 min |
     /// | requests in grace, per session and minute | ≤ 120 |
     /// | time since an external deny list was last complete | ≤ 60 s |
+    ///
+    /// ```
+    /// use clerk_resilience::{GraceMode, GracePolicy};
+    ///
+    /// assert_eq!(GracePolicy::balanced().mode(), GraceMode::Enabled);
+    /// assert_eq!(GracePolicy::default().mode(), GraceMode::Disabled);
+    /// ```
     #[must_use]
     pub fn balanced() -> Self {
         let minutes = |n: u64| Duration::from_secs(n * 60);
@@ -127,6 +230,10 @@ impl GracePolicy {
     }
 
     /// Evaluates, logs and counts grace, but responds as if grace were disabled: a dry run.
+    ///
+    /// The audit records each request that would have passed as `clerk.grace.reported`, and
+    /// [`Counts::grace_reported`](crate::Counts::grace_reported) counts them. The environment
+    /// variable is `CLERK_RESILIENCE_GRACE=report-only`.
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.mode = GraceMode::ReportOnly;
@@ -135,6 +242,9 @@ impl GracePolicy {
 
     /// Sets how long after its `exp` a token may pass. More than [`MAX_GRACE`] is an error at
     /// build.
+    ///
+    /// Default 60 min. This is the longest time for which a stolen token of a live session is
+    /// useful, in a proven outage and only for reading unless a route allows more.
     #[must_use]
     pub fn max_grace(mut self, span: impl Into<Span>) -> Self {
         self.max_grace = self.read("max_grace", span.into());
@@ -142,6 +252,10 @@ impl GracePolicy {
     }
 
     /// Sets the outage time with grace per episode; at most 24 hours.
+    ///
+    /// Default 120 min. The budget counts the time of the outages, not of the requests, so it ends
+    /// for all sessions at once. It must not exceed the [day budget](Self::day_budget) if both are
+    /// set.
     #[must_use]
     pub fn episode_budget(mut self, span: impl Into<Span>) -> Self {
         self.episode_budget = self.read("episode_budget", span.into());
@@ -149,6 +263,9 @@ impl GracePolicy {
     }
 
     /// Sets the outage time with grace in any 24 hours; at most 24 hours.
+    ///
+    /// Default 4 h. It bounds grace where Clerk fails again and again, with pauses that end each
+    /// episode.
     #[must_use]
     pub fn day_budget(mut self, span: impl Into<Span>) -> Self {
         self.day_budget = self.read("day_budget", span.into());
@@ -157,6 +274,10 @@ impl GracePolicy {
 
     /// Sets how long after its `exp` a token passes while an outage is suspected but not proven.
     /// The bridge is an allowance for clock differences; at most 60 s. Zero disables it.
+    ///
+    /// Default 30 s. Proof of an outage takes 10 to 25 s; without the bridge, sessions would get
+    /// 503 until then. The bridge also lasts 30 s when proof never comes, for example without an
+    /// egress canary.
     #[must_use]
     pub fn bridge(mut self, span: impl Into<Span>) -> Self {
         self.bridge = self.read("bridge", span.into());
@@ -165,6 +286,8 @@ impl GracePolicy {
 
     /// Sets the maximum time since the session was last seen with a valid token. This limit matters
     /// only if more than 60 min of grace are allowed.
+    ///
+    /// Default 12 h, condition G13.
     #[must_use]
     pub fn max_age(mut self, span: impl Into<Span>) -> Self {
         self.max_age = self.read("max_age", span.into());
@@ -172,6 +295,8 @@ impl GracePolicy {
     }
 
     /// Sets the maximum time between two requests of a session. Requests in grace count.
+    ///
+    /// Default 60 min, condition G13. A session that nobody uses thus ends earlier than its grace.
     #[must_use]
     pub fn max_idle(mut self, span: impl Into<Span>) -> Self {
         self.max_idle = self.read("max_idle", span.into());
@@ -180,6 +305,9 @@ impl GracePolicy {
 
     /// Sets how many requests with an expired token a session may send in a minute of the wall
     /// clock. Further requests get 503.
+    ///
+    /// Default 120, condition G14. Only requests that meet every other condition count, each once,
+    /// however many layers judge it.
     #[must_use]
     pub fn requests_per_minute(mut self, requests: u32) -> Self {
         self.per_minute = requests;
@@ -187,7 +315,8 @@ impl GracePolicy {
     }
 
     /// Sets the maximum age of the last complete read of an external deny list
-    /// ([`Builder::external_deny_list`](crate::Builder::external_deny_list)).
+    /// ([`Builder::external_deny_list`](crate::Builder::external_deny_list)), or of a store that
+    /// instances share. Default 60 s, condition G8.
     #[must_use]
     pub fn deny_list_within(mut self, span: impl Into<Span>) -> Self {
         self.deny_list_within = self.read("deny_list_within", span.into());
@@ -197,6 +326,9 @@ impl GracePolicy {
     /// Requires that a webhook, or a complete reconciliation, arrived at most this long before the
     /// outage began; 5 min is a good value. Default: no requirement, because applications without
     /// webhooks could never have grace.
+    ///
+    /// The requirement is for applications that rely on webhooks for bans: a feed that died
+    /// unnoticed would otherwise let a banned user in for the length of grace. Condition G9.
     #[must_use]
     pub fn webhooks_within(mut self, span: impl Into<Span>) -> Self {
         self.webhooks_within = Some(self.read("webhooks_within", span.into()));
@@ -222,6 +354,9 @@ impl GracePolicy {
     }
 
     /// Checks each limit, and whether the limits fit together.
+    ///
+    /// [`Builder::build`](crate::Builder::build) calls this method. Call it in a test, to check a
+    /// policy that comes from a configuration file.
     ///
     /// # Errors
     ///
@@ -286,6 +421,17 @@ impl Default for GracePolicy {
 }
 
 /// An invalid grace policy. The message names the options and the fix.
+///
+/// ```
+/// use clerk_resilience::GracePolicy;
+/// use clerk_resilience::policy::PolicyError;
+///
+/// let policy = GracePolicy::balanced().episode_budget("2h").day_budget("1h");
+/// assert!(matches!(
+///     policy.check(),
+///     Err(PolicyError::Contradiction { first: "episode_budget", second: "day_budget", .. })
+/// ));
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {

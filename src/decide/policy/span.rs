@@ -7,7 +7,18 @@ use std::time::Duration;
 ///
 /// `0` means no time. A number without a unit, a negative number or any other invalid text is
 /// stored as an error. The option then counts as zero, and the build fails with an error that names
-/// the option.
+/// the option. A typing error thus never makes grace longer.
+///
+/// | text | duration |
+/// |---|---|
+/// | `90s`, `90sec` | 90 seconds |
+/// | `60min`, `60m` | 60 minutes |
+/// | `2h`, `1.5h`, `1h 30m` | hours, a fraction, a sum |
+/// | `0`, `0s` | none |
+/// | `60`, `1.5`, `-5m`, `unlimited` | an error |
+///
+/// The syntax is that of [`humantime`](https://docs.rs/humantime); spaces around the text are
+/// ignored.
 ///
 /// ```
 /// use std::time::Duration;

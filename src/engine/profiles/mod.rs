@@ -35,7 +35,10 @@ const SHARED_GOOD: Duration = Duration::from_secs(60);
 const OLD: Duration = Duration::from_secs(5 * 60);
 
 /// Access to user profiles, which also works while Clerk is down. Obtained from
-/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cloning is cheap.
+/// [`ClerkResilience::profiles`](crate::ClerkResilience::profiles). Cloning is cheap. In a handler,
+/// the extractor [`UserProfile`](crate::UserProfile) does the same for the signed-in user.
+///
+/// # Examples
 ///
 /// ```no_run
 /// # use clerk_resilience::{ClerkResilience, id::UserId};
@@ -50,7 +53,7 @@ const OLD: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug)]
 pub struct Profiles(Arc<Shared>);
 
-/// A user's profile and memberships.
+/// A user's profile and memberships, as JSON with `serde` too. Treat it as personal data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct KnownUser {
@@ -64,7 +67,8 @@ pub struct KnownUser {
     pub source: Source,
 }
 
-/// Where a profile was found.
+/// Where a profile was found. It shows whether a look-up was fast, not how old the data is: for
+/// that, compare [`Profile::heard_at`] with the present.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Source {

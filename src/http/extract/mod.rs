@@ -1,4 +1,17 @@
 //! Extractors for axum handlers: the session, the machine, the user's profile.
+//!
+//! | extractor | handler runs for | else |
+//! |---|---|---|
+//! | [`Auth`] | a session, fresh or in grace | 401, 503 or a redirect |
+//! | `Option<Auth>` | everybody | never |
+//! | [`FreshAuth`] | a session whose token has not expired | the same; 503 in grace |
+//! | [`Require`](guard::Require) with a [`Demand`](guard::Demand) | a session that meets the demand | the same; 403 |
+//! | [`Machine`](crate::Machine) | an accepted machine token | the same |
+//! | [`Caller`](crate::Caller) | a session or an accepted machine | the same |
+//! | [`UserProfile`] | a session whose profile is known | the same; 503 |
+//!
+//! All of them read the outcome that the layer has put into the request. None performs I/O except
+//! [`UserProfile`].
 
 mod caller;
 pub mod guard;
@@ -20,7 +33,25 @@ use crate::decide::{Auth, Rejection};
 use crate::http::outcome::RequestOutcome;
 use crate::http::response::{Responder, Shape};
 
-/// The rejection of an extractor. It becomes the same response that the layer would send.
+/// The rejection of an extractor. It becomes the same response that the layer would send: problem
+/// details (RFC 9457) for programs, the page or a redirect for browsers.
+///
+/// A handler that takes `Result<Auth, AuthRejection>` decides itself about requests without a
+/// session:
+///
+/// ```
+/// use axum::response::{IntoResponse, Response};
+/// use clerk_resilience::{Auth, AuthRejection};
+///
+/// async fn feed(auth: Result<Auth, AuthRejection>) -> Response {
+///     match auth {
+///         Ok(auth) => format!("feed of {}", auth.user_id()).into_response(),
+///         Err(refused) if refused.rejection().status() == 401 => "public feed".into_response(),
+///         Err(refused) => refused.into_response(),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/feed", axum::routing::get(feed));
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthRejection {
     rejection: Rejection,
@@ -42,7 +73,7 @@ impl AuthRejection {
         Self { rejection, answers, shape }
     }
 
-    /// Returns the reason.
+    /// Returns the reason, with its status, its stable code, and the range of `Retry-After`.
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         self.rejection
@@ -114,6 +145,15 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Auth {
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/pay", axum::routing::post(pay));
 /// ```
+///
+/// The type is the promise: no policy, variable or override lets a session in grace reach such a
+/// handler. Use it where an old role, an ended membership or a stolen token would do lasting harm.
+///
+/// | session | response |
+/// |---|---|
+/// | token within its 60 s (plus 5 s of leeway), claims young enough | the handler runs |
+/// | in grace, or claims older than the parameter | 503 `step_up_unavailable` |
+/// | none | as for [`Auth`] |
 #[derive(Clone, Debug)]
 pub struct FreshAuth<const MAX_CLAIMS_AGE_SECS: u64 = { u64::MAX }>(pub Auth);
 

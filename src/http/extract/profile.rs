@@ -12,8 +12,19 @@ use crate::engine::{KnownUser, Profiles};
 
 /// The profile of the signed-in user, from [`Profiles`], also while Clerk is down.
 ///
+/// A session token names the user's id and organisation, and no name, address or picture. This
+/// extractor adds them, without a table of the application's own.
+///
 /// The layer itself never waits for a profile. A handler with this argument waits for the look-up:
 /// not at all for a cached profile, else for the store or for Clerk. [`Profiles::get`] states the
+/// maximum.
+///
+/// | profile | wait | response if it fails |
+/// |---|---|---|
+/// | in memory | none | |
+/// | in the store | at most 2 s | next row |
+/// | at Clerk, while it is healthy | two calls, each within the [probe deadline](crate::Builder::probe_deadline) | 503 `profile_unavailable` |
+///
 /// maximum.
 ///
 /// The handler runs only with a session, as with [`Auth`](crate::Auth). If the user does not exist,
@@ -29,6 +40,30 @@ use crate::engine::{KnownUser, Profiles};
 ///     format!("Hello, {}", name.unwrap_or("whoever you are"))
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(hello));
+/// ```
+///
+/// As a test. The first request asks the simulated Clerk, and the second is answered from memory
+/// during an outage:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{SimClerkExt, UserProfile};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let name = async |user: UserProfile| user.profile.first_name.clone().unwrap_or_default();
+/// let app = Router::new().route("/name", get(name)).layer(clerk);
+/// sim.update_user("user_1", serde_json::json!({ "first_name": "Ada" }));
+/// let session = sim.sign_in("user_1");
+/// sim.pass(Duration::from_secs(30)).await;
+/// assert_eq!(sim.send(&app, &sim.get("/name", &session)).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// assert_eq!(sim.send(&app, &sim.get("/name", &session)).await.status(), 200);
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct UserProfile(pub KnownUser);

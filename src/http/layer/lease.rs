@@ -1,4 +1,7 @@
 //! [`Lease`]: limits work that outlives its request, such as streams and upgraded connections.
+//!
+//! A request is judged once, and its connection may last for hours. Without a limit, a revoked
+//! session would go on reading, and grace would have no end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -123,6 +126,42 @@ impl GraceTerms {
 /// }
 /// # async fn serve(_: WebSocket, _: Auth) {}
 /// ```
+///
+/// Work without a connection, such as an export that runs for minutes, ends in the same way:
+///
+/// ```
+/// use clerk_resilience::{Auth, Lease};
+///
+/// async fn export(auth: Auth, lease: Lease) -> &'static str {
+///     match lease.hold(collect(auth)).await {
+///         Some(rows) if rows > 0 => "exported",
+///         Some(_) => "nothing to export",
+///         None => "the session ended meanwhile",
+///     }
+/// }
+/// # async fn collect(_: Auth) -> usize { 1 }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(export));
+/// ```
+///
+/// Server-sent events need no lease, because the layer ends the stream. In grace they need
+/// [`GraceAccess::Full`](crate::GraceAccess::Full):
+///
+/// ```
+/// use std::convert::Infallible;
+/// use axum::{Router, response::sse::{Event, Sse}, routing::get};
+/// use clerk_resilience::{Auth, ClerkResilience, GraceAccess, RoutePolicy};
+/// use futures_util::stream;
+///
+/// async fn ticks(_: Auth) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
+///     Sse::new(stream::once(async { Ok(Event::default().data("tick")) }))
+/// }
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     let full = RoutePolicy::required().grace(GraceAccess::Full);
+///     Router::new().route("/ticks", get(ticks)).route_layer(clerk.policy(full))
+/// }
+/// # let _ = app;
+/// ```
 #[derive(Debug)]
 #[must_use = "an upgrade whose lease is dropped is refused in grace"]
 pub struct Lease {
@@ -153,7 +192,9 @@ impl Lease {
     }
 
     /// Runs a future until it completes or the lease ends. If the lease ends first, drops the
-    /// future and returns `None`.
+    /// future and returns `None`. The layer checks every 5 s. Data that the future has sent by then
+    /// stays sent, so let it close its connection with a guard of its own if the peer must learn
+    /// the reason.
     pub async fn hold<F: Future>(self, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;

@@ -1,12 +1,31 @@
-//! Public paths, in axum's syntax and with axum's matcher.
+//! Public paths, in axum's syntax and with axum's matcher ([`matchit`](https://docs.rs/matchit)).
+//!
+//! Public paths belong to the application-wide layer. A layer that
+//! [`ClerkResilience::policy`](crate::ClerkResilience::policy) returns for one router has none:
+//! there, [`RoutePolicy::optional`](crate::RoutePolicy::optional) opens a route.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// A set of paths that need no session. All other paths are protected.
 ///
+/// [`Builder::public`](crate::Builder::public) takes such a set, for an application that wraps its
+/// whole router with `.layer(clerk)`. The layer's own routes are another matter: merge
+/// [`ClerkResilience::routes`](crate::ClerkResilience::routes) beside the layer.
+///
 /// Patterns use the syntax of [`axum::Router::route`]: `/`, `/about`, `/posts/{id}`,
 /// `/sign-in/{*rest}` (which does not match `/sign-in` itself). The layer matches them as axum
+/// does, against the whole path, also where routers are nested.
+///
+/// | pattern | public | protected |
+/// |---|---|---|
+/// | `/about` | `/about` | `/about/`, `/About`, `/about/us`, `/%61bout` |
+/// | `/posts/{id}` | `/posts/1`, `/posts/new` | `/posts`, `/posts/1/edit` |
+/// | `/sign-in/{*rest}` | `/sign-in/sso/callback` | `/sign-in`, `/sign-in/` |
+///
+/// A request to a public path passes without a session, or with one if its token is valid. The
+/// handler takes `Option<Auth>`. Matching ignores the method, so a public path is public for `POST`
+/// as well.
 /// does, against the whole path, also where routers are nested.
 ///
 /// A pattern makes every path public that it matches: `/posts/{id}` matches `/posts/new`, whichever
@@ -27,7 +46,7 @@ pub struct PublicPaths {
 }
 
 impl PublicPaths {
-    /// Parses the patterns.
+    /// Parses the patterns. An empty list makes no path public.
     ///
     /// # Errors
     ///
@@ -64,6 +83,9 @@ impl PublicPaths {
     }
 
     /// Returns true if the path is public.
+    ///
+    /// `path` is the path of a request target, still percent-encoded and without a query. Letters
+    /// count as they are: `/About` is not `/about`.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
         self.count > 0 && !climbs(path) && self.matcher.at(path).is_ok()
@@ -117,6 +139,13 @@ impl fmt::Debug for PublicPaths {
 }
 
 /// An invalid path pattern, and its problem.
+///
+/// ```
+/// use clerk_resilience::PublicPaths;
+///
+/// let error = PublicPaths::new(["/posts/:id"]).expect_err("the syntax of axum 0.7");
+/// assert!(error.to_string().contains("write a parameter as {name}"));
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the public path {pattern:?} cannot be used: {problem}")]
 pub struct PublicPathError {

@@ -1,8 +1,23 @@
 //! Builds every response of the layer; no other module does.
 //!
 //! Programs get problem details (RFC 9457), and browsers get a self-contained page. If the layer
-//! cannot verify a credential, it answers 503 with `Retry-After` and without a challenge, so that
-//! no client treats it as a sign-out.
+//! cannot verify a credential, it answers 503 with `Retry-After` (RFC 9110, section 10.2.3) and
+//! without a challenge, so that no client treats it as a sign-out.
+//!
+//! ```text
+//! HTTP/1.1 503 Service Unavailable
+//! content-type: application/problem+json
+//! retry-after: 17
+//! cache-control: no-store
+//!
+//! {"type":"about:blank","title":"Service Unavailable","status":503,
+//!  "code":"authentication_unavailable","detail":"Authentication is currently unavailable. …",
+//!  "retry_after":17}
+//! ```
+//!
+//! `code` is stable; `detail` is for people. A response of class 4xx also has `reason`, a stable
+//! detail for logs. A 503 has none, so that it does not show the holder of a stolen token which
+//! condition of grace failed.
 
 mod counts;
 mod page;

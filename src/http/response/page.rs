@@ -11,31 +11,65 @@ pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'";
 
 /// The texts of the error page. An application can replace each text. The page escapes them as
-/// HTML.
+/// HTML, so a text never needs escaping and cannot break the page.
+///
+/// [`Builder::page_text`](crate::Builder::page_text) sets the texts; the layout stays. The page has
+/// no script and loads nothing: its `Content-Security-Policy` forbids both, and another host may be
+/// down, too. It follows the browser's light or dark scheme. To replace the layout as well, use
+/// [`Builder::page`](crate::Builder::page) with [`ErrorPage`].
+///
+/// | status | heading | body | actions |
+/// |---|---|---|---|
+/// | 503 | [`unavailable`](Self::unavailable) | [`explanation`](Self::explanation) and [`refresh`](Self::refresh) | [`retry`](Self::retry) |
+/// | 401 | [`sign_in`](Self::sign_in) | a sentence about the reason | [`sign_in_link`](Self::sign_in_link), else [`retry`](Self::retry) |
+/// | 401 after several returns from Clerk | [`stuck`](Self::stuck) | the cause: clock, keys or cookies | [`retry`](Self::retry) |
+/// | 403 | [`forbidden`](Self::forbidden) | a sentence about the reason | none |
+///
+/// # Examples
+///
+/// ```
+/// use clerk_resilience::{Builder, PageText};
+///
+/// fn words(builder: Builder) -> Builder {
+///     let mut text = PageText::default();
+///     text.application = "Example Notes".into();
+///     text.unavailable = "We cannot check sign-ins right now".into();
+///     text.explanation = vec!["Your notes are safe. Nobody is signed out.".into()];
+///     text.links = vec![("Status".into(), "https://status.example.com".into())];
+///     builder.page_text(text)
+/// }
+/// # let _ = words;
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PageText {
-    /// The language of the texts, such as `en`.
+    /// The language of the texts as the `lang` attribute, such as `en` (BCP 47). Default `en`.
+    /// There is one set of texts for all visitors; a page in several languages needs [`ErrorPage`].
     pub language: String,
-    /// The application's name, shown above the heading. Empty by default.
+    /// The application's name, shown above the heading. Empty by default, which leaves the line
+    /// out.
     pub application: String,
     /// The heading if the layer cannot verify the visitor.
     pub unavailable: String,
-    /// The paragraphs below that heading.
+    /// The paragraphs below that heading. Default: two paragraphs, which say that nobody is signed
+    /// out and ask visitors to leave their cookies alone.
     pub explanation: Vec<String>,
-    /// The heading when the visitor must sign in.
+    /// The heading when the visitor must sign in: without a configured sign-in page, after several
+    /// redirects to it, and for a token that is invalid or revoked.
     pub sign_in: String,
     /// The heading if the visitor returned several times from signing in without a session.
     pub stuck: String,
-    /// The heading if the visitor lacks a permission.
+    /// The heading if the visitor lacks a role or permission, or must verify again.
     pub forbidden: String,
     /// The label of the link that reloads the page.
     pub retry: String,
     /// The label of the link to the sign-in page, if one is configured.
     pub sign_in_link: String,
-    /// The sentence about the automatic reload; `{seconds}` is replaced.
+    /// The sentence about the automatic reload; `{seconds}` is replaced by a number from 5 to 30.
+    /// The number is drawn for each response, so that not all browsers return at once.
     pub refresh: String,
-    /// Further links as label and address, such as a status page or a support address.
+    /// Further links as label and address, such as a status page or a support address. Default:
+    /// none. They appear on every page, also on the 403.
     pub links: Vec<(String, String)>,
 }
 
@@ -66,16 +100,56 @@ impl Default for PageText {
 }
 
 /// The content of an error page, for the built-in or the application's own renderer.
+///
+/// [`Builder::page`](crate::Builder::page) takes the renderer. The layer adds status,
+/// `Retry-After`, `Cache-Control: no-store` and the content security policy, which forbids scripts
+/// and resources. The renderer must escape what it takes from [`text`](Self::text).
+///
+/// # Examples
+///
+/// ```
+/// use clerk_resilience::{Builder, ErrorPage};
+///
+/// fn own_page(page: &ErrorPage<'_>) -> String {
+///     let reload = match page.refresh_after {
+///         Some(seconds) => format!(r#"<meta http-equiv="refresh" content="{seconds}">"#),
+///         None => String::new(),
+///     };
+///     let status = page.rejection.status().as_u16();
+///     format!("<!doctype html><title>Example</title>{reload}<h1>Sorry ({status})</h1>")
+/// }
+///
+/// fn with_page(builder: Builder) -> Builder {
+///     builder.page(own_page)
+/// }
+/// # let _ = with_page;
+/// ```
+///
+/// Two renderers in one: the application's own page for an outage, and the built-in one otherwise:
+///
+/// ```
+/// use clerk_resilience::{ErrorPage, Rejection};
+///
+/// fn render(page: &ErrorPage<'_>) -> String {
+///     match page.rejection {
+///         Rejection::Unavailable(_) => "<!doctype html><title>Back soon</title>".into(),
+///         _ => page.render(),
+///     }
+/// }
+/// # let _ = render;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ErrorPage<'a> {
     /// The configured texts.
     pub text: &'a PageText,
-    /// Why the request did not pass.
+    /// Why the request did not pass, with its status, code and sentence for users.
     pub rejection: Rejection,
-    /// The number of seconds after which the page should reload itself.
+    /// The number of seconds after which the page should reload itself; `Retry-After` has the same
+    /// value. `None` if a repetition does not help, as for a 401 or 403.
     pub refresh_after: Option<u32>,
-    /// The address of the sign-in page, with the way back to this page.
+    /// The address of the sign-in page, with the way back to this page in `redirect_url`. `None` if
+    /// none is configured.
     pub sign_in: Option<&'a str>,
 }
 
@@ -90,6 +164,8 @@ impl<'a> ErrorPage<'a> {
     }
 
     /// Renders the built-in page as HTML.
+    ///
+    /// A renderer can call it to show the built-in page for some rejections and its own for others.
     #[must_use]
     pub fn render(&self) -> String {
         let (heading, body) = self.words();

@@ -2,6 +2,16 @@
 //!
 //! The route stands beside the layer, never behind it: Clerk signs its webhooks and has no session.
 //! The receiver answers after the event is stored. A revocation applies from the next request on.
+//!
+//! | kind | effect |
+//! |---|---|
+//! | `session.ended`, `session.removed`, `session.revoked` | the session is rejected |
+//! | `user.deleted`; `user.updated` of a banned or deprovisioned user | the user's earlier tokens are rejected |
+//! | `organizationMembership.deleted`, `organization.deleted` | earlier tokens with that organization are rejected |
+//! | `organizationMembership.updated`, `role.*`, `permission.*` | earlier tokens get no grace |
+//! | `user.*`, `organizationMembership.*` | the stored profile changes |
+//! | any kind that a hook names | the hook runs |
+//! | any other | none; the response is 204 |
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -45,6 +55,52 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// | malformed with a valid signature | 422, without a retry; stored as a dead letter |
 /// | not stored, because the store fails | 503, with a retry; revocations apply in memory |
 /// | no signing secret is configured (the route of [`ClerkResilience::routes`](crate::ClerkResilience::routes)) | 503, with a retry |
+///
+/// The signature is that of Svix: HMAC-SHA256 over id, timestamp and body, in the header fields
+/// `svix-id`, `svix-timestamp` and `svix-signature`, or `webhook-…` of [Standard
+/// Webhooks](https://www.standardwebhooks.com). The rules are those of `verifyWebhook` in Clerk's
+/// backend SDK. Clerk retries an unanswered delivery for 28 hours.
+///
+/// # Examples
+///
+/// [`ClerkResilience::routes`](crate::ClerkResilience::routes) mounts the service at
+/// `/auth/webhooks`. To mount it at another path:
+///
+/// ```
+/// use axum::{Router, routing::any_service};
+/// use clerk_resilience::ClerkResilience;
+///
+/// fn app(clerk: &ClerkResilience, protected: Router) -> Router {
+///     let app = protected.route_layer(clerk.clone());
+///     match clerk.webhook_service() {
+///         Some(webhooks) => app.route("/hooks/clerk", any_service(webhooks)),
+///         None => app, // no signing secret is configured
+///     }
+/// }
+/// # let _ = app;
+/// ```
+///
+/// In a test, the simulated Clerk signs the deliveries. A second one is a duplicate, and a changed
+/// one is rejected:
+///
+/// ```
+/// use clerk_resilience::sim::SimClerk;
+/// use clerk_resilience::SimClerkExt;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let app = clerk.routes();
+/// let mut webhook = sim.session_ended(&sim.sign_in("user_1"));
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 204);
+/// let counts = clerk.counts();
+/// assert_eq!((counts.webhooks_accepted, counts.webhooks_repeated), (1, 1));
+///
+/// webhook.body_mut().push(' ');
+/// assert_eq!(sim.send(&app, &webhook).await.status(), 400);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct WebhookService {
     shared: Arc<Shared>,

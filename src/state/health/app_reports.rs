@@ -20,7 +20,20 @@ const LIFE: Duration = Duration::from_secs(60);
 /// While Clerk has trouble, this crate probes every surface at least this often.
 const OWN: Duration = Duration::from_secs(25);
 
-/// The result of one call that the application made to Clerk.
+/// The result of one call that the application made to Clerk. Report it with
+/// [`ClerkResilience::report`](crate::ClerkResilience::report):
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use clerk_resilience::{CallOutcome, ClerkResilience, Surface};
+///
+/// /// After each call of the application's own client.
+/// fn report(clerk: &ClerkResilience, status: Option<StatusCode>) {
+///     let outcome = status.map_or(CallOutcome::Unanswered, CallOutcome::Answered);
+///     clerk.report(Surface::BackendApi, outcome);
+/// }
+/// # let _ = report;
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CallOutcome {

@@ -81,6 +81,27 @@ impl Drain {
 }
 
 /// The verdict on Clerk as a whole.
+///
+/// | verdict | expired session of a program | page without a session, if a sign-in page is set |
+/// |---|---|---|
+/// | [`Healthy`](Self::Healthy) | 401 | sign-in page or handshake |
+/// | [`Suspect`](Self::Suspect) | accepted until `exp` + 30 s, then 503 | 503 |
+/// | [`Outage`](Self::Outage) | grace, if the policy allows it; else 503 | 503 |
+/// | [`Recovering`](Self::Recovering) | the drain: grace until 60 to 90 s after Clerk came back | sign-in page or handshake |
+/// | [`Isolated`](Self::Isolated), [`Unknown`](Self::Unknown) | 503 | 503 |
+///
+/// The bridge of `Suspect` needs a policy that enables grace. Tokens that have not expired pass
+/// under every verdict.
+///
+/// ```
+/// use clerk_resilience::{ClerkResilience, Verdict};
+///
+/// /// Whether to show a banner about limited sign-in.
+/// fn is_impaired(clerk: &ClerkResilience) -> bool {
+///     matches!(clerk.verdict(), Verdict::Outage | Verdict::Isolated)
+/// }
+/// # let _ = is_impaired;
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {

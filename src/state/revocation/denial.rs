@@ -14,6 +14,8 @@ use super::kind::Kind;
 ///
 /// `Outdated`, `Role` and `Permission` do not affect unexpired tokens. Clerk puts the change into
 /// the next token, at most a minute later. In grace there is no next token.
+///
+/// The text of a denial is an id or a name, so treat a list of denials as personal data.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Denial {

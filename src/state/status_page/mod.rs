@@ -23,7 +23,7 @@
 //! The caller must limit the size of the body. The parser limits nesting.
 //!
 //! ```
-//! use clerk_resilience::status_page::{Condition, StatusReport};
+//! use clerk_resilience::internals::status_page::{Condition, StatusReport};
 //!
 //! let body = br#"{
 //!     "status": {"indicator": "minor", "description": "Partially degraded service"},
@@ -32,7 +32,7 @@
 //! let report = StatusReport::parse(body)?;
 //! assert_eq!(report.sessions(), Condition::Degraded);
 //! assert!(report.corroborates_outage());
-//! # Ok::<(), clerk_resilience::status_page::StatusPageError>(())
+//! # Ok::<(), clerk_resilience::internals::status_page::StatusPageError>(())
 //! ```
 
 mod better_stack;

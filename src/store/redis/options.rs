@@ -15,6 +15,12 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// Options to open a [`RedisStore`] with private CA certificates or with confirmation by replicas.
 ///
+/// | address | meaning |
+/// |---|---|
+/// | `redis://:password@host:6379/0` | TCP without encryption, for a trusted network |
+/// | `rediss://user:password@host:6380/0` | TLS; the server's certificate is verified |
+/// | `unix:///run/redis.sock` | a socket on the same host |
+///
 /// ```no_run
 /// # use std::time::Duration;
 /// # use clerk_resilience::store::{RedisOptions, StoreError};

@@ -4,6 +4,34 @@
 //! (`draft-inadarei-api-health-check-06`). A Clerk outage must not make an orchestrator restart or
 //! drain a working application. The status is therefore 200 as long as tokens can be verified.
 //! Monitors that read only the status, and alert on Clerk itself, use the strict form.
+//!
+//! | path | question | 503 if |
+//! |---|---|---|
+//! | `/auth/health/live` | does the process run? | never |
+//! | `/auth/health/ready` | can tokens be verified? | no usable keys are loaded |
+//! | `/auth/health` | how is Clerk, as this instance sees it? | no usable keys are loaded |
+//! | `/auth/health?strict` | the same | also while Clerk is down or not reachable |
+//!
+//! `/auth/health` lists each surface of Clerk, the keys, the clock difference, webhooks, the store,
+//! the components of the status page and the counters. A check with `"advisory": true` never
+//! decides about `status`.
+//!
+//! ```json
+//! {
+//!   "status": "warn",
+//!   "verdict": "outage",
+//!   "since": "2026-05-29T20:14:03Z",
+//!   "output": "Clerk is down",
+//!   "grace": { "mode": "enabled", "active": true, "outageSince": "…", "episodeSince": "…" },
+//!   "checks": {
+//!     "clerk:session-mint": [{ "status": "fail", "state": "down", "output": "…" }],
+//!     "clerk:keys": [{ "status": "pass", "observedValue": 1, "ageSeconds": 812 }]
+//!   },
+//!   "counts": { "fresh": 10233, "grace": 412, "unavailable": 17 }
+//! }
+//! ```
+//!
+//! Other members are left out here. New members may appear in any version.
 
 mod document;
 mod readers;
@@ -51,6 +79,56 @@ pub(crate) struct Showing {
 /// It answers 503 if no token can be verified. With `?strict`, or with
 /// [`Builder::strict_health`](crate::Builder::strict_health), it also answers 503 while Clerk is
 /// down.
+///
+/// | member | content |
+/// |---|---|
+/// | `status` | `pass`, `warn` or `fail`; `fail` goes with 503 |
+/// | `verdict`, `since` | the verdict on Clerk, and when it began |
+/// | `grace` | `mode`, `active`, `outageSince`, `episodeSince` |
+/// | `checks` | an array for each check, such as `clerk:session-mint`, `clerk:keys`, `clerk:clock-skew` |
+/// | `counts` | a part of [`Counts`](crate::Counts), in camel case |
+/// | `output` | a sentence that says what is wrong; absent with `pass` |
+///
+/// The response is `no-store`. With [`Builder::private_health`](crate::Builder::private_health)
+/// only requests with the operator's token get this document.
+///
+/// # Examples
+///
+/// ```
+/// use axum::{Router, routing::get_service};
+/// use clerk_resilience::ClerkResilience;
+///
+/// /// The same endpoint at another path, for a monitor.
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     Router::new().route("/internal/clerk", get_service(clerk.health_service()))
+/// }
+/// # let _ = app;
+/// ```
+///
+/// The status is about this instance, and about Clerk only with `?strict`:
+///
+/// ```
+/// use std::time::Duration;
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::SimClerkExt;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder);
+/// let app = clerk.routes();
+/// sim.pass(Duration::from_secs(30)).await;
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// sim.pass(Duration::from_secs(120)).await;
+/// for (path, status) in [
+///     ("/auth/health/live", 200),
+///     ("/auth/health/ready", 200),
+///     ("/auth/health", 200),
+///     ("/auth/health?strict", 503),
+/// ] {
+///     assert_eq!(sim.send(&app, &sim.page(path, None)).await.status(), status, "{path}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct HealthService {
     shared: Arc<Shared>,

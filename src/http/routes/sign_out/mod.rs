@@ -3,6 +3,11 @@
 //! Clerk's own sign-out has no effect while Clerk is down: after the outage the users are signed in
 //! again. A session that ends here stays ended, in this process and in those that share its state
 //! directory. The driver ends it at Clerk as soon as Clerk's Backend API answers.
+//!
+//! There are two ways. The route `POST /auth/sign-out` needs no code: a form, or a request of a
+//! script, signs the sender out. [`ClerkResilience::sign_out`](crate::ClerkResilience::sign_out)
+//! does the same in a handler that has more to do. Both reach Clerk ten times a second, the newest
+//! first.
 
 mod page;
 
@@ -23,6 +28,8 @@ use crate::engine::{Examined, Shared};
 use crate::http::origin::{Origins, RequestTarget};
 
 /// Removes the session's cookies from the browser, as part of the response to a sign-out.
+/// [`ClerkResilience::sign_out`](crate::ClerkResilience::sign_out) returns it. As a response of its
+/// own it is 204.
 ///
 /// ```no_run
 /// use axum::response::{IntoResponse, Redirect};
@@ -80,6 +87,54 @@ impl IntoResponse for SignedOut {
 /// session at Clerk. The page for forms then loads clerk-js from the Frontend API and calls
 /// `Clerk.signOut()`, under its own `Content-Security-Policy`. An outer layer that replaces that
 /// policy must allow the script. A program's session stays active at Clerk.
+///
+/// # Examples
+///
+/// A button in the application needs no script:
+///
+/// ```html
+/// <form method="post" action="/auth/sign-out"><button>Sign out</button></form>
+/// ```
+///
+/// Another path, for an application that does not merge
+/// [`ClerkResilience::routes`](crate::ClerkResilience::routes):
+///
+/// ```
+/// use axum::{Router, routing::any_service};
+/// use clerk_resilience::ClerkResilience;
+///
+/// fn app(clerk: &ClerkResilience) -> Router {
+///     Router::new().route("/sign-out", any_service(clerk.sign_out_service()))
+/// }
+/// # let _ = app;
+/// ```
+///
+/// A sign-out during an outage holds at once, also in grace:
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
+/// use clerk_resilience::{Auth, GracePolicy, SimClerkExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sim = SimClerk::in_memory();
+/// let clerk = sim.layer(|builder| builder.grace(GracePolicy::balanced()));
+/// let app = Router::new()
+///     .route("/me", get(async |_: Auth| "hello"))
+///     .route_layer(clerk.clone())
+///     .merge(clerk.routes());
+/// let session = sim.sign_in("user_1");
+/// let (me, sign_out) = (sim.get("/me", &session), sim.post("/auth/sign-out", &session));
+/// assert_eq!(sim.send(&app, &me).await.status(), 200);
+///
+/// sim.break_with(SimSurface::CLERK, SimFault::status(503));
+/// sim.pass(Duration::from_secs(120)).await;
+/// assert_eq!(sim.send(&app, &me).await.status(), 200, "in grace");
+/// assert_eq!(sim.send(&app, &sign_out).await.status(), 204);
+/// assert_eq!(sim.send(&app, &me).await.status(), 401);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SignOutService {
     shared: Arc<Shared>,
