@@ -20,6 +20,7 @@ use super::inbox::{
     Accepted, DeadLetter, FollowUp, InboxEvent, MEMORY, Pending, SHELF, SHOWN, Store, StoreError,
     Task, TaskOutcome, UserPage,
 };
+use super::sealed::Sealed;
 use super::sighting::{Sightings, StoredSighting};
 use crate::decide::policy::MAX_GRACE;
 use crate::state::profile::{Change, Person};
@@ -150,6 +151,8 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
 }
+
+impl Sealed for MemoryStore {}
 
 impl Store for MemoryStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {

@@ -48,6 +48,7 @@ use super::fleet::{FeedMark, SharedStore};
 use super::inbox::{
     Accepted, DeadLetter, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome, UserPage,
 };
+use super::sealed::Sealed;
 use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
@@ -216,6 +217,8 @@ impl fmt::Debug for RedisStore {
         f.debug_struct("RedisStore").field("keys", &self.0.keys).finish_non_exhaustive()
     }
 }
+
+impl Sealed for RedisStore {}
 
 impl Store for RedisStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {

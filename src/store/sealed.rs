@@ -2,11 +2,3 @@
 
 /// Marks the stores of this crate.
 pub trait Sealed {}
-
-impl Sealed for super::MemoryStore {}
-
-#[cfg(feature = "redis")]
-impl Sealed for super::RedisStore {}
-
-#[cfg(feature = "sqlite")]
-impl Sealed for super::SqliteStore {}

@@ -29,6 +29,7 @@ use super::fleet::FeedMark;
 use super::inbox::{
     Accepted, DeadLetter, InboxEvent, Pending, Store, StoreError, Task, TaskOutcome, UserPage,
 };
+use super::sealed::Sealed;
 use super::sighting::{Sightings, StoredSighting};
 use crate::state::profile::{Change, Person};
 use crate::state::revocation::Denial;
@@ -170,6 +171,8 @@ impl fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore").field("file", &self.file.name()).finish_non_exhaustive()
     }
 }
+
+impl Sealed for SqliteStore {}
 
 impl Store for SqliteStore {
     fn denials(&self) -> Result<Vec<Denial>, StoreError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use clerk_resilience::clock::Clock as _;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::token::TokenKind;
@@ -114,8 +115,32 @@ async fn a_handshake_with_a_new_key_waits_for_it() {
 async fn a_handshake_with_a_new_key_is_503_while_it_cannot_be_fetched() {
     let world = without_secret().await;
     let (session, token) = expired(&world).await;
-    world.sim.rotate_key();
     world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::status(503));
+    world.pass(40).await;
+    world.sim.rotate_key();
+    let mut browser = Browser::signed_in(&world, &token, &uat(&session));
+    let answer = browser.visit("/me").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{:#?}", browser.trail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_before_a_failed_refresh_prove_no_key_false() {
+    let world = without_secret().await;
+    let (session, token) = expired(&world).await;
+    let fits = || {
+        let (now, keys) = (world.clock.now(), world.clerk.snapshot().keys.clone());
+        let age = keys.age(now.wall).expect("keys");
+        keys.may_refresh(now) && age < Duration::from_secs(25)
+    };
+    for _ in 0..300 {
+        if fits() {
+            break;
+        }
+        world.pass(1).await;
+    }
+    assert!(fits(), "keys that may be refreshed, and are not old");
+    world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::status(503));
+    world.sim.rotate_key();
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
     let answer = browser.visit("/me").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{:#?}", browser.trail);

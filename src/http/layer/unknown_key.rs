@@ -17,7 +17,7 @@ use crate::decide::{Rejection, Unavailable};
 
 /// Maximum age of keys that the driver refreshed because this request waited for them.
 const JUST_NOW: Duration = Duration::from_secs(1);
-/// Maximum age of keys that a browser's first return from a handshake refreshed.
+/// Maximum age of keys that the first of several returns from a handshake refreshed.
 const RECENT: Duration = Duration::from_secs(30);
 
 /// Waits for fresh keys, or answers 503. Returns `None` if the key does not matter, or is certainly
@@ -37,7 +37,8 @@ pub(super) fn unverifiable(
     if !ctx.resolved.settled && (keys.refreshing || keys.may_refresh(ctx.now)) {
         return Some(Decision::Await(Wait::Keys).into());
     }
-    let limit = if renewed { JUST_NOW } else { RECENT };
+    // Only a refresh after the token was signed proves that its key is not Clerk's.
+    let limit = if renewed || ctx.resolved.settled { JUST_NOW } else { RECENT };
     let recent = keys.age(ctx.now.wall).is_some_and(|age| age <= limit);
     let unknown = Rejection::Unavailable(Unavailable::UnknownKey);
     (!recent).then(|| Decision::Reject(unknown).into())
