@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{World, bearer};
 
 use crate::denied;
-use crate::support::{World, bearer};
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_for_hours_wakes_up_without_grace() {

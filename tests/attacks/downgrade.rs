@@ -5,8 +5,8 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimComponentState, SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
-use crate::support::World;
 use crate::{balanced, denied};
 
 /// Somebody was here, and their token is old by now.
@@ -163,7 +163,7 @@ async fn an_outage_that_comes_and_goes_for_three_hours_moves_no_bound() {
     let outages = world.clerk.snapshot().health.outages.clone();
     let start = outages.episode_start().expect("an episode");
     assert!(
-        start.since(crate::support::start_of_time()) <= Duration::from_secs(60),
+        start.since(test_support::world::start_of_time()) <= Duration::from_secs(60),
         "it never moved"
     );
 }

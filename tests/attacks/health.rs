@@ -8,8 +8,8 @@ use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, config, routes};
 
-use crate::support::{World, config, routes};
 use crate::{balanced, denied};
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{CallOutcome, ClerkConfig, ClerkResilience, Surface, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
 use crate::balanced;
-use crate::support::World;
 
 const FAILED: CallOutcome = CallOutcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
 const QUOTA: CallOutcome = CallOutcome::Answered(StatusCode::TOO_MANY_REQUESTS);

@@ -3,9 +3,9 @@
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, Log, NAVIGATION, World, anonymous, bearer, expired};
 
 use crate::balanced;
-use crate::support::{Answer, Log, NAVIGATION, World, anonymous, bearer, expired};
 
 /// A browser sends a password for the site by itself, whoever made it ask.
 #[tokio::test(start_paused = true)]
@@ -161,7 +161,7 @@ async fn no_name_that_a_stranger_chooses_makes_a_line_of_the_log() {
     assert_eq!(world.get(&odd).await.status, StatusCode::OK);
     world.outage().await;
     world.get(&world.sim.token(&session).kid(format!("ins_{injected}")).sign()).await;
-    let app = crate::support::routes().layer(world.clerk.clone());
+    let app = test_support::world::routes().layer(world.clerk.clone());
     for path in ["/%0a%0d2026%1b[31m", "/me/\u{e9}", "/a%00b"] {
         let path: String = path
             .chars()

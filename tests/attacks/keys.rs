@@ -13,9 +13,9 @@ use clerk_resilience::verify::verify;
 use clerk_resilience::{Auth, GraceAccess, Machine, RoutePolicy, Verdict};
 use futures_util::stream;
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, bearer};
 use tower::ServiceExt as _;
 
-use crate::support::{Answer, World, anonymous, bearer};
 use crate::{denied, until_saved, with_pem, with_this_pem};
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn a_handshake_that_a_distrusted_key_signed_sets_no_cookies() {
     let line = format!("__session={}; Path=/", world.sim.mint(&session));
     let payload = world.sim.token(&session).without_claim("sub").without_claim("sid");
     let payload = payload.claim("handshake", serde_json::json!([line])).sign();
-    let mut fields = crate::support::NAVIGATION.to_vec();
+    let mut fields = test_support::world::NAVIGATION.to_vec();
     let cookie = format!("__clerk_redirect_count=1; __clerk_handshake={payload}");
     fields.extend([("host", "app.example.com"), ("cookie", cookie.as_str())]);
     let path = format!("/me?__clerk_handshake={payload}");

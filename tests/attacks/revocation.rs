@@ -6,8 +6,8 @@ use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::sim::{SimOrganization, SimSession};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, bearer};
 
-use crate::support::{Answer, World, anonymous, bearer};
 use crate::{balanced, beside, denied, kept, until_saved};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clerk_resilience::transport::{ApiRequest, Calling, Transport, TransportError};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, config, routes};
 
-use crate::support::{World, config, routes};
 use crate::{balanced, denied};
 
 /// Blocks the runtime: time goes on, and no task does.

@@ -6,8 +6,8 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::{HeaderValue, StatusCode};
+use test_support::world::{World, anonymous, bearer};
 
-use crate::support::{World, anonymous, bearer};
 use crate::{balanced, denied};
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -9,11 +9,11 @@ use axum::Router;
 use clerk_resilience::sim::SimSession;
 use clerk_resilience::store::Store as _;
 use http::StatusCode;
+use test_support::redis_server::Server;
+use test_support::world::{World, bearer};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::server::Server;
-use crate::support::{World, bearer};
 use crate::{Heard, beside, complete_within, deliver, denied, eventually, percentile, two};
 
 const MOMENT: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_an
     trouble(&mut server, "stopped", [&one, &two], |server| server.resume()).await;
     server.kill();
     trouble(&mut server, "emptied", [&two, &one], Server::restart_empty).await;
-    let store = server.store().await;
+    let store = crate::store(&server).await;
     eventually("the server knows all again", || store.denials().expect("readable").len() == 3)
         .await;
     assert_eq!(denied(&beside(&one, &server, &Heard::default()).await), denied(&one));
@@ -129,7 +129,7 @@ async fn no_event_is_lost_and_no_attempt_made_twice_while_the_server_comes_and_g
     for world in [&one, &two] {
         eventually("all are denied", || denied(world).len() == EVENTS).await;
     }
-    let store = server.store().await;
+    let store = crate::store(&server).await;
     assert_eq!(store.denials().expect("readable").len(), EVENTS);
     let heard = heard.lock().expect("whole");
     for (id, attempts) in heard.iter() {

@@ -6,9 +6,8 @@ use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{AzpPolicy, GracePolicy, PageText, Rejection, RoutePolicy, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{Answer, NAVIGATION, Weather, World, anonymous, bearer, signed};
 use tower::{Layer as _, ServiceExt as _};
-
-use crate::support::{Answer, NAVIGATION, Weather, World, anonymous, bearer, signed};
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -311,7 +310,8 @@ async fn invalid_is_never_503_and_what_cannot_be_told_is_never_401_in_any_weathe
 #[tokio::test(start_paused = true)]
 async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
     let mut world = World::with_canary(|builder| builder.grace(GracePolicy::balanced())).await;
-    let config = crate::support::config(&world.sim).sign_in_url("https://accounts.example.com/in");
+    let config =
+        test_support::world::config(&world.sim).sign_in_url("https://accounts.example.com/in");
     let canary = "https://canary.sim.example/".parse().expect("an address");
     world.clerk = clerk_resilience::ClerkResilience::builder(config)
         .clock(world.clock.clone())
@@ -320,7 +320,7 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
         .build()
         .expect("a good configuration");
     world.clerk.ready(std::time::Duration::from_secs(5)).await.expect("a healthy Clerk");
-    world.app = crate::support::routes().route_layer(world.clerk.clone());
+    world.app = test_support::world::routes().route_layer(world.clerk.clone());
     for weather in Weather::ALL {
         world.make(weather).await;
         for form in Form::ALL {
@@ -354,11 +354,11 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_sent_to_sign_in_while_minting_alone_is_down() {
     let mut world = World::new().await;
-    let config = crate::support::config(&world.sim).sign_in_url("/sign-in");
+    let config = test_support::world::config(&world.sim).sign_in_url("/sign-in");
     let builder = clerk_resilience::ClerkResilience::builder(config);
     let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
     world.clerk = builder.build().expect("a good configuration");
-    world.app = crate::support::routes().route_layer(world.clerk.clone());
+    world.app = test_support::world::routes().route_layer(world.clerk.clone());
     world.until(Verdict::Healthy).await;
     let redirect = Form::Document.ask(&world, "/me", None).await;
     assert_eq!(redirect.header("location"), "/sign-in");

@@ -8,8 +8,7 @@ use clerk_resilience::audit::{GraceEvent, GraceRuling};
 use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::{Auth, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{World, bearer};
+use test_support::world::{World, bearer};
 
 type Log = Arc<Mutex<Vec<GraceEvent>>>;
 

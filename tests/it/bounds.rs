@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{Answer, World, config};
+use test_support::world::{Answer, World, config};
 
 const MINUTE: u64 = 60;
 
@@ -115,7 +114,7 @@ async fn while_grace_drains_a_session_that_is_over_is_told_so_whatever_it_asks_f
     world.sim.heal_all();
     world.until(Verdict::Recovering).await;
     for method in ["GET", "POST"] {
-        let answer = world.send(crate::support::bearer(method, "/me", &token)).await;
+        let answer = world.send(test_support::world::bearer(method, "/me", &token)).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}: {}", answer.body);
     }
 }

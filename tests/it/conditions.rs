@@ -12,9 +12,9 @@ use clerk_resilience::internals::snapshot::{DenyList, Snapshot};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Grace, GraceAccess, GracePolicy, GraceReason, Rejection, RoutePolicy};
+use test_support::world::start_of_time;
 
 use crate::scene::{API, at, known, rejection, rules, seen, sim, token, verified, with};
-use crate::support::start_of_time;
 
 /// An expired token and all that its grace depends on.
 struct Scene {

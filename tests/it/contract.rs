@@ -21,13 +21,12 @@ use http::{Request, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt as _, Empty, Full};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use test_support::world::{World, anonymous, bearer};
 use tower::buffer::Buffer;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::trace::TraceLayer;
-
-use crate::support::{World, anonymous, bearer};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
@@ -451,7 +450,7 @@ async fn the_layer_goes_with_compression_tracing_and_limits_in_any_order() {
 async fn the_driver_ends_when_the_last_handle_and_layer_are_gone() {
     let world = World::new().await;
     let (sim, clock) = (world.sim.clone(), world.clock.clone());
-    let builder = ClerkResilience::builder(crate::support::config(&sim));
+    let builder = ClerkResilience::builder(test_support::world::config(&sim));
     let (clerk, driver) = builder.clock(clock).transport(sim.transport()).pair().expect("good");
     let driver = tokio::spawn(driver);
     let wrapped = clerk.layer(Strict::new().0);

@@ -8,8 +8,7 @@ use clerk_resilience::doctor::{
 use clerk_resilience::key::{InstanceKind, SecretKey};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
-
-use crate::support::{config, routes};
+use test_support::world::{config, routes};
 
 async fn findings(sim: &SimClerk, config: ClerkConfig) -> Vec<Diagnostic> {
     examine(&config, Arc::new(sim.transport()), sim.clock()).await

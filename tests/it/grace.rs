@@ -7,12 +7,11 @@ use clerk_resilience::{
     Builder, ClerkConfig, ClerkResilience, GraceAccess, GracePolicy, RoutePolicy, Verdict,
 };
 use http::StatusCode;
-
-use crate::support::{World, bearer, routes};
+use test_support::world::{World, bearer, routes};
 
 const MINUTE: u64 = 60;
 
-fn refused(answer: &crate::support::Answer) {
+fn refused(answer: &test_support::world::Answer) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
     assert_eq!(answer.json()["code"], "authentication_unavailable");
 }
@@ -35,7 +34,7 @@ async fn a_response_names_grace_and_its_end_if_that_is_asked_for_and_no_other_re
     let until = answer.header("clerk-grace").strip_prefix("outage; until=\"").expect("grace");
     let until = httpdate::parse_http_date(until.strip_suffix('"').expect("quotes"));
     let since = until.expect("a date").duration_since(std::time::UNIX_EPOCH).expect("later");
-    let expected = crate::support::start_of_time().plus(Duration::from_secs(60 + 3_600));
+    let expected = test_support::world::start_of_time().plus(Duration::from_secs(60 + 3_600));
     assert_eq!(i64::try_from(since.as_secs()), Ok(expected.as_secs()));
     let fresh = world.get(&world.sim.mint(&session)).await;
     let denied = world.send(bearer("POST", "/me", &token)).await;
@@ -412,14 +411,15 @@ async fn a_clock_that_jumps_suspends_grace() {
 
 #[tokio::test(start_paused = true)]
 async fn a_driver_that_died_grants_nothing() {
-    let clock = clerk_resilience::sim::SimClock::starting_at(crate::support::start_of_time());
+    let clock = clerk_resilience::sim::SimClock::starting_at(test_support::world::start_of_time());
     let sim = clerk_resilience::sim::SimClerk::builder().clock(clock.clone()).build();
-    let (clerk, driver) = clerk_resilience::ClerkResilience::builder(crate::support::config(&sim))
-        .clock(clock.clone())
-        .transport(sim.transport())
-        .grace(GracePolicy::balanced())
-        .pair()
-        .expect("a good configuration");
+    let (clerk, driver) =
+        clerk_resilience::ClerkResilience::builder(test_support::world::config(&sim))
+            .clock(clock.clone())
+            .transport(sim.transport())
+            .grace(GracePolicy::balanced())
+            .pair()
+            .expect("a good configuration");
     let driver = tokio::spawn(driver);
     let app = routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
@@ -543,7 +543,7 @@ async fn variables_choose_grace_and_the_builder_has_the_last_word() {
         let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
         world.clerk = choose(builder).build().expect("a good configuration");
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
-        world.app = crate::support::routes().route_layer(world.clerk.clone());
+        world.app = test_support::world::routes().route_layer(world.clerk.clone());
         let (_, token) = world.outage().await;
         assert_eq!(world.get(&token).await.status, status, "{variable:?}");
     }

@@ -15,8 +15,7 @@ use clerk_resilience::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::support::{Answer, NAVIGATION, World, bearer, signed};
+use test_support::world::{Answer, NAVIGATION, World, bearer, signed};
 
 macro_rules! names {
     ($($marker:ident = $name:literal;)*) => {$(
@@ -182,7 +181,7 @@ async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
     let forbidden = asked(&world, "/role", &old).await;
     assert_eq!(forbidden.json().get("clerk_error"), None);
     let policy = RoutePolicy::required().reverification(Reverification::STRICT);
-    let app = crate::support::routes().route_layer(world.clerk.policy(policy));
+    let app = test_support::world::routes().route_layer(world.clerk.policy(policy));
     let page = World::ask(&app, signed("GET", "/me", &old, &NAVIGATION)).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.body.contains("verify again"), "{}", page.body);

@@ -8,10 +8,10 @@ use clerk_resilience::sim::{
 };
 use clerk_resilience::{Builder, ClientUat, GracePolicy, PageText, Verdict};
 use http::StatusCode;
+use test_support::world::{NAVIGATION, World, anonymous, expired, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser};
-use crate::support::{NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A production or development instance beside an application.
 pub(crate) async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
@@ -145,7 +145,7 @@ async fn without_a_secret_key_the_result_comes_in_the_address() {
         .status_page(None);
     let builder = clerk_resilience::ClerkResilience::builder(config);
     let clerk = builder.clock(clock.clone()).transport(sim.transport()).build().expect("good");
-    let app = crate::support::routes().route_layer(clerk.clone());
+    let app = test_support::world::routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.pass(5).await;

@@ -8,9 +8,8 @@ use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::Value;
+use test_support::world::{Answer, World, anonymous, config};
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, World, anonymous, config};
 
 const SURFACES: [&str; 5] = ["session-mint", "handshake", "backend-api", "jwks", "status-page"];
 
@@ -225,7 +224,7 @@ fn with_a_wrong_secret() -> World {
         .build()
         .expect("a good configuration");
     world.app =
-        crate::support::routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
+        test_support::world::routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
     world
 }
 
@@ -386,7 +385,7 @@ async fn a_hook_for_transitions_that_panics_ends_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deny_list_that_a_shared_store_feeds_is_fed_by_nothing_else() {
-    let builder = clerk_resilience::ClerkResilience::builder(crate::support::config(
+    let builder = clerk_resilience::ClerkResilience::builder(test_support::world::config(
         &clerk_resilience::sim::SimClerk::in_memory(),
     ));
     let shared = clerk_resilience::store::MemoryStore::shared();

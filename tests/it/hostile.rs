@@ -14,9 +14,8 @@ use clerk_resilience::{AzpPolicy, GraceAccess, GracePolicy, RoutePolicy, Verdict
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use test_support::world::{World, bearer};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-
-use crate::support::{World, bearer};
 
 /// As open as a configuration can be, so that only the checks themselves are in the way.
 async fn generous() -> World {
@@ -255,7 +254,7 @@ async fn an_exp_that_is_no_time_never_makes_a_token_live_longer() {
     let world = generous().await;
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
-    let now = crate::support::start_of_time().as_secs();
+    let now = test_support::world::start_of_time().as_secs();
     let values = [
         (json!(null), 401),
         (json!("tomorrow"), 401),

@@ -15,8 +15,8 @@ use clerk_resilience::store::{
 };
 use clerk_resilience::{Event, Verdict};
 use http::StatusCode;
+use test_support::world::{World, anonymous, start_of_time};
 
-use crate::support::{World, anonymous, start_of_time};
 use crate::webhooks::{deliver, with};
 
 fn entry(id: &str, received: Timestamp, rest: FollowUp) -> InboxEvent {

@@ -20,12 +20,12 @@ use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::token::{InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Access, Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
+use test_support::world::start_of_time;
 
 use crate::scene::{
     ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified,
     with,
 };
-use crate::support::start_of_time;
 
 #[test]
 fn row_1_the_layer_answers_a_preflight_in_any_weather() {

@@ -11,8 +11,7 @@ use clerk_resilience::verify::{Unverified, verify};
 use clerk_resilience::{ClerkResilience, GracePolicy, handshake};
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::support::{World, bearer, config, routes, start_of_time};
+use test_support::world::{World, bearer, config, routes, start_of_time};
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_refreshed_in_the_background_without_any_request() {
@@ -174,16 +173,16 @@ async fn a_pem_verifies_when_clerk_was_never_reached() {
     use clerk_resilience::ClerkResilience;
     use clerk_resilience::sim::{SimClerk, SimClock};
 
-    let clock = SimClock::starting_at(crate::support::start_of_time());
+    let clock = SimClock::starting_at(test_support::world::start_of_time());
     let sim = SimClerk::builder().clock(clock.clone()).build();
     sim.break_with(SimSurface::ALL, SimFault::Refused);
-    let config = crate::support::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
+    let config = test_support::world::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
     let clerk = ClerkResilience::builder(config)
         .clock(clock.clone())
         .transport(sim.transport())
         .build()
         .expect("a good configuration");
-    let app = crate::support::routes().route_layer(clerk.clone());
+    let app = test_support::world::routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);

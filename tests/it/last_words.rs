@@ -6,11 +6,11 @@ use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{ClerkResilience, GracePolicy};
 use http::StatusCode;
+use test_support::world::{World, config, routes, start_of_time};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::fleet::wire::Wire;
-use crate::support::{World, config, routes, start_of_time};
 
 /// A healthy application, and its driver.
 async fn application(wire: &Wire) -> (World, JoinHandle<()>) {

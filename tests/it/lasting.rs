@@ -7,9 +7,9 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::{Builder, ClerkConfig, GracePolicy, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{World, config};
 
 use crate::fleet::wire::Wire;
-use crate::support::{World, config};
 
 /// An application, and the way to its store.
 struct App {

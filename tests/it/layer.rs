@@ -13,9 +13,8 @@ use clerk_resilience::{
 };
 use http::{Request, StatusCode};
 use proptest::prelude::*;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, bearer, signed};
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, NAVIGATION, World, anonymous, bearer, signed};
 
 struct Admin;
 
@@ -153,7 +152,7 @@ async fn a_handler_learns_the_bounds_of_grace() {
         )
         .route_layer(world.clerk.clone());
     let (session, token) = world.outage().await;
-    let start = crate::support::start_of_time().as_secs();
+    let start = test_support::world::start_of_time().as_secs();
     let body = get_from(&app, "/", &token).await.body;
     let [since, until, as_of]: [i64; 3] = body
         .split(' ')
@@ -601,7 +600,7 @@ async fn the_counts_count_what_happened() {
 #[tokio::test(start_paused = true)]
 async fn a_malformed_public_path_is_refused_at_build_and_named() {
     let world = World::new().await;
-    let config = crate::support::config(&world.sim);
+    let config = test_support::world::config(&world.sim);
     let built = ClerkResilience::builder(config).public(["/about", "admin"]).build();
     let error = built.expect_err("no path").to_string();
     assert!(error.contains("\"admin\"") && error.contains("start with '/'"), "{error}");

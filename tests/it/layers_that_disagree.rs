@@ -4,8 +4,7 @@ use axum::Router;
 use axum::routing::any;
 use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy};
 use http::{HeaderValue, StatusCode};
-
-use crate::support::{World, bearer, routes};
+use test_support::world::{World, bearer, routes};
 
 async fn passed(app: &Router, method: &str, token: &str, requests: u32) -> u32 {
     let mut passed = 0;

@@ -18,10 +18,9 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use test_support::world::{World, anonymous, bearer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tower::ServiceExt as _;
-
-use crate::support::{World, anonymous, bearer};
 
 /// One connection that is there already.
 struct One(Option<DuplexStream>);

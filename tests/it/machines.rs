@@ -15,10 +15,9 @@ use clerk_resilience::{
     Auth, Builder, Caller, ClerkResilience, FreshAuth, Machine, Rejection, RoutePolicy, Verdict,
 };
 use http::StatusCode;
+use test_support::world::{Answer, Log, World, anonymous, bearer, config};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, Log, World, anonymous, bearer, config};
 
 const BOTH: [TokenKind; 2] = [TokenKind::Session, TokenKind::ApiKey];
 

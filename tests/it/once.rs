@@ -10,8 +10,7 @@ use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::sim::{SimSession, SimSurface};
 use clerk_resilience::{Counts, GraceAccess, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{
+use test_support::world::{
     Answer, NAVIGATION, World, anonymous, bearer, expired, routes, start_of_time,
 };
 

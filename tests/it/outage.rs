@@ -3,8 +3,7 @@
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{NAVIGATION, World, anonymous};
+use test_support::world::{NAVIGATION, World, anonymous};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_alive_at_the_start_is_served_throughout_an_outage_and_its_recovery() {

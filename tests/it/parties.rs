@@ -4,10 +4,10 @@ use clerk_resilience::key::InstanceKind;
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{AzpPolicy, Builder, ClerkResilience, PageText};
 use http::StatusCode;
+use test_support::world::{World, anonymous, config, expired};
 
 use crate::browser::{APP, Browser};
 use crate::handshake::{uat, world};
-use crate::support::{World, anonymous, config, expired};
 
 #[tokio::test(start_paused = true)]
 async fn a_visitor_who_comes_back_from_clerk_is_let_in_though_the_token_names_no_party() {

@@ -25,9 +25,9 @@ use clerk_resilience::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::{Answer, World, anonymous, bearer, start_of_time};
 use tokio::time::Instant;
 
-use crate::support::{Answer, World, anonymous, bearer, start_of_time};
 use crate::webhooks::{SECRET, data, deliver, parsed, post, with};
 
 /// A store that counts who is asked for, and fails or hangs on demand.

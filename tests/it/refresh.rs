@@ -7,9 +7,8 @@ use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Auth, Builder, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, expired, start_of_time};
 use tokio::time::Instant;
-
-use crate::support::{Answer, NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A world whose instance is for production, so that browsers need no development token.
 async fn world(choose: impl FnOnce(Builder) -> Builder) -> World {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::World;
+use test_support::world::World;
 
 fn with_state(dir: &Path) -> impl FnOnce(Builder) -> Builder + use<> {
     let dir = dir.to_owned();
@@ -97,7 +96,7 @@ async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without
     let world = restart(world, dir.path());
     let answer = world.get(&valid).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    let health = world.send(crate::support::anonymous("GET", "/auth/health", &[])).await;
+    let health = world.send(test_support::world::anonymous("GET", "/auth/health", &[])).await;
     assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(health.json()["status"], "fail");
 }

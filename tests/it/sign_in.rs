@@ -3,11 +3,11 @@
 use axum::Router;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy};
 use http::StatusCode;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, config, routes, signed};
 use url::Url;
 
 use crate::browser::Browser;
 use crate::handshake::uat;
-use crate::support::{Answer, NAVIGATION, World, anonymous, config, routes, signed};
 
 const ACCOUNTS: &str = "https://accounts.example.com/in";
 const HOST: (&str, &str) = ("host", "app.example.com");

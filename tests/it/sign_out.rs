@@ -11,8 +11,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport};
 use clerk_resilience::{Auth, ClerkConfig, GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
-
-use crate::support::{Answer, Log, World, anonymous, bearer, start_of_time};
+use test_support::world::{Answer, Log, World, anonymous, bearer, start_of_time};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 

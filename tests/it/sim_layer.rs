@@ -202,7 +202,7 @@ async fn a_member_s_next_token_names_the_organization() {
     let session = sim.sign_in("user_1");
     let ask = async || {
         let response = sim.send(&app, &sim.get("/role", &session)).await;
-        crate::support::Answer::of(response).await.body
+        test_support::world::Answer::of(response).await.body
     };
     assert_eq!(ask().await, "none");
     let acme = SimOrganization::new("org_1", "acme").role("admin");

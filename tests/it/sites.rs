@@ -11,11 +11,11 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, anonymous, bearer, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser, PROXY};
 use crate::handshake::uat;
-use crate::support::{World, anonymous, bearer, start_of_time};
 
 const PRIMARY: &str = "https://primary.example";
 

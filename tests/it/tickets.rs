@@ -4,10 +4,10 @@ use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::key::InstanceKind;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, config, expired};
 
 use crate::browser::Browser;
 use crate::handshake;
-use crate::support::{Answer, World, anonymous, config, expired};
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";

@@ -7,11 +7,11 @@ use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::{Builder, ClerkConfig, PageText, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{Answer, Log, NAVIGATION, World, anonymous, expired, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser};
 use crate::handshake::{returning, uat};
-use crate::support::{Answer, Log, NAVIGATION, World, anonymous, expired, start_of_time};
 
 const KEYS: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 

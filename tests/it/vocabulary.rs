@@ -54,7 +54,8 @@ fn definitions() -> BTreeMap<String, Vec<String>> {
         sources(&root, "", &mut found);
     }
     let mut types = BTreeMap::<String, Vec<String>>::new();
-    for (path, source) in found.iter().filter(|(path, _)| !path.contains("/tests/")) {
+    let shipped = |path: &str| !path.contains("/tests/") && !path.contains("-support/");
+    for (path, source) in found.iter().filter(|(path, _)| shipped(path)) {
         for name in code(source).lines().filter_map(defined) {
             types.entry(name.to_owned()).or_default().push(path.clone());
         }

@@ -21,9 +21,9 @@ use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy, Verdict};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use test_support::world::{Answer, Log, World, anonymous};
 
 use crate::restart::until_saved;
-use crate::support::{Answer, Log, World, anonymous};
 
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PATH: &str = "/auth/webhooks";

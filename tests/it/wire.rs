@@ -13,6 +13,7 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -22,8 +23,6 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tower::ServiceExt as _;
 use url::Url;
-
-use crate::support::config;
 
 /// Only a test that fails waits for as long: what is expected comes at once, or late on a loaded machine.
 const PATIENT: Duration = Duration::from_secs(60);

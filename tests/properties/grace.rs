@@ -42,7 +42,10 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
             prop_assert_eq!(grace.since, case.after_exp(since));
             prop_assert_eq!(grace.until, case.after_exp(*until));
             prop_assert_eq!(grace.judged_at, case.after_exp(case.now));
-            prop_assert_eq!(grace.claims_as_of, crate::token::at(case.token().claims_as_of()));
+            prop_assert_eq!(
+                grace.claims_as_of,
+                test_support::token::at(case.token().claims_as_of())
+            );
         }
         (CredentialDecision::PassAnonymous(found), Expected::Refused(all)) => {
             let lacking = found.status() == 403 || found.code() == "step_up_unavailable";

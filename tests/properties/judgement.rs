@@ -11,9 +11,9 @@ use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::token::{Expectations, InvalidToken, Timing};
 use clerk_resilience::verify::{UnknownKey, Unverified, verify};
 use clerk_resilience::{RoutePolicy, Verdict};
+use test_support::token::{Kind, Token, at};
 
 use crate::case::{failing, keys, report};
-use crate::token::{Kind, Token, at};
 
 const VERDICTS: [Verdict; 6] = [
     Verdict::Unknown,

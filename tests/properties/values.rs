@@ -13,8 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-use crate::token::{Kind, Token, jwks, make_keys};
+use test_support::token::{Kind, Token, jwks, make_keys};
 
 const GAP: i64 = 15 * 60;
 

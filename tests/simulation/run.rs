@@ -4,13 +4,14 @@ use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use test_support::token::make_keys;
+
 use crate::evidence::{a_dry_run_shows_nothing, health_adds_no_grace};
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::play::{Manner, play};
 use crate::process::Mode;
 use crate::tally::Tally;
-use crate::token::make_keys;
 
 /// How many worlds are played when nobody says how many.
 const SEEDS: u64 = 120;

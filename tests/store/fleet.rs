@@ -189,7 +189,7 @@ engines! {
     #[cfg(feature = "redis")]
     redis => {
         let (server, store) = crate::redis::new().await;
-        let other = server.store().await;
+        let other = crate::redis::connect(&server).await;
         (server, store, other)
     };
 }

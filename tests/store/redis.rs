@@ -12,14 +12,18 @@ use clerk_resilience::profile::{Change, Membership};
 use clerk_resilience::store::{
     Accepted, FollowUp, InboxEvent, RedisStore, SharedStore, Store, StoreError, TaskOutcome,
 };
+use test_support::redis_server::Server;
 
-use crate::server::Server;
 use crate::{at, entry, hooks, session, sighted};
 
 pub(crate) async fn new() -> (Server, RedisStore) {
     let server = Server::start();
-    let store = server.store().await;
+    let store = connect(&server).await;
     (server, store)
+}
+
+pub(crate) async fn connect(server: &Server) -> RedisStore {
+    RedisStore::connect(&server.url(), "test").await.expect("a running server")
 }
 
 #[tokio::test]

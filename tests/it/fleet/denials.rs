@@ -9,10 +9,10 @@ use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::json;
+use test_support::world::{World, anonymous};
 
 use super::two;
 use super::wire::Wire;
-use crate::support::{World, anonymous};
 
 #[tokio::test(start_paused = true)]
 async fn whatever_one_instance_revokes_all_refuse_within_a_second() {

@@ -7,8 +7,7 @@ use clerk_resilience::key::SecretKey;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
-
-use crate::support::{World, config, routes};
+use test_support::world::{World, config, routes};
 
 /// A fleet of one that knows the keys, and a Clerk that is down.
 async fn outage() -> (World, MemoryStore) {

@@ -9,10 +9,10 @@ use clerk_resilience::store::{MemoryStore, Store as _, StoredSighting};
 use clerk_resilience::{ClerkConfig, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::json;
+use test_support::world::{World, config};
 
 use super::wire::Wire;
 use super::{fleet_of, two};
-use crate::support::{World, config};
 
 const GRACE: StatusCode = StatusCode::OK;
 const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

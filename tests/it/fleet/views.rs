@@ -10,10 +10,10 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::{MemoryStore, SharedStore as _};
 use clerk_resilience::{Builder, GracePolicy, Transition, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
 use super::fleet_of;
 use super::wire::Wire;
-use crate::support::World;
 
 /// Another way to the same Clerk, which can fail by itself.
 fn another_way(world: &World) -> SimClerk {

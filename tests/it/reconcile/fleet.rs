@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::store::MemoryStore;
 use serde_json::json;
+use test_support::world::{World, start_of_time};
 
 use super::{Ear, ended, secret};
-use crate::support::{World, start_of_time};
 
 struct Fleet {
     clock: SimClock,

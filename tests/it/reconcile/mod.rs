@@ -14,9 +14,8 @@ use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Progress, Verdict};
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::{World, start_of_time};
 use tokio::time::Instant;
-
-use crate::support::{World, start_of_time};
 
 /// What a wire makes of an answer, by the path and the query that were asked for.
 type Tamper = Box<dyn Fn(&str, &str, &mut Value) + Send>;

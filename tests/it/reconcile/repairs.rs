@@ -7,9 +7,9 @@ use clerk_resilience::sim::{SimFault, SimOrganization, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Progress, Verdict};
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::World;
 
 use super::{Ear, ended, with};
-use crate::support::World;
 
 fn org(id: &str) -> SimOrganization {
     SimOrganization::new(id, id)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clerk_resilience::id::UserId;
 use clerk_resilience::store::{FollowUp, InboxEvent, RedisStore, Store as _, TaskOutcome};
+use test_support::redis_server::Server;
 
 use super::new;
-use crate::server::Server;
 use crate::{at, entry, hooks, joined, session, sighted};
 
 const LEASE: Duration = Duration::from_secs(30);

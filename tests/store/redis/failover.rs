@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::store::{Accepted, FollowUp, RedisOptions, RedisStore, Store as _};
+use test_support::redis_server::{Server, free_port};
 
 use futures_util::StreamExt as _;
 
-use crate::server::{Server, free_port};
+use super::connect;
 use crate::{entry, hooks, session};
 
 /// A primary, its replica, and a store that waits for the replica.
@@ -71,7 +72,7 @@ async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
     let deliveries = futures_util::stream::iter(events).buffered(64).collect::<Vec<_>>();
     let (answers, ()) = futures_util::future::join(deliveries, killer).await;
     let _: String = replica.ask(&["REPLICAOF", "NO", "ONE"]);
-    let promoted = replica.store().await;
+    let promoted = connect(&replica).await;
     assert_eq!(promoted.denials().expect("read"), [session("sess_1", 60)]);
     for (n, _) in answers.iter().enumerate().filter(|(_, well)| **well) {
         let again = promoted.accept(entry(&format!("msg_{n}"), FollowUp::Nothing)).await;
@@ -100,7 +101,7 @@ async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
 async fn what_another_instance_kept_is_not_promised_either_before_a_replica_has_it() {
     let (primary, replica, store) = pair().await;
     replica.pause();
-    let careless = primary.store().await;
+    let careless = connect(&primary).await;
     careless.accept(entry("msg_1", hooks("1"))).await.expect("kept at the primary");
     store.accept(entry("msg_1", hooks("1"))).await.expect_err("the replica does not have it");
     replica.resume();

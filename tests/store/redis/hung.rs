@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clerk_resilience::store::{RedisStore, Store as _, StoreError};
+use test_support::redis_server::Server;
 
 use super::new;
-use crate::server::Server;
 
 /// A build that hung would never come back.
 fn within_reason<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerk_resilience::store::{
     Accepted, FollowUp, InboxEvent, RedisOptions, RedisStore, Store as _, StoreError,
 };
+use test_support::redis_server::{Server, free_port};
 
-use super::new;
-use crate::server::{Server, free_port};
+use super::{connect, new};
 use crate::{at, entry, hooks, joined, session};
 
 #[tokio::test]
@@ -16,12 +16,12 @@ async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
     assert!(store.config_warnings().is_empty(), "{:?}", store.config_warnings());
     let evicts = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
     let evicting = Server::start_with(&evicts);
-    let config_warnings = evicting.store().await.config_warnings();
+    let config_warnings = connect(&evicting).await.config_warnings();
     assert!(
         matches!(&config_warnings[..], [one] if one.contains("allkeys-lru") && one.contains("noeviction"))
     );
     let forgetful = Server::start_with(&["--appendonly", "no"]);
-    let config_warnings = forgetful.store().await.config_warnings();
+    let config_warnings = connect(&forgetful).await.config_warnings();
     assert!(
         matches!(&config_warnings[..], [one] if one.contains("is gone when it restarts")),
         "{config_warnings:?}"

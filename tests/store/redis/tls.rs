@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clerk_resilience::store::{RedisOptions, RedisStore, Store as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use test_support::redis_server::{Server, free_port};
 
-use crate::server::{Server, free_port};
 use crate::session;
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -5,11 +5,6 @@ mod dead_letters;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod reconcile;
 
-#[cfg(feature = "redis")]
-#[path = "../../../../tests/fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
-
 use std::process::{Command, Output};
 
 use clerk_resilience::sim::SimClerk;

@@ -153,14 +153,14 @@ mod sqlite {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn it_reads_everything_into_the_store_of_a_fleet() {
-    use clerk_resilience::store::Store as _;
+    use clerk_resilience::store::{RedisStore, Store as _};
 
-    let (sim, server) = (clerk(3).await, crate::server::Server::start());
+    let (sim, server) = (clerk(3).await, test_support::redis_server::Server::start());
     let (vars, url) = (Vars::of(&sim), server.url());
     let place = ["--redis", &url, "--namespace", "test"];
     let output = vars.run(&place).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let store = server.store().await;
+    let store = RedisStore::connect(&server.url(), "test").await.expect("a running server");
     let roll = store.users(None).await.expect("answered");
     let belong = roll.people.iter().filter(|(_, person)| person.memberships().count() == 1);
     assert_eq!((roll.people.len(), belong.count()), (3, 3));
