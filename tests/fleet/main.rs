@@ -114,7 +114,7 @@ fn percentile(mut spans: Vec<Duration>, percent: usize) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_instance_revokes_the_other_refuses() {
+async fn a_revocation_reaches_the_other_instance() {
     let heard = Heard::default();
     let (_server, one, two) = two(&heard).await;
     let mut spans = Vec::new();

@@ -77,7 +77,7 @@ async fn trouble(server: &mut Server, name: &str, worlds: [&World; 2], heal: fn(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_and_no_denial() {
+async fn server_failures_cost_no_request_and_no_denial() {
     let (mut server, one, two) = two(&Heard::default()).await;
     let visitor = Visitor::of(&one);
     tokio::time::sleep(MOMENT).await;
@@ -96,7 +96,7 @@ async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_an
 
 /// Deliveries come to both instances, each twice, while the server goes away and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_lost_and_no_attempt_made_twice_while_the_server_comes_and_goes() {
+async fn server_restarts_lose_and_repeat_no_event() {
     const EVENTS: usize = 400;
     let heard = Heard::default();
     let (mut server, one, two) = two(&heard).await;

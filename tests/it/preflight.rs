@@ -47,7 +47,7 @@ fn cors() -> CorsLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_answers_a_preflight_in_any_weather() {
+async fn the_layer_answers_a_preflight_in_every_state_of_clerk() {
     let world = World::with_canary(|builder| builder.grace(GracePolicy::balanced())).await;
     let runs = Runs::default();
     let strict = RoutePolicy::required().role("org:admin").grace(GraceAccess::Never);

@@ -71,7 +71,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_judgement_agrees_with_the_policy(case in cases()) {
+    fn decisions_agree_with_the_policy(case in cases()) {
         agree(&case)?;
     }
 
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn a_revocation_never_adds_a_pass(case in cases()) {
+    fn a_revocation_never_lets_a_request_pass(case in cases()) {
         for taken in [Taken::Session, Taken::Token, Taken::UserAtIssue, Taken::Member] {
             let revoked = Case { taken, ..case.clone() };
             prop_assert!(!passes(&revoked));

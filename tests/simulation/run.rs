@@ -90,7 +90,7 @@ fn assert_that_things_happened(tally: &Tally, seeds: u64) {
 }
 
 #[test]
-fn in_no_world_is_an_invariant_broken() {
+fn no_world_breaks_an_invariant() {
     make_keys();
     if let Some(seed) = number("SIMULATION_SEED") {
         return replay(seed);

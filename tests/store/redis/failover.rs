@@ -50,7 +50,7 @@ async fn deliver(store: &RedisStore, id: &str, killed: &AtomicBool) -> bool {
 
 /// As many at once as webhooks come, so that one wait is for many of them.
 #[tokio::test]
-async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
+async fn acknowledged_events_reach_the_replica() {
     let (mut primary, replica, store) = pair().await;
     while store.deny(vec![session("sess_1", 60)]).await.is_err() {}
     let (killed, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -85,7 +85,7 @@ async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
 }
 
 #[tokio::test]
-async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
+async fn unreplicated_events_are_not_acknowledged_on_retry() {
     let (_primary, replica, store) = pair().await;
     replica.pause();
     store.accept(entry("msg_1", hooks("1"))).await.expect_err("the replica does not say so");
@@ -98,7 +98,7 @@ async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
 
 /// Another connection of this instance's kept it: that one is gone, and this one wrote nothing.
 #[tokio::test]
-async fn what_another_instance_kept_is_not_promised_either_before_a_replica_has_it() {
+async fn unreplicated_events_of_a_peer_are_not_acknowledged() {
     let (primary, replica, store) = pair().await;
     replica.pause();
     let careless = connect(&primary).await;

@@ -11,7 +11,7 @@ use super::{connect, new};
 use crate::{at, entry, hooks, joined, session};
 
 #[tokio::test]
-async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
+async fn a_server_that_may_lose_data_is_warned_about() {
     let (_server, store) = new().await;
     assert!(store.config_warnings().is_empty(), "{:?}", store.config_warnings());
     let evicts = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
@@ -29,7 +29,7 @@ async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
+async fn a_reconnect_checks_the_server_again() {
     let (server, store) = new().await;
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "64mb"]);
@@ -46,7 +46,7 @@ async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
 
 /// As on a managed server: no `CONFIG`, no `INFO`.
 #[tokio::test]
-async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
+async fn a_server_without_info_works_without_warnings() {
     let server = Server::start_with(&["--port", &free_port()]);
     let user = [
         "ACL",
@@ -76,7 +76,7 @@ async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
 
 /// With `noeviction`: nothing is thrown away, and nothing is half done.
 #[tokio::test]
-async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
+async fn a_full_server_rejects_whole_events_and_still_reads() {
     let (server, store) = new().await;
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
     let fleet = store.fleet().expect("it is shared");
@@ -99,7 +99,7 @@ async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_one_works() {
+async fn a_single_node_cluster_works() {
     let server = Server::start_with(&[
         "--cluster-enabled",
         "yes",
@@ -140,7 +140,7 @@ fn slot(server: &Server, namespace: &str) -> String {
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn impossible_options_are_rejected() {
     let options = || RedisOptions::new("redis://app:481516@127.0.0.1:9/0", "test");
     for within in [Duration::ZERO, Duration::from_secs(2)] {
         assert!(options().replicas(1, within).connect_lazy().is_err(), "{within:?}");
