@@ -2,10 +2,6 @@
 //! and others who use it. Run with `cargo bench --features redis --bench denials`; it starts the server
 //! itself, reports, and never fails on timing.
 
-#[path = "../tests/fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +12,7 @@ use clerk_resilience::internals::snapshot::DenyList;
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::store::{RedisStore, Store as _};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
-use server::Server;
+use test_support::redis_server::Server;
 use tokio::time::Instant;
 
 const COUNT: usize = 1_000_000;
@@ -29,7 +25,7 @@ fn main() {
 
 async fn measure() {
     let server = Server::start();
-    let store = server.store().await;
+    let store = connect(&server).await;
     let _: String = server.ask(&["CONFIG", "SET", "slowlog-log-slower-than", "500"]);
     println!(
         "| what | s | memory here, MB more | others wait, p99 ms | longest | slowest command ms |"
@@ -41,7 +37,7 @@ async fn measure() {
     .await;
     row(&server, "all are denied", load(&store)).await;
     let clerk = row(&server, "an instance is built", async {
-        let builder = builder(server.store().await);
+        let builder = builder(connect(&server).await);
         tokio::task::spawn_blocking(move || builder.build().expect("it runs")).await.expect("whole")
     })
     .await;
@@ -55,6 +51,10 @@ async fn measure() {
     assert_eq!(clerk.snapshot().revocations.sessions().count(), COUNT);
     row(&server, "all are read again, and not kept", read_all(&store)).await;
     println!("\nthe server has {} MB in use", used(&server));
+}
+
+async fn connect(server: &Server) -> RedisStore {
+    RedisStore::connect(&server.url(), "test").await.expect("a running server")
 }
 
 async fn load(store: &RedisStore) {

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_from_the_world() {
+    fn loopback_hosts_are_recognized() {
         for (url, loopback) in [
             ("http://127.0.0.1:8080/", true),
             ("http://[::1]/", true),

@@ -11,13 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::SimSession;
 use clerk_resilience::transport::{ApiRequest, Transport};
+use demo_support::address::Address;
+use demo_support::outcome::Outcome;
+use demo_support::renewal::Renewal;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use url::Url;
-
-use crate::address::Address;
-use crate::outcome::Outcome;
-use crate::renewal::Renewal;
 
 /// How long a person looks at an empty page.
 const PATIENCE: Duration = Duration::from_secs(10);

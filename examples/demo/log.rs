@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use demo_support::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::browser::Kind;
-use crate::outcome::Outcome;
 
 /// As many seconds as the page shows.
 const SHOWN: usize = 60;

@@ -1,22 +1,12 @@
 //! An application behind the layer, beside the same application behind plain verification, and a
 //! Clerk to break. `cargo run --example demo` shows it on a page; `-- --help` lists the other ways.
 
-mod account;
-#[path = "../common/address.rs"]
-mod address;
-mod app;
 mod args;
 mod browser;
 mod counted;
 mod desk;
 mod log;
-#[path = "../common/outcome.rs"]
-mod outcome;
-#[path = "../common/plain.rs"]
-mod plain;
 mod protected;
-#[path = "../common/renewal.rs"]
-mod renewal;
 mod scenes;
 mod script;
 mod serve;
@@ -25,8 +15,6 @@ mod stage;
 mod table;
 mod tally;
 mod unprotected;
-#[path = "../common/user.rs"]
-mod user;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use clerk_resilience::{Builder, ClerkResilience, ConfigError};
+use demo_support::app::{self, Notes};
 use tokio::task::JoinHandle;
-
-use crate::app::{self, Notes};
 
 /// One life of the protected application.
 #[derive(Debug)]

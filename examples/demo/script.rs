@@ -11,18 +11,18 @@ use clerk_resilience::sim::{
     SimClerk, SimClock, SimComponentState, SimFault, SimSession, SimSurface,
 };
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, GracePolicy, Verdict};
+use demo_support::address::Address;
+use demo_support::app::Notes;
+use demo_support::outcome::Outcome;
+use demo_support::plain::Plain;
+use demo_support::renewal::RENEW_AFTER;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::address::Address;
-use crate::app::Notes;
 use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
-use crate::outcome::Outcome;
-use crate::plain::Plain;
 use crate::protected::Protected;
-use crate::renewal::RENEW_AFTER;
 use crate::table;
 use crate::tally::{Answer, Asker, Second, Server, Stranger, Tally};
 use crate::unprotected;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clerk_resilience::{ClerkConfig, ClerkResilience, GracePolicy};
+use demo_support::app::Notes;
 use url::Url;
 
-use crate::app::Notes;
 use crate::protected::Protected;
 use crate::{Trouble, serve};
 

@@ -11,21 +11,21 @@ use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, ConfigError, GracePolicy};
+use demo_support::account::Doors;
+use demo_support::address::Address;
+use demo_support::app::Notes;
+use demo_support::plain::Plain;
+use demo_support::renewal::RENEW_AFTER;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 use url::Url;
 
-use crate::account::Doors;
-use crate::address::Address;
-use crate::app::Notes;
 use crate::browser::{self, Browser, Kind};
 use crate::counted::Counted;
 use crate::log::Log;
-use crate::plain::Plain;
 use crate::protected::Protected;
-use crate::renewal::RENEW_AFTER;
 use crate::unprotected;
 use crate::{Trouble, desk, serve};
 

@@ -2,8 +2,9 @@
 
 use std::io::IsTerminal as _;
 
+use demo_support::outcome::Outcome;
+
 use crate::browser::Kind;
-use crate::outcome::Outcome;
 use crate::script::{STORM, detected};
 use crate::tally::{Answer, Asker, Second, Server, Stranger, Tally};
 

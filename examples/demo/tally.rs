@@ -1,9 +1,9 @@
 //! What was promised, and what came of it.
 
 use clerk_resilience::Verdict;
+use demo_support::outcome::Outcome;
 
 use crate::browser::Kind;
-use crate::outcome::Outcome;
 use crate::table::clock;
 
 /// One second of the outage.

@@ -2,18 +2,10 @@
 //! `cargo run --release --example replay -- --help` lists the options, `docs/outages.md` explains
 //! what is measured.
 
-#[path = "../common/address.rs"]
-mod address;
 mod args;
 mod document;
 mod jar;
-#[path = "../common/outcome.rs"]
-mod outcome;
 mod person;
-#[path = "../common/plain.rs"]
-mod plain;
-#[path = "../common/renewal.rs"]
-mod renewal;
 mod run;
 mod stage;
 mod stampede;
@@ -25,8 +17,6 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod truth;
-#[path = "../common/user.rs"]
-mod user;
 mod visit;
 mod weather;
 mod wire;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
 use clerk_resilience::transport::{ApiRequest, ApiResponse};
+use demo_support::outcome::Outcome;
+use demo_support::renewal::Renewal;
 use http::header::ORIGIN;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::jar::Jar;
-use crate::outcome::Outcome;
-use crate::renewal::Renewal;
 use crate::stage::second_of;
 use crate::truth::{self, Case, DRAIN_ANY, Should};
 use crate::visit::{self, Kind, Seen};

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clerk_resilience::Verdict;
 use clerk_resilience::sim::timeline::Scenario;
+use demo_support::outcome::Outcome;
+use demo_support::renewal::RENEW_AFTER;
 use serde::Serialize;
 
-use crate::outcome::Outcome;
 use crate::person::Person;
-use crate::renewal::RENEW_AFTER;
 use crate::stage::{Error, Stage, Variant};
 use crate::strangers::Strangers;
 use crate::tally::Tally;

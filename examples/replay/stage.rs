@@ -9,12 +9,12 @@ use axum::{Extension, Router, middleware};
 use clerk_resilience::clock::{Clock as _, Timestamp};
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::{Auth, ClerkConfig, ClerkResilience, GracePolicy};
+use demo_support::address::Address;
+use demo_support::outcome::SESSION_FIELD;
+use demo_support::plain::{Plain, verify_session};
+use demo_support::user::PlainUser;
 use serde::Serialize;
 
-use crate::address::Address;
-use crate::outcome::SESSION_FIELD;
-use crate::plain::{Plain, verify_session};
-use crate::user::PlainUser;
 use crate::wire::Wire;
 
 const EPOCH: Timestamp = Timestamp::from_secs(1_780_000_000);

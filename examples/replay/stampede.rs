@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::transport::Transport;
+use demo_support::outcome::Outcome;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::jar::Jar;
-use crate::outcome::Outcome;
 use crate::stage::{Error, Stage, Variant, second_of};
 use crate::visit::{self, Kind, Seen};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use demo_support::outcome::Outcome;
 use serde::Serialize;
 
-use crate::outcome::Outcome;
 use crate::truth::Should;
 use crate::visit::{Kind, Seen};
 

@@ -45,14 +45,14 @@ fn reading(expires: i64, seen: i64) -> Case {
 }
 
 #[test]
-fn a_token_within_its_time_should_pass_in_any_weather() {
+fn an_unexpired_token_should_always_pass() {
     for phases in [DOWN, GONE, PARTLY, ELSEWHERE] {
         assert_eq!(should(&weather(phases), 100, reading(96, 90)), Should::Pass);
     }
 }
 
 #[test]
-fn an_expired_one_should_pass_while_the_outage_can_be_proven_and_a_minute_longer() {
+fn expired_tokens_should_pass_until_a_minute_after() {
     let down = weather(DOWN);
     let case = reading(30, 20);
     for (at, expected) in [
@@ -69,7 +69,7 @@ fn an_expired_one_should_pass_while_the_outage_can_be_proven_and_a_minute_longer
 }
 
 #[test]
-fn what_cannot_be_proven_is_open_and_what_is_no_outage_of_sessions_gives_no_grace() {
+fn unprovable_trouble_has_no_expected_result() {
     for (phases, expected) in
         [(GONE, Should::Either), (PARTLY, Should::Either), (ELSEWHERE, Should::NotInGrace)]
     {
@@ -78,7 +78,7 @@ fn what_cannot_be_proven_is_open_and_what_is_no_outage_of_sessions_gives_no_grac
 }
 
 #[test]
-fn who_was_not_there_when_it_began_should_get_no_grace() {
+fn a_session_begun_later_should_get_no_grace() {
     let down = weather(DOWN);
     assert_eq!(should(&down, 300, reading(-700, -500)), Should::Pass, "seen");
     assert_eq!(should(&down, 300, reading(-20, -5_000)), Should::Pass, "signed");
@@ -97,7 +97,7 @@ fn grace_should_end_an_hour_after_the_token_and_writing_is_open() {
 }
 
 #[test]
-fn in_an_outage_balanced_reaches_its_targets_and_the_others_do_not() {
+fn only_balanced_reaches_its_targets_in_an_outage() {
     let report = play(DOWN);
     assert_eq!(targets::missed(&report), Vec::<String>::new());
     let balanced = of(&report, Variant::Balanced);
@@ -143,7 +143,7 @@ fn a_target_that_is_missed_is_named() {
 }
 
 #[test]
-fn trouble_without_an_end_is_followed_for_two_hours_and_a_year_is_refused() {
+fn endless_trouble_runs_two_hours_and_a_year_is_rejected() {
     let open = weather(r#"{"offset_s": 5, "component": "all", "behaviour": {"timeout": true}}"#);
     assert_eq!(open.end - open.first_trouble, 2 * 60 * 60 + 5 * 60);
     let year = scenario(&DOWN.replace("600", "31536000"));
@@ -152,7 +152,7 @@ fn trouble_without_an_end_is_followed_for_two_hours_and_a_year_is_refused() {
 }
 
 #[test]
-fn people_go_home_in_long_quiet_stretches_and_come_back_before_the_next_trouble() {
+fn users_pause_in_quiet_times_and_return_before_trouble() {
     let later = DOWN.replace("\"offset_s\": 0", "\"offset_s\": 9000");
     let twice = weather(&format!("{DOWN}, {later}"));
     for (at, until) in [(0, None), (700, None), (800, Some(8_760)), (8_760, None), (9_700, None)] {
@@ -161,7 +161,7 @@ fn people_go_home_in_long_quiet_stretches_and_come_back_before_the_next_trouble(
 }
 
 #[test]
-fn options_are_understood_or_refused_in_words() {
+fn options_are_parsed_or_rejected_with_a_message() {
     let parse = |words: &str| Args::parse(words.split_whitespace().map(str::to_owned));
     let args = parse("--only 2026 --seed 9 --json --check").expect("good options");
     assert_eq!(
@@ -181,7 +181,7 @@ fn options_are_understood_or_refused_in_words() {
 }
 
 #[test]
-fn a_file_that_is_no_timeline_is_named_with_what_is_wrong() {
+fn a_malformed_timeline_file_is_named_with_its_error() {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     for (text, problem) in [
         ("", "cannot be read: EOF"),

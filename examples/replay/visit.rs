@@ -7,12 +7,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use clerk_resilience::transport::{ApiRequest, Transport};
+use demo_support::outcome::Outcome;
 use http::header::{COOKIE, LOCATION};
 use tower::ServiceExt as _;
 use url::Url;
 
 use crate::jar::Jar;
-use crate::outcome::Outcome;
 use crate::stage::{API, FORM, PAGE, SIGN_IN};
 
 pub(crate) const ORIGIN: &str = "https://app.example";

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clerk_resilience::sim::SimSession;
 use clerk_resilience::transport::Transport;
+use demo_support::address::Address;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::address::Address;
 use crate::stage::Stage;
 use crate::tally::Tally;
 use crate::weather::{Spell, Weather};

@@ -111,7 +111,7 @@ fn an_organization_pattern_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
-fn a_satellite_takes_both_keys_of_one_mode() {
+fn a_satellite_needs_both_keys_of_one_mode() {
     let vars = [
         SATELLITE,
         ("CLERK_DOMAIN", "app.example.org"),
@@ -142,7 +142,7 @@ const LIVE: (&str, &str) = ("CLERK_PUBLISHABLE_KEY", "pk_live_Y2xlcmsuY2xlcmsuZG
 const SATELLITE: (&str, &str) = ("CLERK_IS_SATELLITE", "true");
 
 #[test]
-fn what_does_not_fit_together_is_named_with_what_to_do() {
+fn contradicting_settings_are_named_with_advice() {
     let domain = ("CLERK_DOMAIN", "app.example.org");
     for (vars, hint) in [
         (&[LIVE, SATELLITE][..], "set CLERK_DOMAIN"),
@@ -165,7 +165,7 @@ fn what_does_not_fit_together_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_satellite_has_an_issuer_and_a_frontend_api_of_its_own_in_production() {
+fn a_production_satellite_has_its_own_issuer_and_api() {
     let domain = ("NEXT_PUBLIC_CLERK_DOMAIN", "app.example.org");
     let live = config(&[LIVE, ("NEXT_PUBLIC_CLERK_IS_SATELLITE", "1"), domain]);
     let live = live.expect("complete");
@@ -181,7 +181,7 @@ fn a_satellite_has_an_issuer_and_a_frontend_api_of_its_own_in_production() {
 }
 
 #[test]
-fn a_proxy_is_asked_by_address_and_left_to_browsers_by_path() {
+fn a_proxy_is_called_by_address_and_shown_by_path() {
     let parties = ("CLERK_AUTHORIZED_PARTIES", "https://example.com");
     let path = config(&[LIVE, parties, ("CLERK_PROXY_URL", "/__clerk")]).expect("complete");
     assert_eq!(path.frontend_api_url().as_str(), "https://clerk.clerk.dev/");
@@ -209,7 +209,7 @@ fn grace(vars: &[(&str, &str)]) -> Result<GracePolicy, String> {
 }
 
 #[test]
-fn grace_is_what_the_variable_says_and_off_without_it() {
+fn grace_follows_its_variable_and_is_off_by_default() {
     for (text, policy) in [
         ("", GracePolicy::disabled()),
         ("off", GracePolicy::disabled()),
@@ -227,7 +227,7 @@ fn grace_is_what_the_variable_says_and_off_without_it() {
 }
 
 #[test]
-fn bounds_of_grace_are_spans_and_each_mistake_names_its_variable() {
+fn grace_bounds_are_spans_and_errors_name_the_variable() {
     let vars = [(GRACE, "balanced"), (MAX_GRACE, "5min"), (BUDGET, "1h"), (DAY_BUDGET, "90min")];
     let expected =
         GracePolicy::balanced().max_grace("5min").episode_budget("1h").day_budget("90min");
@@ -267,7 +267,7 @@ fn a_bound_without_grace_is_a_contradiction() {
 }
 
 #[test]
-fn keys_of_tickets_are_read_and_a_bad_one_is_not_shown() {
+fn ticket_keys_are_read_and_a_bad_one_is_not_shown() {
     let name = "CLERK_RESILIENCE_TICKET_KEYS";
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let two = config(&[KEY, (name, &format!("{key}, {key}"))]).expect("keys");

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_keeps_the_entry_changes_nothing() {
+    fn an_update_returning_the_same_entry_changes_nothing() {
         let cache = Cache::new(64);
         insert(&cache, 7, 1);
         let held = cache.find(7, |held| held.0 == 7).expect("there");

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_begins_than_the_rate_after_one_burst() {
+    async fn starts_follow_the_rate_after_one_burst() {
         let bucket = RateLimiter::new(20.0);
         assert_eq!(taken(&bucket, 100), 20);
         tokio::time::advance(Duration::from_millis(500)).await;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_below_one_a_second_lets_one_begin_at_a_time() {
+    async fn a_rate_below_one_a_second_starts_one_at_a_time() {
         let bucket = RateLimiter::new(1.0 / 60.0);
         assert_eq!(taken(&bucket, 10), 1);
         tokio::time::advance(Duration::from_secs(59)).await;

@@ -290,14 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_clerk_is_asked_at_most_once_in_five_seconds() {
+    fn a_healthy_clerk_is_probed_at_most_every_five_seconds() {
         let hour = Duration::from_secs(3600);
         let count = asked(Outlook::Calm, hour);
         assert!((500..=720 + 5).contains(&count), "{count} questions in an hour");
     }
 
     #[test]
-    fn a_troubled_clerk_is_asked_at_most_once_a_second() {
+    fn a_failing_clerk_is_probed_at_most_every_second() {
         let minutes = Duration::from_secs(600);
         for outlook in [Outlook::Alert, Outlook::Down, Outlook::Mending] {
             let count = asked(outlook, minutes);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_could_not_be_had_are_asked_for_soon_and_ever_more_slowly() {
+    fn failed_key_fetches_retry_with_growing_pauses() {
         let mut now = Instant::now();
         let mut schedule = Schedule::new(now);
         schedule.outlook = Outlook::Calm;
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_never_asked_twice_at_a_time_nor_too_close_together() {
+    fn a_probe_never_overlaps_and_keeps_its_distance() {
         let now = Instant::now();
         let mut schedule = Schedule::new(now);
         assert!(schedule.take(Probe::SessionMint, now));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noted_survives_being_written_and_read() {
+    fn records_round_trip() {
         let seen_sessions = SeenSessions::new(64);
         seen_sessions.merge(digest(0xab), seen(100));
         let records = seen_sessions.records(Timestamp::from_secs(200));
@@ -235,7 +235,7 @@ mod tests {
 
     /// One writer brings ever newer claims, the other ever later sightings.
     #[test]
-    fn of_two_writers_at_once_neither_loses_what_is_newest() {
+    fn two_concurrent_writers_keep_the_newest() {
         let (seen_sessions, last) = (SeenSessions::new(64), 20_000);
         let seen = |last_valid: i64, claims_as_of: i64| Sighting {
             last_valid: Timestamp::from_secs(last_valid),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_goes_on_when_whoever_asked_it_goes_away() {
+    async fn a_call_continues_after_its_caller_is_cancelled() {
         let (flights, bucket, asked) =
             (SingleFlight::new(8, 8), RateLimiter::new(100.0), Arc::new(AtomicU32::new(0)));
         for _ in 0..10 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_that_panics_is_answered_with_nothing_and_leaves_nothing_behind() {
+    async fn a_panicking_call_returns_none_and_leaves_no_entry() {
         let (flights, bucket) = (SingleFlight::<u32>::new(8, 8), RateLimiter::new(100.0));
         let answer = flights.ask(about("one"), &bucket, NEVER, || async { panic!("as asked") });
         assert_eq!(answer.await, None);

@@ -95,7 +95,7 @@ mod tests {
     use clerk_verify::verify::verify;
 
     #[test]
-    fn a_token_is_known_byte_for_byte_and_only_while_its_key_is_in_the_set() {
+    fn a_cached_token_matches_exactly_and_needs_its_key() {
         let sim = SimClerk::in_memory();
         let keys =
             |sim: &SimClerk| KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");

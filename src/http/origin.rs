@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_can_raise_the_scheme_and_not_lower_it() {
+    fn an_untrusted_header_raises_but_never_lowers_the_scheme() {
         let plain = Origins::new(Vec::new(), false, "http");
         let secure = origins(&[], false);
         let says = |proto| [("host", "a.example"), ("x-forwarded-proto", proto)];
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_makes_no_address() {
+    fn an_invalid_host_makes_no_url() {
         for host in ["bad host", "<a>", "", "a.example/x?y"] {
             let fields = [("host", "ok.example"), ("x-forwarded-host", host)];
             let found = address(&origins(&[], true), &request(None, &fields));

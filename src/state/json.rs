@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_too_deep_or_is_no_number_takes_nothing_else_along() {
+    fn an_invalid_value_spoils_no_other() {
         let (deep, far) = (nested(100_000), "1e400");
         let text = format!(
             r#"{{"type":"session.ended","data":{{"id":"sess_1","user":{{"id":"user_1","unsafe_metadata":{{"a":{deep},"b":1,"c":{far}}}}}}}}}"#
@@ -94,7 +94,7 @@ mod tests {
 
     /// What was read is kept in other documents, and has to be readable there.
     #[test]
-    fn whatever_was_read_can_be_read_again_within_a_little_more() {
+    fn a_parsed_value_parses_again_within_its_margin() {
         for depth in [1, 60, 64, 65, 100, 124, 125, 126, 127, 128, 129, 1_000] {
             let text = format!(r#"{{"data":{{"unsafe_metadata":{}}}}}"#, nested(depth));
             let value = read(text.as_bytes()).expect("JSON");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_nothing() {
+    fn invalid_json_is_none() {
         for text in ["", "hello", "{", "{}}", "[1,]", "\"\u{1}\"", &"[".repeat(1_000)] {
             assert_eq!(read(text.as_bytes()), None, "{text}");
         }

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn in_whatever_order_things_are_told_the_person_is_the_same() {
+    fn updates_in_any_order_give_the_same_user() {
         let told = [described("Ada", 1), described("Adaeze", 2), joined("org:admin", 3), left(4)];
         let wanted = after(&told);
         assert_eq!(wanted.profile().and_then(|now| now.first_name.as_deref()), Some("Adaeze"));
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_and_joins_again_belongs_to_it() {
+    fn a_user_who_rejoins_is_a_member() {
         for order in orders(&[joined("org:admin", 1), left(2), joined("org:member", 3)]) {
             let roles: Vec<_> =
                 after(&order).memberships().map(|place| place.role.clone()).collect();
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_brings_a_deleted_user_back_and_nothing_is_kept_of_them() {
+    fn a_deleted_user_stays_deleted_without_data() {
         let told = [described("Ada", 1), joined("org:admin", 3), deleted(2), described("Ada", 9)];
         for order in orders(&told) {
             let person = after(&order);
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn hearing_the_same_again_makes_it_fresher_and_nothing_older_new() {
+    fn a_repeated_update_refreshes_and_an_older_one_does_not() {
         let heard = |name: &str, at, heard| match described(name, at) {
             Change::User(mut profile) => {
                 profile.heard_at = Some(Timestamp::from_secs(heard));
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_says_whether_something_was_news() {
+    fn an_update_reports_whether_it_was_new() {
         let mut person = Person::default();
         let told = [described("Ada", 2), described("Ada", 2), described("Old", 1), deleted(3)];
         let news = told.map(|change| person.take(&change));

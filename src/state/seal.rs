@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_secret_issuer_and_purpose_alone() {
+    fn a_seal_opens_only_with_its_secret_issuer_and_purpose() {
         let ours = seal("sk_test_one", "https://one");
         let sealed = ours.close("keys", b"body");
         assert_eq!(ours.open("keys", &sealed), Some(&b"body"[..]));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_or_cut_short_does_not_open() {
+    fn changed_or_truncated_seals_do_not_open() {
         let ours = seal("sk_test_one", "https://one");
         let sealed = ours.close("keys", b"body");
         for at in 0..sealed.len() {

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_silent_driver_said_is_not_believed() {
+    fn the_verdict_of_a_silent_driver_is_ignored() {
         let start = Moment::default();
         let snapshot = in_outage(start);
         assert_eq!(snapshot.verdict(start.plus(MAX_SILENCE)), Verdict::Outage);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_denied_before_a_store_was_lost_matters_for_a_day() {
+    fn denials_before_a_store_loss_matter_for_a_day() {
         let (day, minute) = (Duration::from_secs(24 * 60 * 60), Duration::from_secs(60));
         let start = Moment::default();
         let lost = DenyList::LostAt(start);

@@ -265,7 +265,7 @@ mod tests {
 
     /// It is read at every write: a map that is copied for each denial would take minutes here.
     #[test]
-    fn a_record_of_many_denials_is_read_at_once_and_of_two_of_one_session_the_longer_counts() {
+    fn the_longer_of_two_denials_of_a_session_counts() {
         let (now, none) = (Timestamp::from_secs(1), Revocations::default());
         let mut record =
             OutageRecord::new("one", now, None, &Outages::default(), Vec::new(), &none);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_is_for_this_user_alone() {
+    fn files_round_trip_and_are_private() {
         let (_temp, dir) = private();
         assert!(dir.read("keys.json").expect("readable").is_none());
         dir.write("keys.json", b"one").expect("writable");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_may_write_is_refused() {
+    fn a_directory_writable_by_others_is_rejected() {
         for mode in [0o770, 0o707, 0o777, 0o1777] {
             let temp = tempfile::tempdir().expect("a temporary directory");
             chmod(temp.path(), mode);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_below_one_that_others_may_write_is_refused() {
+    fn a_directory_below_a_shared_one_is_rejected() {
         let temp = tempfile::tempdir().expect("a temporary directory");
         let inner = temp.path().join("state");
         StateDir::open(&inner).expect("safe so far");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_that_are_loosened_later_are_noticed_at_the_next_use() {
+    fn permissions_loosened_later_are_noticed() {
         let (_temp, dir) = private();
         dir.write("keys.json", b"good").expect("writable");
         chmod(dir.path(), 0o777);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_write_and_a_link_are_refused() {
+    fn a_file_writable_by_others_or_a_link_is_rejected() {
         let (_temp, dir) = private();
         dir.write("keys.json", b"good").expect("writable");
         chmod(&dir.path().join("keys.json"), 0o666);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_place_of_the_lock_is_refused() {
+    fn a_link_in_place_of_the_lock_is_rejected() {
         let (temp, dir) = private();
         symlink(temp.path().join("elsewhere"), dir.path().join(LOCK_FILE)).expect("ours");
         assert!(matches!(dir.lock(), Err(StateDirError::Io { .. })));

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{World, bearer};
 
 use crate::denied;
-use crate::support::{World, bearer};
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_slept_for_hours_wakes_up_without_grace() {
+async fn a_machine_that_slept_for_hours_wakes_without_grace() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -23,7 +23,7 @@ async fn a_machine_that_slept_for_hours_wakes_up_without_grace() {
 const A_MONTH_AND_A_DAY: i64 = 31 * 24 * 3_600 * 1_000;
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_a_month_ahead_for_a_moment_undoes_no_sign_out() {
+async fn a_clock_a_month_ahead_for_a_moment_undoes_no_sign_out() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -36,7 +36,7 @@ async fn a_clock_that_is_a_month_ahead_for_a_moment_undoes_no_sign_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_taken_back_while_the_clock_is_a_month_behind_stays_so_when_it_is_right_again() {
+async fn a_revocation_by_a_slow_clock_holds_once_corrected() {
     let world = World::new().await;
     let [mine, theirs] = ["user_1", "user_2"].map(|user| world.sim.sign_in(user));
     let token = world.sim.mint(&mine);
@@ -55,7 +55,7 @@ async fn what_is_taken_back_while_the_clock_is_a_month_behind_stays_so_when_it_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_who_declares_an_outage_again_and_again_gives_no_more_than_its_budget() {
+async fn repeated_forced_outages_share_one_budget() {
     let policy = GracePolicy::available().episode_budget("30min");
     let world = World::with(|builder| builder.grace(policy)).await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
@@ -75,7 +75,7 @@ async fn an_operator_who_declares_an_outage_again_and_again_gives_no_more_than_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declared_outage_revives_nobody_who_was_gone_before_it() {
+async fn a_forced_outage_revives_no_ended_session() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&token).await.status, StatusCode::OK);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimComponentState, SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
-use crate::support::World;
 use crate::{balanced, denied};
 
 /// Somebody was here, and their token is old by now.
@@ -29,7 +29,7 @@ async fn traffic(world: &World, users: i64, secs: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_blocks_our_way_out_gets_no_more_than_the_bridge() {
+async fn blocked_egress_gives_no_more_than_the_bridge() {
     let elsewhere = "https://evil.example/".parse().expect("an address");
     for fault in [
         SimFault::Dns,
@@ -56,7 +56,7 @@ async fn who_blocks_our_way_out_gets_no_more_than_the_bridge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_keep_being_minted_show_that_only_we_are_cut_off() {
+async fn newly_minted_tokens_prove_a_local_cut() {
     let world = World::new().await;
     traffic(&world, 400, 60).await;
     let token = seen(&world).await;
@@ -101,7 +101,7 @@ async fn a_flood_of_expired_tokens_is_no_sign_of_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_status_page_proves_nothing_even_while_our_way_out_is_blocked() {
+async fn a_forged_status_page_proves_no_outage() {
     let world = World::new().await;
     let token = seen(&world).await;
     world.sim.set_component("Session management", SimComponentState::MajorOutage);
@@ -116,7 +116,7 @@ async fn a_forged_status_page_proves_nothing_even_while_our_way_out_is_blocked()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_page_of_garbage_is_no_status_page() {
+async fn a_malformed_status_page_is_ignored() {
     for fault in [SimFault::InvalidJson, SimFault::Html, SimFault::Huge, SimFault::status(500)] {
         let world = World::new().await;
         world.sim.break_with(SimSurface::StatusPage, fault);
@@ -141,7 +141,7 @@ async fn keys_from_a_cache_do_not_hide_a_dead_mint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_comes_and_goes_for_three_hours_moves_no_bound() {
+async fn three_hours_of_flapping_move_no_bound() {
     let world = World::with(balanced).await;
     let token = seen(&world).await;
     let expired = 60;
@@ -163,13 +163,13 @@ async fn an_outage_that_comes_and_goes_for_three_hours_moves_no_bound() {
     let outages = world.clerk.snapshot().health.outages.clone();
     let start = outages.episode_start().expect("an episode");
     assert!(
-        start.since(crate::support::start_of_time()) <= Duration::from_secs(60),
+        start.since(test_support::world::start_of_time()) <= Duration::from_secs(60),
         "it never moved"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_late_in_a_flapping_outage_finds_its_budget_spent() {
+async fn late_users_of_a_flapping_outage_find_its_budget_spent() {
     let policy = GracePolicy::balanced().episode_budget("20min");
     let world = World::with(|builder| builder.grace(policy)).await;
     for _ in 0..80 {

@@ -8,12 +8,12 @@ use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, config, routes};
 
-use crate::support::{World, config, routes};
 use crate::{balanced, denied};
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_slow_or_without_end_are_no_outage_by_themselves() {
+async fn slow_or_endless_answers_alone_are_not_an_outage() {
     for fault in [
         SimFault::Latency(Duration::from_secs(3)),
         SimFault::SlowDrip,

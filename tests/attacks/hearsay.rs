@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{CallOutcome, ClerkConfig, ClerkResilience, Surface, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
 use crate::balanced;
-use crate::support::World;
 
 const FAILED: CallOutcome = CallOutcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
 const QUOTA: CallOutcome = CallOutcome::Answered(StatusCode::TOO_MANY_REQUESTS);
@@ -48,7 +48,7 @@ async fn concludes(world: &World, surface: Surface, reports: &[CallOutcome]) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_proves_no_outage_while_own_probes_of_minting_are_answered() {
+async fn app_reports_prove_no_outage_while_mint_probes_succeed() {
     let world = World::with(balanced).await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -60,7 +60,7 @@ async fn what_is_said_proves_no_outage_while_own_probes_of_minting_are_answered(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_proves_nothing_against_own_probes_that_are_answered() {
+async fn app_reports_do_not_outweigh_successful_probes() {
     let world = half_an_outage(true).await;
     for surface in Surface::ALL {
         assert!(!concludes(&world, surface, &[FAILED]).await, "{surface}");
@@ -68,7 +68,7 @@ async fn what_is_said_proves_nothing_against_own_probes_that_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_of_the_application_s_own_calls_are_a_second_signal_if_clerk_answered_them() {
+async fn answered_app_failures_are_a_second_signal() {
     let world = half_an_outage(false).await;
     let backend = Surface::BackendApi;
     assert!(!concludes(&world, backend, &[]).await, "minting alone is one signal");
@@ -80,7 +80,7 @@ async fn failures_of_the_application_s_own_calls_are_a_second_signal_if_clerk_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_all_day_costs_clerk_one_more_question_a_minute() {
+async fn constant_app_reports_cost_one_probe_a_minute() {
     let world = World::with(balanced).await;
     world.pass(120).await;
     let asked = world.clerk.counts().upstream_calls;
@@ -100,7 +100,7 @@ async fn what_is_said_all_day_costs_clerk_one_more_question_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_call_of_the_application_s_makes_us_ask_at_once() {
+async fn a_reported_failure_causes_a_probe_at_once() {
     for (report, soon) in [(FAILED, true), (CallOutcome::Unanswered, true), (GOOD, false)] {
         fastrand::seed(1);
         let world = World::with(balanced).await;

@@ -3,13 +3,13 @@
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, Log, NAVIGATION, World, anonymous, bearer, expired};
 
 use crate::balanced;
-use crate::support::{Answer, Log, NAVIGATION, World, anonymous, bearer, expired};
 
 /// A browser sends a password for the site by itself, whoever made it ask.
 #[tokio::test(start_paused = true)]
-async fn another_site_cannot_sign_anybody_out_behind_a_password_either() {
+async fn another_site_cannot_sign_out_behind_basic_auth() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let cookie = format!("__session={token}; __client_uat=1");
@@ -25,7 +25,7 @@ async fn another_site_cannot_sign_anybody_out_behind_a_password_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_leads_home_whatever_the_request_says_of_its_host() {
+async fn a_sign_out_redirects_home_for_any_forged_host() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let cookie = format!("__session={token}; __client_uat=1");
@@ -44,7 +44,7 @@ async fn a_sign_out_leads_home_whatever_the_request_says_of_its_host() {
 
 /// The origin counts by the host that the browser named, not by one that a field names.
 #[tokio::test(start_paused = true)]
-async fn a_forwarded_host_makes_no_request_one_of_the_same_origin() {
+async fn a_forwarded_host_does_not_make_a_request_same_origin() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let cookie = format!("__session={token}; __client_uat=1");
@@ -62,7 +62,7 @@ async fn a_forwarded_host_makes_no_request_one_of_the_same_origin() {
 
 /// A shared cache must not keep an address that one visitor's field has named.
 #[tokio::test(start_paused = true)]
-async fn a_detour_goes_to_clerk_alone_and_is_not_kept() {
+async fn redirects_go_only_to_clerk_and_are_not_cached() {
     let world = World::production(|builder| builder).await;
     let (_, token) = expired(&world).await;
     let cookie = format!("__session={token}; __client_uat=1");
@@ -147,7 +147,7 @@ async fn a_dry_run_answers_byte_for_byte_as_if_grace_were_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_name_that_a_stranger_chooses_makes_a_line_of_the_log() {
+async fn no_foreign_name_forges_a_log_line() {
     // While there is but one, a call site that another test's thread meets first is switched off.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let log = Log::default();
@@ -161,7 +161,7 @@ async fn no_name_that_a_stranger_chooses_makes_a_line_of_the_log() {
     assert_eq!(world.get(&odd).await.status, StatusCode::OK);
     world.outage().await;
     world.get(&world.sim.token(&session).kid(format!("ins_{injected}")).sign()).await;
-    let app = crate::support::routes().layer(world.clerk.clone());
+    let app = test_support::world::routes().layer(world.clerk.clone());
     for path in ["/%0a%0d2026%1b[31m", "/me/\u{e9}", "/a%00b"] {
         let path: String = path
             .chars()
@@ -180,7 +180,7 @@ async fn no_name_that_a_stranger_chooses_makes_a_line_of_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grace_does_not_end_for_everybody_in_the_same_second() {
+async fn grace_ends_at_different_seconds_per_session() {
     let world = World::new().await;
     let mut tokens = Vec::new();
     for n in 0..200 {

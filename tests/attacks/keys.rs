@@ -13,13 +13,13 @@ use clerk_resilience::verify::verify;
 use clerk_resilience::{Auth, GraceAccess, Machine, RoutePolicy, Verdict};
 use futures_util::stream;
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, bearer};
 use tower::ServiceExt as _;
 
-use crate::support::{Answer, World, anonymous, bearer};
 use crate::{denied, until_saved, with_pem, with_this_pem};
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_in_the_middle_of_an_outage_ends_nobody_s_grace_and_begins_nobody_s() {
+async fn a_rotation_in_an_outage_neither_ends_nor_starts_grace() {
     let world = World::new().await;
     let (session, old) = world.outage().await;
     world.sim.rotate_key();
@@ -29,7 +29,7 @@ async fn a_rotation_in_the_middle_of_an_outage_ends_nobody_s_grace_and_begins_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_key_by_the_same_name_ends_what_the_first_one_signed() {
+async fn a_new_key_with_the_same_id_replaces_the_first() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let old = world.sim.mint(&session);
@@ -46,7 +46,7 @@ async fn another_key_by_the_same_name_ends_what_the_first_one_signed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_s_token_of_a_distrusted_key_is_refused_in_any_weather() {
+async fn a_machine_token_with_a_distrusted_key_is_rejected() {
     async fn who(machine: Machine) -> String {
         machine.subject().to_owned()
     }
@@ -71,7 +71,7 @@ async fn a_machine_s_token_of_a_distrusted_key_is_refused_in_any_weather() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_distrusted_key_cannot_come_back_under_another_name() {
+async fn a_distrusted_key_stays_distrusted_under_another_id() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = with_pem(dir.path()).await;
     let pem = world.sim.public_key_pem();
@@ -126,7 +126,7 @@ async fn a_distrusted_key_signs_nobody_out() {
 
 /// A flood of tokens of many made-up users would otherwise look like a living Clerk.
 #[tokio::test(start_paused = true)]
-async fn a_distrusted_key_proves_no_life_and_makes_no_evidence() {
+async fn a_distrusted_key_gives_no_proof_of_life_or_sighting() {
     let world = World::new().await;
     let stolen = world.sim.key_id();
     let forged = |n: usize| world.sim.mint(&world.sim.sign_in(format!("user_{n}")));
@@ -146,14 +146,14 @@ async fn a_distrusted_key_proves_no_life_and_makes_no_evidence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_a_distrusted_key_signed_sets_no_cookies() {
+async fn a_handshake_by_a_distrusted_key_sets_no_cookies() {
     let world = World::production(|builder| builder).await;
     let session = world.sim.sign_in("user_1");
     world.clerk.distrust_key(world.sim.key_id());
     let line = format!("__session={}; Path=/", world.sim.mint(&session));
     let payload = world.sim.token(&session).without_claim("sub").without_claim("sid");
     let payload = payload.claim("handshake", serde_json::json!([line])).sign();
-    let mut fields = crate::support::NAVIGATION.to_vec();
+    let mut fields = test_support::world::NAVIGATION.to_vec();
     let cookie = format!("__clerk_redirect_count=1; __clerk_handshake={payload}");
     fields.extend([("host", "app.example.com"), ("cookie", cookie.as_str())]);
     let path = format!("/me?__clerk_handshake={payload}");
@@ -167,7 +167,7 @@ async fn a_handshake_that_a_distrusted_key_signed_sets_no_cookies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_somebody_else_serves_are_not_taken_and_what_they_sign_is_refused() {
+async fn keys_from_an_impostor_are_rejected() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     for fault in [
@@ -183,7 +183,7 @@ async fn keys_that_somebody_else_serves_are_not_taken_and_what_they_sign_is_refu
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_began_in_grace_ends_within_seconds_when_its_key_is_distrusted() {
+async fn a_grace_stream_ends_when_its_key_is_distrusted() {
     async fn events(_: Auth) -> Sse<impl stream::Stream<Item = Result<Event, Infallible>>> {
         Sse::new(stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -206,7 +206,7 @@ async fn what_began_in_grace_ends_within_seconds_when_its_key_is_distrusted() {
 }
 
 #[test]
-fn of_two_keys_by_one_name_the_last_counts_until_distrusted() {
+fn the_last_of_two_keys_with_one_id_counts() {
     let sim = SimClerk::in_memory();
     let session = sim.sign_in("user_1");
     let (first, of_first) = (sim.jwks()["keys"][0].clone(), sim.mint(&session));

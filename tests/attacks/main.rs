@@ -9,9 +9,6 @@ mod http;
 mod keys;
 mod revocation;
 mod stillness;
-#[path = "../it/support.rs"]
-#[expect(dead_code, reason = "shared with the other tests, which use more of it")]
-mod support;
 mod tokens;
 
 use std::path::Path;
@@ -20,8 +17,7 @@ use std::time::Duration;
 use ::http::StatusCode;
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy};
-
-use crate::support::{Answer, World, config, routes};
+use test_support::world::{Answer, World, config, routes};
 
 /// Refused by grace: not now, and not signed out.
 fn denied(answer: &Answer) {

@@ -6,8 +6,8 @@ use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::sim::{SimOrganization, SimSession};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, bearer};
 
-use crate::support::{Answer, World, anonymous, bearer};
 use crate::{balanced, beside, denied, kept, until_saved};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
@@ -27,7 +27,7 @@ async fn seen(world: &World) -> (SimSession, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_was_revoked_before_the_outage_has_no_grace_in_it() {
+async fn a_session_revoked_before_the_outage_gets_no_grace() {
     let world = World::new().await;
     let (session, token) = seen(&world).await;
     world.clerk.revoke_session(session.id.clone());
@@ -37,7 +37,7 @@ async fn a_session_that_was_revoked_before_the_outage_has_no_grace_in_it() {
 
 /// Nobody told this application; then the token's own age is what ends it.
 #[tokio::test(start_paused = true)]
-async fn a_session_that_clerk_ended_well_before_the_outage_is_not_revived_by_it() {
+async fn a_session_ended_by_clerk_before_is_not_revived() {
     let world = World::new().await;
     let (session, token) = seen(&world).await;
     world.sim.revoke(&session);
@@ -47,7 +47,7 @@ async fn a_session_that_clerk_ended_well_before_the_outage_is_not_revived_by_it(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_told_twice_late_or_in_any_order_is_the_same_denial() {
+async fn repeated_late_and_reordered_denials_are_one_denial() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     world.clerk.revoke_user("user_1");
@@ -66,7 +66,7 @@ async fn a_denial_told_twice_late_or_in_any_order_is_the_same_denial() {
 
 /// A clock that is behind would date the denial before the tokens that it is about.
 #[tokio::test(start_paused = true)]
-async fn a_user_who_is_banned_while_the_clock_is_set_back_is_banned_all_the_same() {
+async fn a_ban_applies_while_the_clock_is_set_back() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -77,7 +77,7 @@ async fn a_user_who_is_banned_while_the_clock_is_set_back_is_banned_all_the_same
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_in_the_feed_of_denials_ends_grace_until_all_of_it_was_read_again() {
+async fn a_gap_in_the_denial_feed_ends_grace_until_reread() {
     let world = World::with(|builder| balanced(builder).external_deny_list()).await;
     let (_, token) = world.outage().await;
     for _ in 0..3 {
@@ -91,7 +91,7 @@ async fn a_gap_in_the_feed_of_denials_ends_grace_until_all_of_it_was_read_again(
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_of_denials_is_down_there_is_no_grace_and_an_old_copy_of_it_gives_none() {
+async fn no_grace_while_the_denial_store_is_down_or_stale() {
     let world = World::with(|builder| balanced(builder).external_deny_list()).await;
     let (gone, ended) = seen(&world).await;
     let (_, token) = world.outage().await;
@@ -113,7 +113,7 @@ async fn while_the_store_of_denials_is_down_there_is_no_grace_and_an_old_copy_of
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_drives_sessions_out_of_the_ledger_and_no_denial_out_of_the_list() {
+async fn a_crowd_evicts_sightings_and_no_denials() {
     let world = World::with(|builder| balanced(builder).session_capacity(4)).await;
     let victim = world.sim.sign_in("user_1");
     let revoked = world.sim.sign_in("user_2");
@@ -136,7 +136,7 @@ async fn a_crowd_drives_sessions_out_of_the_ledger_and_no_denial_out_of_the_list
 
 /// Many sessions of one's own are many allowances, but none of them is larger than before.
 #[tokio::test(start_paused = true)]
-async fn a_crowd_gives_no_session_more_requests_than_its_share() {
+async fn a_crowd_does_not_raise_the_limit_of_a_session() {
     let policy = || GracePolicy::balanced().requests_per_minute(5);
     let world = World::with(|builder| builder.grace(policy())).await;
     let (_, token) = world.outage().await;
@@ -158,7 +158,7 @@ async fn sign_out(world: &World, token: &str) {
 
 /// As while a new version takes over from an old one, on the same disk.
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_in_one_process_is_known_to_another_with_the_same_directory_and_not_lost() {
+async fn a_shared_directory_shares_sign_outs() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = World::with(kept(dir.path())).await;
     let (session, token) = first.outage().await;
@@ -180,7 +180,7 @@ async fn a_sign_out_in_one_process_is_known_to_another_with_the_same_directory_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_neighbour_who_can_write_the_record_stops_no_sign_out_from_being_written() {
+async fn a_foreign_writer_does_not_stop_sign_outs() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let dir = tempfile::tempdir().expect("a directory");
@@ -217,7 +217,7 @@ async fn browser(world: &World) -> (SimSession, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_that_was_kept_from_before_a_sign_out_is_of_no_use_where_that_is_known() {
+async fn a_ticket_from_before_a_sign_out_is_rejected() {
     let first = World::with(with_tickets).await;
     let second = beside(&first, with_tickets);
     let told = beside(&first, |builder| with_tickets(builder).external_deny_list());
@@ -244,7 +244,7 @@ async fn a_ticket_that_was_kept_from_before_a_sign_out_is_of_no_use_where_that_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_was_lowered_is_not_won_back_with_the_older_token() {
+async fn an_older_token_does_not_restore_a_lowered_role() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let role = |role: &str| {

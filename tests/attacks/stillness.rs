@@ -10,8 +10,8 @@ use std::time::Duration;
 use clerk_resilience::transport::{ApiRequest, Calling, Transport, TransportError};
 use clerk_resilience::{ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, config, routes};
 
-use crate::support::{World, config, routes};
 use crate::{balanced, denied};
 
 /// Blocks the runtime: time goes on, and no task does.
@@ -49,7 +49,7 @@ impl<U: Transport> Transport for Pieces<U> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_stands_still_for_ten_seconds_again_and_again_sees_no_outage() {
+async fn repeated_stalls_of_ten_seconds_are_not_an_outage() {
     let mut world = World::unready(|builder| builder);
     let (inner, under_way) = (Arc::new(world.sim.transport()), Arc::new(AtomicUsize::new(0)));
     let pieces = Pieces { inner, under_way: Arc::clone(&under_way) };
@@ -76,7 +76,7 @@ async fn a_process_that_stands_still_for_ten_seconds_again_and_again_sees_no_out
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_a_process_that_stood_still_before_its_driver_could_look_gets_no_grace() {
+async fn no_grace_after_a_stall_until_the_driver_has_run() {
     let world = World::with(balanced).await;
     let (_, token) = world.outage().await;
     stand_still(10).await;

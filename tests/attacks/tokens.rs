@@ -6,8 +6,8 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::{HeaderValue, StatusCode};
+use test_support::world::{World, anonymous, bearer};
 
-use crate::support::{World, anonymous, bearer};
 use crate::{balanced, denied};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -20,7 +20,7 @@ async fn declared(world: &World) -> Timestamp {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g4_a_token_that_ended_sixty_seconds_before_the_outage_counts_and_sixty_one_not() {
+async fn g4_a_token_ended_60_s_before_counts_and_61_s_not() {
     for (ended, status) in [(60, StatusCode::OK), (61, StatusCode::SERVICE_UNAVAILABLE)] {
         let world = World::new().await;
         let session = world.sim.sign_in("user_1");
@@ -35,7 +35,7 @@ async fn g4_a_token_that_ended_sixty_seconds_before_the_outage_counts_and_sixty_
 }
 
 #[tokio::test(start_paused = true)]
-async fn g4_a_session_seen_six_hundred_seconds_before_the_outage_counts_and_one_more_not() {
+async fn g4_a_session_seen_600_s_before_counts_and_601_s_not() {
     for (unseen, status) in [(600, StatusCode::OK), (601, StatusCode::SERVICE_UNAVAILABLE)] {
         let world = World::new().await;
         let token = world.sim.mint(&world.sim.sign_in("user_1"));
@@ -49,7 +49,7 @@ async fn g4_a_session_seen_six_hundred_seconds_before_the_outage_counts_and_one_
 }
 
 #[tokio::test(start_paused = true)]
-async fn g5_the_last_second_of_grace_is_the_three_thousand_six_hundredth() {
+async fn g5_the_last_second_of_grace_is_3600() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let end = 60 + 3_600;
@@ -65,7 +65,7 @@ async fn g5_the_last_second_of_grace_is_the_three_thousand_six_hundredth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_second_of_the_bridge_is_the_thirtieth_however_long_suspicion_lasts() {
+async fn the_bridge_lasts_30_s_even_in_long_suspicion() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     world.get(&world.sim.mint(&session)).await;
@@ -84,7 +84,7 @@ async fn the_last_second_of_the_bridge_is_the_thirtieth_however_long_suspicion_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_fresh_and_an_expired_cookie_the_fresh_one_counts_in_an_outage_too() {
+async fn the_fresher_cookie_counts_in_an_outage() {
     let world = World::new().await;
     let (_, expired) = world.outage().await;
     let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
@@ -99,7 +99,7 @@ async fn of_a_fresh_and_an_expired_cookie_the_fresh_one_counts_in_an_outage_too(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_cookie_beside_a_good_one_is_not_what_passes() {
+async fn a_revoked_cookie_beside_a_valid_one_does_not_pass() {
     let world = World::new().await;
     let revoked = world.sim.sign_in("user_1");
     let suffix = world.sim.cookie_suffix();
@@ -122,7 +122,7 @@ async fn a_revoked_cookie_beside_a_good_one_is_not_what_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_authorization_fields_the_first_decides_alone() {
+async fn only_the_first_authorization_header_counts() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let (good, bad) = (world.sim.mint(&session), world.sim.forge(&session));
@@ -144,7 +144,7 @@ async fn of_several_authorization_fields_the_first_decides_alone() {
 
 /// A token that Clerk's edge made in an outage of its own has a fresh `iat` and old claims.
 #[tokio::test(start_paused = true)]
-async fn claims_that_are_older_than_those_seen_get_no_grace_however_new_their_token_is() {
+async fn older_claims_get_no_grace_in_a_newer_token() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let oiat = |secs: i64| world.sim.token(&session).header("oiat", secs).sign();
@@ -160,7 +160,7 @@ async fn claims_that_are_older_than_those_seen_get_no_grace_however_new_their_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_expired_tokens_a_second_cost_clerk_nothing_and_open_nothing() {
+async fn ten_thousand_expired_tokens_cause_no_call_and_no_pass() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let day = Duration::from_secs(24 * 3_600);
@@ -177,7 +177,7 @@ async fn ten_thousand_expired_tokens_a_second_cost_clerk_nothing_and_open_nothin
 
 /// It could be neither signed out nor counted.
 #[tokio::test(start_paused = true)]
-async fn a_token_without_a_session_gets_no_grace_even_where_the_token_alone_is_trusted() {
+async fn a_token_without_a_session_never_gets_grace() {
     let policy = GracePolicy::balanced().dangerously_trust_the_token_alone();
     let world = World::with(|builder| builder.grace(policy)).await;
     let session = world.sim.sign_in("user_2");
@@ -207,7 +207,7 @@ async fn names_in_any_script_are_compared_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ends_a_session_in_an_outage_is_not_undone_by_a_newer_token_of_it() {
+async fn a_newer_token_does_not_undo_a_revocation_in_an_outage() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     world.send(bearer("POST", "/auth/sign-out", &token)).await;

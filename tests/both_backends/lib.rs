@@ -20,7 +20,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tower::ServiceExt as _;
 
 #[test]
-fn both_backends_are_compiled_in_and_neither_is_the_default() {
+fn both_backends_are_present_without_a_default() {
     let backends: [&'static CryptoProvider; 2] =
         [&aws_lc::DEFAULT_PROVIDER, &rust_crypto::DEFAULT_PROVIDER];
     assert!(!std::ptr::eq(backends[0], backends[1]));
@@ -35,7 +35,7 @@ fn both_backends_are_compiled_in_and_neither_is_the_default() {
 }
 
 #[test]
-fn tokens_are_verified_all_the_same() {
+fn tokens_are_verified() {
     let sim = SimClerk::in_memory();
     let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");
     let expect = Expectations::session_tokens(sim.publishable_key().issuer());
@@ -46,7 +46,7 @@ fn tokens_are_verified_all_the_same() {
 }
 
 #[tokio::test]
-async fn requests_pass_the_layer_all_the_same() {
+async fn requests_pass_the_layer() {
     let sim = SimClerk::in_memory();
     let config = ClerkConfig::new(sim.publishable_key().clone())
         .frontend_api(sim.frontend_api_url())

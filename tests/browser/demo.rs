@@ -10,7 +10,7 @@ use crate::chromium::{browse, usual};
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
 
 #[test]
-fn the_demo_lets_one_sign_in_and_out() {
+fn the_demo_signs_a_visitor_in_and_out() {
     let demo = Demo::start();
     browse([usual()], async |[browser]| {
         browser.visit(&demo.own).await;

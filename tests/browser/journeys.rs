@@ -6,7 +6,7 @@ use crate::chromium::{browse, usual};
 use crate::world::{HANDSHAKE, SIGN_IN, World, sent_to};
 
 #[test]
-fn a_stranger_signs_in_is_greeted_signs_out_and_is_a_stranger_again() {
+fn a_visitor_signs_in_and_out() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         browser.visit(&world.application).await;
@@ -33,7 +33,7 @@ fn a_stranger_signs_in_is_greeted_signs_out_and_is_a_stranger_again() {
 }
 
 #[test]
-fn whoever_returns_before_clerk_knows_of_the_sign_out_is_told_that_the_session_has_ended() {
+fn a_page_visit_before_clerk_ends_the_session_says_it_ended() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         browser.visit(&world.application).await;
@@ -60,7 +60,7 @@ fn whoever_returns_before_clerk_knows_of_the_sign_out_is_told_that_the_session_h
 }
 
 #[test]
-fn whoever_signs_in_comes_back_to_the_page_that_was_asked_for() {
+fn sign_in_returns_to_the_requested_page() {
     let world = World::new(0);
     let page = world.application.join("?from=a%26mail").expect("an address");
     browse([usual()], async |[browser]| {
@@ -71,7 +71,7 @@ fn whoever_signs_in_comes_back_to_the_page_that_was_asked_for() {
 }
 
 #[test]
-fn signing_in_again_and_again_is_no_loop_while_it_works() {
+fn repeated_successful_sign_ins_are_not_a_loop() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         for _ in 0..5 {
@@ -85,7 +85,7 @@ fn signing_in_again_and_again_is_no_loop_while_it_works() {
 }
 
 #[test]
-fn an_expired_token_is_renewed_and_the_reader_does_not_notice() {
+fn an_expired_token_is_renewed_without_a_visible_redirect() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         browser.visit(&world.application).await;
@@ -111,7 +111,7 @@ fn an_expired_token_is_renewed_and_the_reader_does_not_notice() {
 }
 
 #[test]
-fn an_open_page_keeps_its_token_fresh_so_that_forms_work() {
+fn an_open_page_renews_its_token_so_that_forms_work() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         browser.visit(&world.application).await;

@@ -3,16 +3,6 @@
 
 #![cfg(test)]
 
-#[path = "../../examples/demo/account.rs"]
-mod account;
-#[path = "../../examples/demo/app.rs"]
-mod app;
-#[expect(dead_code, reason = "the demo's other parts use the rest")]
-#[path = "../../examples/common/outcome.rs"]
-mod outcome;
-#[path = "../../examples/common/user.rs"]
-mod user;
-
 mod chromium;
 mod demo;
 mod journeys;

@@ -8,7 +8,7 @@ use crate::chromium::{browse, usual};
 use crate::world::{HANDSHAKE, SIGN_IN, World, sent_to};
 
 #[test]
-fn a_browser_that_blocks_cookies_is_told_so_and_not_sent_in_circles() {
+fn a_browser_that_blocks_cookies_gets_an_explanation() {
     let world = World::new(0);
     let blocked = json!({ "profile.default_content_setting_values.cookies": 2 });
     browse([blocked], async |[browser]| {
@@ -20,7 +20,7 @@ fn a_browser_that_blocks_cookies_is_told_so_and_not_sent_in_circles() {
 }
 
 #[test]
-fn a_clock_that_is_an_hour_off_is_named_and_nobody_is_sent_in_circles() {
+fn a_clock_one_hour_off_gets_an_explanation_without_a_loop() {
     for ahead in [3600, -3600] {
         let world = World::new(ahead);
         browse([usual()], async |[browser]| {
@@ -38,7 +38,7 @@ fn a_clock_that_is_an_hour_off_is_named_and_nobody_is_sent_in_circles() {
 }
 
 #[test]
-fn in_an_outage_a_session_goes_on_and_a_stranger_is_let_in_afterwards() {
+fn an_outage_keeps_sessions_and_delays_sign_ins() {
     let world = World::new(0);
     browse([usual(), usual()], async |[ada, stranger]| {
         ada.visit(&world.application).await;
@@ -68,7 +68,7 @@ fn in_an_outage_a_session_goes_on_and_a_stranger_is_let_in_afterwards() {
 }
 
 #[test]
-fn whoever_signs_out_in_an_outage_stays_signed_out_after_it() {
+fn a_sign_out_in_an_outage_holds_after_it() {
     let world = World::new(0);
     browse([usual()], async |[browser]| {
         browser.visit(&world.application).await;

@@ -10,13 +10,12 @@ use axum::response::Response;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::{ClerkConfig, ClerkResilience, GracePolicy, Verdict};
+use demo_support::account::Doors;
+use demo_support::app::{self, Notes};
 use http::header::LOCATION;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
-
-use crate::account::Doors;
-use crate::app::{self, Notes};
 
 /// In such steps time goes on; every probe is over before the next.
 const STEP: Duration = Duration::from_millis(250);

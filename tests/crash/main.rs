@@ -15,9 +15,6 @@ mod plan;
 mod receiver;
 mod redis;
 mod sender;
-#[path = "../fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
 mod sqlite;
 
 use std::process::ExitCode;

@@ -6,12 +6,13 @@ mod trouble;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use test_support::redis_server::Server;
+
 use self::journal::Journal;
 use self::trouble::Trouble;
 use crate::child::{Child, Orders};
 use crate::plan::{Event, Plan};
 use crate::sender::Sender;
-use crate::server::Server;
 
 pub(crate) const NAMESPACE: &str = "crash";
 

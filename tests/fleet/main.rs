@@ -2,11 +2,6 @@
 //! real here: nothing is judged by it, what was measured is printed.
 #![cfg(feature = "redis")]
 
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
-#[path = "../it/support.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod support;
 mod trouble;
 
 use std::collections::{HashMap, HashSet};
@@ -15,14 +10,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use clerk_resilience::internals::snapshot::DenyList;
+use clerk_resilience::store::RedisStore;
 use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Event, GracePolicy};
 use http::{Request, StatusCode};
 use serde_json::json;
+use test_support::redis_server::Server;
+use test_support::world::World;
 use tokio::time::Instant;
-
-use crate::server::Server;
-use crate::support::World;
 
 /// What hooks heard: the attempts of each event.
 type Heard = Arc<Mutex<HashMap<String, Vec<u32>>>>;
@@ -31,10 +26,14 @@ fn secret() -> WebhookSecret {
     WebhookSecret::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("a secret")
 }
 
+async fn store(server: &Server) -> RedisStore {
+    RedisStore::connect(&server.url(), "test").await.expect("a running server")
+}
+
 /// Two instances and their server.
 async fn two(heard: &Heard) -> (Server, World, World) {
     let server = Server::start();
-    let store = server.store().await;
+    let store = store(&server).await;
     let first = {
         let heard = Arc::clone(heard);
         World::with(move |builder| {
@@ -48,7 +47,7 @@ async fn two(heard: &Heard) -> (Server, World, World) {
 }
 
 async fn beside(first: &World, server: &Server, heard: &Heard) -> World {
-    let store = server.store().await;
+    let store = store(server).await;
     let world = World::beside(first.clock.clone(), first.sim.clone(), |builder| {
         let builder = builder.grace(GracePolicy::balanced()).webhook_secret(secret());
         hook(builder.store(store), heard)
@@ -115,7 +114,7 @@ fn percentile(mut spans: Vec<Duration>, percent: usize) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_instance_revokes_the_other_refuses() {
+async fn a_revocation_reaches_the_other_instance() {
     let heard = Heard::default();
     let (_server, one, two) = two(&heard).await;
     let mut spans = Vec::new();

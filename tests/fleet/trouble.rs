@@ -9,11 +9,11 @@ use axum::Router;
 use clerk_resilience::sim::SimSession;
 use clerk_resilience::store::Store as _;
 use http::StatusCode;
+use test_support::redis_server::Server;
+use test_support::world::{World, bearer};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::server::Server;
-use crate::support::{World, bearer};
 use crate::{Heard, beside, complete_within, deliver, denied, eventually, percentile, two};
 
 const MOMENT: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ async fn trouble(server: &mut Server, name: &str, worlds: [&World; 2], heal: fn(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_and_no_denial() {
+async fn server_failures_cost_no_request_and_no_denial() {
     let (mut server, one, two) = two(&Heard::default()).await;
     let visitor = Visitor::of(&one);
     tokio::time::sleep(MOMENT).await;
@@ -88,7 +88,7 @@ async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_an
     trouble(&mut server, "stopped", [&one, &two], |server| server.resume()).await;
     server.kill();
     trouble(&mut server, "emptied", [&two, &one], Server::restart_empty).await;
-    let store = server.store().await;
+    let store = crate::store(&server).await;
     eventually("the server knows all again", || store.denials().expect("readable").len() == 3)
         .await;
     assert_eq!(denied(&beside(&one, &server, &Heard::default()).await), denied(&one));
@@ -96,7 +96,7 @@ async fn a_server_that_is_killed_stopped_or_loses_everything_costs_no_request_an
 
 /// Deliveries come to both instances, each twice, while the server goes away and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_lost_and_no_attempt_made_twice_while_the_server_comes_and_goes() {
+async fn server_restarts_lose_and_repeat_no_event() {
     const EVENTS: usize = 400;
     let heard = Heard::default();
     let (mut server, one, two) = two(&heard).await;
@@ -129,7 +129,7 @@ async fn no_event_is_lost_and_no_attempt_made_twice_while_the_server_comes_and_g
     for world in [&one, &two] {
         eventually("all are denied", || denied(world).len() == EVENTS).await;
     }
-    let store = server.store().await;
+    let store = crate::store(&server).await;
     assert_eq!(store.denials().expect("readable").len(), EVENTS);
     let heard = heard.lock().expect("whole");
     for (id, attempts) in heard.iter() {

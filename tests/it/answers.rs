@@ -6,9 +6,8 @@ use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{AzpPolicy, GracePolicy, PageText, Rejection, RoutePolicy, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{Answer, NAVIGATION, Weather, World, anonymous, bearer, signed};
 use tower::{Layer as _, ServiceExt as _};
-
-use crate::support::{Answer, NAVIGATION, Weather, World, anonymous, bearer, signed};
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -194,7 +193,7 @@ async fn world() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_row_of_the_table_is_answered_in_the_form_that_its_reader_understands() {
+async fn every_rejection_has_a_form_for_each_client() {
     let world = world().await;
     let session = world.sim.sign_in("user_ada");
     let gone = world.sim.sign_in("user_gone");
@@ -244,7 +243,7 @@ async fn every_row_of_the_table_is_answered_in_the_form_that_its_reader_understa
 }
 
 #[tokio::test(start_paused = true)]
-async fn invalid_is_never_503_and_what_cannot_be_told_is_never_401_in_any_weather() {
+async fn invalid_is_never_503_and_unverifiable_never_401() {
     const PARTY: &str = "https://app.example.com";
     let world = World::with_canary(|builder| {
         let builder = builder.grace(GracePolicy::balanced());
@@ -309,9 +308,10 @@ async fn invalid_is_never_503_and_what_cannot_be_told_is_never_401_in_any_weathe
 }
 
 #[tokio::test(start_paused = true)]
-async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
+async fn pages_redirect_to_sign_in_only_while_clerk_is_healthy() {
     let mut world = World::with_canary(|builder| builder.grace(GracePolicy::balanced())).await;
-    let config = crate::support::config(&world.sim).sign_in_url("https://accounts.example.com/in");
+    let config =
+        test_support::world::config(&world.sim).sign_in_url("https://accounts.example.com/in");
     let canary = "https://canary.sim.example/".parse().expect("an address");
     world.clerk = clerk_resilience::ClerkResilience::builder(config)
         .clock(world.clock.clone())
@@ -320,7 +320,7 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
         .build()
         .expect("a good configuration");
     world.clerk.ready(std::time::Duration::from_secs(5)).await.expect("a healthy Clerk");
-    world.app = crate::support::routes().route_layer(world.clerk.clone());
+    world.app = test_support::world::routes().route_layer(world.clerk.clone());
     for weather in Weather::ALL {
         world.make(weather).await;
         for form in Form::ALL {
@@ -352,13 +352,13 @@ async fn people_are_sent_to_sign_in_only_while_clerk_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_sent_to_sign_in_while_minting_alone_is_down() {
+async fn no_page_redirects_to_sign_in_while_minting_is_down() {
     let mut world = World::new().await;
-    let config = crate::support::config(&world.sim).sign_in_url("/sign-in");
+    let config = test_support::world::config(&world.sim).sign_in_url("/sign-in");
     let builder = clerk_resilience::ClerkResilience::builder(config);
     let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
     world.clerk = builder.build().expect("a good configuration");
-    world.app = crate::support::routes().route_layer(world.clerk.clone());
+    world.app = test_support::world::routes().route_layer(world.clerk.clone());
     world.until(Verdict::Healthy).await;
     let redirect = Form::Document.ask(&world, "/me", None).await;
     assert_eq!(redirect.header("location"), "/sign-in");
@@ -378,7 +378,7 @@ async fn nobody_is_sent_to_sign_in_while_minting_alone_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grace_and_the_bridge_pass_and_beyond_the_bridge_it_is_a_short_503() {
+async fn expired_tokens_pass_in_grace_and_bridge_then_get_503() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -402,7 +402,7 @@ async fn grace_and_the_bridge_pass_and_beyond_the_bridge_it_is_a_short_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_wait_for_certainty_cause_no_more_than_one_early_probe() {
+async fn many_waiting_requests_cause_one_early_probe() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let expired = world.sim.token(&session).ago(std::time::Duration::from_secs(600)).sign();
@@ -420,7 +420,7 @@ async fn many_who_wait_for_certainty_cause_no_more_than_one_early_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_whole_preflight_is_one() {
+async fn an_incomplete_preflight_is_not_a_preflight() {
     let world = World::new().await;
     let app = Router::new()
         .route("/api", get(async || "in").options(async || "in").put(async || "in"))
@@ -440,7 +440,7 @@ async fn only_a_whole_preflight_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_keys_it_cannot_be_told_whatever_the_token() {
+async fn without_keys_every_token_gets_503() {
     let world = World::unready(|builder| builder.grace(GracePolicy::balanced()));
     world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::status(503));
     world.pass(30).await;
@@ -463,7 +463,7 @@ async fn without_any_keys_it_cannot_be_told_whatever_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_needs_fresh_sessions_says_that_it_will_be_back() {
+async fn a_fresh_only_route_answers_503_with_retry_after_in_grace() {
     let mut world = World::new().await;
     let pay = get(async |auth: clerk_resilience::FreshAuth| auth.user_id().to_string());
     let pay = Router::new().route("/pay", pay).route_layer(world.clerk.clone());
@@ -481,7 +481,7 @@ async fn a_route_that_needs_fresh_sessions_says_that_it_will_be_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_words_and_links_of_the_page_are_the_application_s_own_and_never_html() {
+async fn page_texts_and_links_are_configurable_and_escaped() {
     let mut text = PageText::default();
     text.language = "de".to_owned();
     text.application = "Bank <b>& Söhne".to_owned();
@@ -510,7 +510,7 @@ async fn the_words_and_links_of_the_page_are_the_application_s_own_and_never_htm
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_the_application_s_own_is_sent_in_place_of_the_built_in_one() {
+async fn a_custom_page_replaces_the_built_in_one() {
     let world = World::with(|builder| {
         builder.page(|page| {
             format!("<p>{} {:?} {:?}</p>", page.rejection.code(), page.refresh_after, page.sign_in)
@@ -530,7 +530,7 @@ async fn a_page_of_the_application_s_own_is_sent_in_place_of_the_built_in_one() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_length_of_an_answer_to_head_is_the_length_of_the_answer_to_get() {
+async fn head_has_the_content_length_of_get() {
     let world = World::new().await;
     for (head, get) in [(Form::Head, Form::Api), (Form::HeadOfDocument, Form::Document)] {
         let without = head.ask(&world, "/me", None).await;
@@ -548,7 +548,7 @@ async fn the_length_of_an_answer_to_head_is_the_length_of_the_answer_to_get() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reason_travels_in_the_extensions_for_outer_layers_to_count() {
+async fn outer_layers_read_the_rejection_from_the_extensions() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let forged = world.sim.forge(&session);
@@ -568,7 +568,7 @@ async fn the_reason_travels_in_the_extensions_for_outer_layers_to_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_new_since_the_last_refresh_is_fetched_even_within_the_same_seconds() {
+async fn a_new_key_is_fetched_right_after_a_refresh() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     // Clerk's clock may also be a few seconds behind ours.
@@ -582,7 +582,7 @@ async fn a_key_that_is_new_since_the_last_refresh_is_fetched_even_within_the_sam
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_fresh_keys_do_not_hold_is_nobody_s() {
+async fn a_key_missing_from_fresh_keys_is_invalid() {
     let world = World::new().await;
     world.pass(45).await;
     let session = world.sim.sign_in("user_1");

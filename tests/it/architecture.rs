@@ -429,7 +429,7 @@ fn package(folder: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_module_keeps_to_its_floor() {
+fn every_module_imports_only_from_below() {
     let found = package("src");
     let faults: Vec<_> =
         found.iter().flat_map(|(path, source)| faults(&FLOORS, PURE, path, source)).collect();
@@ -454,7 +454,7 @@ fn no_files_import_each_other() {
 }
 
 #[test]
-fn a_circle_of_files_is_found() {
+fn an_import_circle_is_found() {
     type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
     let rows: [Row; 6] = [
         (&[("lib.rs", "mod a;\nmod b;"), ("a.rs", "use crate::b::B;"), ("b.rs", "struct B;")], &[]),
@@ -543,7 +543,7 @@ fn imports_from_below_and_from_within_are_allowed() {
 }
 
 #[test]
-fn every_way_off_a_floor_is_caught() {
+fn every_forbidden_import_is_found() {
     let rows = [
         ("state/health.rs", "use crate::state::snapshot::Snapshot;", "`state/snapshot`"),
         ("state/health.rs", "use crate::state::{\n    ticket::T,\n};", "`state/ticket`"),

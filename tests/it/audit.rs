@@ -8,8 +8,7 @@ use clerk_resilience::audit::{GraceEvent, GraceRuling};
 use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::{Auth, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{World, bearer};
+use test_support::world::{World, bearer};
 
 type Log = Arc<Mutex<Vec<GraceEvent>>>;
 
@@ -26,7 +25,7 @@ fn taken(log: &Log) -> Vec<GraceEvent> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_in_grace_is_recorded_and_names_neither_user_nor_session_nor_token() {
+async fn the_audit_record_of_grace_names_no_user_session_or_token() {
     let (world, log) = recorded(GracePolicy::balanced()).await;
     let (session, token) = world.outage().await;
     assert!(taken(&log).is_empty(), "nothing but grace is recorded");
@@ -46,7 +45,7 @@ async fn a_request_in_grace_is_recorded_and_names_neither_user_nor_session_nor_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_grace_denies_is_recorded_with_the_condition() {
+async fn a_denied_grace_request_is_recorded_with_its_condition() {
     let (world, log) = recorded(GracePolicy::balanced()).await;
     let unseen = world.sim.mint(&world.sim.sign_in("user_2"));
     let (_, token) = world.outage().await;
@@ -58,7 +57,7 @@ async fn a_request_that_grace_denies_is_recorded_with_the_condition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_is_recorded_and_grace_that_is_off_is_not() {
+async fn a_dry_run_is_recorded_and_disabled_grace_is_not() {
     let (world, log) = recorded(GracePolicy::balanced().report_only()).await;
     let (_, token) = world.outage().await;
     world.get(&token).await;

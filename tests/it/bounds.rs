@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{Answer, World, config};
+use test_support::world::{Answer, World, config};
 
 const MINUTE: u64 = 60;
 
@@ -20,7 +19,7 @@ async fn with(policy: GracePolicy) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g6_the_token_alone_is_evidence_only_where_that_is_spelled_out() {
+async fn g6_the_token_alone_is_evidence_only_if_configured() {
     for (policy, status) in [
         (GracePolicy::balanced(), StatusCode::SERVICE_UNAVAILABLE),
         (GracePolicy::balanced().dangerously_trust_the_token_alone(), StatusCode::OK),
@@ -33,7 +32,7 @@ async fn g6_the_token_alone_is_evidence_only_where_that_is_spelled_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g6_the_token_alone_must_still_have_been_alive_when_the_outage_began() {
+async fn g6_the_token_alone_must_be_alive_at_the_outage_start() {
     let world = with(GracePolicy::balanced().dangerously_trust_the_token_alone()).await;
     let old = world.sim.mint(&world.sim.sign_in("user_2"));
     world.pass(15 * MINUTE).await;
@@ -42,7 +41,7 @@ async fn g6_the_token_alone_must_still_have_been_alive_when_the_outage_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g8_a_deny_list_that_is_fed_from_elsewhere_must_have_been_complete_a_minute_ago() {
+async fn g8_an_external_deny_list_must_be_at_most_a_minute_old() {
     let world = World::with(|b| b.grace(GracePolicy::balanced()).external_deny_list()).await;
     let (_, token) = world.outage().await;
     denied(&world.get(&token).await);
@@ -57,14 +56,14 @@ async fn g8_a_deny_list_that_is_fed_from_elsewhere_must_have_been_complete_a_min
 }
 
 #[tokio::test(start_paused = true)]
-async fn g8_a_deny_list_of_this_process_is_always_complete() {
+async fn g8_a_local_deny_list_is_always_complete() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn g9_where_webhooks_are_demanded_one_must_have_come_shortly_before_the_outage() {
+async fn g9_required_webhooks_must_precede_the_outage_shortly() {
     for (before, status) in [
         (Some(4 * MINUTE), StatusCode::OK),
         (Some(6 * MINUTE), StatusCode::SERVICE_UNAVAILABLE),
@@ -81,7 +80,7 @@ async fn g9_where_webhooks_are_demanded_one_must_have_come_shortly_before_the_ou
 }
 
 #[tokio::test(start_paused = true)]
-async fn g13_a_session_that_was_silent_for_an_hour_is_over() {
+async fn g13_a_session_idle_for_an_hour_has_ended() {
     let world = with(GracePolicy::available()).await;
     let (_, token) = world.outage().await;
     for _ in 0..2 {
@@ -96,7 +95,7 @@ async fn g13_a_session_that_was_silent_for_an_hour_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g13_a_session_that_was_long_not_seen_valid_is_over_however_much_it_is_used() {
+async fn g13_use_in_grace_does_not_extend_a_session() {
     let world = with(GracePolicy::balanced().max_age("10min")).await;
     let (_, token) = world.outage().await;
     for _ in 0..8 {
@@ -108,20 +107,20 @@ async fn g13_a_session_that_was_long_not_seen_valid_is_over_however_much_it_is_u
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_grace_drains_a_session_that_is_over_is_told_so_whatever_it_asks_for() {
+async fn draining_grace_rejects_an_ended_session_on_every_route() {
     let world = with(GracePolicy::balanced().max_idle("2min")).await;
     let (_, token) = world.outage().await;
     world.pass(2 * MINUTE).await;
     world.sim.heal_all();
     world.until(Verdict::Recovering).await;
     for method in ["GET", "POST"] {
-        let answer = world.send(crate::support::bearer(method, "/me", &token)).await;
+        let answer = world.send(test_support::world::bearer(method, "/me", &token)).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}: {}", answer.body);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
+async fn g14_requests_per_session_and_minute_are_limited() {
     let world = with(GracePolicy::balanced().requests_per_minute(3)).await;
     let (_, token) = world.outage().await;
     let other = {
@@ -138,7 +137,7 @@ async fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bound_that_cannot_be_read_stops_the_start_and_names_the_option() {
+async fn an_unreadable_bound_fails_the_start_and_names_the_option() {
     let world = World::unready(|builder| builder);
     for policy in [
         GracePolicy::balanced().max_grace("5"),
@@ -157,7 +156,7 @@ async fn a_bound_that_cannot_be_read_stops_the_start_and_names_the_option() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_strict_preset_gives_neither_grace_nor_a_bridge() {
+async fn the_strict_preset_has_no_grace_and_no_bridge() {
     let world = with(GracePolicy::strict()).await;
     let (_, token) = world.outage().await;
     denied(&world.get(&token).await);

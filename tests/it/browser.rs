@@ -6,9 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use clerk_resilience::transport::{ApiRequest, Transport as _};
 use http::{HeaderMap, Request, StatusCode};
+use test_support::world::{Answer, NAVIGATION, World, anonymous};
 use url::Url;
-
-use crate::support::{Answer, NAVIGATION, World, anonymous};
 
 /// Where the first application is.
 pub(crate) const APP: &str = "https://app.example.com";

@@ -11,9 +11,9 @@ use clerk_resilience::{
 };
 use http::StatusCode;
 use serde_json::json;
+use test_support::world::{Answer, NAVIGATION, World, bearer, signed};
 
 use crate::browser::Browser;
-use crate::support::{Answer, NAVIGATION, World, bearer, signed};
 use crate::visits::way_back;
 
 /// A token that Clerk's edge signs now, with claims of then.

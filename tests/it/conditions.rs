@@ -12,9 +12,9 @@ use clerk_resilience::internals::snapshot::{DenyList, Snapshot};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Grace, GraceAccess, GracePolicy, GraceReason, Rejection, RoutePolicy};
+use test_support::world::start_of_time;
 
 use crate::scene::{API, at, known, rejection, rules, seen, sim, token, verified, with};
-use crate::support::start_of_time;
 
 /// An expired token and all that its grace depends on.
 struct Scene {
@@ -88,7 +88,7 @@ fn after(secs: i64) -> Timestamp {
 }
 
 #[test]
-fn what_passes_in_grace_says_why_and_until_when() {
+fn grace_states_its_reason_and_its_end() {
     let outage = scene(80).outage_since(70).passes();
     assert_eq!((outage.reason, outage.since), (GraceReason::Outage, after(70)));
     assert_eq!((outage.until, outage.judged_at), (after(3_660), after(80)));
@@ -108,7 +108,7 @@ fn what_passes_in_grace_says_why_and_until_when() {
 }
 
 #[test]
-fn g1_a_dry_run_and_no_grace_at_all_say_so() {
+fn g1_dry_run_and_disabled_grace_are_distinct_reasons() {
     let dry = || GracePolicy::balanced().report_only();
     scene(80).under(dry()).denied(GraceDenial::ReportOnly);
     scene(3_661).under(dry()).denied(GraceDenial::TooLate);
@@ -116,7 +116,7 @@ fn g1_a_dry_run_and_no_grace_at_all_say_so() {
 }
 
 #[test]
-fn g3_a_token_made_to_live_for_more_than_ten_minutes_gets_no_grace() {
+fn g3_a_token_with_over_ten_minutes_lifetime_gets_no_grace() {
     let living = |secs| {
         let (sim, session) = sim();
         let token = sim.token(session).issued(start_of_time());
@@ -128,7 +128,7 @@ fn g3_a_token_made_to_live_for_more_than_ten_minutes_gets_no_grace() {
 }
 
 #[test]
-fn g4_a_session_was_alive_at_the_start_by_its_token_or_because_it_was_seen() {
+fn g4_a_token_or_a_sighting_proves_a_session_alive_at_start() {
     let unseen = |scene: &mut Scene| scene.sighting.last_valid = after(-1_000);
     scene(300).outage_since(120).but(unseen).passes();
     scene(300).outage_since(121).but(unseen).denied(GraceDenial::NotAliveAtStart);
@@ -139,7 +139,7 @@ fn g4_a_session_was_alive_at_the_start_by_its_token_or_because_it_was_seen() {
 }
 
 #[test]
-fn g5_an_hour_after_the_token_expired_it_is_too_late() {
+fn g5_grace_ends_one_hour_after_the_token_expired() {
     scene(3_660).passes();
     scene(3_661).denied(GraceDenial::TooLate);
     scene(3_660).but(|scene| scene.known.started = Some(at(0))).passes();
@@ -150,7 +150,7 @@ fn g5_an_hour_after_the_token_expired_it_is_too_late() {
 }
 
 #[test]
-fn g5_the_outage_time_of_an_episode_and_that_of_a_day_are_spent_on_their_own() {
+fn g5_episode_and_daily_budgets_are_separate() {
     scene(3_600).outage_since(-3_600).passes();
     scene(3_600).outage_since(-3_601).denied(GraceDenial::BudgetSpent);
     let day = || GracePolicy::balanced().day_budget("1h");
@@ -161,7 +161,7 @@ fn g5_the_outage_time_of_an_episode_and_that_of_a_day_are_spent_on_their_own() {
 }
 
 #[test]
-fn g6_a_token_with_older_claims_than_those_seen_is_a_replay() {
+fn g6_older_claims_than_those_seen_are_a_replay() {
     scene(80).passes();
     let newer = Timestamp::from_millis(start_of_time().as_millis() + 1);
     let replayed = scene(80).but(|scene| scene.sighting.claims_as_of = newer);
@@ -169,7 +169,7 @@ fn g6_a_token_with_older_claims_than_those_seen_is_a_replay() {
 }
 
 #[test]
-fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago_or_as_configured() {
+fn g8_an_external_deny_list_has_a_configurable_age_bound() {
     let fed = |secs| {
         let complete = Some(at(secs));
         scene(160).but(|scene| scene.known.feeds.deny_list = DenyList::External { complete })
@@ -182,7 +182,7 @@ fn g8_a_deny_list_that_is_fed_was_complete_a_minute_ago_or_as_configured() {
 }
 
 #[test]
-fn g9_webhooks_came_shortly_before_the_outage_or_before_the_token_expired() {
+fn g9_a_webhook_precedes_the_outage_or_the_expiry_shortly() {
     let told = |secs, verdict| {
         let policy = GracePolicy::balanced().webhooks_within("5min");
         scene(80).outage_since(50).under(policy).but(|scene| {
@@ -198,7 +198,7 @@ fn g9_webhooks_came_shortly_before_the_outage_or_before_the_token_expired() {
 }
 
 #[test]
-fn g10_neither_an_impersonated_session_nor_one_with_tasks_gets_grace() {
+fn g10_impersonated_and_pending_sessions_get_no_grace() {
     let actor = serde_json::json!({ "sub": "user_2" });
     let acting = verified(&token(&[("act", actor)]));
     scene(80).but(|scene| scene.token = acting).denied(GraceDenial::Impersonation);
@@ -209,7 +209,7 @@ fn g10_neither_an_impersonated_session_nor_one_with_tasks_gets_grace() {
 }
 
 #[test]
-fn g11_and_g16_the_route_says_what_grace_may_do_and_changes_come_from_the_same_origin() {
+fn g11_g16_grace_obeys_the_route_and_the_same_origin_rule() {
     let ask = |access, safe, same_origin| {
         scene(80).but(|scene| {
             scene.route = RoutePolicy::required().grace(access);
@@ -229,7 +229,7 @@ fn g11_and_g16_the_route_says_what_grace_may_do_and_changes_come_from_the_same_o
 }
 
 #[test]
-fn g13_a_session_ends_when_it_is_old_and_when_it_was_not_used_for_long() {
+fn g13_a_session_ends_by_age_and_by_inactivity() {
     let old = || GracePolicy::balanced().max_age("10min");
     scene(600).under(old()).passes();
     scene(601).under(old()).denied(GraceDenial::TooOld);
@@ -245,7 +245,7 @@ fn g13_a_session_ends_when_it_is_old_and_when_it_was_not_used_for_long() {
 }
 
 #[test]
-fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
+fn g14_requests_per_session_and_minute_are_limited() {
     scene(80).but(|scene| scene.usage.in_minute = 120).passes();
     scene(80).but(|scene| scene.usage.in_minute = 121).denied(GraceDenial::TooOften);
     let few = || scene(80).under(GracePolicy::balanced().requests_per_minute(5));
@@ -254,7 +254,7 @@ fn g14_a_session_makes_so_many_requests_a_minute_and_no_more() {
 }
 
 #[test]
-fn g1_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
+fn g1_recovery_ends_grace_at_a_different_moment_per_session() {
     // Ids as random as Clerk's.
     let id = |n: u64| format!("sess_{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let tokens: Vec<Verified> =
@@ -282,7 +282,7 @@ fn g1_in_recovery_grace_ends_for_each_session_at_a_moment_of_its_own() {
 }
 
 #[test]
-fn g1_in_recovery_the_moment_of_a_session_is_the_same_in_every_process() {
+fn g1_the_recovery_moment_is_the_same_in_every_process() {
     let draining = |secs, id: &str| {
         let token = verified(&token(&[("sid", id.into())]));
         scene(secs).but(|scene| {
@@ -336,7 +336,7 @@ fn every_reason_for_grace_or_against_it_has_its_own_name() {
 }
 
 #[test]
-fn g5_a_bound_of_zero_gives_no_grace_in_the_first_instant_either() {
+fn g5_a_zero_bound_gives_no_grace_at_the_first_instant() {
     let token = verified(&token(&[]));
     let now = at(60);
     let mut known = known(Verdict::Outage, now);

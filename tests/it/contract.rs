@@ -21,13 +21,12 @@ use http::{Request, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt as _, Empty, Full};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use test_support::world::{World, anonymous, bearer};
 use tower::buffer::Buffer;
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::trace::TraceLayer;
-
-use crate::support::{World, anonymous, bearer};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
@@ -129,7 +128,7 @@ impl Ways {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handles_layers_and_futures_go_anywhere() {
+async fn handles_layers_and_futures_are_send_and_sync() {
     is_thread_safe::<ClerkResilience>();
     is_cloneable::<ClerkResilience>();
     is_thread_safe::<Authenticate<Router>>();
@@ -178,14 +177,14 @@ async fn wrapping_a_service_allocates_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_inside_is_called_only_when_it_was_found_ready() {
+async fn the_inner_service_is_called_only_when_ready() {
     let ways = Ways::new().await;
     let (strict, calls) = Strict::new();
     ways.drive(ways.world.clerk.layer(strict), &calls).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_concurrency_limit_of_one_inside_is_kept_and_given_back_on_every_way() {
+async fn an_inner_concurrency_limit_is_released_on_every_path() {
     let ways = Ways::new().await;
     let (strict, calls) = Strict::new();
     let service =
@@ -199,7 +198,7 @@ async fn a_concurrency_limit_of_one_inside_is_kept_and_given_back_on_every_way()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_concurrency_limit_of_one_outside_is_given_back_on_every_way() {
+async fn an_outer_concurrency_limit_is_released_on_every_path() {
     let ways = Ways::new().await;
     let (strict, calls) = Strict::new();
     let service =
@@ -210,7 +209,7 @@ async fn a_concurrency_limit_of_one_outside_is_given_back_on_every_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_buffer_works_inside_and_outside_on_every_way() {
+async fn a_buffer_works_inside_and_outside_on_every_path() {
     let ways = Ways::new().await;
     let (strict, calls) = Strict::new();
     ways.drive(Buffer::new(ways.world.clerk.layer(strict), 4), &calls).await;
@@ -220,7 +219,7 @@ async fn a_buffer_works_inside_and_outside_on_every_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_wait_for_one_new_key_share_one_refresh_and_all_pass() {
+async fn requests_waiting_for_one_new_key_share_one_refresh() {
     let ways = Ways::new().await;
     let unknown = ways.unknown();
     ways.world.sim.forget_requests();
@@ -240,7 +239,7 @@ async fn many_who_wait_for_one_new_key_share_one_refresh_and_all_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_key_waits_no_longer_than_the_probe_s_deadline_and_a_half_second() {
+async fn a_wait_for_a_key_ends_soon_after_the_probe_deadline() {
     let ways = Ways::new().await;
     ways.world.pass(20).await;
     ways.world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::Hang);
@@ -256,7 +255,7 @@ async fn who_waits_for_a_key_waits_no_longer_than_the_probe_s_deadline_and_a_hal
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_given_up_while_it_waits_does_no_harm() {
+async fn a_request_cancelled_while_waiting_is_harmless() {
     let ways = Ways::new().await;
     ways.world.pass(20).await;
     ways.world.sim.break_with(SimSurface::Jwks, SimFault::Latency(Duration::from_secs(1)));
@@ -292,7 +291,7 @@ impl<B> Service<Request<B>> for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_inner_service_s_error_type_passes_through_on_every_way() {
+async fn the_inner_error_type_passes_through_on_every_path() {
     let ways = Ways::new().await;
     let unknown = ways.unknown();
     for (token, error) in
@@ -322,7 +321,7 @@ impl HttpBody for Odd {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_need_not_be_axum_s() {
+async fn any_body_type_is_accepted() {
     let ways = Ways::new().await;
     let unknown = ways.unknown();
     let echo = tower::service_fn(async |request: Request<Odd>| {
@@ -400,7 +399,7 @@ async fn streaming_bodies_are_not_read_ahead_in_either_direction() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_goes_with_compression_tracing_and_limits_in_any_order() {
+async fn the_layer_works_with_tower_http_layers_in_any_order() {
     let ways = Ways::new().await;
     let clerk = || ways.world.clerk.clone();
     let app = || {
@@ -448,10 +447,10 @@ async fn the_layer_goes_with_compression_tracing_and_limits_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_driver_ends_when_the_last_handle_and_layer_are_gone() {
+async fn the_driver_ends_with_the_last_handle_and_layer() {
     let world = World::new().await;
     let (sim, clock) = (world.sim.clone(), world.clock.clone());
-    let builder = ClerkResilience::builder(crate::support::config(&sim));
+    let builder = ClerkResilience::builder(test_support::world::config(&sim));
     let (clerk, driver) = builder.clock(clock).transport(sim.transport()).pair().expect("good");
     let driver = tokio::spawn(driver);
     let wrapped = clerk.layer(Strict::new().0);

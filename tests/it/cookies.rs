@@ -161,7 +161,7 @@ fn check(instance: &Instance, values: [Option<String>; 4], reversed: bool, split
 }
 
 #[test]
-fn the_choice_between_cookies_is_that_of_the_eight_rules() {
+fn cookie_selection_follows_the_eight_rules() {
     let kinds = [InstanceKind::Production, InstanceKind::Development].map(Instance::of);
     proptest!(ProptestConfig::with_cases(4_000), |((values, reversed, split) in jar(), at in 0..2_usize)| {
         check(&kinds[at], values, reversed, split);
@@ -169,7 +169,7 @@ fn the_choice_between_cookies_is_that_of_the_eight_rules() {
 }
 
 #[test]
-fn the_first_of_equal_names_counts_and_an_empty_one_hides_the_next() {
+fn the_first_cookie_of_a_name_counts_even_if_empty() {
     let instance = Instance::of(InstanceKind::Production);
     let token = |line: &str| {
         let headers = HeaderMap::from_iter([(COOKIE, line.parse().expect("a field"))]);

@@ -8,8 +8,7 @@ use clerk_resilience::doctor::{
 use clerk_resilience::key::{InstanceKind, SecretKey};
 use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::{ClerkConfig, ClerkResilience};
-
-use crate::support::{config, routes};
+use test_support::world::{config, routes};
 
 async fn findings(sim: &SimClerk, config: ClerkConfig) -> Vec<Diagnostic> {
     examine(&config, Arc::new(sim.transport()), sim.clock()).await
@@ -32,7 +31,7 @@ async fn a_good_configuration_has_no_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_is_named() {
+async fn missing_settings_are_named() {
     let sim = SimClerk::in_memory();
     let config = ClerkConfig::new(sim.publishable_key().clone());
     let found = findings(&sim, config).await;
@@ -42,7 +41,7 @@ async fn what_is_missing_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_two_instances_or_modes_are_told_by_their_signing_keys() {
+async fn keys_of_two_instances_are_detected_by_their_signing_keys() {
     let (sim, other) = (SimClerk::in_memory(), SimClerk::in_memory());
     sim.break_with(SimSurface::BackendJwks, SimFault::ForeignKeys);
     let found = findings(&sim, config(&sim)).await;
@@ -60,7 +59,7 @@ async fn keys_of_two_instances_or_modes_are_told_by_their_signing_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_of_clerks_is_told_from_trouble_of_ours() {
+async fn clerk_failures_differ_from_local_failures() {
     let sim = SimClerk::in_memory();
     sim.break_with(SimSurface::CLERK, SimFault::status(503));
     let found = findings(&sim, config(&sim)).await;
@@ -85,7 +84,7 @@ async fn trouble_of_clerks_is_told_from_trouble_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_wrong_is_measured() {
+async fn a_wrong_clock_is_measured() {
     let sim = SimClerk::in_memory();
     for (skew, expected) in
         [(0, Severity::Fine), (-3_000, Severity::Warning), (60_000, Severity::Error)]
@@ -97,7 +96,7 @@ async fn a_clock_that_is_wrong_is_measured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frontend_api_that_is_not_where_it_should_be_is_told_from_an_outage() {
+async fn a_wrong_frontend_api_address_is_not_an_outage() {
     for fault in [SimFault::Dns, SimFault::Refused, SimFault::Tls] {
         let sim = SimClerk::in_memory();
         sim.break_with(SimSurface::FRONTEND, fault.clone());
@@ -114,7 +113,7 @@ async fn a_frontend_api_that_is_not_where_it_should_be_is_told_from_an_outage() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_directory_that_others_can_write_is_an_error() {
+async fn a_state_directory_writable_by_others_is_an_error() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let sim = SimClerk::in_memory();
@@ -128,7 +127,7 @@ async fn a_state_directory_that_others_can_write_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_that_cannot_be_used_are_errors() {
+async fn unusable_settings_are_errors() {
     let sim = SimClerk::in_memory();
     for config in [
         config(&sim).authorized_parties(["https://app.example.com/path"]),
@@ -171,7 +170,7 @@ async fn every_malformed_variable_is_reported_and_no_key_is_shown() {
 }
 
 #[tokio::test]
-async fn what_each_route_demands_is_found_by_asking() {
+async fn the_requirements_of_each_route_are_probed() {
     use axum::response::Redirect;
     use axum::{Router, routing::get};
     use clerk_resilience::fetch::HttpUpstream;
@@ -210,7 +209,7 @@ async fn what_each_route_demands_is_found_by_asking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_variables_say_of_grace_is_told() {
+async fn the_report_shows_the_grace_variables() {
     let sim = SimClerk::in_memory();
     let key = sim.publishable_key().as_str().to_owned();
     let told = async |vars: &[(&str, &str)]| {

@@ -7,18 +7,17 @@ use clerk_resilience::{
     Builder, ClerkConfig, ClerkResilience, GraceAccess, GracePolicy, RoutePolicy, Verdict,
 };
 use http::StatusCode;
-
-use crate::support::{World, bearer, routes};
+use test_support::world::{World, bearer, routes};
 
 const MINUTE: u64 = 60;
 
-fn refused(answer: &crate::support::Answer) {
+fn refused(answer: &test_support::world::Answer) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
     assert_eq!(answer.json()["code"], "authentication_unavailable");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proven_session_passes_in_grace_and_the_answer_is_private() {
+async fn a_proven_session_passes_in_grace_with_a_private_response() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let answer = world.get(&token).await;
@@ -27,7 +26,7 @@ async fn a_proven_session_passes_in_grace_and_the_answer_is_private() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_names_grace_and_its_end_if_that_is_asked_for_and_no_other_response_does() {
+async fn the_grace_header_is_opt_in_and_only_on_grace_responses() {
     let chatty = |builder: Builder| builder.grace(GracePolicy::balanced()).grace_header(true);
     let world = World::with(chatty).await;
     let (session, token) = world.outage().await;
@@ -35,7 +34,7 @@ async fn a_response_names_grace_and_its_end_if_that_is_asked_for_and_no_other_re
     let until = answer.header("clerk-grace").strip_prefix("outage; until=\"").expect("grace");
     let until = httpdate::parse_http_date(until.strip_suffix('"').expect("quotes"));
     let since = until.expect("a date").duration_since(std::time::UNIX_EPOCH).expect("later");
-    let expected = crate::support::start_of_time().plus(Duration::from_secs(60 + 3_600));
+    let expected = test_support::world::start_of_time().plus(Duration::from_secs(60 + 3_600));
     assert_eq!(i64::try_from(since.as_secs()), Ok(expected.as_secs()));
     let fresh = world.get(&world.sim.mint(&session)).await;
     let denied = world.send(bearer("POST", "/me", &token)).await;
@@ -64,7 +63,7 @@ async fn g1_a_dry_run_answers_as_if_grace_were_off_and_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g1_while_clerk_is_healthy_an_expired_token_is_an_expired_token() {
+async fn g1_an_expired_token_is_401_while_clerk_is_healthy() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -74,7 +73,7 @@ async fn g1_while_clerk_is_healthy_an_expired_token_is_an_expired_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g1_an_operator_who_declares_health_ends_grace() {
+async fn g1_forced_health_ends_grace() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     world.clerk.force_healthy(Duration::from_secs(60));
@@ -85,7 +84,7 @@ async fn g1_an_operator_who_declares_health_ends_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g1_an_operator_can_declare_an_outage_for_a_limited_time() {
+async fn g1_a_forced_outage_ends_after_its_time() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -99,7 +98,7 @@ async fn g1_an_operator_can_declare_an_outage_for_a_limited_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bridge_honours_a_token_for_thirty_seconds_while_an_outage_is_only_suspected() {
+async fn the_bridge_accepts_a_token_30_s_during_suspicion() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -135,7 +134,7 @@ async fn the_bridge_can_be_switched_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g2_a_forged_token_and_one_of_an_unknown_key_are_never_honoured() {
+async fn g2_forged_tokens_and_unknown_keys_get_no_grace() {
     let world = World::new().await;
     let (session, _) = world.outage().await;
     let forged = world.sim.token(&session).ago(Duration::from_secs(100)).forged().sign();
@@ -146,7 +145,7 @@ async fn g2_a_forged_token_and_one_of_an_unknown_key_are_never_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g2_what_a_distrusted_key_signed_is_refused_at_once_in_any_weather() {
+async fn g2_a_distrusted_key_is_rejected_in_every_state_of_clerk() {
     let world = World::new().await;
     let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
     assert_eq!(world.get(&fresh).await.status, StatusCode::OK);
@@ -184,7 +183,7 @@ async fn g3_every_other_claim_must_be_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g3_a_token_made_to_live_long_gets_no_grace() {
+async fn g3_a_long_lived_token_gets_no_grace() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let life = |secs| world.sim.token(&session).lifetime(Duration::from_secs(secs)).sign();
@@ -211,7 +210,7 @@ async fn ended_before(world: &World, ended: u64, unseen: u64) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g4_a_session_that_ended_before_the_outage_began_is_not_revived() {
+async fn g4_a_session_ended_before_the_outage_gets_no_grace() {
     for (ended, status) in [(45, StatusCode::OK), (90, StatusCode::SERVICE_UNAVAILABLE)] {
         let world = World::new().await;
         let token = ended_before(&world, ended, 700).await;
@@ -222,7 +221,7 @@ async fn g4_a_session_that_ended_before_the_outage_began_is_not_revived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g4_a_session_that_was_seen_valid_shortly_before_counts_as_alive() {
+async fn g4_a_session_seen_shortly_before_counts_as_alive() {
     let world = World::new().await;
     let token = ended_before(&world, 120, 0).await;
     world.break_clerk();
@@ -231,7 +230,7 @@ async fn g4_a_session_that_was_seen_valid_shortly_before_counts_as_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g5_grace_ends_an_hour_after_what_clerk_signed_however_much_it_is_used() {
+async fn g5_use_does_not_extend_grace_beyond_one_hour() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -248,7 +247,7 @@ async fn g5_grace_ends_an_hour_after_what_clerk_signed_however_much_it_is_used()
 }
 
 #[tokio::test(start_paused = true)]
-async fn g5_the_outage_time_of_an_episode_and_of_a_day_is_limited() {
+async fn g5_outage_time_per_episode_and_day_is_limited() {
     let minutes = |n| Duration::from_secs(n * MINUTE);
     for policy in [
         GracePolicy::balanced().episode_budget(minutes(5)),
@@ -264,7 +263,7 @@ async fn g5_the_outage_time_of_an_episode_and_of_a_day_is_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g5_a_bound_of_zero_is_no_grace() {
+async fn g5_a_zero_bound_gives_no_grace() {
     for policy in [
         GracePolicy::balanced().max_grace(Duration::ZERO),
         GracePolicy::balanced().episode_budget(Duration::ZERO),
@@ -277,7 +276,7 @@ async fn g5_a_bound_of_zero_is_no_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g6_a_session_that_this_application_never_saw_is_not_honoured() {
+async fn g6_a_session_never_seen_here_gets_no_grace() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_2");
     let unseen = world.sim.mint(&session);
@@ -287,7 +286,7 @@ async fn g6_a_session_that_this_application_never_saw_is_not_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g6_a_token_with_older_claims_never_replaces_one_with_newer() {
+async fn g6_older_claims_never_replace_newer_ones() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let old = world.sim.mint(&session);
@@ -303,7 +302,7 @@ async fn g6_a_token_with_older_claims_never_replaces_one_with_newer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
+async fn g7_a_revoked_session_is_rejected_in_every_state_of_clerk() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -324,7 +323,7 @@ async fn g7_a_revoked_session_is_refused_at_once_in_any_weather() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g7_a_member_or_an_organisation_can_be_revoked_and_the_session_goes_on_elsewhere() {
+async fn g7_membership_revocation_leaves_the_session_elsewhere() {
     type Revoke = fn(&ClerkResilience);
     let revokes: [(Revoke, bool); 2] = [
         (|clerk| clerk.revoke_member("user_1", "org_1"), true),
@@ -352,7 +351,7 @@ async fn g7_a_member_or_an_organisation_can_be_revoked_and_the_session_goes_on_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn g10_an_impersonated_or_unfinished_session_gets_no_grace() {
+async fn g10_impersonated_or_pending_sessions_get_no_grace() {
     let world = World::with(|builder| {
         builder.grace(GracePolicy::balanced()).policy(RoutePolicy::required().accept_pending())
     })
@@ -373,7 +372,7 @@ async fn g10_an_impersonated_or_unfinished_session_gets_no_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g11_the_route_decides_what_grace_may_do() {
+async fn g11_the_route_limits_grace() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let app =
@@ -411,15 +410,16 @@ async fn a_clock_that_jumps_suspends_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_died_grants_nothing() {
-    let clock = clerk_resilience::sim::SimClock::starting_at(crate::support::start_of_time());
+async fn a_dead_driver_grants_nothing() {
+    let clock = clerk_resilience::sim::SimClock::starting_at(test_support::world::start_of_time());
     let sim = clerk_resilience::sim::SimClerk::builder().clock(clock.clone()).build();
-    let (clerk, driver) = clerk_resilience::ClerkResilience::builder(crate::support::config(&sim))
-        .clock(clock.clone())
-        .transport(sim.transport())
-        .grace(GracePolicy::balanced())
-        .pair()
-        .expect("a good configuration");
+    let (clerk, driver) =
+        clerk_resilience::ClerkResilience::builder(test_support::world::config(&sim))
+            .clock(clock.clone())
+            .transport(sim.transport())
+            .grace(GracePolicy::balanced())
+            .pair()
+            .expect("a good configuration");
     let driver = tokio::spawn(driver);
     let app = routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
@@ -433,7 +433,7 @@ async fn a_driver_that_died_grants_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g12_a_verification_ages_in_grace_and_is_asked_for_when_it_can_be_renewed() {
+async fn g12_verification_ages_in_grace_and_is_required_afterwards() {
     use clerk_resilience::{Access, Reverification};
 
     let demand = Access::reverification(Reverification::STRICT);
@@ -454,7 +454,7 @@ async fn g12_a_verification_ages_in_grace_and_is_asked_for_when_it_can_be_renewe
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_grace_drains_what_it_does_not_allow_waits_and_is_no_sign_out() {
+async fn draining_grace_answers_503_and_signs_nobody_out() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let stranger = world.sim.token(&world.sim.sign_in("user_2")).ago(Duration::from_secs(3_600));
@@ -468,7 +468,7 @@ async fn while_grace_drains_what_it_does_not_allow_waits_and_is_no_sign_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_answers_as_if_grace_were_off_while_it_would_drain_too() {
+async fn a_dry_run_answers_without_grace_while_draining() {
     for policy in [GracePolicy::balanced().report_only(), GracePolicy::default()] {
         let world = World::with(|builder| builder.grace(policy)).await;
         let token = world.sim.mint(&world.sim.sign_in("user_1"));
@@ -486,7 +486,7 @@ async fn a_dry_run_answers_as_if_grace_were_off_while_it_would_drain_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_wrong_at_the_start_is_believed_when_it_is_right() {
+async fn a_clock_wrong_at_start_is_trusted_once_corrected() {
     let world = World::new().await;
     world.clock.jump(-2 * 3_600 * 1_000);
     world.pass(300).await;
@@ -495,7 +495,7 @@ async fn a_clock_that_was_wrong_at_the_start_is_believed_when_it_is_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g5_a_clock_that_is_set_back_gives_no_time_back() {
+async fn g5_setting_the_clock_back_gives_no_time_back() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     world.pass(55 * 60).await;
@@ -522,7 +522,7 @@ fn variables(sim: &SimClerk, grace: Option<&'static str>) -> ClerkConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn variables_choose_grace_and_the_builder_has_the_last_word() {
+async fn the_builder_overrides_the_grace_variables() {
     type Choice = fn(Builder) -> Builder;
     let none: Choice = |builder| builder;
     let rows: [(Option<&str>, Choice, StatusCode); 6] = [
@@ -543,7 +543,7 @@ async fn variables_choose_grace_and_the_builder_has_the_last_word() {
         let builder = builder.clock(world.clock.clone()).transport(world.sim.transport());
         world.clerk = choose(builder).build().expect("a good configuration");
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
-        world.app = crate::support::routes().route_layer(world.clerk.clone());
+        world.app = test_support::world::routes().route_layer(world.clerk.clone());
         let (_, token) = world.outage().await;
         assert_eq!(world.get(&token).await.status, status, "{variable:?}");
     }

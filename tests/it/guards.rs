@@ -15,8 +15,7 @@ use clerk_resilience::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::support::{Answer, NAVIGATION, World, bearer, signed};
+use test_support::world::{Answer, NAVIGATION, World, bearer, signed};
 
 macro_rules! names {
     ($($marker:ident = $name:literal;)*) => {$(
@@ -124,7 +123,7 @@ fn unhurried(answer: &Answer) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_guard_lets_in_who_has_it_and_nobody_else_as_the_route_policy_does() {
+async fn each_guard_agrees_with_its_route_policy() {
     let world = World::new().await;
     let sim = &world.sim;
     let rich = token(
@@ -165,7 +164,7 @@ async fn each_level_of_reverification_has_its_factor_and_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
+async fn missing_verification_is_reported_in_clerks_format() {
     let world = World::new().await;
     let old = token(&world.sim, "member", &json!({ "fva": [900, 900] }));
     let answer = asked(&world, "/strict", &old).await;
@@ -182,7 +181,7 @@ async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
     let forbidden = asked(&world, "/role", &old).await;
     assert_eq!(forbidden.json().get("clerk_error"), None);
     let policy = RoutePolicy::required().reverification(Reverification::STRICT);
-    let app = crate::support::routes().route_layer(world.clerk.policy(policy));
+    let app = test_support::world::routes().route_layer(world.clerk.policy(policy));
     let page = World::ask(&app, signed("GET", "/me", &old, &NAVIGATION)).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.body.contains("verify again"), "{}", page.body);
@@ -190,7 +189,7 @@ async fn a_missing_verification_is_told_as_clerks_front_end_expects_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_verification_can_cure_is_not_answered_with_one() {
+async fn no_verification_is_required_that_cannot_help() {
     let world = World::new().await;
     let old = json!({ "fva": [9000, 9000], "fea": "o:posts,o:teams", "pla": "u:pro" });
     let member = token(&world.sim, "member", &old);
@@ -202,7 +201,7 @@ async fn what_no_verification_can_cure_is_not_answered_with_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_grace_a_verification_that_is_too_old_is_503_and_a_missing_role_403() {
+async fn in_grace_old_verification_is_503_and_a_missing_role_403() {
     let world = World::new().await;
     let young = token(&world.sim, "member", &json!({ "fva": [5, 5] }));
     let old = token(&world.sim, "member", &json!({ "fva": [50, 50] }));
@@ -225,7 +224,7 @@ async fn in_grace_a_verification_that_is_too_old_is_503_and_a_missing_role_403()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_demand_of_the_applications_own_joins_the_others() {
+async fn custom_requirements_combine_with_the_others() {
     let world = World::new().await;
     let preview = async |guard: Require<(Beta, Fresh)>| guard.user_id().to_string();
     let app = Router::new().route("/preview", get(preview)).route_layer(world.clerk.clone());

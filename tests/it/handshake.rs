@@ -8,10 +8,10 @@ use clerk_resilience::sim::{
 };
 use clerk_resilience::{Builder, ClientUat, GracePolicy, PageText, Verdict};
 use http::StatusCode;
+use test_support::world::{NAVIGATION, World, anonymous, expired, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser};
-use crate::support::{NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A production or development instance beside an application.
 pub(crate) async fn world(kind: InstanceKind, choose: impl FnOnce(Builder) -> Builder) -> World {
@@ -51,7 +51,7 @@ async fn an_expired_session_is_renewed_on_the_way_to_the_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_left_the_active_organisation_is_still_signed_in_and_renewed_without_it() {
+async fn a_former_member_is_renewed_without_the_organization() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, _) = expired(&world).await;
     let organization = SimOrganization::new("org_1", "acme");
@@ -65,7 +65,7 @@ async fn who_left_the_active_organisation_is_still_signed_in_and_renewed_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_signed_out_elsewhere_is_signed_out_here() {
+async fn a_sign_out_elsewhere_applies_here() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.revoke(&session);
@@ -80,7 +80,7 @@ async fn somebody_who_signed_out_elsewhere_is_signed_out_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_password_in_front_of_a_site_keeps_nobody_from_a_fresh_session() {
+async fn basic_auth_in_front_does_not_block_a_handshake() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = format!("__session={token}; __client_uat={}", uat(&session));
@@ -93,7 +93,7 @@ async fn a_password_in_front_of_a_site_keeps_nobody_from_a_fresh_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn programs_and_forms_are_not_sent_anywhere() {
+async fn api_calls_and_forms_are_not_redirected() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = format!("__session={token}; __client_uat={}", uat(&session));
@@ -109,7 +109,7 @@ async fn programs_and_forms_are_not_sent_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_sent_to_a_handshake_or_a_mint_that_is_not_well() {
+async fn no_redirect_to_an_unhealthy_handshake_or_mint() {
     for surface in [SimSurface::Handshake, SimSurface::SessionMint] {
         let world = world(InstanceKind::Production, |builder| builder).await;
         let (session, token) = expired(&world).await;
@@ -122,7 +122,7 @@ async fn nobody_is_sent_to_a_handshake_or_a_mint_that_is_not_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_sent_to_clerk_unless_clerk_is_healthy() {
+async fn no_redirect_to_clerk_unless_it_is_healthy() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     world.break_clerk();
@@ -135,7 +135,7 @@ async fn nobody_is_sent_to_clerk_unless_clerk_is_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_key_the_result_comes_in_the_address() {
+async fn without_a_secret_key_the_handshake_uses_the_address() {
     let clock = SimClock::starting_at(start_of_time());
     let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
     let sim = SimClerk::builder().clock(clock.clone()).publishable_key(key.expect("a host"));
@@ -145,7 +145,7 @@ async fn without_a_secret_key_the_result_comes_in_the_address() {
         .status_page(None);
     let builder = clerk_resilience::ClerkResilience::builder(config);
     let clerk = builder.clock(clock.clone()).transport(sim.transport()).build().expect("good");
-    let app = crate::support::routes().route_layer(clerk.clone());
+    let app = test_support::world::routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
     world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.pass(5).await;
@@ -156,7 +156,7 @@ async fn without_a_secret_key_the_result_comes_in_the_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_clock_ends_on_a_page_that_names_it_however_slow_the_hops_are() {
+async fn a_wrong_clock_ends_on_a_page_that_names_it() {
     for kind in [InstanceKind::Production, InstanceKind::Development] {
         for hop in [100, 20_000] {
             let world = skewed(kind, 600, |builder| builder).await;
@@ -173,7 +173,7 @@ async fn a_wrong_clock_ends_on_a_page_that_names_it_however_slow_the_hops_are() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_another_instance_end_on_a_page_that_names_them() {
+async fn keys_of_another_instance_get_an_explanation() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.replace_key();
@@ -185,7 +185,7 @@ async fn keys_of_another_instance_end_on_a_page_that_names_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_browser_without_cookies_is_not_sent_in_circles() {
+async fn a_browser_without_cookies_does_not_loop() {
     let world = world(InstanceKind::Development, |builder| builder).await;
     let session = world.sim.sign_in("user_1");
     world.sim.set_browser_session(Some(&session));
@@ -197,7 +197,7 @@ async fn a_browser_without_cookies_is_not_sent_in_circles() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_without_cookies_is_told_so_and_not_sent_to_sign_in() {
+async fn a_visitor_without_cookies_gets_an_explanation() {
     let world = world(InstanceKind::Development, |builder| builder).await;
     let mut browser = Browser::new(&world);
     browser.keeps = false;
@@ -211,7 +211,7 @@ async fn a_stranger_without_cookies_is_told_so_and_not_sent_to_sign_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_signs_in_anew_is_not_kept_out_by_the_session_that_was_revoked() {
+async fn a_new_sign_in_works_after_a_revoked_session() {
     for kind in [InstanceKind::Development, InstanceKind::Production] {
         let world = world(kind, |builder| builder).await;
         let old = world.sim.sign_in("user_1");
@@ -240,7 +240,7 @@ async fn whoever_signs_in_anew_is_not_kept_out_by_the_session_that_was_revoked()
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
+async fn one_nonce_is_exchanged_once_for_many_requests() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -256,7 +256,7 @@ async fn one_nonce_is_exchanged_once_however_many_requests_bring_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_api_that_hangs_holds_nobody_longer_than_the_deadline() {
+async fn a_hanging_backend_api_delays_no_longer_than_its_deadline() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -269,7 +269,7 @@ async fn a_backend_api_that_hangs_holds_nobody_longer_than_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nonce_that_was_used_up_is_no_obstacle() {
+async fn a_used_nonce_does_not_block_the_page() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -287,7 +287,7 @@ pub(crate) async fn returning(browser: &mut Browser<'_>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_cookie_that_client_uat_contradicts_is_none() {
+async fn a_session_cookie_contradicted_by_client_uat_is_ignored() {
     for (policy, rows) in [
         (ClientUat::RequiredForPages, [(None, 200), (Some("0"), 401), (Some("x"), 401)]),
         (ClientUat::Required, [(None, 401), (Some("0"), 401), (Some("x"), 401)]),
@@ -307,7 +307,7 @@ async fn a_session_cookie_that_client_uat_contradicts_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_from_before_the_clients_last_change_is_none() {
+async fn a_token_older_than_client_uat_is_ignored() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -332,7 +332,7 @@ async fn a_page_without_client_uat_is_shown_after_a_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_with_somebody_elses_handshake_leaves_no_session_behind() {
+async fn a_link_with_a_foreign_handshake_sets_no_session() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut sender = Browser::signed_in(&world, &token, &uat(&session));
@@ -343,14 +343,14 @@ async fn a_link_with_somebody_elses_handshake_leaves_no_session_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_made_up_nonce_costs_clerk_no_question() {
+async fn an_invented_nonce_causes_no_call_to_clerk() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     assert_eq!(flood(&world, "nothing=here", "made-up").await, 0);
     assert_eq!(flood(&world, "", "").await, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_whose_session_cannot_be_renewed_now_is_unavailable_and_not_signed_out() {
+async fn a_page_gets_503_while_its_session_cannot_be_renewed() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -383,7 +383,7 @@ fn state_of(back: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_without_cookies_keeps_nobody_out_who_was_sent() {
+async fn a_flood_without_cookies_blocks_no_redirected_browser() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut renewing = Browser::signed_in(&world, &token, &uat(&session));
@@ -400,7 +400,7 @@ async fn a_flood_without_cookies_keeps_nobody_out_who_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trips_of_one_session_are_good_for_ten_nonces_together() {
+async fn one_session_exchanges_at_most_ten_nonces() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut asked = 0;
@@ -414,7 +414,7 @@ async fn the_trips_of_one_session_are_good_for_ten_nonces_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_backend_api_is_down_the_result_comes_in_the_address() {
+async fn the_handshake_uses_the_address_while_the_backend_is_down() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.break_with(SimSurface::BACKEND, SimFault::status(503));
@@ -425,7 +425,7 @@ async fn while_the_backend_api_is_down_the_result_comes_in_the_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_browsers_than_nonces_can_be_exchanged_come_back_all_the_same() {
+async fn browsers_beyond_the_nonce_budget_still_return() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let before = world.sim.requests(SimSurface::BackendApi);
@@ -439,7 +439,7 @@ async fn more_browsers_than_nonces_can_be_exchanged_come_back_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whose_session_has_ended_is_told_so_however_often_clerk_offers_it_again() {
+async fn an_ended_session_stays_ended_if_clerk_offers_it_again() {
     let world = world(InstanceKind::Development, |builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));

@@ -8,9 +8,8 @@ use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::Value;
+use test_support::world::{Answer, World, anonymous, config};
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, World, anonymous, config};
 
 const SURFACES: [&str; 5] = ["session-mint", "handshake", "backend-api", "jwks", "status-page"];
 
@@ -27,7 +26,7 @@ fn check<'a>(document: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_clerk_is_a_pass_with_every_surface_timed_and_dated() {
+async fn a_healthy_clerk_passes_with_every_surface_listed() {
     let world = World::new().await;
     world.pass(3).await;
     world.sim.break_with(SimSurface::SessionMint, SimFault::Latency(Duration::from_millis(120)));
@@ -60,7 +59,7 @@ async fn a_healthy_clerk_is_a_pass_with_every_surface_timed_and_dated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_a_warning_as_long_as_tokens_can_be_verified_and_503_only_for_the_strict() {
+async fn an_outage_is_a_warning_and_503_only_if_strict() {
     let world = World::new().await;
     world.outage().await;
     for (path, status, word) in [
@@ -99,7 +98,7 @@ async fn an_outage_is_a_warning_as_long_as_tokens_can_be_verified_and_503_only_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_built_strict_is_strict() {
+async fn a_strict_endpoint_is_strict() {
     let world = World::with(|builder| builder.strict_health(true)).await;
     assert_eq!(ask(&world, "/auth/health").await.status, StatusCode::OK);
     world.outage().await;
@@ -112,7 +111,7 @@ async fn an_endpoint_that_is_built_strict_is_strict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_usable_keys_it_fails_whoever_asks_but_the_process_lives() {
+async fn without_usable_keys_health_fails_but_liveness_passes() {
     let world = World::unready(|builder| builder);
     world.sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::status(503));
     world.pass(20).await;
@@ -132,7 +131,7 @@ async fn without_usable_keys_it_fails_whoever_asks_but_the_process_lives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_anything_is_known_the_endpoint_says_so() {
+async fn the_endpoint_reports_an_unknown_state_at_start() {
     let world = World::unready(|builder| builder);
     let document = document(&world).await;
     assert_eq!(document["verdict"], "unknown");
@@ -142,7 +141,7 @@ async fn before_anything_is_known_the_endpoint_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn head_is_a_get_without_a_body_and_other_methods_are_refused() {
+async fn head_is_allowed_and_other_methods_are_rejected() {
     let world = World::new().await;
     for path in ["/auth/health", "/auth/health/live", "/auth/health/ready"] {
         let head = world.send(anonymous("HEAD", path, &[])).await;
@@ -189,7 +188,7 @@ async fn the_document_names_no_session_no_key_and_no_host() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_is_degraded_and_said_so_but_it_is_not_down() {
+async fn slow_answers_are_degraded_and_not_down() {
     let world = World::new().await;
     world.sim.break_with(SimSurface::CLERK, SimFault::Latency(Duration::from_millis(100)));
     world.pass(60).await;
@@ -225,12 +224,12 @@ fn with_a_wrong_secret() -> World {
         .build()
         .expect("a good configuration");
     world.app =
-        crate::support::routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
+        test_support::world::routes().route_layer(world.clerk.clone()).merge(world.clerk.routes());
     world
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_secret_key_is_our_fault_and_no_sign_of_an_outage() {
+async fn a_rejected_secret_key_is_a_local_fault() {
     let world = with_a_wrong_secret();
     world.pass(120).await;
     let document = document(&world).await;
@@ -249,7 +248,7 @@ async fn a_refused_secret_key_is_our_fault_and_no_sign_of_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_own_quota_is_our_fault_and_no_sign_of_an_outage() {
+async fn an_exceeded_quota_is_a_local_fault() {
     let world = World::new().await;
     let quota = SimFault::status(429).retry_after(Duration::from_secs(10));
     world.sim.break_with(SimSurface::BACKEND, quota);
@@ -273,7 +272,7 @@ async fn our_own_quota_is_our_fault_and_no_sign_of_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clocks_that_differ_are_reported_before_good_tokens_are_refused() {
+async fn clock_skew_is_reported_before_tokens_are_rejected() {
     let world = World::new().await;
     for (skew, warns) in
         [(0, false), (4_000, false), (-4_000, false), (8_000, true), (-8_000, true)]
@@ -306,7 +305,7 @@ async fn a_clock_that_jumped_is_reported_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_status_page_says_is_shown_and_decides_nothing() {
+async fn the_status_page_is_shown_and_decides_nothing() {
     let world = World::new().await;
     world.sim.set_component("Billing", clerk_resilience::sim::SimComponentState::MajorOutage);
     world.pass(160).await;
@@ -319,7 +318,7 @@ async fn what_the_status_page_says_is_shown_and_decides_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_answer_of_clerk_s_does_not_make_a_long_silence_an_outage() {
+async fn one_answer_after_a_long_silence_is_not_an_outage() {
     let world = World::new().await;
     let keys = [SimSurface::Jwks, SimSurface::BackendJwks];
     world.sim.break_with(keys, SimFault::status(503));
@@ -338,7 +337,7 @@ async fn one_answer_of_clerk_s_does_not_make_a_long_silence_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_clerk_is_can_be_kept_from_all_who_do_not_show_the_operator_s_token() {
+async fn the_details_can_require_the_operator_token() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     let world = World::with(|builder| {
         builder.grace(GracePolicy::balanced()).private_health(TOKEN).strict_health(true)
@@ -365,7 +364,7 @@ async fn how_clerk_is_can_be_kept_from_all_who_do_not_show_the_operator_s_token(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_can_be_guessed_keeps_nobody_out_and_stops_the_start() {
+async fn a_guessable_operator_token_fails_the_start() {
     let world = World::new().await;
     for token in ["", "secret", "fifteen letters"] {
         let builder = ClerkResilience::builder(config(&world.sim)).private_health(token);
@@ -375,7 +374,7 @@ async fn a_token_that_can_be_guessed_keeps_nobody_out_and_stops_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_for_transitions_that_panics_ends_nothing_else() {
+async fn a_panicking_transition_hook_is_contained() {
     let hook = |_| -> std::future::Ready<()> { panic!("as asked") };
     let world = World::with(|builder| builder.on_transition(hook)).await;
     world.break_clerk();
@@ -385,8 +384,8 @@ async fn a_hook_for_transitions_that_panics_ends_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deny_list_that_a_shared_store_feeds_is_fed_by_nothing_else() {
-    let builder = clerk_resilience::ClerkResilience::builder(crate::support::config(
+async fn a_shared_store_is_the_only_source_of_its_deny_list() {
+    let builder = clerk_resilience::ClerkResilience::builder(test_support::world::config(
         &clerk_resilience::sim::SimClerk::in_memory(),
     ));
     let shared = clerk_resilience::store::MemoryStore::shared();

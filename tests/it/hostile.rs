@@ -14,9 +14,8 @@ use clerk_resilience::{AzpPolicy, GraceAccess, GracePolicy, RoutePolicy, Verdict
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use test_support::world::{World, bearer};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-
-use crate::support::{World, bearer};
 
 /// As open as a configuration can be, so that only the checks themselves are in the way.
 async fn generous() -> World {
@@ -55,7 +54,7 @@ async fn reason(world: &World, token: &str) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_of_a_monstrous_form_are_refused() {
+async fn malformed_tokens_are_rejected() {
     let world = generous().await;
     let header =
         format!(r#"{{"alg":"RS256","kid":"{}","typ":"JWT"}}"#, world.sim.key_id().as_str());
@@ -102,7 +101,7 @@ async fn tokens_of_a_monstrous_form_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_with_a_bomb_in_a_claim_of_no_interest_harms_nobody() {
+async fn a_huge_unused_claim_is_harmless() {
     let world = generous().await;
     let session = world.sim.sign_in("user_1");
     let mut bomb = json!([]);
@@ -120,7 +119,7 @@ async fn a_good_token_with_a_bomb_in_a_claim_of_no_interest_harms_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_found_among_thousands_of_cookies_and_huge_fields() {
+async fn a_session_is_found_among_thousands_of_cookies() {
     let world = generous().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let junk: Vec<String> = (0..5_000).map(|n| format!("c{n}={n}")).collect();
@@ -151,7 +150,7 @@ fn signed_with_the_public_key(sim: &SimClerk, session: &SimSession, secret: &[u8
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_believes_nothing_that_was_not_believed_before() {
+async fn an_outage_accepts_no_token_that_was_invalid_before() {
     let world = World::with(|builder| {
         let full = RoutePolicy::required().grace(GraceAccess::Full);
         let builder = builder.grace(GracePolicy::available()).policy(full);
@@ -251,11 +250,11 @@ async fn an_outage_believes_nothing_that_was_not_believed_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exp_that_is_no_time_never_makes_a_token_live_longer() {
+async fn an_invalid_exp_never_extends_a_token() {
     let world = generous().await;
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
-    let now = crate::support::start_of_time().as_secs();
+    let now = test_support::world::start_of_time().as_secs();
     let values = [
         (json!(null), 401),
         (json!("tomorrow"), 401),
@@ -291,7 +290,7 @@ async fn an_exp_that_is_no_time_never_makes_a_token_live_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_made_to_live_long_gets_no_grace() {
+async fn a_long_lived_token_gets_no_grace() {
     let world = generous().await;
     let session = world.sim.sign_in("user_1");
     let tokens: Vec<_> = [600, 601]
@@ -332,7 +331,7 @@ async fn flood(world: &World, session: &SimSession, seconds: usize) -> BTreeMap<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
+async fn a_flood_of_unknown_keys_causes_one_refresh_in_30_s() {
     let world = World::new().await;
     world.pass(20).await;
     let session = world.sim.sign_in("user_1");
@@ -353,7 +352,7 @@ async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_keys_in_an_outage_is_503_and_leaves_clerk_alone() {
+async fn unknown_keys_in_an_outage_get_503_without_calls() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     world.break_clerk();
@@ -392,7 +391,7 @@ async fn expired_tokens_with_unknown_keys_cause_no_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_forgeries_causes_no_question_at_all() {
+async fn a_flood_of_forgeries_causes_no_call() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let forged = world.sim.forge(&session);
@@ -424,7 +423,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Counting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_bad_requests_write_nothing_into_the_log() {
+async fn a_thousand_bad_requests_log_nothing() {
     // While there is but one, a call site that another test's thread meets first is switched off.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let events = Arc::new(AtomicUsize::new(0));
@@ -490,7 +489,7 @@ impl Arena {
 }
 
 #[test]
-fn no_bytes_whatsoever_pass_or_panic() {
+fn arbitrary_bytes_neither_pass_nor_panic() {
     let arena = Arena::new();
     assert_eq!(
         arena.status("authorization", format!("Bearer {}", arena.token).as_bytes()),
@@ -532,7 +531,7 @@ fn no_bytes_whatsoever_pass_or_panic() {
 }
 
 #[test]
-fn no_change_to_a_good_token_passes() {
+fn no_altered_token_passes() {
     let arena = Arena::new();
     let length = arena.token.len();
     let change = prop_oneof![Just(None), "[A-Za-z0-9_.=%+/ -]".prop_map(|c| c.bytes().next())];
@@ -550,7 +549,7 @@ fn no_change_to_a_good_token_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_forges_the_time_or_the_sources_of_keys_gains_nothing() {
+async fn forged_times_and_key_sources_gain_nothing() {
     let world = World::new().await;
     world.pass(20).await;
     let session = world.sim.sign_in("user_1");

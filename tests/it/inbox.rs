@@ -15,8 +15,8 @@ use clerk_resilience::store::{
 };
 use clerk_resilience::{Event, Verdict};
 use http::StatusCode;
+use test_support::world::{World, anonymous, start_of_time};
 
-use crate::support::{World, anonymous, start_of_time};
 use crate::webhooks::{deliver, with};
 
 fn entry(id: &str, received: Timestamp, rest: FollowUp) -> InboxEvent {
@@ -36,7 +36,7 @@ fn hooks(data: &str) -> FollowUp {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_process_always_dies_is_a_dead_letter_in_the_end() {
+async fn a_task_that_always_kills_its_process_is_a_dead_letter() {
     for (deaths, heard, dead) in [(11, 1, 0), (12, 0, 1)] {
         let store = MemoryStore::new();
         store.accept(entry("msg_1", start_of_time(), hooks("{}"))).await.expect("room");
@@ -60,7 +60,7 @@ async fn a_task_whose_process_always_dies_is_a_dead_letter_in_the_end() {
 }
 
 #[tokio::test]
-async fn in_memory_the_oldest_dead_letter_makes_room_and_what_waits_does_not() {
+async fn in_memory_only_the_oldest_dead_letter_is_evicted() {
     let (store, at) =
         (MemoryStore::new(), |n: i64| start_of_time().plus(Duration::from_secs(n.unsigned_abs())));
     for n in 0..10_000 {
@@ -83,7 +83,7 @@ async fn in_memory_the_oldest_dead_letter_makes_room_and_what_waits_does_not() {
 /// What was denied before is lost with the file, and nobody knows what it was.
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn a_store_whose_file_is_lost_gives_no_grace_for_a_day() {
+async fn a_lost_store_file_gives_no_grace_for_a_day() {
     for (damaged, status) in [(false, StatusCode::OK), (true, StatusCode::SERVICE_UNAVAILABLE)] {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("webhooks.db");
@@ -102,7 +102,7 @@ async fn a_store_whose_file_is_lost_gives_no_grace_for_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_clerk_is_told_to_come_again_whatever_else_the_application_answers() {
+async fn without_a_secret_the_receiver_answers_503() {
     let world = World::new().await;
     let answer =
         deliver(&world, "msg_1", r#"{"type":"user.created","data":{"id":"user_1"}}"#).await;
@@ -115,7 +115,7 @@ async fn without_a_secret_clerk_is_told_to_come_again_whatever_else_the_applicat
 
 /// Steady, and wrong from the start: only Clerk's own clock tells.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_wrong_from_the_start_ends_no_denial() {
+async fn a_clock_wrong_from_the_start_ends_no_denial() {
     let ours = start_of_time().plus(Duration::from_secs(365 * 24 * 60 * 60));
     for (theirs, left) in [(start_of_time(), 1), (ours, 0)] {
         let store = MemoryStore::new();

@@ -20,15 +20,15 @@ use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::token::{InvalidToken, Timing, TokenKind};
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Access, Factor, GracePolicy, Rejection, Reverification, RoutePolicy};
+use test_support::world::start_of_time;
 
 use crate::scene::{
     ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified,
     with,
 };
-use crate::support::start_of_time;
 
 #[test]
-fn row_1_the_layer_answers_a_preflight_in_any_weather() {
+fn row_1_a_preflight_is_answered_in_every_state_of_clerk() {
     for verdict in ALL {
         let asking = RequestFacts { preflight: true, ..API };
         let credential = Credential::Invalid(InvalidToken::Signature);
@@ -44,7 +44,7 @@ fn row_1_the_layer_answers_a_preflight_in_any_weather() {
 }
 
 #[test]
-fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session() {
+fn row_2_an_open_route_passes_everything_with_its_reason() {
     let unknown = unknown();
     let token = verified(&token(&[]));
     for verdict in ALL {
@@ -74,7 +74,7 @@ fn row_2_an_open_route_passes_everything_and_remembers_why_there_is_no_session()
 }
 
 #[test]
-fn row_2_an_optional_route_that_demands_something_is_open_to_all_but_sessions_that_lack_it() {
+fn row_2_an_optional_route_rejects_sessions_without_its_role() {
     let token = verified(&token(&[]));
     let now = at(10);
     let demanding = RoutePolicy::optional().role("org:admin");
@@ -95,7 +95,7 @@ fn row_2_an_optional_route_that_demands_something_is_open_to_all_but_sessions_th
 }
 
 #[test]
-fn row_3_an_invalid_token_is_401_in_any_weather() {
+fn row_3_an_invalid_token_is_always_401() {
     for verdict in ALL {
         for reason in [InvalidToken::Malformed, InvalidToken::Signature, InvalidToken::Issuer] {
             for asking in [API, DOCUMENT] {
@@ -107,7 +107,7 @@ fn row_3_an_invalid_token_is_401_in_any_weather() {
 }
 
 #[test]
-fn row_4_a_revoked_session_is_401_in_any_weather_and_at_any_age() {
+fn row_4_a_revoked_session_is_always_401() {
     let session = &sim().1;
     let token = verified(&token(&[]));
     for verdict in ALL {
@@ -153,7 +153,7 @@ fn at_both_times(denial: impl Fn(Timestamp) -> Denial) -> [(Denial, Option<Rejec
 }
 
 #[test]
-fn rows_4a_and_4b_a_token_of_an_organisation_that_is_over_is_refused_in_any_weather() {
+fn rows_4a_4b_a_revoked_membership_is_always_rejected() {
     let (user, other) = (UserId::new("user_1"), UserId::new("user_2"));
     let (org, another) = (OrgId::new("org_1"), OrgId::new("org_2"));
     let (token, late) = (of_member(2), start_of_time().plus(Duration::from_secs(9)));
@@ -186,7 +186,7 @@ fn rows_4a_and_4b_a_token_of_an_organisation_that_is_over_is_refused_in_any_weat
 }
 
 #[test]
-fn a_certain_denial_comes_before_one_that_newer_claims_may_remove() {
+fn a_certain_denial_precedes_a_removable_one() {
     let (token, now) = (of_member(2), at(10));
     let (read, signed) = (start_of_time().minus(Duration::from_secs(20)), start_of_time());
     let user = |at| Denial::User("user_1".into(), at);
@@ -211,7 +211,7 @@ fn a_certain_denial_comes_before_one_that_newer_claims_may_remove() {
 }
 
 #[test]
-fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
+fn a_token_with_an_outdated_role_gets_no_grace() {
     let (user, org) = (UserId::new("user_1"), OrgId::new("org_1"));
     let late = start_of_time().plus(Duration::from_secs(9));
     let claims_as_of = start_of_time().minus(Duration::from_secs(20));
@@ -259,7 +259,7 @@ fn a_token_whose_role_may_have_changed_has_its_time_and_no_grace() {
 }
 
 #[test]
-fn a_token_that_does_not_say_when_it_was_issued_counts_as_older() {
+fn a_token_without_an_issue_time_counts_as_older() {
     let (sim, session) = sim();
     let organization = SimOrganization::new("org_1", "acme");
     let token = sim.token(session).issued(start_of_time()).organization(organization);
@@ -273,7 +273,7 @@ fn a_token_that_does_not_say_when_it_was_issued_counts_as_older() {
 }
 
 #[test]
-fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
+fn row_5_a_token_with_a_wrong_date_is_always_401() {
     let future = start_of_time().as_secs() + 10_000;
     let early = verified(&token(&[("nbf", future.into())]));
     let issued = verified(&token(&[("iat", future.into())]));
@@ -298,7 +298,7 @@ fn row_5_a_token_with_a_wrong_date_is_401_in_any_weather() {
 }
 
 #[test]
-fn row_6_a_good_token_passes_in_any_weather() {
+fn row_6_a_valid_token_always_passes() {
     let token = verified(&token(&[]));
     for verdict in ALL {
         let decision = ruling(&with(&token, at(10), None), API, verdict, at(10));
@@ -308,7 +308,7 @@ fn row_6_a_good_token_passes_in_any_weather() {
 }
 
 #[test]
-fn row_6_a_session_is_what_clerk_signed() {
+fn row_6_a_session_has_the_signed_claims() {
     let (sim, session) = sim();
     let acme = SimOrganization::new("org_1", "acme").role("admin").permission("org:posts:read");
     let token = sim.token(session).issued(start_of_time()).organization(acme).sign();
@@ -325,7 +325,7 @@ fn row_6_a_session_is_what_clerk_signed() {
 }
 
 #[test]
-fn row_6_a_route_demands_all_that_it_names() {
+fn row_6_a_route_requires_everything_it_names() {
     let (sim, session) = sim();
     let acme = SimOrganization::new("org_1", "acme").permission("org:posts:read");
     let token = sim.token(session).issued(start_of_time()).organization(acme);
@@ -345,7 +345,7 @@ fn row_6_a_route_demands_all_that_it_names() {
 }
 
 #[test]
-fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
+fn row_6_a_pending_session_is_401_and_a_missing_role_403() {
     let pending = verified(&token(&[("sts", "pending".into())]));
     let plain = verified(&token(&[]));
     let now = at(10);
@@ -365,7 +365,7 @@ fn row_6_a_pending_session_is_401_and_a_missing_role_or_permission_403() {
 }
 
 #[test]
-fn row_6_a_verification_that_no_age_would_meet_is_not_asked_for() {
+fn row_6_an_impossible_verification_is_not_required() {
     let token = verified(&token(&[("fva", serde_json::json!([0, 0]))]));
     let known = known(Verdict::Healthy, at(10));
     let ask = |within_minutes| {
@@ -417,7 +417,7 @@ fn shaken(surface: Surface, at: Moment) -> Report {
 }
 
 #[test]
-fn row_8_who_could_not_renew_within_the_last_ninety_seconds_comes_again_and_is_not_signed_out() {
+fn row_8_a_failed_renewal_in_the_last_90_s_is_503() {
     let token = verified(&token(&[]));
     let now = at(200);
     let ask = |asking, health: Report| {
@@ -443,7 +443,7 @@ fn row_8_who_could_not_renew_within_the_last_ninety_seconds_comes_again_and_is_n
 }
 
 #[test]
-fn rows_9_and_10_while_grace_drains_only_what_it_forbids_for_now_comes_again() {
+fn rows_9_10_draining_answers_503_only_to_temporary_denials() {
     let token = verified(&token(&[]));
     let now = at(80);
     let mut known = known(Verdict::Recovering, now);
@@ -463,7 +463,7 @@ fn rows_9_and_10_while_grace_drains_only_what_it_forbids_for_now_comes_again() {
 }
 
 #[test]
-fn row_10_without_grace_a_recovery_is_waited_for_and_pages_go_to_clerk() {
+fn row_10_without_grace_a_recovery_is_503_and_pages_redirect() {
     let token = verified(&token(&[]));
     let expired = Rejection::Invalid(InvalidToken::Expired);
     let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
@@ -479,7 +479,7 @@ fn row_10_without_grace_a_recovery_is_waited_for_and_pages_go_to_clerk() {
 }
 
 #[test]
-fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
+fn row_12_an_unknown_key_waits_once_and_then_gets_503() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
     for verdict in ALL {
@@ -493,7 +493,7 @@ fn row_12_an_unknown_key_waits_once_and_then_cannot_be_told() {
 }
 
 #[test]
-fn row_12_keys_confirmed_well_after_the_token_was_made_or_for_it_settle_it() {
+fn row_12_keys_confirmed_after_the_token_are_conclusive() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
     let route = RoutePolicy::required();
@@ -511,7 +511,7 @@ fn row_12_keys_confirmed_well_after_the_token_was_made_or_for_it_settle_it() {
 }
 
 #[test]
-fn row_12_within_the_cooldown_nobody_waits() {
+fn row_12_no_request_waits_during_the_cooldown() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
     let mut known = known(Verdict::Healthy, at(10));
@@ -522,7 +522,7 @@ fn row_12_within_the_cooldown_nobody_waits() {
 }
 
 #[test]
-fn row_12_keys_that_are_too_old_verify_nothing() {
+fn row_12_expired_keys_verify_nothing() {
     let token = verified(&token(&[]));
     let mut known = known(Verdict::Healthy, at(10));
     let week = Duration::from_secs(7 * 24 * 60 * 60);
@@ -544,7 +544,7 @@ fn row_12_keys_that_are_too_old_verify_nothing() {
 }
 
 #[test]
-fn row_2a_a_token_of_the_past_is_judged_as_none() {
+fn row_2a_a_token_older_than_a_day_counts_as_none() {
     let (unknown, token) = (unknown(), verified(&token(&[])));
     let timing = Timing::ExpiredForGood;
     let usage = Usage::default();
@@ -562,7 +562,7 @@ fn row_2a_a_token_of_the_past_is_judged_as_none() {
 }
 
 #[test]
-fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
+fn rows_13_to_16_no_token_by_the_state_of_clerk() {
     let uncertain = Rejection::Unavailable(Unavailable::Uncertain);
     let outage = Rejection::Unavailable(Unavailable::Outage);
     for (verdict, api, document, document_without_page) in [
@@ -582,7 +582,7 @@ fn rows_13_to_16_a_request_without_a_token_by_the_state_of_clerk() {
 }
 
 #[test]
-fn what_cannot_be_told_says_when_to_come_again_and_nothing_else_does() {
+fn only_an_unverifiable_credential_gets_retry_after() {
     let soon = Rejection::Unavailable(Unavailable::Uncertain);
     assert_eq!(soon.retry_after(), Some((5, 8)));
     for later in [Rejection::Unavailable(Unavailable::Outage), Rejection::FreshRequired] {
@@ -621,7 +621,7 @@ fn of_machine(
 }
 
 #[test]
-fn row_17_a_kind_that_the_route_does_not_accept_is_401_in_any_weather() {
+fn row_17_a_token_kind_not_accepted_is_always_401() {
     let mismatch = Rejection::Invalid(InvalidToken::Kind);
     let (session, key) = (verified(&token(&[])), api_key(&serde_json::json!({})));
     for verdict in ALL {
@@ -637,7 +637,7 @@ fn row_17_a_kind_that_the_route_does_not_accept_is_401_in_any_weather() {
 }
 
 #[test]
-fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
+fn rows_18_19_machines_get_no_grace() {
     let over = start_of_time().plus(Duration::from_secs(10)).as_millis();
     for verdict in ALL {
         let mut known = known(verdict, at(10));
@@ -676,7 +676,7 @@ fn rows_18_and_19_a_machine_passes_or_not_in_any_weather_and_without_grace() {
 }
 
 #[test]
-fn row_18_a_machine_is_what_clerk_tells_of_it() {
+fn row_18_a_machine_has_the_identity_from_clerk() {
     let (made, over) = (at(0).wall, at(20).wall);
     let told = api_key(&serde_json::json!({
         "scopes": ["a", "b"], "claims": { "team": 7 }, "name": "ci", "client_id": "client_1",
@@ -699,7 +699,7 @@ fn row_18_a_machine_is_what_clerk_tells_of_it() {
 }
 
 #[test]
-fn row_19_a_signed_token_of_a_machine_needs_usable_keys() {
+fn row_19_a_signed_machine_token_needs_usable_keys() {
     let key = api_key(&serde_json::json!({}));
     let mut known = known(Verdict::Healthy, at(10));
     known.keys.confirmed = Some(at(0).wall.minus(Duration::from_secs(8 * 24 * 60 * 60)));
@@ -712,7 +712,7 @@ fn row_19_a_signed_token_of_a_machine_needs_usable_keys() {
 }
 
 #[test]
-fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
+fn rows_20_to_22_an_opaque_token_is_looked_up_or_503() {
     let untold = |untold| Credential::Opaque { kind: TokenKind::ApiKey, untold };
     for verdict in ALL {
         let known = known(verdict, at(10));
@@ -735,7 +735,7 @@ fn rows_20_to_22_an_opaque_token_is_asked_about_and_without_an_answer_503() {
 }
 
 #[test]
-fn row_21_what_only_a_dead_backend_api_could_tell_is_503_at_once() {
+fn row_21_an_opaque_token_is_503_at_once_without_a_backend() {
     let outcome = Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(503));
     for (surface, dead) in [(Surface::BackendApi, true), (Surface::SessionMint, false)] {
         let (latency, outcome) = (Duration::ZERO, outcome.clone());

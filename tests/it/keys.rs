@@ -11,8 +11,7 @@ use clerk_resilience::verify::{Unverified, verify};
 use clerk_resilience::{ClerkResilience, GracePolicy, handshake};
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::support::{World, bearer, config, routes, start_of_time};
+use test_support::world::{World, bearer, config, routes, start_of_time};
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_refreshed_in_the_background_without_any_request() {
@@ -26,7 +25,7 @@ async fn keys_are_refreshed_in_the_background_without_any_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_good_keys_stay_whatever_the_answer_is() {
+async fn bad_answers_never_replace_good_keys() {
     for fault in [
         SimFault::status(500),
         SimFault::status(404),
@@ -48,7 +47,7 @@ async fn the_last_good_keys_stay_whatever_the_answer_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_come_from_the_backend_api_when_the_frontend_api_has_none() {
+async fn keys_fall_back_to_the_backend_api() {
     let world = World::unready(|builder| builder.grace(GracePolicy::balanced()));
     world.sim.break_with(SimSurface::Jwks, SimFault::status(503));
     world.pass(3).await;
@@ -58,7 +57,7 @@ async fn keys_come_from_the_backend_api_when_the_frontend_api_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_a_new_key_waits_for_the_refresh_that_it_causes_and_passes() {
+async fn a_token_with_a_new_key_waits_for_a_refresh_and_passes() {
     let world = World::new().await;
     world.pass(40).await;
     world.sim.rotate_key();
@@ -109,7 +108,7 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
+async fn a_flood_of_unknown_keys_causes_one_refresh_in_30_s() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     world.pass(40).await;
@@ -124,7 +123,7 @@ async fn a_flood_of_unknown_keys_causes_one_refresh_in_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_a_flood_on_a_route_where_the_session_is_optional() {
+async fn a_flood_on_an_optional_route_causes_one_refresh() {
     use clerk_resilience::RoutePolicy;
 
     let world = World::with(|builder| builder.policy(RoutePolicy::optional())).await;
@@ -141,8 +140,7 @@ async fn nor_does_a_flood_on_a_route_where_the_session_is_optional() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_is_invalid_when_fresh_keys_lack_it_and_undetermined_when_they_cannot_be_had()
- {
+async fn an_unknown_key_is_401_by_fresh_keys_and_else_503() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     world.pass(40).await;
@@ -158,7 +156,7 @@ async fn an_unknown_key_is_invalid_when_fresh_keys_lack_it_and_undetermined_when
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dropped_key_verified_is_forgotten_although_the_token_was_known() {
+async fn a_dropped_key_invalidates_cached_tokens() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.token(&session).lifetime(std::time::Duration::from_secs(600)).sign();
@@ -170,20 +168,20 @@ async fn what_a_dropped_key_verified_is_forgotten_although_the_token_was_known()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pem_verifies_when_clerk_was_never_reached() {
+async fn a_pem_verifies_before_clerk_is_reached() {
     use clerk_resilience::ClerkResilience;
     use clerk_resilience::sim::{SimClerk, SimClock};
 
-    let clock = SimClock::starting_at(crate::support::start_of_time());
+    let clock = SimClock::starting_at(test_support::world::start_of_time());
     let sim = SimClerk::builder().clock(clock.clone()).build();
     sim.break_with(SimSurface::ALL, SimFault::Refused);
-    let config = crate::support::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
+    let config = test_support::world::config(&sim).jwt_key(&sim.public_key_pem()).expect("a PEM");
     let clerk = ClerkResilience::builder(config)
         .clock(clock.clone())
         .transport(sim.transport())
         .build()
         .expect("a good configuration");
-    let app = crate::support::routes().route_layer(clerk.clone());
+    let app = test_support::world::routes().route_layer(clerk.clone());
     let world = World { clock, sim, clerk, app };
     let session = world.sim.sign_in("user_1");
     assert_eq!(world.get(&world.sim.mint(&session)).await.status, StatusCode::OK);
@@ -200,7 +198,7 @@ impl<A: Transport, B: Transport> Transport for MixedUp<A, B> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_another_instance_are_not_taken_from_a_mixed_up_backend_api() {
+async fn keys_of_another_instance_are_rejected() {
     let clock = SimClock::starting_at(start_of_time());
     let [ours, theirs] =
         [7, 8].map(|seed| SimClerk::builder().clock(clock.clone()).seed(seed).build());
@@ -222,7 +220,7 @@ async fn keys_of_another_instance_are_not_taken_from_a_mixed_up_backend_api() {
 }
 
 #[test]
-fn a_token_that_names_a_key_of_another_type_is_refused() {
+fn a_token_with_a_key_of_another_type_is_rejected() {
     let sim = SimClerk::in_memory();
     let rsa = sim.jwks()["keys"][0].clone();
     let ec = json!({"kty": "EC", "kid": "other", "crv": "P-256", "x": "AQAB", "y": "AQAB"});

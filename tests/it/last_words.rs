@@ -6,11 +6,11 @@ use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{ClerkResilience, GracePolicy};
 use http::StatusCode;
+use test_support::world::{World, config, routes, start_of_time};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::fleet::wire::Wire;
-use crate::support::{World, config, routes, start_of_time};
 
 /// A healthy application, and its driver.
 async fn application(wire: &Wire) -> (World, JoinHandle<()>) {
@@ -35,7 +35,7 @@ async fn end(world: World, driver: JoinHandle<()>) {
 const BOTH: [fn(&MemoryStore) -> Wire; 2] = [Wire::to, Wire::alone];
 
 #[tokio::test(start_paused = true)]
-async fn what_was_just_denied_and_just_seen_is_in_the_store_when_the_application_has_ended() {
+async fn shutdown_stores_recent_denials_and_sightings() {
     for way in BOTH {
         let store = MemoryStore::shared();
         let wire = way(&store);
@@ -55,7 +55,7 @@ async fn what_was_just_denied_and_just_seen_is_in_the_store_when_the_application
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_found_no_room_on_its_way_is_in_the_store_when_the_application_has_ended() {
+async fn shutdown_stores_denials_that_overflowed_the_queue() {
     for way in BOTH {
         let store = MemoryStore::shared();
         let (world, driver) = application(&way(&store)).await;
@@ -68,7 +68,7 @@ async fn what_found_no_room_on_its_way_is_in_the_store_when_the_application_has_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_on_its_way_to_a_store_that_failed_is_there_in_the_end() {
+async fn shutdown_retries_a_failed_write() {
     for way in BOTH {
         for cut in [Wire::fail, Wire::hang] {
             let store = MemoryStore::shared();
@@ -85,7 +85,7 @@ async fn what_was_on_its_way_to_a_store_that_failed_is_there_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_delays_the_end_by_seconds_and_no_more() {
+async fn a_hanging_store_delays_shutdown_by_seconds() {
     for way in BOTH {
         let wire = way(&MemoryStore::shared());
         let (world, driver) = application(&wire).await;

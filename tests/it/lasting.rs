@@ -7,9 +7,9 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::{Builder, ClerkConfig, GracePolicy, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{World, config};
 
 use crate::fleet::wire::Wire;
-use crate::support::{World, config};
 
 /// An application, and the way to its store.
 struct App {
@@ -60,7 +60,7 @@ fn without_secret(sim: &SimClerk) -> ClerkConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
+async fn a_restart_in_an_outage_keeps_proven_sessions() {
     let app = App::new().await;
     let (_, token) = app.world.outage().await;
     let start = app.world.clerk.snapshot().health.outages.current();
@@ -74,7 +74,7 @@ async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_sessi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_extends_no_deadline_and_starting_again_and_again_keeps_no_outage_alive() {
+async fn restarts_extend_no_deadline_and_no_outage() {
     let mut app = App::new().await;
     let (_, token) = app.world.outage().await;
     let before = app.world.clerk.snapshot().health.outages.episode_start();
@@ -93,7 +93,7 @@ async fn a_restart_extends_no_deadline_and_starting_again_and_again_keeps_no_out
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_in_a_declared_outage_gives_no_time_back() {
+async fn a_restart_in_a_forced_outage_gives_no_time_back() {
     let app = App::new().await;
     app.world.clerk.force_outage(Duration::from_secs(4 * 3_600));
     app.world.pass(40 * 60).await;
@@ -107,7 +107,7 @@ async fn a_restart_in_a_declared_outage_gives_no_time_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_starts_in_an_outage_verifies_with_the_keys_in_its_store() {
+async fn a_start_in_an_outage_verifies_with_stored_keys() {
     let app = App::new().await;
     let session = app.world.sim.sign_in("user_1");
     app.world.pass(5).await;
@@ -117,7 +117,7 @@ async fn a_process_that_starts_in_an_outage_verifies_with_the_keys_in_its_store(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
+async fn a_sign_out_survives_a_restart_and_still_reaches_clerk() {
     let app = App::new().await;
     let (session, token) = app.world.outage().await;
     let request = Request::post("/auth/sign-out").header("sec-fetch-site", "same-origin");
@@ -142,7 +142,7 @@ async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
 
 /// Nothing is believed of what was left under another mark, or under none.
 #[tokio::test(start_paused = true)]
-async fn with_a_secret_key_only_what_is_under_its_mark_is_believed() {
+async fn with_a_secret_key_only_authenticated_data_is_trusted() {
     for key in [Some("sk_test_another"), None] {
         let app = App::new().await;
         let other = without_secret(&app.world.sim);
@@ -167,7 +167,7 @@ async fn with_a_secret_key_only_what_is_under_its_mark_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_key_a_store_of_one_s_own_is_believed_as_a_state_directory_is() {
+async fn without_a_secret_key_a_local_store_is_trusted() {
     let app = App::new().await;
     let config = without_secret(&app.world.sim);
     let app = App { store: MemoryStore::new(), ..app }.restart_as(config.clone());
@@ -179,7 +179,7 @@ async fn without_a_secret_key_a_store_of_one_s_own_is_believed_as_a_state_direct
 
 /// A state directory that was left behind long ago knows less than the store.
 #[tokio::test(start_paused = true)]
-async fn of_an_old_state_directory_and_a_store_both_calendars_count() {
+async fn outage_histories_of_directory_and_store_both_count() {
     let dir = tempfile::tempdir().expect("a directory");
     let App { world, store, .. } = App::new().await;
     let with_dir = |wire: &Wire, dir: &std::path::Path| {
@@ -214,7 +214,7 @@ async fn of_an_old_state_directory_and_a_store_both_calendars_count() {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn a_file_alone_carries_grace_over_a_restart() {
+async fn a_store_file_alone_keeps_grace_over_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("store.db");
     let open = |store| move |builder: Builder| builder.grace(GracePolicy::balanced()).store(store);

@@ -13,9 +13,8 @@ use clerk_resilience::{
 };
 use http::{Request, StatusCode};
 use proptest::prelude::*;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, bearer, signed};
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, NAVIGATION, World, anonymous, bearer, signed};
 
 struct Admin;
 
@@ -70,7 +69,7 @@ async fn get_from(app: &Router, path: &str, token: &str) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_extractor_gives_a_fresh_session_its_due() {
+async fn every_extractor_accepts_a_fresh_session() {
     let world = World::new().await;
     let app = extractors().route_layer(world.clerk.clone());
     let (_, admin) = member(&world.sim, "admin", "org:posts:read");
@@ -90,7 +89,7 @@ async fn every_extractor_gives_a_fresh_session_its_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_an_optional_route_the_handler_decides_and_learns_why_there_is_no_session() {
+async fn an_optional_route_tells_the_handler_why_no_session() {
     let world = World::new().await;
     let app = extractors().route_layer(world.clerk.policy(RoutePolicy::optional()));
     let session = world.sim.sign_in("user_1");
@@ -116,7 +115,7 @@ async fn on_an_optional_route_the_handler_decides_and_learns_why_there_is_no_ses
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_grace_a_handler_that_asks_for_freshness_is_not_reached() {
+async fn a_fresh_handler_is_not_reached_in_grace() {
     let world = World::new().await;
     let reached = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = reached.clone();
@@ -140,7 +139,7 @@ async fn in_grace_a_handler_that_asks_for_freshness_is_not_reached() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_learns_the_bounds_of_grace() {
+async fn a_handler_reads_the_limits_of_grace() {
     let world = World::new().await;
     let app = Router::new()
         .route(
@@ -153,7 +152,7 @@ async fn a_handler_learns_the_bounds_of_grace() {
         )
         .route_layer(world.clerk.clone());
     let (session, token) = world.outage().await;
-    let start = crate::support::start_of_time().as_secs();
+    let start = test_support::world::start_of_time().as_secs();
     let body = get_from(&app, "/", &token).await.body;
     let [since, until, as_of]: [i64; 3] = body
         .split(' ')
@@ -168,7 +167,7 @@ async fn a_handler_learns_the_bounds_of_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shown_in_grace_is_private_and_what_is_shown_otherwise_is_left_alone() {
+async fn only_grace_responses_are_made_private() {
     let world = World::new().await;
     let cached = get(async |_: Auth| ([("cache-control", "public, max-age=60")], "hello"));
     let app = Router::new().route("/", cached).route_layer(world.clerk.clone());
@@ -182,7 +181,7 @@ async fn what_is_shown_in_grace_is_private_and_what_is_shown_otherwise_is_left_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn grace_opens_a_route_as_far_as_its_policy_says() {
+async fn grace_opens_a_route_within_its_policy() {
     let world = World::new().await;
     let every = || get(async || "in").post(async || "in").delete(async || "in");
     let with = |access| world.clerk.policy(RoutePolicy::required().grace(access));
@@ -236,7 +235,7 @@ async fn grace_opens_a_route_as_far_as_its_policy_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_demands_roles_and_permissions_and_pending_sessions_need_an_invitation() {
+async fn a_policy_requires_roles_and_rejects_pending_sessions() {
     let world = World::new().await;
     let under =
         |policy| Router::new().route("/", get(kind_of_session)).layer(world.clerk.policy(policy));
@@ -328,7 +327,7 @@ async fn walled() -> (World, Router) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_that_is_not_named_public_is_protected() {
+async fn every_path_not_named_public_is_protected() {
     let (world, app) = walled().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     for path in ["/", "/about", "/posts/1", "/about?next=/admin"] {
@@ -369,7 +368,7 @@ async fn everything_that_is_not_named_public_is_protected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_public_path_a_session_is_seen_and_a_bad_token_does_not_lock_out() {
+async fn a_public_path_sees_sessions_and_ignores_bad_tokens() {
     let world = World::with(|builder| builder.public(["/option"])).await;
     let app = extractors().layer(world.clerk.clone());
     let session = world.sim.sign_in("user_1");
@@ -396,7 +395,7 @@ async fn a_public_path_does_not_undo_the_policy_of_an_inner_layer() {
 }
 
 #[test]
-fn no_path_whatsoever_opens_what_was_not_named() {
+fn no_path_spelling_opens_a_protected_path() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -418,7 +417,7 @@ fn no_path_whatsoever_opens_what_was_not_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_layer_is_a_500_that_names_it_on_every_extractor() {
+async fn every_extractor_without_the_layer_is_a_500_that_names_it() {
     for path in ["/auth", "/fresh", "/admin", "/option"] {
         let response = extractors().oneshot(anonymous("GET", path, &[])).await.expect("infallible");
         assert_eq!(response.extensions().get(), Some(&Rejection::LayerMissing));
@@ -437,7 +436,7 @@ async fn a_forgotten_layer_is_a_500_that_names_it_on_every_extractor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_route_layer_a_path_that_is_not_there_stays_404() {
+async fn under_route_layer_an_unknown_path_stays_404() {
     let world = World::new().await;
     let app = extractors().route_layer(world.clerk.clone());
     assert_eq!(World::ask(&app, anonymous("GET", "/nothing", &[])).await.status, 404);
@@ -458,7 +457,7 @@ fn with_cookies(fields: &[String]) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_comes_in_either_cookie_and_in_any_of_several_fields() {
+async fn a_session_is_read_from_both_cookies_and_all_fields() {
     let world = World::new().await;
     let app = extractors().route_layer(world.clerk.clone());
     let suffixed = format!("__session_{}", world.sim.cookie_suffix());
@@ -508,7 +507,7 @@ async fn of_two_different_cookies_the_newer_token_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_header_beats_the_cookie_even_when_it_is_bad() {
+async fn an_invalid_header_still_precedes_the_cookie() {
     let world = World::new().await;
     let app = extractors().route_layer(world.clerk.clone());
     let session = world.sim.sign_in("user_1");
@@ -531,7 +530,7 @@ async fn the_header_beats_the_cookie_even_when_it_is_bad() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_session_and_user_are_refused_from_the_next_request_on() {
+async fn a_revocation_applies_from_the_next_request() {
     let world = World::new().await;
     let (session, other) = (world.sim.sign_in("user_1"), world.sim.sign_in("user_1"));
     let (token, others) = (world.sim.mint(&session), world.sim.mint(&other));
@@ -548,7 +547,7 @@ async fn a_revoked_session_and_user_are_refused_from_the_next_request_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grace_switched_off_or_only_reported_lets_nobody_pass() {
+async fn disabled_or_dry_run_grace_passes_nothing() {
     for policy in [
         GracePolicy::disabled(),
         GracePolicy::balanced().report_only(),
@@ -573,7 +572,7 @@ async fn the_default_layer_gives_no_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_counts_count_what_happened() {
+async fn counters_count_each_outcome() {
     let mut world = World::new().await;
     let open = Router::new().route("/open", post(async || "in"));
     let open = open.route_layer(world.clerk.policy(RoutePolicy::optional()));
@@ -599,16 +598,16 @@ async fn the_counts_count_what_happened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_public_path_is_refused_at_build_and_named() {
+async fn a_malformed_public_path_fails_the_build_and_is_named() {
     let world = World::new().await;
-    let config = crate::support::config(&world.sim);
+    let config = test_support::world::config(&world.sim);
     let built = ClerkResilience::builder(config).public(["/about", "admin"]).build();
     let error = built.expect_err("no path").to_string();
     assert!(error.contains("\"admin\"") && error.contains("start with '/'"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_path_is_one_of_the_whole_application_and_opens_no_nested_router() {
+async fn a_public_path_does_not_open_a_nested_router() {
     let world = World::with(|builder| builder.public(["/", "/posts"])).await;
     let inner = Router::new().route("/", get(|| async { "secret" }));
     let inner = inner.route("/posts", get(|| async { "secret" })).route_layer(world.clerk.clone());
@@ -621,7 +620,7 @@ async fn a_public_path_is_one_of_the_whole_application_and_opens_no_nested_route
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_path_is_public_for_those_without_the_role_as_well() {
+async fn a_public_path_ignores_required_roles() {
     let world = World::with(|builder| {
         builder.public(["/sign-in"]).policy(RoutePolicy::required().role("org:admin"))
     });
@@ -633,7 +632,7 @@ async fn a_public_path_is_public_for_those_without_the_role_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_optional_session_without_the_demanded_role_is_forbidden_and_not_waved_through() {
+async fn an_optional_session_without_the_role_is_403() {
     let world = World::new().await;
     let policy = world.clerk.policy(RoutePolicy::optional().role("org:admin"));
     let app = Router::new().route("/any", get(|| async { "here" })).route_layer(policy);

@@ -4,8 +4,7 @@ use axum::Router;
 use axum::routing::any;
 use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy};
 use http::{HeaderValue, StatusCode};
-
-use crate::support::{World, bearer, routes};
+use test_support::world::{World, bearer, routes};
 
 async fn passed(app: &Router, method: &str, token: &str, requests: u32) -> u32 {
     let mut passed = 0;
@@ -20,7 +19,7 @@ async fn passed(app: &Router, method: &str, token: &str, requests: u32) -> u32 {
 
 /// The outer layer gives grace to every method, the inner one lets requests through without a session.
 #[tokio::test(start_paused = true)]
-async fn an_inner_optional_layer_gives_no_pace_back() {
+async fn an_inner_optional_layer_refunds_no_grace_usage() {
     for (method, inner) in [("GET", GraceAccess::Never), ("POST", GraceAccess::SafeMethods)] {
         let world = World::new().await;
         let (_, token) = world.outage().await;
@@ -35,7 +34,7 @@ async fn an_inner_optional_layer_gives_no_pace_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_counts_the_pace_behind_an_optional_layer() {
+async fn a_dry_run_counts_usage_behind_an_optional_layer() {
     let dry_run = GracePolicy::balanced().report_only();
     let world = World::with(|builder| builder.grace(dry_run)).await;
     let (_, token) = world.outage().await;

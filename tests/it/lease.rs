@@ -18,10 +18,9 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use test_support::world::{World, anonymous, bearer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tower::ServiceExt as _;
-
-use crate::support::{World, anonymous, bearer};
 
 /// One connection that is there already.
 struct One(Option<DuplexStream>);
@@ -105,7 +104,7 @@ async fn lasts(world: &World, mut connection: DuplexStream) -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_a_websocket_that_was_opened_in_grace_ends_at_the_deadline() {
+async fn g15_a_websocket_opened_in_grace_ends_at_the_deadline() {
     let policy = GracePolicy::balanced().max_grace("10min");
     let world = World::with(|builder| builder.grace(policy)).await;
     let (_, token) = world.outage().await;
@@ -118,7 +117,7 @@ async fn g15_a_websocket_that_was_opened_in_grace_ends_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_a_websocket_ends_within_seconds_of_a_revocation_and_of_the_recovery() {
+async fn g15_a_websocket_ends_soon_after_revocation_or_recovery() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     let (connection, status) = open(&world, "/held", &token).await;
@@ -136,7 +135,7 @@ async fn g15_a_websocket_ends_within_seconds_of_a_revocation_and_of_the_recovery
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_an_upgrade_that_nobody_would_end_is_refused_in_grace_and_not_otherwise() {
+async fn g15_an_upgrade_without_a_lease_is_rejected_in_grace() {
     let world = World::new().await;
     let fresh = world.sim.mint(&world.sim.sign_in("user_2"));
     assert_eq!(open(&world, "/forgotten", &fresh).await.1, 101);
@@ -146,7 +145,7 @@ async fn g15_an_upgrade_that_nobody_would_end_is_refused_in_grace_and_not_otherw
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_one_lease_holds_the_terms_of_nested_layers() {
+async fn g15_one_lease_has_the_terms_of_all_layers() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let outer = world.clerk.policy(RoutePolicy::required().grace(GraceAccess::Full));
@@ -170,7 +169,7 @@ async fn g15_a_tunnel_over_http_2_is_an_upgrade_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_a_stream_ends_when_the_key_of_its_token_is_no_longer_good() {
+async fn g15_a_stream_ends_when_its_key_is_dropped() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     world.get(&token).await;
@@ -195,7 +194,7 @@ fn stream_request(path: &str, token: &str) -> Request<axum::body::Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_a_stream_ends_at_the_deadline_without_any_help_of_its_handler() {
+async fn g15_a_stream_ends_at_the_deadline_without_its_handler() {
     let policy = GracePolicy::balanced().max_grace("10min");
     let world = World::with(|builder| builder.grace(policy)).await;
     let (_, token) = world.outage().await;
@@ -214,7 +213,7 @@ async fn g15_a_stream_ends_at_the_deadline_without_any_help_of_its_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g15_server_sent_events_are_no_mere_reading() {
+async fn g15_server_sent_events_need_full_access() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let app = app(&world, GraceAccess::SafeMethods);
@@ -299,7 +298,7 @@ async fn a_stream_of_a_fresh_session_ends_on_revocation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_layers_end_what_a_fresh_session_began() {
+async fn two_layers_end_a_stream_of_a_fresh_session() {
     let world = World::new().await;
     let outer = || world.clerk.policy(RoutePolicy::required());
     let nested = || app(&world, GraceAccess::Full).route_layer(outer());
@@ -337,7 +336,7 @@ async fn a_fresh_stream_ends_when_clerk_drops_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_s_stream_goes_on_and_a_machine_s_ends_on_revocation() {
+async fn a_machine_stream_ends_on_revocation_and_a_public_one_not() {
     let world = World::new().await;
     let any = RoutePolicy::optional().accepts([TokenKind::Session, TokenKind::OAuth]);
     let events = async |_: Option<Caller>| events_of_a_second();
@@ -354,7 +353,7 @@ async fn nobody_s_stream_goes_on_and_a_machine_s_ends_on_revocation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trailers_pass_and_bodies_of_known_length_stay_as_they_are() {
+async fn trailers_and_content_lengths_are_preserved() {
     async fn rpc(_: Auth) -> Response {
         let trailers = HeaderMap::from_iter([(
             HeaderName::from_static("grpc-status"),

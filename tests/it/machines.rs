@@ -15,10 +15,9 @@ use clerk_resilience::{
     Auth, Builder, Caller, ClerkResilience, FreshAuth, Machine, Rejection, RoutePolicy, Verdict,
 };
 use http::StatusCode;
+use test_support::world::{Answer, Log, World, anonymous, bearer, config};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
-
-use crate::support::{Answer, Log, World, anonymous, bearer, config};
 
 const BOTH: [TokenKind; 2] = [TokenKind::Session, TokenKind::ApiKey];
 
@@ -107,7 +106,7 @@ fn oauth(sim: &SimClerk) -> TokenBuilder<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_passes_where_it_is_accepted_and_nowhere_else() {
+async fn each_kind_passes_only_where_it_is_accepted() {
     let machines = Machines::new().await;
     let sim = &machines.world.sim;
     let session = sim.mint(&sim.sign_in("user_9"));
@@ -135,7 +134,7 @@ async fn every_kind_passes_where_it_is_accepted_and_nowhere_else() {
 }
 
 #[test]
-fn where_sessions_alone_are_expected_no_other_token_of_clerk_is_one() {
+fn a_session_route_accepts_no_other_kind_of_token() {
     let sim = SimClerk::builder().build();
     let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("keys");
     let issuer = sim.publishable_key().issuer();
@@ -161,7 +160,7 @@ fn where_sessions_alone_are_expected_no_other_token_of_clerk_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_for_sessions_is_never_reached_by_a_machine_nor_the_other_way_round() {
+async fn session_and_machine_handlers_are_separate() {
     let machines = Machines::new().await;
     let sim = &machines.world.sim;
     let (session, key) = (sim.mint(&sim.sign_in("user_9")), machines.key());
@@ -174,7 +173,7 @@ async fn a_handler_for_sessions_is_never_reached_by_a_machine_nor_the_other_way_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_has_no_role_and_is_found_in_the_field_alone() {
+async fn a_machine_has_no_role_and_is_read_from_the_header_only() {
     let machines = Machines::new().await;
     let key = machines.key();
     let forbidden = (403, "insufficient-permission".to_owned());
@@ -193,7 +192,7 @@ async fn a_machine_has_no_role_and_is_found_in_the_field_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_token_stands_for_is_told_to_the_handler() {
+async fn the_handler_receives_the_machine_identity() {
     let world = World::with(|builder| builder).await;
     let told = Arc::new(Mutex::new(None));
     let kept = told.clone();
@@ -214,7 +213,7 @@ async fn what_a_token_stands_for_is_told_to_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_requests_with_one_token_ask_once_and_for_thirty_seconds_not_again() {
+async fn one_token_is_looked_up_once_in_30_s() {
     let machines = Arc::new(Machines::new().await);
     let key = machines.key();
     machines.world.after_probe(SimSurface::BackendApi).await;
@@ -238,7 +237,7 @@ async fn a_hundred_requests_with_one_token_ask_once_and_for_thirty_seconds_not_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_revoked_at_clerk_is_refused_after_thirty_seconds() {
+async fn a_key_revoked_at_clerk_is_rejected_after_30_s() {
     let machines = Machines::new().await;
     let key = machines.key();
     assert_eq!(machines.ask("/machine", &key).await.status, StatusCode::OK);
@@ -250,7 +249,7 @@ async fn a_key_that_is_revoked_at_clerk_is_refused_after_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_revoked_here_is_refused_at_once() {
+async fn a_local_revocation_applies_at_once() {
     let machines = Machines::new().await;
     let key = machines.key();
     let access = oauth(&machines.world.sim).sign();
@@ -268,7 +267,7 @@ async fn what_was_revoked_here_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_answer_ends_with_the_token() {
+async fn a_cached_answer_ends_with_its_token() {
     let machines = Machines::new().await;
     let key = SimMachine::api_key("user_1").lifetime(Duration::from_secs(10));
     let key = machines.world.sim.issue(key);
@@ -279,7 +278,7 @@ async fn a_kept_answer_ends_with_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_clerk_does_not_know_is_401_and_asked_about_once() {
+async fn a_token_unknown_to_clerk_is_401_after_one_lookup() {
     let machines = Machines::new().await;
     for _ in 0..50 {
         assert_eq!(machines.verdict("/machine", "ak_made_up").await.0, 401);
@@ -291,7 +290,7 @@ async fn a_token_that_clerk_does_not_know_is_401_and_asked_about_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_answer_an_opaque_token_is_503_and_never_401() {
+async fn an_opaque_token_without_an_answer_is_503() {
     for fault in [
         SimFault::Hang,
         SimFault::Refused,
@@ -317,7 +316,7 @@ async fn without_an_answer_an_opaque_token_is_503_and_never_401() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_key_that_clerk_refuses_is_our_fault_and_not_the_callers() {
+async fn a_rejected_secret_key_is_not_the_callers_fault() {
     let world = World::with(|builder| builder).await;
     let secret = SecretKey::parse("sk_test_another").expect("a secret key");
     let builder = ClerkResilience::builder(config(&world.sim).secret_key(secret));
@@ -329,8 +328,7 @@ async fn a_secret_key_that_clerk_refuses_is_our_fault_and_not_the_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_an_outage_known_machines_go_on_for_thirty_seconds_and_signed_ones_as_long_as_they_live()
-{
+async fn in_an_outage_cached_machines_pass_for_30_s() {
     let machines = Machines::new().await;
     let (known, unknown) = (machines.key(), machines.key());
     let token = m2m(&machines.world.sim).lifetime(Duration::from_secs(600)).sign();
@@ -357,7 +355,7 @@ async fn in_an_outage_known_machines_go_on_for_thirty_seconds_and_signed_ones_as
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_made_up_tokens_keeps_within_bounds_and_keeps_no_known_machine_out() {
+async fn a_flood_of_invented_tokens_blocks_no_known_machine() {
     let machines = Machines::new().await;
     let key = machines.key();
     assert_eq!(machines.ask("/machine", &key).await.status, StatusCode::OK);
@@ -382,7 +380,7 @@ async fn a_flood_of_made_up_tokens_keeps_within_bounds_and_keeps_no_known_machin
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_so_many_questions_are_under_way_at_once_and_none_is_left_behind() {
+async fn concurrent_lookups_are_limited_and_all_finish() {
     let machines = Arc::new(Machines::new().await);
     machines.break_with(SimFault::Hang);
     for _ in 0..10 {
@@ -396,7 +394,7 @@ async fn no_more_than_so_many_questions_are_under_way_at_once_and_none_is_left_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signed_token_is_checked_here_and_asks_nobody() {
+async fn a_signed_token_is_verified_locally() {
     let machines = Machines::with(|builder| builder.audience("api")).await;
     let sim = &machines.world.sim;
     let ago = Duration::from_secs(120);
@@ -418,7 +416,7 @@ async fn a_signed_token_is_checked_here_and_asks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signed_token_of_a_new_key_waits_for_the_keys() {
+async fn a_signed_token_with_a_new_key_waits_for_the_keys() {
     let machines = Machines::new().await;
     machines.world.sim.rotate_key();
     let token = m2m(&machines.world.sim).sign();
@@ -434,7 +432,7 @@ async fn a_signed_token_of_a_new_key_waits_for_the_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_optional_route_learns_of_machines_and_passes_without() {
+async fn an_optional_route_receives_machines_and_passes_without() {
     let machines = Machines::new().await;
     assert_eq!(machines.ask("/optional", &machines.key()).await.body, "somebody");
     assert_eq!(machines.ask("/optional", "ak_made_up").await.body, "nobody");
@@ -443,7 +441,7 @@ async fn an_optional_route_learns_of_machines_and_passes_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_key_opaque_tokens_are_503_and_a_builder_says_so() {
+async fn opaque_tokens_without_a_secret_key_are_503() {
     let world = World::with(|builder| builder).await;
     let config = || {
         clerk_resilience::ClerkConfig::new(world.sim.publishable_key().clone())
@@ -465,7 +463,7 @@ async fn without_a_secret_key_opaque_tokens_are_503_and_a_builder_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_token_and_no_secret_key_comes_into_a_log() {
+async fn no_token_or_secret_key_is_logged() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
     let subscriber = subscriber.with_ansi(false).with_writer(log.clone()).finish();
@@ -493,7 +491,7 @@ async fn no_token_and_no_secret_key_comes_into_a_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_accepts_no_kind_lets_nobody_in() {
+async fn a_route_that_accepts_no_kind_rejects_everything() {
     for policy in [RoutePolicy::required().accepts([]), RoutePolicy::optional().accepts([])] {
         let world = World::with(|builder| builder.policy(policy)).await;
         let session = world.sim.sign_in("user_1");

@@ -40,7 +40,6 @@ mod sign_in;
 mod sign_out;
 mod sim_layer;
 mod sites;
-mod support;
 mod tickets;
 mod visits;
 mod vocabulary;

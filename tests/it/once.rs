@@ -10,8 +10,7 @@ use clerk_resilience::internals::decide::GraceDenial;
 use clerk_resilience::sim::{SimSession, SimSurface};
 use clerk_resilience::{Counts, GraceAccess, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{
+use test_support::world::{
     Answer, NAVIGATION, World, anonymous, bearer, expired, routes, start_of_time,
 };
 
@@ -51,7 +50,7 @@ async fn passed(app: &Router, token: &str, requests: u32) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_layers_count_pace_and_audit_a_request_once() {
+async fn two_layers_count_and_audit_a_request_once() {
     let (world, events) = audited(GracePolicy::balanced()).await;
     let (_, token) = world.outage().await;
     let app = layered(&world, RoutePolicy::required());
@@ -66,7 +65,7 @@ async fn two_layers_count_pace_and_audit_a_request_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_inner_layer_refuses_is_counted_as_refused() {
+async fn a_rejection_by_an_inner_layer_is_counted() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let optional = world.clerk.policy(RoutePolicy::optional());
@@ -82,7 +81,7 @@ async fn what_an_inner_layer_refuses_is_counted_as_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_inner_layer_refuses_costs_no_pace() {
+async fn a_rejection_by_an_inner_layer_costs_no_grace_usage() {
     let world = World::new().await;
     let (_, token) = world.outage().await;
     let never = layered(&world, RoutePolicy::required().grace(GraceAccess::Never));
@@ -91,7 +90,7 @@ async fn what_an_inner_layer_refuses_costs_no_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_fail_another_condition_cost_no_pace() {
+async fn requests_failing_another_condition_cost_no_grace_usage() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     let old = world.sim.token(&session).ago(Duration::from_secs(3 * 3600)).sign();
@@ -103,7 +102,7 @@ async fn requests_that_fail_another_condition_cost_no_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waited_is_counted_once() {
+async fn a_waiting_request_is_counted_once() {
     let world = World::production(|builder| builder).await;
     world.pass(5).await;
     let (session, token) = expired(&world).await;
@@ -117,7 +116,7 @@ async fn a_request_that_waited_is_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_given_up_is_counted_once() {
+async fn a_cancelled_request_is_counted_once() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let app = Router::new()
@@ -130,7 +129,7 @@ async fn a_request_that_is_given_up_is_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_reports_the_pace_once_for_two_layers() {
+async fn a_dry_run_reports_the_usage_once_for_two_layers() {
     let (world, events) = audited(GracePolicy::balanced().report_only()).await;
     let (_, token) = world.outage().await;
     assert_eq!(passed(&layered(&world, RoutePolicy::required()), &token, 121).await, 0);
@@ -139,7 +138,7 @@ async fn a_dry_run_reports_the_pace_once_for_two_layers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_fill_no_audit_log() {
+async fn rejections_do_not_fill_the_audit_log() {
     let (world, events) = audited(GracePolicy::balanced()).await;
     let (session, token) = world.outage().await;
     let old = world.sim.token(&session).ago(Duration::from_secs(3 * 3600)).sign();
@@ -189,7 +188,7 @@ fn past(world: &World, session: &SimSession, secs: u64) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_the_past_is_answered_as_no_token() {
+async fn a_token_older_than_a_day_is_answered_as_no_token() {
     let world = World::production(|builder| builder).await;
     world.pass(5).await;
     let session = world.sim.sign_in("user_1");
@@ -222,7 +221,7 @@ async fn a_token_of_the_past_is_answered_as_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_the_past_costs_its_session_nothing() {
+async fn a_token_older_than_a_day_costs_its_session_nothing() {
     let (world, events) = audited(GracePolicy::balanced()).await;
     let (session, token) = world.outage().await;
     for _ in 0..1_000 {
@@ -234,7 +233,7 @@ async fn a_token_of_the_past_costs_its_session_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_a_day_ago_is_the_last_one_that_counts() {
+async fn a_token_exactly_a_day_old_still_counts() {
     let (world, events) = audited(GracePolicy::balanced()).await;
     let (session, _) = world.outage().await;
     world.get(&past(&world, &session, 1)).await;
@@ -244,7 +243,7 @@ async fn a_token_of_a_day_ago_is_the_last_one_that_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_the_past_is_not_renewed() {
+async fn a_token_older_than_a_day_is_not_renewed() {
     let world = World::production(|builder| builder).await;
     world.pass(5).await;
     let session = world.sim.sign_in("user_1");
@@ -258,7 +257,7 @@ async fn a_token_of_the_past_is_not_renewed() {
 // A stranger with an expired token of somebody's session ------------------------------------------
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_does_not_block_the_owner_s_renewals() {
+async fn another_browser_does_not_block_the_owners_renewals() {
     let world = World::production(|builder| builder).await;
     world.pass(5).await;
     let (session, token) = expired(&world).await;
@@ -275,7 +274,7 @@ async fn a_stranger_does_not_block_the_owner_s_renewals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_made_up_browsers_costs_two_calls_a_second() {
+async fn a_flood_of_invented_browsers_costs_two_calls_a_second() {
     let world = World::production(|builder| builder).await;
     world.pass(5).await;
     let session = world.sim.sign_in("user_1");
@@ -299,7 +298,7 @@ async fn a_flood_of_made_up_browsers_costs_two_calls_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_session_leaves_no_trace_of_being_seen() {
+async fn a_revoked_session_leaves_no_sighting() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let other = world.sim.sign_in("user_2");

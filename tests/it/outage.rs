@@ -3,11 +3,10 @@
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::{NAVIGATION, World, anonymous};
+use test_support::world::{NAVIGATION, World, anonymous};
 
 #[tokio::test(start_paused = true)]
-async fn a_session_alive_at_the_start_is_served_throughout_an_outage_and_its_recovery() {
+async fn a_live_session_is_served_through_outage_and_recovery() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -60,7 +59,7 @@ async fn busy_in_an_outage() -> (World, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tabs_that_notice_the_recovery_before_we_do_end_nobody_s_grace() {
+async fn tabs_that_renew_before_our_probe_end_no_grace() {
     let (world, token) = busy_in_an_outage().await;
     world.sim.heal_all();
     renew(&world, 0..40).await;
@@ -73,7 +72,7 @@ async fn tabs_that_notice_the_recovery_before_we_do_end_nobody_s_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tabs_that_renew_while_we_still_fail_show_that_we_are_cut_off() {
+async fn tabs_that_renew_while_we_fail_prove_a_local_cut() {
     let (world, token) = busy_in_an_outage().await;
     world.sim.heal_all();
     world.sim.break_with(SimSurface::SessionMint, SimFault::status(503));
@@ -83,7 +82,7 @@ async fn tabs_that_renew_while_we_still_fail_show_that_we_are_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_is_not_sent_to_clerk_is_in_doubt_like_any_other_request() {
+async fn a_page_not_sent_to_clerk_is_503_like_other_requests() {
     let policy = GracePolicy::balanced();
     for (handshakes, status) in [(false, 503), (true, 307)] {
         let world = World::with(|b| b.grace(policy.clone()).handshakes(handshakes)).await;
@@ -102,7 +101,7 @@ async fn a_page_that_is_not_sent_to_clerk_is_in_doubt_like_any_other_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
+async fn a_failed_renewal_during_a_mint_failure_is_not_a_sign_out() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -116,7 +115,7 @@ async fn who_could_not_renew_while_minting_failed_is_not_told_to_sign_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_grace_nobody_is_signed_out_by_a_recovery_that_their_tab_has_not_noticed() {
+async fn without_grace_a_recovery_signs_nobody_out() {
     for policy in [GracePolicy::disabled(), GracePolicy::balanced().report_only()] {
         let world = World::with(|builder| builder.grace(policy)).await;
         let (_, token) = world.outage().await;

@@ -4,13 +4,13 @@ use clerk_resilience::key::InstanceKind;
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{AzpPolicy, Builder, ClerkResilience, PageText};
 use http::StatusCode;
+use test_support::world::{World, anonymous, config, expired};
 
 use crate::browser::{APP, Browser};
 use crate::handshake::{uat, world};
-use crate::support::{World, anonymous, config, expired};
 
 #[tokio::test(start_paused = true)]
-async fn a_visitor_who_comes_back_from_clerk_is_let_in_though_the_token_names_no_party() {
+async fn a_handshake_passes_without_an_authorized_party() {
     let world = world(InstanceKind::Production, |builder| builder.authorized_parties([APP])).await;
     let session = world.sim.sign_in("user_1");
     world.sim.set_browser_session(Some(&session));
@@ -23,7 +23,7 @@ async fn a_visitor_who_comes_back_from_clerk_is_let_in_though_the_token_names_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_token_that_names_no_party_is_counted_once_and_shown() {
+async fn each_token_without_azp_is_counted_once_and_shown() {
     let world = World::with(|builder| builder.authorized_parties([APP])).await;
     let session = world.sim.sign_in("user_1");
     for token in [world.sim.mint(&session), world.sim.token(&session).claim("n", 1).sign()] {
@@ -56,7 +56,7 @@ async fn each_policy_reads_azp_in_its_own_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_insists_on_azp_is_told_why_visitors_cannot_come_back() {
+async fn requiring_azp_explains_why_handshakes_fail() {
     let world = world(InstanceKind::Production, |builder| {
         builder.authorized_parties([APP]).azp(AzpPolicy::Required)
     })

@@ -10,10 +10,10 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::token::TokenKind;
 use clerk_resilience::{Caller, ClerkConfig, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, bearer, config, expired, start_of_time};
 
 use crate::browser::Browser;
 use crate::handshake::uat;
-use crate::support::{Answer, World, anonymous, bearer, config, expired, start_of_time};
 
 /// A world whose key is configured as PEM.
 async fn with_pem() -> World {

@@ -11,10 +11,9 @@ use axum::routing::any;
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{ClerkResilience, GraceAccess, GracePolicy, RoutePolicy};
 use http::{Request, StatusCode};
+use test_support::world::{Answer, Log, Weather, World, anonymous, signed};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
-
-use crate::support::{Answer, Log, Weather, World, anonymous, signed};
 
 const PREFLIGHT: [(&str, &str); 2] =
     [("origin", "https://other.example"), ("access-control-request-method", "POST")];
@@ -48,7 +47,7 @@ fn cors() -> CorsLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layer_answers_a_preflight_in_any_weather() {
+async fn the_layer_answers_a_preflight_in_every_state_of_clerk() {
     let world = World::with_canary(|builder| builder.grace(GracePolicy::balanced())).await;
     let runs = Runs::default();
     let strict = RoutePolicy::required().role("org:admin").grace(GraceAccess::Never);
@@ -194,13 +193,13 @@ fn the_first_preflight_without_a_cors_layer_is_logged_once() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let sim = SimClerk::in_memory();
-            let builder = ClerkResilience::builder(crate::support::config(&sim));
+            let builder = ClerkResilience::builder(test_support::world::config(&sim));
             let builder = builder.transport(sim.transport()).clock(sim.clock());
             let clerk = builder.build().expect("a good configuration");
-            let app = crate::support::routes()
+            let app = test_support::world::routes()
                 .layer(clerk.policy(RoutePolicy::required()))
                 .layer(clerk.clone());
-            let other = crate::support::routes().layer(clerk.policy(RoutePolicy::required()));
+            let other = test_support::world::routes().layer(clerk.policy(RoutePolicy::required()));
             for app in [&app, &app, &other] {
                 World::ask(app, preflight("/me")).await;
             }

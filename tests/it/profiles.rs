@@ -25,9 +25,9 @@ use clerk_resilience::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::{Answer, World, anonymous, bearer, start_of_time};
 use tokio::time::Instant;
 
-use crate::support::{Answer, World, anonymous, bearer, start_of_time};
 use crate::webhooks::{SECRET, data, deliver, parsed, post, with};
 
 /// A store that counts who is asked for, and fails or hangs on demand.
@@ -224,7 +224,7 @@ fn samples() -> Vec<(String, Value, Value)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
+async fn every_clerk_sample_gives_the_documented_profile() {
     let index = parsed("webhook-samples/index.json");
     let secret = WebhookSecret::parse(index["secret"].as_str().expect("text")).expect("a secret");
     for (file, body, row) in samples() {
@@ -269,7 +269,7 @@ async fn every_sample_of_clerks_tells_of_users_what_the_index_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memberships_come_change_and_go_as_the_samples_say() {
+async fn memberships_follow_the_samples() {
     let world = Samples::world();
     world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
     let roles = async || -> Vec<(String, Vec<String>, Option<String>)> {
@@ -293,7 +293,7 @@ async fn memberships_come_change_and_go_as_the_samples_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_belongs_to_an_organisation_that_is_deleted() {
+async fn a_deleted_organization_has_no_members() {
     let world = Samples::world();
     world.told("Ben", &[updated(BEN, "Ben", world.0.now())]).await;
     let places = async || known(&world.0, BEN).await.expect("told").expect("known").memberships;
@@ -323,7 +323,7 @@ impl Samples {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_the_end() {
+async fn repeated_and_reordered_events_give_the_same_profile() {
     let files = samples();
     for seed in 0..12 {
         let dice = &mut fastrand::Rng::with_seed(seed);
@@ -353,7 +353,7 @@ async fn in_whatever_order_and_however_often_events_come_the_same_is_known_in_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_in_memory_hears_events_in_any_order_like_the_store() {
+async fn memory_and_store_apply_events_in_any_order_alike() {
     let world = Samples::world();
     world.told("first", &[updated(ADA, "Ada", Timestamp::from_secs(1_790_000_000))]).await;
     assert_eq!(name(&world.0, ADA).await, called("Ada", Source::Store));
@@ -390,7 +390,7 @@ fn text(status: u16, body: &str) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_greets_the_user_works_in_an_outage_and_asks_clerk_nothing() {
+async fn a_page_shows_the_user_in_an_outage_without_a_call() {
     let world = with(|builder| builder).await;
     hear(&world, "msg_1", "user_1", "Ada").await;
     let (_, token) = world.outage().await;
@@ -401,7 +401,7 @@ async fn a_page_that_greets_the_user_works_in_an_outage_and_asks_clerk_nothing()
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_an_outage_an_unknown_user_is_an_honest_answer_at_once() {
+async fn in_an_outage_an_unknown_user_is_reported_at_once() {
     let world = with(|builder| builder).await;
     let (_, token) = world.outage().await;
     let (asked_before, begun) = (asked(&world), Instant::now());
@@ -415,7 +415,7 @@ async fn in_an_outage_an_unknown_user_is_an_honest_answer_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_session_the_profile_is_refused_or_absent_and_without_a_user_too() {
+async fn no_session_or_user_means_no_profile() {
     let world = with(|builder| builder).await;
     let nobody = World::ask(&pages(&world), anonymous("GET", "/", &[])).await;
     assert_eq!(nobody.body, "Hello, you");
@@ -431,7 +431,7 @@ async fn without_a_session_the_profile_is_refused_or_absent_and_without_a_user_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_nobody_knows_clerk_is_asked_for_once_by_all_and_then_they_are_known() {
+async fn unknown_users_are_looked_up_once_and_cached() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
@@ -456,7 +456,7 @@ async fn whom_nobody_knows_clerk_is_asked_for_once_by_all_and_then_they_are_know
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_clerk_knows_no_such_user_is_remembered_for_a_moment_and_news_are_heard_in_it() {
+async fn a_missing_user_is_cached_briefly_and_webhooks_apply() {
     let world = with(|builder| builder).await;
     for _ in 0..5 {
         assert_eq!(known(&world, "user_9").await, Ok(None));
@@ -470,7 +470,7 @@ async fn that_clerk_knows_no_such_user_is_remembered_for_a_moment_and_news_are_h
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_but_an_id_ever_becomes_part_of_an_address() {
+async fn only_valid_ids_become_part_of_a_url() {
     let world = with(|builder| builder).await;
     let long = "u".repeat(129);
     for id in ["", ".", "..", "a/b", "user_1?x=1", "user_1#", "user 1", "user_ä", long.as_str()] {
@@ -483,7 +483,7 @@ async fn nothing_but_an_id_ever_becomes_part_of_an_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_clerk_says_too_much_nobody_is_asked_for_until_the_time_it_names() {
+async fn after_a_429_no_profile_is_fetched_until_retry_after() {
     let world = with(|builder| builder).await;
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
     let limited = SimFault::status(429).retry_after(Duration::from_secs(30));
@@ -501,7 +501,7 @@ async fn when_clerk_says_too_much_nobody_is_asked_for_until_the_time_it_names() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_twenty_users_a_second_are_asked_for() {
+async fn at_most_twenty_users_a_second_are_fetched() {
     let world = with(|builder| builder).await;
     let told = futures_util::future::join_all((0..60).map(|n| {
         let world = &world;
@@ -513,7 +513,7 @@ async fn no_more_than_twenty_users_a_second_are_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_api_that_fails_or_talks_nonsense_tells_nothing() {
+async fn bad_backend_answers_change_no_profile() {
     for fault in [SimFault::status(500), SimFault::InvalidJson, SimFault::Html, SimFault::Hang] {
         let world = with(|builder| builder).await;
         world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
@@ -535,7 +535,7 @@ async fn a_backend_api_that_fails_or_talks_nonsense_tells_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_or_fails_leaves_what_is_in_memory_and_what_clerk_tells() {
+async fn a_failing_store_leaves_memory_and_clerk() {
     for hangs in [false, true] {
         let store = Watched::default();
         let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
@@ -573,7 +573,7 @@ async fn a_store_that_hangs_or_fails_leaves_what_is_in_memory_and_what_clerk_tel
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_read_while_news_come_does_not_take_their_place() {
+async fn a_concurrent_read_does_not_overwrite_a_webhook() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     hear(&world, "msg_1", "user_1", "Ada").await;
@@ -589,7 +589,7 @@ async fn what_is_read_while_news_come_does_not_take_their_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_read_before_news_are_in_the_store_hears_them_too() {
+async fn a_webhook_updates_a_profile_read_just_before() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     hear(&world, "msg_1", "user_1", "Ada").await;
@@ -605,7 +605,7 @@ async fn what_is_read_before_news_are_in_the_store_hears_them_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_clerk_tells_while_the_store_fails_does_not_hide_what_the_store_knows() {
+async fn fetched_profiles_do_not_hide_stored_ones() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     hear(&world, "msg_1", BEN, "Ben").await;
@@ -621,7 +621,7 @@ async fn what_clerk_tells_while_the_store_fails_does_not_hide_what_the_store_kno
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_whom_nobody_remembers_waits_for_the_store_and_is_told_in_an_outage() {
+async fn many_users_are_read_from_the_store_in_an_outage() {
     let store = Watched::default();
     let world = with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     for n in 0..1_000 {
@@ -641,7 +641,7 @@ async fn a_crowd_whom_nobody_remembers_waits_for_the_store_and_is_told_in_an_out
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_others_change_is_read_again_and_missed_when_it_fails() {
+async fn a_shared_store_is_read_again_and_its_failure_reported() {
     for (shared, name_after) in [(true, "Adaeze"), (false, "Ada")] {
         let store = Watched::default();
         let store = if shared { store.shared() } else { store };
@@ -663,7 +663,7 @@ async fn a_store_that_others_change_is_read_again_and_missed_when_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_webhooks_what_is_old_is_told_at_once_and_asked_for_again() {
+async fn without_webhooks_an_old_profile_is_served_and_refreshed() {
     let store = Watched::default();
     let world = World::with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
@@ -698,7 +698,7 @@ async fn without_webhooks_what_is_old_is_told_at_once_and_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_webhooks_it_is_heard_when_they_are_gone_or_left_an_organisation() {
+async fn without_webhooks_deletions_and_departures_are_noticed() {
     let store = Watched::default();
     let world = World::with(|builder| builder.store(store.clone()).reconcile_on_demand()).await;
     let org = SimOrganization::new("org_1", "one");
@@ -737,7 +737,7 @@ async fn places(world: &World, id: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_clerk_is_asked_for_belongs_to_the_organisations_that_clerk_tells() {
+async fn a_fetched_user_has_the_memberships_from_clerk() {
     let world = with(|builder| builder).await;
     world.sim.join("user_1", &SimOrganization::new("org_1", "one").role("admin"));
     world.sim.join("user_1", &SimOrganization::new("org_2", "two"));
@@ -752,7 +752,7 @@ async fn whom_clerk_is_asked_for_belongs_to_the_organisations_that_clerk_tells()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_of_whom_only_half_is_told_is_not_told() {
+async fn a_partly_read_user_is_not_returned() {
     let (world, ear) = overheard(|path| {
         path.ends_with("/organization_memberships").then_some((StatusCode::OK, "{}"))
     });
@@ -795,7 +795,7 @@ fn overheard(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_clerk_does_not_know_is_refused_only_when_the_secret_key_is_this_instances() {
+async fn a_user_is_missing_only_by_this_instances_secret_key() {
     for (fault, reason) in [
         (SimFault::ForeignKeys, ProfileError::SecretKeyForeign),
         (SimFault::status(500), ProfileError::Unanswered),
@@ -815,7 +815,7 @@ async fn whom_clerk_does_not_know_is_refused_only_when_the_secret_key_is_this_in
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_than_clerk_do_not_find_is_no_word_about_a_user() {
+async fn a_404_from_another_server_deletes_no_user() {
     let (world, _) = overheard(|path| {
         let elsewhere = r#"{"message":"no Route matched with those values"}"#;
         (path == "/v1/users/user_1").then_some((StatusCode::NOT_FOUND, elsewhere))
@@ -826,7 +826,7 @@ async fn what_others_than_clerk_do_not_find_is_no_word_about_a_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_webhooks_clerk_is_not_asked_again_however_old_what_is_known() {
+async fn with_webhooks_an_old_profile_is_not_fetched_again() {
     let world = with(|builder| builder).await;
     world.sim.update_user("user_1", json!({ "first_name": "Ada" }));
     name(&world, "user_1").await;
@@ -837,7 +837,7 @@ async fn with_webhooks_clerk_is_not_asked_again_however_old_what_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_key_webhooks_alone_tell() {
+async fn without_a_secret_key_only_webhooks_give_profiles() {
     let world = with(|builder| builder).await;
     let key = world.sim.publishable_key().clone();
     let config = clerk_resilience::ClerkConfig::new(key).frontend_api(world.sim.frontend_api_url());
@@ -848,7 +848,7 @@ async fn without_a_secret_key_webhooks_alone_tell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn private_metadata_is_kept_only_when_it_is_asked_for() {
+async fn private_metadata_is_stored_only_if_enabled() {
     let private = json!({ "ref": "do-not-keep" });
     for keep in [false, true] {
         let store = Watched::default();
@@ -874,7 +874,7 @@ async fn private_metadata_is_kept_only_when_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn private_metadata_of_an_earlier_process_is_not_told_by_one_that_is_not_to_keep_it() {
+async fn stored_private_metadata_is_hidden_if_not_enabled() {
     let store = MemoryStore::new();
     let start = |keep: bool| {
         let store = store.clone();
@@ -894,7 +894,7 @@ async fn private_metadata_of_an_earlier_process_is_not_told_by_one_that_is_not_t
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn no_private_metadata_of_any_sample_is_ever_in_the_file() {
+async fn no_private_metadata_of_a_sample_is_in_the_file() {
     use clerk_resilience::store::SqliteStore;
     let dir = tempfile::tempdir().expect("a directory");
     let store = SqliteStore::open(dir.path().join("clerk.db")).expect("a store");
@@ -919,7 +919,7 @@ async fn no_private_metadata_of_any_sample_is_ever_in_the_file() {
 }
 
 #[tokio::test]
-async fn a_store_in_memory_forgets_whom_it_met_first_when_it_is_full() {
+async fn a_full_memory_store_evicts_the_oldest_user() {
     let store = MemoryStore::new();
     let described = |n: u32| {
         let profile = Profile::new(UserId::new(format!("user_{n}")), Timestamp::from_secs(1));
@@ -944,7 +944,7 @@ impl FromEvent for PastDue {
 }
 
 #[tokio::test(start_paused = true)]
-async fn typed_hooks_hear_of_the_kinds_of_their_type_and_fail_when_it_cannot_be_read() {
+async fn typed_hooks_receive_their_types_and_fail_on_bad_data() {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let world = with(|builder| {
         builder
@@ -983,7 +983,7 @@ fn noting<T: 'static>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_typed_event_reads_the_samples_of_its_kinds() {
+async fn every_typed_event_parses_its_samples() {
     use clerk_resilience::{MembershipChanged, MembershipEnded, SessionEnded, UserDeleted};
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     let world = with(|builder| {

@@ -7,9 +7,8 @@ use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Auth, Builder, GracePolicy, RoutePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, expired, start_of_time};
 use tokio::time::Instant;
-
-use crate::support::{Answer, NAVIGATION, World, anonymous, expired, start_of_time};
 
 /// A world whose instance is for production, so that browsers need no development token.
 async fn world(choose: impl FnOnce(Builder) -> Builder) -> World {
@@ -54,7 +53,7 @@ fn asked(world: &World) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_session_is_renewed_for_programs_and_pages_and_its_cookies_are_set() {
+async fn an_expired_session_is_renewed_and_cookies_are_set() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = cookies(&world, &token, &world.sim.refresh_token(&session));
@@ -67,7 +66,7 @@ async fn an_expired_session_is_renewed_for_programs_and_pages_and_its_cookies_ar
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_requests_of_one_page_are_renewed_by_one_call_with_the_same_cookies() {
+async fn one_call_renews_a_hundred_requests_of_one_page() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = cookies(&world, &token, &world.sim.refresh_token(&session));
@@ -96,7 +95,7 @@ async fn a_hundred_requests_of_one_page_are_renewed_by_one_call_with_the_same_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_get_with_a_good_but_old_token_and_a_refresh_cookie_causes_a_call() {
+async fn only_an_expired_get_with_a_refresh_cookie_causes_a_call() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let refresh = world.sim.refresh_token(&session);
@@ -144,7 +143,7 @@ async fn a_session_that_was_revoked_here_is_not_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_clerk_does_not_renew_is_401_for_programs_and_a_handshake_for_pages() {
+async fn a_refused_renewal_is_401_or_a_handshake() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.revoke(&session);
@@ -160,7 +159,7 @@ async fn a_session_that_clerk_does_not_renew_is_401_for_programs_and_a_handshake
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_answer_a_program_gets_503_and_a_page_the_handshake() {
+async fn without_an_answer_api_calls_get_503_and_pages_a_handshake() {
     for fault in [SimFault::Hang, SimFault::status(500), SimFault::status(429), SimFault::Html] {
         let world = world(|builder| builder).await;
         let (session, token) = expired(&world).await;
@@ -180,7 +179,7 @@ async fn without_an_answer_a_program_gets_503_and_a_page_the_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_renewed_while_clerk_is_not_known_to_be_well() {
+async fn nothing_is_renewed_unless_clerk_is_healthy() {
     let world = world(|builder| builder.grace(GracePolicy::disabled())).await;
     let (session, token) = expired(&world).await;
     let cookies = cookies(&world, &token, &world.sim.refresh_token(&session));
@@ -194,7 +193,7 @@ async fn nothing_is_renewed_while_clerk_is_not_known_to_be_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_of_another_browser_gets_no_cookies_of_this_one() {
+async fn a_foreign_refresh_token_gets_no_cookies() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let own = cookies(&world, &token, &world.sim.refresh_token(&session));
@@ -208,7 +207,7 @@ async fn a_refresh_token_of_another_browser_gets_no_cookies_of_this_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_away_leaves_the_call_to_those_who_wait() {
+async fn a_cancelled_request_leaves_the_call_to_the_others() {
     let world = world(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let cookies = cookies(&world, &token, &world.sim.refresh_token(&session));
@@ -223,7 +222,7 @@ async fn whoever_goes_away_leaves_the_call_to_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_optional_route_sees_the_renewed_session_and_a_public_path_costs_no_call() {
+async fn renewal_serves_optional_routes_and_skips_public_paths() {
     let world = world(|builder| builder.public(["/public"])).await;
     let hello = get(async |auth: Option<Auth>| {
         auth.map_or("nobody".to_owned(), |auth| auth.user_id().to_string())
@@ -247,7 +246,7 @@ async fn an_optional_route_sees_the_renewed_session_and_a_public_path_costs_no_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_expired_sessions_costs_clerk_no_more_than_forty_calls_a_second() {
+async fn renewals_are_limited_to_forty_calls_a_second() {
     let world = world(|builder| builder).await;
     let sessions: Vec<_> = (0..300).map(|_| expired_at_once(&world)).collect();
     world.pass(90).await;

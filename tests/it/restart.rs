@@ -8,8 +8,7 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
-
-use crate::support::World;
+use test_support::world::World;
 
 fn with_state(dir: &Path) -> impl FnOnce(Builder) -> Builder + use<> {
     let dir = dir.to_owned();
@@ -57,7 +56,7 @@ async fn keys_on_record(dir: &Path) -> (World, SimSession) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_in_the_middle_of_an_outage_changes_nothing_for_a_proven_session() {
+async fn a_restart_in_an_outage_keeps_proven_sessions() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, token) = outage_on_record(dir.path()).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -85,7 +84,7 @@ async fn a_restart_extends_no_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without_them_says_so() {
+async fn a_start_in_an_outage_verifies_with_saved_keys() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, session) = keys_on_record(dir.path()).await;
 
@@ -97,13 +96,13 @@ async fn a_process_that_starts_in_an_outage_verifies_with_saved_keys_and_without
     let world = restart(world, dir.path());
     let answer = world.get(&valid).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    let health = world.send(crate::support::anonymous("GET", "/auth/health", &[])).await;
+    let health = world.send(test_support::world::anonymous("GET", "/auth/health", &[])).await;
     assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(health.json()["status"], "fail");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_record_makes_grace_stricter() {
+async fn a_lost_outage_record_makes_grace_stricter() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, token) = outage_on_record(dir.path()).await;
     let path = dir.path().join("outages.json");
@@ -131,7 +130,7 @@ async fn a_revocation_survives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_others_may_write_and_files_of_another_instance_decide_nothing() {
+async fn files_writable_by_others_or_foreign_are_ignored() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, _) = keys_on_record(dir.path()).await;
     let keys = dir.path().join("keys.json");
@@ -155,7 +154,7 @@ async fn files_that_others_may_write_and_files_of_another_instance_decide_nothin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_cannot_be_written_costs_a_warning_and_nothing_else() {
+async fn an_unwritable_directory_costs_only_a_warning() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let world = World::with(with_state(file.path())).await;
     assert!(world.clerk.counts().state_failures > 0);
@@ -192,7 +191,7 @@ async fn a_restart_while_grace_drains_signs_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_in_a_declared_outage_gives_no_time_back() {
+async fn a_restart_in_a_forced_outage_gives_no_time_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     let hours = Duration::from_secs(4 * 3_600);
@@ -211,7 +210,7 @@ async fn a_restart_in_a_declared_outage_gives_no_time_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starting_again_and_again_does_not_keep_an_outage_alive() {
+async fn repeated_starts_do_not_extend_an_outage() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut world, token) = outage_on_record(dir.path()).await;
     // Nobody answers at all, so that no process learns anything of its own.
@@ -226,7 +225,7 @@ async fn starting_again_and_again_does_not_keep_an_outage_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_that_has_ended_is_gone_from_the_file_too() {
+async fn an_expired_denial_is_removed_from_the_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     let old = world.sim.sign_in("user_1").id;
@@ -244,7 +243,7 @@ async fn a_denial_that_has_ended_is_gone_from_the_file_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_too_long_to_be_read_is_reported_and_not_replaced() {
+async fn an_oversized_record_is_reported_and_not_replaced() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("outages.json");
     let long = 64 * 1024 * 1024 + 1;
@@ -266,7 +265,7 @@ async fn a_record_too_long_to_be_read_is_reported_and_not_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+async fn a_failed_write_of_a_revocation_is_retried() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(with_state(dir.path())).await;
     until_saved(dir.path(), |_| true).await;
@@ -285,7 +284,7 @@ async fn a_revocation_that_could_not_be_written_is_written_as_soon_as_it_can_be(
 
 /// Both end at once, as in a deploy that stops two processes together: nobody is left to write again.
 #[tokio::test(start_paused = true)]
-async fn two_processes_that_write_at_once_lose_no_revocation() {
+async fn two_concurrent_writers_lose_no_revocation() {
     for _ in 0..5 {
         let dir = tempfile::tempdir().expect("a directory");
         let first = World::with(with_state(dir.path())).await;

@@ -14,8 +14,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{UnknownKey, Unverified, Verified, verify};
 use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
-
-use crate::support::start_of_time;
+use test_support::world::start_of_time;
 
 pub(crate) const LEEWAY: Duration = Duration::from_secs(5);
 pub(crate) const API: RequestFacts = RequestFacts {

@@ -3,11 +3,11 @@
 use axum::Router;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy};
 use http::StatusCode;
+use test_support::world::{Answer, NAVIGATION, World, anonymous, config, routes, signed};
 use url::Url;
 
 use crate::browser::Browser;
 use crate::handshake::uat;
-use crate::support::{Answer, NAVIGATION, World, anonymous, config, routes, signed};
 
 const ACCOUNTS: &str = "https://accounts.example.com/in";
 const HOST: (&str, &str) = ("host", "app.example.com");
@@ -45,7 +45,7 @@ fn way_back(address: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_sent_to_sign_in_takes_along_the_page_that_was_asked_for() {
+async fn the_sign_in_redirect_carries_the_requested_page() {
     let forwarded = [HOST, ("x-forwarded-host", "b.example, c"), ("x-forwarded-proto", "http")];
     for (path, fields, back) in [
         ("/me", &[HOST][..], "https://app.example.com/me"),
@@ -66,7 +66,7 @@ async fn whoever_is_sent_to_sign_in_takes_along_the_page_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_configured_address_keeps_what_it_says() {
+async fn the_configured_sign_in_url_is_preserved() {
     const PAGE: &str = "redirect_url=https%3A%2F%2Fapp.example.com%2Fme";
     for (sign_in, location) in [
         ("/sign-in", format!("/sign-in?{PAGE}")),
@@ -94,7 +94,7 @@ async fn the_link_on_a_page_leads_back_to_it_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_satellite_asks_its_primary_application_when_its_visitor_is_back() {
+async fn a_satellite_syncs_when_its_visitor_returns() {
     for (path, back) in [
         ("/me", "https://app.example.com/me?__clerk_synced=false"),
         ("/me?a=1&__clerk_synced=true", "https://app.example.com/me?a=1&__clerk_synced=false"),
@@ -109,7 +109,7 @@ async fn a_satellite_asks_its_primary_application_when_its_visitor_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sign_in_page_of_a_nested_router_is_not_led_to_itself() {
+async fn a_nested_sign_in_page_does_not_redirect_to_itself() {
     let world = world("/app/me", |builder| builder).await;
     let app = Router::new().nest("/app", routes().layer(world.clerk.clone()));
     let fields = [&NAVIGATION[..], &[HOST]].concat();
@@ -125,7 +125,7 @@ fn takes_back_the_count(answer: &Answer) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signing_in_again_and_again_is_no_loop_while_it_works() {
+async fn repeated_successful_sign_ins_are_not_a_loop() {
     for handshakes in [true, false] {
         let world = world(ACCOUNTS, |builder| builder.handshakes(handshakes)).await;
         let mut browser = Browser::new(&world);
@@ -145,7 +145,7 @@ async fn signing_in_again_and_again_is_no_loop_while_it_works() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_page_with_a_fresh_session_takes_the_count_back() {
+async fn only_a_fresh_page_resets_the_redirect_count() {
     let world = world(ACCOUNTS, |builder| builder.grace(GracePolicy::balanced())).await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -171,7 +171,7 @@ async fn only_a_page_with_a_fresh_session_takes_the_count_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restored_tabs_and_forged_counts_end_no_way_to_sign_in() {
+async fn restored_tabs_and_forged_counts_do_not_block_sign_in() {
     let world = world(ACCOUNTS, |builder| builder).await;
     let mut browser = Browser::new(&world);
     let away = world.send(browser.page("/me")).await;

@@ -11,8 +11,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport};
 use clerk_resilience::{Auth, ClerkConfig, GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
-
-use crate::support::{Answer, Log, World, anonymous, bearer, start_of_time};
+use test_support::world::{Answer, Log, World, anonymous, bearer, start_of_time};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -34,7 +33,7 @@ async fn sign_out(world: &World, token: &str, fields: &[(&str, &str)]) -> Answer
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_signs_out_in_an_outage_stays_out_and_clerk_is_told_when_it_is_back() {
+async fn a_sign_out_in_an_outage_reaches_clerk_afterwards() {
     let world = World::new().await;
     let (session, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -53,7 +52,7 @@ async fn who_signs_out_in_an_outage_stays_out_and_clerk_is_told_when_it_is_back(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
+async fn a_sign_out_survives_a_restart_and_still_reaches_clerk() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_owned();
     let kept = |builder: clerk_resilience::Builder| {
@@ -78,7 +77,7 @@ async fn a_sign_out_survives_a_restart_here_and_on_its_way_to_clerk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clerk_is_told_again_until_it_has_heard() {
+async fn a_sign_out_is_repeated_until_clerk_answers() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -92,7 +91,7 @@ async fn clerk_is_told_again_until_it_has_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stays_tells_clerk_of_the_sign_outs_of_a_process_that_has_gone() {
+async fn sign_outs_of_a_stopped_process_reach_clerk() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_owned();
     let kept = |builder: clerk_resilience::Builder| {
@@ -166,7 +165,7 @@ async fn behind_a_stubborn_one(status: u16, body: &'static str) -> (usize, bool)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_clerk_will_not_end_keeps_no_other_waiting() {
+async fn a_failing_sign_out_delays_no_other() {
     let secret = r#"{"errors":[{"code":"secret_key_invalid","message":"m"}]}"#;
     for (status, body) in [(409, ""), (500, ""), (403, "<html>"), (403, secret)] {
         let (asked, ended) = behind_a_stubborn_one(status, body).await;
@@ -176,13 +175,13 @@ async fn a_session_that_clerk_will_not_end_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_clerk_says_may_not_be_ended_is_not_asked_for_again() {
+async fn a_refused_sign_out_is_not_repeated() {
     let refused = r#"{"errors":[{"code":"not_allowed","message":"m"}]}"#;
     assert_eq!(behind_a_stubborn_one(403, refused).await, (1, true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn clerk_is_told_once() {
+async fn a_sign_out_is_sent_once() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let before = world.sim.requests(SimSurface::BackendMutation);
@@ -211,7 +210,7 @@ async fn another_site_cannot_sign_anybody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_password_that_browsers_send_by_themselves_is_no_proof_of_the_origin() {
+async fn basic_auth_is_no_proof_of_the_origin() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let fields = [("authorization", "Basic dXNlcjpwYXNz"), ("sec-fetch-site", "cross-site")];
@@ -221,7 +220,7 @@ async fn a_password_that_browsers_send_by_themselves_is_no_proof_of_the_origin()
 }
 
 #[tokio::test(start_paused = true)]
-async fn programs_sign_out_with_their_token_and_forms_are_led_home() {
+async fn api_calls_sign_out_and_forms_are_redirected() {
     let world = World::new().await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let answer = world.send(bearer("POST", "/auth/sign-out", &token)).await;
@@ -235,7 +234,7 @@ async fn programs_sign_out_with_their_token_and_forms_are_led_home() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_token_ends_nobody_s_session_and_its_cookies_go() {
+async fn a_forged_token_ends_no_session_and_loses_its_cookies() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -346,7 +345,7 @@ async fn a_repeated_sign_out_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_denied_already_is_not_ended_again() {
+async fn a_denied_session_is_not_ended_again() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -391,7 +390,7 @@ async fn a_repeated_revocation_moves_its_end_once_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sign_outs_of_others_do_not_delay_the_newest() {
+async fn older_sign_outs_do_not_delay_the_newest() {
     let world = World::production(|builder| builder).await;
     for n in 0..200 {
         let session = world.sim.sign_in(&*format!("user_{n}"));
@@ -406,7 +405,7 @@ async fn sign_outs_of_others_do_not_delay_the_newest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_users_many_sessions_do_not_delay_another() {
+async fn many_sessions_of_one_user_do_not_delay_another_user() {
     let world = World::production(|builder| builder).await;
     let other = world.sim.sign_in("user_2");
     leave(&world, &world.sim.mint(&other)).await;
@@ -421,7 +420,7 @@ async fn one_users_many_sessions_do_not_delay_another() {
 
 /// The driver does not run while the requests of this test do.
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_of_signals_loses_no_sign_out() {
+async fn a_full_signal_queue_loses_no_sign_out() {
     let world = World::production(|builder| builder).await;
     let sessions: Vec<_> = (0..20).map(|n| world.sim.sign_in(&*format!("user_{n}"))).collect();
     let tokens: Vec<_> = sessions.iter().map(|session| world.sim.mint(session)).collect();
@@ -468,7 +467,7 @@ async fn a_form_without_a_secret_key_gets_a_page_that_signs_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_out_without_a_secret_key_is_warned_of_once() {
+async fn a_sign_out_without_a_secret_key_logs_one_warning() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -486,7 +485,7 @@ async fn a_sign_out_without_a_secret_key_is_warned_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sign_outs_that_find_no_room_are_counted_and_warned_of() {
+async fn dropped_sign_outs_are_counted_and_logged() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);

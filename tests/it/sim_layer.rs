@@ -33,7 +33,7 @@ async fn outage(choose: impl FnOnce(Builder) -> Builder) -> [u16; 3] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_test_tells_grace_on_from_grace_off() {
+async fn an_outage_test_distinguishes_grace_on_and_off() {
     assert_eq!(outage(|builder| builder.grace(GracePolicy::balanced())).await, [200, 200, 503]);
     assert_eq!(outage(|builder| builder.grace(GracePolicy::available())).await, [200, 200, 200]);
     assert_eq!(outage(|builder| builder).await, [200, 503, 503]);
@@ -81,7 +81,7 @@ impl<U: Transport> Transport for Wrapped<U> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_simulated_clerk_on_a_foreign_clock_is_refused() {
+async fn a_simulated_clerk_on_a_foreign_clock_is_rejected() {
     let sim = SimClerk::in_memory();
     let foreign: [fn(Builder) -> Builder; 4] = [
         |builder| builder,
@@ -104,7 +104,7 @@ async fn a_simulated_clerk_on_a_foreign_clock_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clocks_of_one_source_are_accepted() {
+async fn clocks_from_one_source_are_accepted() {
     let sim = SimClerk::in_memory();
     sim.try_layer(|builder| builder).expect("its own clock");
     sim.try_layer(|builder| builder.clock(Named(sim.clock()))).expect("it forwards the name");
@@ -202,7 +202,7 @@ async fn a_member_s_next_token_names_the_organization() {
     let session = sim.sign_in("user_1");
     let ask = async || {
         let response = sim.send(&app, &sim.get("/role", &session)).await;
-        crate::support::Answer::of(response).await.body
+        test_support::world::Answer::of(response).await.body
     };
     assert_eq!(ask().await, "none");
     let acme = SimOrganization::new("org_1", "acme").role("admin");

@@ -11,11 +11,11 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimOrganization, SimSession};
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::{World, anonymous, bearer, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser, PROXY};
 use crate::handshake::uat;
-use crate::support::{World, anonymous, bearer, start_of_time};
 
 const PRIMARY: &str = "https://primary.example";
 
@@ -88,7 +88,7 @@ fn query(address: &str, name: &str) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_satellite_asks_its_own_domain_of_clerks_and_takes_its_tokens_alone() {
+async fn a_satellite_uses_its_own_domain_and_tokens() {
     let sim = clerk(InstanceKind::Production);
     let world = application(&sim, |b| b.site(|site| satellite(site).auto_sync(true))).await;
     let session = somebody(&sim);
@@ -115,7 +115,7 @@ async fn a_satellite_asks_its_own_domain_of_clerks_and_takes_its_tokens_alone() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_session_cookies_a_satellite_takes_the_fresher_one_of_its_own_issuer() {
+async fn a_satellite_picks_the_fresher_cookie_of_its_issuer() {
     let sim = clerk(InstanceKind::Production);
     let world = application(&sim, |builder| builder.site(satellite)).await;
     let session = somebody(&sim);
@@ -134,7 +134,7 @@ async fn of_two_session_cookies_a_satellite_takes_the_fresher_one_of_its_own_iss
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_satellite_asks_after_a_sign_in_or_at_first_if_told_to_and_never_twice() {
+async fn a_satellite_syncs_once_after_a_sign_in() {
     for (auto_sync, path, asks) in [
         (false, "/me", 0),
         (false, "/me?__clerk_synced=false", 1),
@@ -162,7 +162,7 @@ async fn a_satellite_asks_after_a_sign_in_or_at_first_if_told_to_and_never_twice
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_signed_in_elsewhere_since_is_who_the_satellite_shows() {
+async fn a_satellite_shows_the_latest_sign_in() {
     let sim = clerk(InstanceKind::Production);
     let world = application(&sim, |builder| builder.site(satellite)).await;
     let before = sim.sign_in("user_before");
@@ -187,7 +187,7 @@ async fn in_development(sim: &SimClerk) -> (World, World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_development_a_satellite_asks_its_primary_application_by_way_of_its_sign_in_page() {
+async fn in_development_a_satellite_syncs_through_sign_in() {
     let sim = clerk(InstanceKind::Development);
     let (satellite, primary) = in_development(&sim).await;
     somebody(&sim);
@@ -200,7 +200,7 @@ async fn in_development_a_satellite_asks_its_primary_application_by_way_of_its_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_application_answers_its_satellite_with_the_development_browser() {
+async fn a_primary_answers_with_the_development_browser() {
     let sim = clerk(InstanceKind::Development);
     let primary = application(&sim, |builder| builder).await;
     let mut browser = Browser::new(&primary);
@@ -224,7 +224,7 @@ async fn a_primary_application_answers_its_satellite_with_the_development_browse
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_production_no_address_sends_a_visitor_to_another_site() {
+async fn in_production_no_url_redirects_to_another_site() {
     let sim = clerk(InstanceKind::Production);
     let primary = application(&sim, |builder| builder).await;
     let session = somebody(&sim);
@@ -246,7 +246,7 @@ async fn with_organizations(sim: &SimClerk) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_names_another_organisation_switches_to_it_by_one_handshake() {
+async fn a_url_switches_the_organization_by_one_handshake() {
     let sim = clerk(InstanceKind::Production);
     let world = with_organizations(&sim).await;
     let session = somebody(&sim);
@@ -262,7 +262,7 @@ async fn an_address_that_names_another_organisation_switches_to_it_by_one_handsh
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organisation_that_clerk_does_not_switch_to_is_asked_for_once_a_visit() {
+async fn a_refused_organization_switch_is_tried_once_a_visit() {
     let sim = clerk(InstanceKind::Production);
     let world = with_organizations(&sim).await;
     let session = somebody(&sim);
@@ -276,7 +276,7 @@ async fn an_organisation_that_clerk_does_not_switch_to_is_asked_for_once_a_visit
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_proxy_browsers_are_sent_through_it() {
+async fn browsers_are_redirected_through_the_proxy() {
     let address = Url::parse(&format!("{APP}{PROXY}")).expect("an address");
     for proxy in [Proxy::Path(PROXY.to_owned()), Proxy::Address(address)] {
         let sim = clerk(InstanceKind::Production);
@@ -302,7 +302,7 @@ async fn behind_a_proxy_browsers_are_sent_through_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_development_browser_that_is_not_known_here_becomes_known() {
+async fn an_unknown_development_browser_is_stored() {
     let sim = clerk(InstanceKind::Development);
     let world = application(&sim, |builder| builder).await;
     let session = somebody(&sim);
@@ -328,7 +328,7 @@ async fn a_development_browser_that_is_not_known_here_becomes_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_an_outage_nobody_is_sent_anywhere() {
+async fn in_an_outage_nothing_redirects_to_clerk() {
     let sim = clerk(InstanceKind::Development);
     let (satellite, primary) = in_development(&sim).await;
     let production = clerk(InstanceKind::Production);
@@ -354,7 +354,7 @@ async fn in_an_outage_nobody_is_sent_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cookies_are_read_as_http_2_and_browsers_write_them() {
+async fn split_and_joined_cookie_headers_are_read() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let (good, forged) = (world.sim.mint(&session), world.sim.forge(&session));

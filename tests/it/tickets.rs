@@ -4,10 +4,10 @@ use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::key::InstanceKind;
 use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
+use test_support::world::{Answer, World, anonymous, config, expired};
 
 use crate::browser::Browser;
 use crate::handshake;
-use crate::support::{Answer, World, anonymous, config, expired};
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -45,7 +45,7 @@ async fn handed_over(other: impl FnOnce(Builder) -> Builder) -> (World, String, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_shows_another_process_that_the_session_was_seen() {
+async fn a_ticket_proves_a_sighting_to_another_process() {
     let (second, token, ticket) = handed_over(with_tickets).await;
     let without = call(&second, "app.example.com", &token, None).await;
     assert_eq!(without.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -55,7 +55,7 @@ async fn a_ticket_shows_another_process_that_the_session_was_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_is_of_no_use_at_another_host_beside_another_token_or_with_another_key() {
+async fn a_ticket_is_bound_to_host_token_and_key() {
     let (second, token, ticket) = handed_over(with_tickets).await;
     let elsewhere = call(&second, "other.example.com", &token, Some(&ticket)).await;
     assert_eq!(elsewhere.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -75,7 +75,7 @@ async fn a_ticket_is_of_no_use_at_another_host_beside_another_token_or_with_anot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_lets_nobody_in_without_the_token_or_while_clerk_is_well() {
+async fn a_ticket_needs_its_token_and_an_outage() {
     let world = World::with(with_tickets).await;
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     let ticket = set(&call(&world, "app.example.com", &token, None).await).expect("a ticket");
@@ -87,7 +87,7 @@ async fn a_ticket_lets_nobody_in_without_the_token_or_while_clerk_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ticket_is_a_guarded_cookie_and_is_renewed_only_when_there_is_something_new() {
+async fn a_ticket_cookie_is_protected_and_renewed_on_change() {
     let world = World::with(with_tickets).await;
     let session = world.sim.sign_in("user_1");
     let token = world.sim.mint(&session);
@@ -118,7 +118,7 @@ async fn a_session_in_grace_gets_no_ticket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_of_another_session_makes_no_ticket_for_the_expired_one() {
+async fn a_handshake_of_another_session_makes_no_ticket() {
     let world = handshake::world(InstanceKind::Production, with_tickets).await;
     let (ended, old) = expired(&world).await;
     let own = world.sim.sign_in("user_2");
@@ -134,7 +134,7 @@ async fn a_handshake_of_another_session_makes_no_ticket_for_the_expired_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tickets_and_trust_in_the_token_alone_contradict_each_other() {
+async fn tickets_and_token_only_evidence_are_exclusive() {
     let world = World::unready(|builder| builder);
     let policy = GracePolicy::balanced().dangerously_trust_the_token_alone();
     let built = with_tickets(ClerkResilience::builder(config(&world.sim))).grace(policy).build();

@@ -7,11 +7,11 @@ use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock, SimSession};
 use clerk_resilience::{Builder, ClerkConfig, PageText, Verdict};
 use http::{Request, StatusCode};
+use test_support::world::{Answer, Log, NAVIGATION, World, anonymous, expired, start_of_time};
 use url::Url;
 
 use crate::browser::{APP, Browser};
 use crate::handshake::{returning, uat};
-use crate::support::{Answer, Log, NAVIGATION, World, anonymous, expired, start_of_time};
 
 const KEYS: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
@@ -63,7 +63,7 @@ pub(crate) fn way_back(answer: &Answer) -> Url {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_visit_that_was_cut_short_makes_no_foreign_handshake_believed() {
+async fn an_interrupted_visit_trusts_no_foreign_handshake() {
     let world = without_secret(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let foreign = handshake_of(&world, &world.sim.sign_in("attacker"));
@@ -90,7 +90,7 @@ async fn a_visit_that_was_cut_short_makes_no_foreign_handshake_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_with_the_senders_own_state_leads_to_the_readers_session() {
+async fn a_link_with_foreign_state_keeps_the_readers_session() {
     let world = without_secret(|builder| builder).await;
     let attacker = world.sim.sign_in("attacker");
     let mut sender = Browser::new(&world);
@@ -111,7 +111,7 @@ async fn a_link_with_the_senders_own_state_leads_to_the_readers_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_return_is_believed_once() {
+async fn a_handshake_result_is_accepted_once() {
     let world = without_secret(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -149,7 +149,7 @@ async fn a_session_token_is_no_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_instance_without_a_common_key_shows_the_page_and_sets_no_session() {
+async fn a_process_without_the_shared_key_sets_no_session() {
     for shared in [false, true] {
         let tickets = |builder: Builder| {
             let keys = TicketKeys::parse(KEYS).expect("a key");
@@ -169,7 +169,7 @@ async fn another_instance_without_a_common_key_shows_the_page_and_sets_no_sessio
 }
 
 #[tokio::test(start_paused = true)]
-async fn eight_restored_tabs_are_all_sent_to_clerk_and_come_back() {
+async fn eight_restored_tabs_all_complete_a_handshake() {
     for secret in [false, true] {
         let world = if secret {
             crate::handshake::world(InstanceKind::Production, |builder| builder).await
@@ -196,7 +196,7 @@ async fn eight_restored_tabs_are_all_sent_to_clerk_and_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loop_of_one_page_ends_and_other_pages_go_on() {
+async fn a_loop_on_one_page_does_not_affect_others() {
     let world = without_secret(|builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.replace_key();
@@ -216,7 +216,7 @@ async fn a_loop_of_one_page_ends_and_other_pages_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loop_soon_after_a_failure_of_clerk_is_answered_503() {
+async fn a_loop_shortly_after_a_clerk_failure_is_503() {
     let world = without_secret(|builder| builder).await;
     world.break_clerk();
     world.until(Verdict::Suspect).await;
@@ -232,7 +232,7 @@ async fn a_loop_soon_after_a_failure_of_clerk_is_answered_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_loaded_ahead_is_neither_sent_nor_counted() {
+async fn prefetches_are_neither_redirected_nor_counted() {
     let world = without_secret(|builder| builder).await;
     let (session, token) = expired(&world).await;
     let mut browser = Browser::signed_in(&world, &token, &uat(&session));
@@ -293,7 +293,7 @@ async fn a_forwarded_host_never_receives_a_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_warning_says_that_host_alone_names_the_host() {
+async fn trusting_the_host_header_logs_one_warning() {
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();

@@ -1,7 +1,9 @@
-//! Names of types: one name has one meaning in the whole workspace, and it is a standard term.
+//! Names: a type's name has one meaning in the whole workspace and is a standard term, and a test's
+//! name is a short sentence.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::architecture::{code, sources};
 
@@ -54,7 +56,8 @@ fn definitions() -> BTreeMap<String, Vec<String>> {
         sources(&root, "", &mut found);
     }
     let mut types = BTreeMap::<String, Vec<String>>::new();
-    for (path, source) in found.iter().filter(|(path, _)| !path.contains("/tests/")) {
+    let shipped = |path: &str| !path.contains("/tests/") && !path.contains("-support/");
+    for (path, source) in found.iter().filter(|(path, _)| shipped(path)) {
         for name in code(source).lines().filter_map(defined) {
             types.entry(name.to_owned()).or_default().push(path.clone());
         }
@@ -88,6 +91,52 @@ fn no_type_has_a_replaced_name() {
     for (name, instead) in REPLACED {
         let places = types.get(*name);
         assert_eq!(places, None, "{name}: write {instead}");
+    }
+}
+
+/// The most characters that the name of a function in `tests` and `crates` may have.
+const LONGEST_NAME: usize = 60;
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of the sources");
+    let paths = entries.map(|entry| entry.expect("an entry of the sources").path());
+    let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+    let folders = folders.into_iter().filter(|folder| !folder.ends_with("target"));
+    let below = folders.flat_map(|folder| rust_files(&folder));
+    let files = files.into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs"));
+    files.chain(below).collect()
+}
+
+/// The name of the function that a line declares.
+fn function(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once("fn ")?;
+    let name = rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()?;
+    (before.is_empty() || before.ends_with(' ')).then_some(name)
+}
+
+#[test]
+fn function_names_in_tests_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [rust_files(&root.join("tests")), rust_files(&root.join("crates"))].concat();
+    assert!(files.len() > 150, "the sources were not found");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a readable source");
+        for name in text.lines().filter_map(function) {
+            assert!(name.len() <= LONGEST_NAME, "shorten {name} in {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn functions_are_read_from_every_form_of_a_line() {
+    let rows = [
+        ("fn start() {", Some("start")),
+        ("    pub(crate) async fn start_with<T>(", Some("start_with")),
+        ("    let often = 1;", None),
+        ("use self::fn_names;", None),
+    ];
+    for (line, name) in rows {
+        assert_eq!(function(line), name, "{line}");
     }
 }
 

@@ -21,9 +21,9 @@ use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, Event, GracePolicy, Verdict};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use test_support::world::{Answer, Log, World, anonymous};
 
 use crate::restart::until_saved;
-use crate::support::{Answer, Log, World, anonymous};
 
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PATH: &str = "/auth/webhooks";
@@ -80,7 +80,7 @@ pub(crate) fn parsed(path: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_row_of_svix_vectors_is_believed_or_refused_as_it_says() {
+async fn every_svix_vector_is_accepted_or_rejected_as_stated() {
     let vectors = parsed("svix-vectors.json");
     let rows = vectors["verify"].as_array().expect("rows");
     let mut refused = 0;
@@ -104,7 +104,7 @@ async fn every_row_of_svix_vectors_is_believed_or_refused_as_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_sample_of_clerks_is_kept_and_has_the_effect_it_should() {
+async fn every_clerk_sample_is_stored_and_takes_effect() {
     let index = parsed("webhook-samples/index.json");
     let files = index["files"].as_array().expect("files");
     assert_eq!(files.len(), 33);
@@ -151,7 +151,7 @@ async fn every_sample_of_clerks_is_kept_and_has_the_effect_it_should() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_session_is_refused_on_the_next_request_while_clerk_is_well() {
+async fn a_revocation_event_applies_to_the_next_request() {
     let world = with(|builder| builder).await;
     let session = world.sim.sign_in("user_1");
     let (token, other) = (world.sim.mint(&session), world.sim.mint(&world.sim.sign_in("user_2")));
@@ -163,7 +163,7 @@ async fn a_revoked_session_is_refused_on_the_next_request_while_clerk_is_well() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_session_loses_its_grace_on_the_next_request_in_an_outage() {
+async fn a_revocation_event_ends_grace_at_once() {
     let world = with(|builder| builder).await;
     let (session, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
@@ -172,7 +172,7 @@ async fn a_revoked_session_loses_its_grace_on_the_next_request_in_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ban_ends_what_was_issued_before_it_and_a_late_one_not_what_came_after() {
+async fn a_ban_ends_only_sessions_issued_before_it() {
     let world = with(|builder| builder).await;
     let session = world.sim.sign_in("user_1");
     let before = world.sim.mint(&session);
@@ -209,7 +209,7 @@ fn member_of(world: &World, user: &str, organization: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_left_an_organisation_is_refused_there_at_once_and_nowhere_else() {
+async fn a_former_member_is_rejected_in_that_organization_only() {
     let world = with(|builder| builder).await;
     let token = member_of(&world, "user_1", "org_1");
     let others = [
@@ -238,7 +238,7 @@ async fn who_left_an_organisation_is_refused_there_at_once_and_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_membership_ends_grace_with_401_and_a_change_of_it_with_503() {
+async fn a_membership_end_is_401_in_grace_and_a_change_503() {
     for (event, status) in
         [("deleted", StatusCode::UNAUTHORIZED), ("updated", StatusCode::SERVICE_UNAVAILABLE)]
     {
@@ -255,7 +255,7 @@ async fn an_end_of_membership_ends_grace_with_401_and_a_change_of_it_with_503() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_role_leaves_tokens_within_their_time_alone() {
+async fn a_role_change_does_not_affect_unexpired_tokens() {
     let world = with(|builder| builder).await;
     let token = member_of(&world, "user_1", "org_1");
     deliver(&world, "msg_1", &membership(&world, "updated")).await;
@@ -263,7 +263,7 @@ async fn a_change_of_role_leaves_tokens_within_their_time_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_locked_user_and_a_new_password_lose_sessions_only_where_that_is_chosen() {
+async fn a_lock_or_password_change_ends_sessions_if_configured() {
     type Choose = fn(Builder) -> Builder;
     let body = |world: &World, event: Value| {
         let mut data = json!({ "id": "user_1", "locked": false });
@@ -289,7 +289,7 @@ async fn a_locked_user_and_a_new_password_lose_sessions_only_where_that_is_chose
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_may_come_twice_and_in_any_order() {
+async fn events_may_arrive_twice_and_in_any_order() {
     let world = with(|builder| builder).await;
     let mut deliveries: Vec<usize> = (0..100).flat_map(|n| [n, n]).collect();
     fastrand::Rng::with_seed(3).shuffle(&mut deliveries);
@@ -304,7 +304,7 @@ async fn events_may_come_twice_and_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sense_less_content_under_a_good_signature_is_a_dead_letter_and_not_sent_again() {
+async fn signed_nonsense_is_a_dead_letter() {
     let world = with(|builder| builder).await;
     for (id, body) in [
         ("msg_1", "481516, your code"),
@@ -326,7 +326,7 @@ async fn sense_less_content_under_a_good_signature_is_a_dead_letter_and_not_sent
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_long_or_no_post_is_refused_before_anything_else() {
+async fn oversized_and_non_post_requests_are_rejected_first() {
     let world = with(|builder| builder).await;
     let long = "x".repeat(1024 * 1024 + 1);
     assert_eq!(deliver(&world, "msg_1", &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -360,7 +360,7 @@ async fn what_is_too_long_or_no_post_is_refused_before_anything_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verified_delivery_is_the_proof_of_life_that_grace_may_demand() {
+async fn a_verified_delivery_counts_as_webhook_activity() {
     for (delivered, status) in [(true, StatusCode::OK), (false, StatusCode::SERVICE_UNAVAILABLE)] {
         let world =
             with(|builder| builder.grace(GracePolicy::balanced().webhooks_within("5min"))).await;
@@ -401,7 +401,7 @@ async fn warnings(world: &World, healthy: &[u64], heard: bool) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_begins_after_a_long_silence_of_the_feed_is_warned_of_once_an_episode() {
+async fn webhook_silence_before_an_outage_is_warned_once() {
     // While there is but one, a call site that another test's thread meets first is switched off.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let with = |policy: GracePolicy| with(move |builder| builder.grace(policy));
@@ -416,7 +416,7 @@ async fn an_outage_that_begins_after_a_long_silence_of_the_feed_is_warned_of_onc
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_nothing_is_received_and_with_a_bad_one_nothing_starts() {
+async fn a_missing_secret_receives_nothing_and_a_bad_one_fails() {
     let world = World::new().await;
     let answer = deliver(&world, "msg_1", &revoked("sess_1")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -448,7 +448,7 @@ async fn without_a_secret_nothing_is_received_and_with_a_bad_one_nothing_starts(
 }
 
 #[tokio::test(start_paused = true)]
-async fn either_of_two_secrets_will_do_while_one_is_replaced() {
+async fn either_of_two_secrets_is_accepted_during_rotation() {
     let old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let world = with(|builder| builder.webhook_secret(secret(old))).await;
     for (n, text) in [SECRET, old].into_iter().enumerate() {
@@ -460,7 +460,7 @@ async fn either_of_two_secrets_will_do_while_one_is_replaced() {
 }
 
 #[tokio::test]
-async fn choices_that_need_a_secret_or_would_keep_codes_stop_the_start() {
+async fn options_without_a_secret_or_storing_codes_fail_the_start() {
     let key = World::new().await.sim.publishable_key().clone();
     let builder = || ClerkResilience::builder(ClerkConfig::new(key.clone()));
     let hooked = builder().on_event(["user.created"], |_| async { Ok::<(), String>(()) });
@@ -550,7 +550,7 @@ impl Store for Sick {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_or_hangs_costs_requests_nothing_and_revocations_act_all_the_same() {
+async fn revocations_apply_while_the_store_fails() {
     for hangs in [false, true] {
         let world = with(|builder| builder.store(Sick { hangs })).await;
         let session = world.sim.sign_in("user_1");
@@ -590,7 +590,7 @@ async fn is_written(world: &World, dir: &Path, body: &str, id: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_store_keeps_is_written_to_the_state_directory_and_outlives_the_process() {
+async fn unstored_revocations_go_to_the_state_directory() {
     for choose in [|builder| builder, |builder: Builder| builder.store(Sick { hangs: false })] {
         let dir = tempfile::tempdir().expect("a directory");
         let world = with(|builder| choose(builder.state_dir(dir.path()))).await;
@@ -608,7 +608,7 @@ async fn what_no_store_keeps_is_written_to_the_state_directory_and_outlives_the_
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn what_a_store_keeps_acts_and_is_not_written_to_the_state_directory_as_well() {
+async fn stored_revocations_are_not_written_to_a_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = SqliteStore::open(dir.path().join("inbox.db")).expect("a store");
     let world = with(|builder| builder.state_dir(dir.path()).store(store)).await;
@@ -631,7 +631,7 @@ async fn what_a_store_keeps_acts_and_is_not_written_to_the_state_directory_as_we
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_is_said_once_and_not_at_every_delivery() {
+async fn a_failing_store_is_logged_once() {
     let log = Log::default();
     // With two of them tracing asks each time who listens.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
@@ -685,7 +685,7 @@ impl Ear {
 const CREATED: &str = r#"{"type":"user.created","timestamp":1780000000,"data":{"id":"user_1","private_metadata":{"ref":"481516"},"public_metadata":{"plan":"team"}}}"#;
 
 #[tokio::test(start_paused = true)]
-async fn hooks_hear_once_of_what_they_named_and_nothing_private() {
+async fn hooks_receive_their_events_once_without_private_data() {
     let ear = Ear::default();
     let world = with(|builder| ear.on(builder, &["user.created"])).await;
     for (id, body) in [
@@ -705,7 +705,7 @@ async fn hooks_hear_once_of_what_they_named_and_nothing_private() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_fails_or_panics_hears_of_it_again_and_ever_more_slowly() {
+async fn a_failing_hook_is_retried_with_growing_pauses() {
     let ear = Ear::failing(3);
     let world = with(|builder| ear.on(builder, &["user.created"])).await;
     deliver(&world, "msg_1", CREATED).await;
@@ -718,7 +718,7 @@ async fn a_hook_that_fails_or_panics_hears_of_it_again_and_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_hooks_fail_at_for_good_is_shown_and_can_be_replayed() {
+async fn a_dead_letter_is_listed_and_can_be_retried() {
     let ear = Ear::failing(12);
     let world = with(|builder| ear.on(builder, &["session.revoked"])).await;
     let session = world.sim.sign_in("user_1");
@@ -736,7 +736,7 @@ async fn an_event_that_hooks_fail_at_for_good_is_shown_and_can_be_replayed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_before_it_waits_for_anything_fails_like_any_other() {
+async fn an_immediately_panicking_hook_counts_as_failed() {
     let world = with(|builder| {
         builder.on_event(["user.created"], |event: Event| {
             assert!(event.attempts > 1, "as asked");
@@ -775,7 +775,7 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_answered_outlives_a_process_that_is_killed() {
+    async fn acknowledged_events_survive_a_killed_process() {
         let dir = tempfile::tempdir().expect("a directory");
         let deaf = Ear::failing(u32::MAX);
         let world = with(|builder| {
@@ -804,7 +804,7 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_code_and_nothing_private_is_ever_in_the_file() {
+    async fn no_code_or_private_data_is_in_the_file() {
         let dir = tempfile::tempdir().expect("a directory");
         let ear = Ear::default();
         let world =
@@ -829,7 +829,7 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_ahead_for_a_while_ends_no_denial_in_the_file() {
+    async fn a_clock_ahead_for_a_while_ends_no_stored_denial() {
         const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
         let dir = tempfile::tempdir().expect("a directory");
         let world = with(|builder| builder.store(open(dir.path()))).await;
@@ -848,7 +848,7 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_other_worker_takes_a_task_while_its_hooks_may_still_be_at_it() {
+    async fn a_task_is_not_taken_while_its_hooks_run() {
         let dir = tempfile::tempdir().expect("a directory");
         let stuck = |_| std::future::pending::<Result<(), String>>();
         let world = with(|builder| {
@@ -865,7 +865,7 @@ mod sqlite {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_had_to_fall_back_is_counted_and_receives_all_the_same() {
+    async fn a_fallback_store_is_counted_and_still_receives() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("webhooks.db"), "no database at all".repeat(99))
             .expect("written");
@@ -879,7 +879,7 @@ mod sqlite {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_health_document_says_how_late_webhooks_are_and_that_none_came() {
+async fn health_shows_the_delay_and_absence_of_webhooks() {
     let world = with(|builder| builder).await;
     let check = async || {
         let document = world.send(anonymous("GET", "/auth/health", &[])).await.json();
@@ -929,7 +929,7 @@ pub(crate) async fn reopened(file: &Path) -> SqliteStore {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_hook_is_not_taken_by_a_process_that_has_none() {
+async fn a_process_without_hooks_takes_no_hook_tasks() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("inbox.db");
     let ear = Ear::failing(1);
@@ -960,7 +960,7 @@ async fn what_waits_for_a_hook_is_not_taken_by_a_process_that_has_none() {
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn what_the_application_revokes_is_in_a_store_that_outlives_it_without_a_state_directory() {
+async fn a_durable_store_keeps_local_revocations() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("store.db");
     let store = SqliteStore::open(&file).expect("new");

@@ -13,6 +13,7 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Transport as _, TransportError};
 use clerk_resilience::{Auth, ClerkResilience, Verdict};
 use http::StatusCode;
+use test_support::world::config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -22,8 +23,6 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tower::ServiceExt as _;
 use url::Url;
-
-use crate::support::config;
 
 /// Only a test that fails waits for as long: what is expected comes at once, or late on a loaded machine.
 const PATIENT: Duration = Duration::from_secs(60);
@@ -47,7 +46,7 @@ fn keys_url(sim: &SimClerk) -> Url {
 }
 
 #[tokio::test]
-async fn a_good_answer_comes_back_whole() {
+async fn a_good_answer_is_returned_whole() {
     let sim = SimClerk::start().await.expect("free ports");
     let (result, _) = call(keys_url(&sim), PATIENT).await;
     let reply = result.expect("an answer");
@@ -59,7 +58,7 @@ async fn a_good_answer_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_is_told_from_the_others() {
+async fn each_kind_of_failure_is_distinguished() {
     let sim = SimClerk::start().await.expect("free ports");
     for (fault, deadline, expected) in [
         (SimFault::Reset, PATIENT, TransportError::Reset),
@@ -89,7 +88,7 @@ async fn each_way_to_fail_is_told_from_the_others() {
 }
 
 #[tokio::test]
-async fn an_error_status_is_an_answer_and_a_redirect_is_not_followed() {
+async fn an_error_status_is_an_answer_and_redirects_stop() {
     let sim = SimClerk::start().await.expect("free ports");
     sim.break_with(SimSurface::Jwks, SimFault::cdn(503));
     let (result, _) = call(keys_url(&sim), PATIENT).await;
@@ -105,7 +104,7 @@ async fn an_error_status_is_an_answer_and_a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_as_large_as_allowed_and_no_larger() {
+async fn a_body_is_limited_in_size() {
     let sim = SimClerk::start().await.expect("free ports");
     let size = sim.jwks().to_string().len();
     for (cap, fits) in [(size, true), (size - 1, false), (0, false)] {
@@ -119,7 +118,7 @@ async fn a_body_may_be_as_large_as_allowed_and_no_larger() {
 
 /// The clock runs on between two readings of it here, as it does not in virtual time.
 #[tokio::test]
-async fn a_sign_out_reaches_clerk_in_real_time() {
+async fn a_sign_out_reaches_clerk_over_sockets() {
     let sim = SimClerk::start().await.expect("free ports");
     let clerk = ClerkResilience::builder(config(&sim)).build().expect("a good configuration");
     clerk.ready(PATIENT).await.expect("a healthy Clerk");
@@ -160,7 +159,7 @@ async fn rude(answer: &'static [u8], piece: usize, pause: Duration) -> SocketAdd
 }
 
 #[tokio::test]
-async fn endless_headers_and_a_slow_head_end_at_a_limit() {
+async fn endless_and_slow_headers_end_at_a_limit() {
     let at = |address: SocketAddr| Url::parse(&format!("http://{address}/")).expect("an address");
     let endless: &[u8] = {
         let mut bytes = b"HTTP/1.1 200 OK\r\n".to_vec();
@@ -182,7 +181,7 @@ async fn endless_headers_and_a_slow_head_end_at_a_limit() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_exist_does_not_resolve_or_at_least_does_not_hang() {
+async fn an_unknown_host_fails_without_hanging() {
     let url = Url::parse("https://clerk.does-not-exist.invalid/").expect("an address");
     let (result, took) = call(url, Duration::from_secs(1)).await;
     let fault = result.expect_err("nobody has that name");
@@ -223,7 +222,7 @@ async fn stranger(names: &[&str]) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_signed_is_a_stranger_s_and_plain_bytes_are_not() {
+async fn an_untrusted_certificate_is_an_untrusted_responder() {
     let stranger = stranger(&["localhost", "127.0.0.1"]).await;
     for host in ["localhost", "127.0.0.1"] {
         let url = Url::parse(&format!("https://{host}:{}/", stranger.port())).expect("an address");

@@ -19,8 +19,7 @@ use clerk_resilience::jwks::KeySet;
 use clerk_resilience::token::Expectations;
 use clerk_resilience::verify::{Verified, verify};
 use clerk_resilience::{Access, GraceAccess, GracePolicy, Reverification, RoutePolicy, Verdict};
-
-use crate::token::{Kind, ORGANIZATION, Token, at, jwks, make_keys};
+use test_support::token::{Kind, ORGANIZATION, Token, at, jwks, make_keys};
 
 pub(crate) const SECOND: i64 = 1_000;
 pub(crate) const MINUTE: i64 = 60 * SECOND;

@@ -4,9 +4,9 @@
 use clerk_resilience::{GraceAccess, Verdict};
 use proptest::prelude::*;
 use proptest::sample::select;
+use test_support::token::Kind;
 
 use crate::case::{Bounds, Case, Demand, Feed, HOUR, MINUTE, Mode, SECOND, Taken};
-use crate::token::Kind;
 
 /// On the bound, one millisecond beside it, or far from it.
 fn beside(bound: i64) -> impl Strategy<Value = i64> {

@@ -42,7 +42,10 @@ fn agree(case: &Case) -> Result<(), TestCaseError> {
             prop_assert_eq!(grace.since, case.after_exp(since));
             prop_assert_eq!(grace.until, case.after_exp(*until));
             prop_assert_eq!(grace.judged_at, case.after_exp(case.now));
-            prop_assert_eq!(grace.claims_as_of, crate::token::at(case.token().claims_as_of()));
+            prop_assert_eq!(
+                grace.claims_as_of,
+                test_support::token::at(case.token().claims_as_of())
+            );
         }
         (CredentialDecision::PassAnonymous(found), Expected::Refused(all)) => {
             let lacking = found.status() == 403 || found.code() == "step_up_unavailable";
@@ -68,7 +71,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_judgement_agrees_with_the_policy(case in cases()) {
+    fn decisions_agree_with_the_policy(case in cases()) {
         agree(&case)?;
     }
 
@@ -80,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn a_revocation_never_adds_a_pass(case in cases()) {
+    fn a_revocation_never_lets_a_request_pass(case in cases()) {
         for taken in [Taken::Session, Taken::Token, Taken::UserAtIssue, Taken::Member] {
             let revoked = Case { taken, ..case.clone() };
             prop_assert!(!passes(&revoked));

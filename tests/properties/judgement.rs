@@ -11,9 +11,9 @@ use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::token::{Expectations, InvalidToken, Timing};
 use clerk_resilience::verify::{UnknownKey, Unverified, verify};
 use clerk_resilience::{RoutePolicy, Verdict};
+use test_support::token::{Kind, Token, at};
 
 use crate::case::{failing, keys, report};
-use crate::token::{Kind, Token, at};
 
 const VERDICTS: [Verdict; 6] = [
     Verdict::Unknown,
@@ -59,7 +59,7 @@ fn rejected(decision: &CredentialDecision) -> Rejection {
 }
 
 #[test]
-fn without_a_token_nobody_is_sent_to_what_may_be_dead() {
+fn without_a_token_no_redirect_to_a_dead_surface() {
     for verdict in VERDICTS {
         for (reader, may_sign_in) in
             [(ClientKind::Api, true), (ClientKind::Document, false), (ClientKind::Document, true)]
@@ -85,7 +85,7 @@ fn without_a_token_nobody_is_sent_to_what_may_be_dead() {
 }
 
 #[test]
-fn a_bad_token_is_bad_in_any_weather() {
+fn an_invalid_token_is_invalid_in_every_state_of_clerk() {
     for verdict in VERDICTS {
         let credential = Credential::Invalid(InvalidToken::Expired);
         let (route, rules) = (RoutePolicy::required(), Rules::default());
@@ -171,7 +171,7 @@ fn judged(scene: Scene) -> Option<Rejection> {
 }
 
 #[test]
-fn a_token_with_an_unknown_key_is_refused_when_fresh_keys_lack_it_and_waits_or_is_undecided_else() {
+fn an_unknown_key_is_invalid_waiting_or_undecided() {
     let expired = |otherwise_good| Timing::Expired { otherwise_good };
     let timings =
         [Timing::Current, expired(true), expired(false), Timing::NotYet, Timing::IssuedInFuture];

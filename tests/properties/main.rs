@@ -6,7 +6,4 @@ mod cases;
 mod grace;
 mod judgement;
 mod reference;
-#[path = "../simulation/token.rs"]
-#[expect(dead_code, reason = "the simulation uses more of it")]
-mod token;
 mod values;

@@ -4,9 +4,9 @@
 use clerk_resilience::internals::decide::{GraceDenial, Rejection, Unavailable};
 use clerk_resilience::token::InvalidToken;
 use clerk_resilience::{GraceAccess, Reverification, Verdict};
+use test_support::token::Kind;
 
 use crate::case::{Case, Demand, Feed, HOUR, MINUTE, Mode, SECOND, Taken};
-use crate::token::Kind;
 
 /// What the reference expects.
 #[derive(Debug)]

@@ -13,8 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-
-use crate::token::{Kind, Token, jwks, make_keys};
+use test_support::token::{Kind, Token, jwks, make_keys};
 
 const GAP: i64 = 15 * 60;
 
@@ -31,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn within_an_episode_its_start_stands_and_its_time_only_grows(weather in weather()) {
+    fn an_episode_keeps_its_start_and_its_time_grows(weather in weather()) {
         let (mut outages, mut now, mut start, mut total) = (Outages::default(), 0, 0, 0);
         for (lasts, health) in weather {
             let fresh = outages.are_over(at(now));
@@ -52,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn the_time_of_a_day_is_never_more_than_all_and_never_less_than_the_last(weather in weather()) {
+    fn the_daily_time_is_between_the_last_and_the_total(weather in weather()) {
         let (mut outages, mut now, mut total, mut last) = (Outages::default(), 0, 0, 0);
         for (lasts, health) in weather {
             outages.begin(at(now), at(now));
@@ -65,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_restored_is_what_was_kept(weather in weather(), cut in 0..1_000_i64) {
+    fn restored_state_equals_stored_state(weather in weather(), cut in 0..1_000_i64) {
         let (mut outages, mut now) = (Outages::default(), 0);
         for (lasts, health) in weather {
             outages.begin(at(now), at(now));
@@ -78,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_health_ever_leads_from_trouble_into_an_outage(
+    fn more_health_never_turns_suspicion_into_an_outage(
         signals in signals(), healthier in health(), verdict in verdicts(), secs in 0..200_u64,
     ) {
         let (now, since) = (moment(secs), moment(0));
@@ -91,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn a_standing_that_does_not_change_keeps_its_since(
+    fn an_unchanged_standing_keeps_its_since(
         signals in signals(), verdict in verdicts(), secs in 0..200_u64,
     ) {
         let (now, before) = (moment(secs), VerdictState { verdict, since: moment(0) });
@@ -109,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_a_span_with_its_unit_and_none_without(number in 0..1_000_000_u64) {
+    fn a_span_needs_a_unit(number in 0..1_000_000_u64) {
         for (unit, secs) in [("s", 1), ("min", 60), ("h", 3_600)] {
             let span = Span::from(format!("{number}{unit}")).duration();
             prop_assert_eq!(span, Ok(Duration::from_secs(number * secs)));
@@ -118,14 +117,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_at_all_makes_a_span_panic(text in ".{0,60}") {
+    fn no_text_makes_the_span_parser_panic(text in ".{0,60}") {
         if let Err(error) = Span::from(text).duration() {
             prop_assert!(error.to_string().len() < 600);
         }
     }
 
     #[test]
-    fn no_text_at_all_makes_a_ticket(text in "[A-Za-z0-9_-]{0,90}") {
+    fn no_random_text_is_a_ticket(text in "[A-Za-z0-9_-]{0,90}") {
         let session = session(1);
         prop_assert_eq!(keys().open(&text, bound(&session)), None);
     }

@@ -1,13 +1,13 @@
 //! What must hold of whoever passes in grace, and who must pass.
 
 use clerk_resilience::Grace;
+use test_support::token::Kind;
 
 use crate::memory::minute;
 use crate::oracle::{Checked, Facts, must};
 use crate::plan::{From, Millis, Route};
 use crate::process::Mode;
 use crate::strict::VERIFIED;
-use crate::token::Kind;
 
 const SECOND: Millis = 1_000;
 const SLACK: Millis = 60 * SECOND;
@@ -70,7 +70,7 @@ impl Facts<'_> {
         let span = if is_bridge(grace) { bounds.bridge } else { bounds.max_grace } * SECOND;
         let late = self.now - self.token.exp() * SECOND;
         must(late <= span + self.memory.behind, "I1", || format!("{late} ms after exp"))?;
-        let until = crate::token::at(self.token.exp()).as_millis() + span;
+        let until = test_support::token::at(self.token.exp()).as_millis() + span;
         must(grace.until.as_millis() == until, "I6", || "a deadline that moved".into())
     }
 

@@ -14,6 +14,5 @@ mod process;
 mod run;
 mod strict;
 mod tally;
-mod token;
 mod weather;
 mod wire;

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use clerk_resilience::Verdict;
 use clerk_resilience::sim::SimSurface;
+use test_support::token::START;
 
 use crate::news::{About, News};
 use crate::plan::{Ending, Fate, Millis, Revoked};
-use crate::token::START;
 use crate::wire::Asked;
 
 /// What an orderly life writes down within this time, a crash may lose.

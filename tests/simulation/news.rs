@@ -4,10 +4,10 @@ use axum::body::Body;
 use clerk_resilience::webhook_signature::WebhookSecret;
 use http::Request;
 use serde_json::{Value, json};
+use test_support::token::at;
 
 use crate::plan::Millis;
 use crate::process::HOST;
-use crate::token::at;
 
 const SECRET: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
 const STRANGERS: &str = "whsec_AgICAgICAgICAgICAgICAgICAgICAgIC";

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use clerk_resilience::Verdict;
+use test_support::token::{Kind, Token};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -12,7 +13,6 @@ use crate::plan::{Ask, Event, Millis, Plan, Route, Via};
 use crate::play::Manner;
 use crate::process::Mode;
 use crate::tally::Tally;
-use crate::token::{Kind, Token};
 use crate::weather::Weather;
 use crate::wire::Asked;
 use crate::{grace, strict};

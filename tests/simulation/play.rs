@@ -296,7 +296,7 @@ impl<'a> Stage<'a> {
 
 /// A clock that is so far ahead of Clerk's.
 fn clock(skew: Millis) -> SimClock {
-    SimClock::starting_at(Timestamp::from_millis(crate::token::START.as_millis() + skew))
+    SimClock::starting_at(Timestamp::from_millis(test_support::token::START.as_millis() + skew))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for the eye")]

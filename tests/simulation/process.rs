@@ -186,7 +186,7 @@ pub(crate) fn request(ask: &Ask, ticket: Option<&str>) -> Request<Body> {
     let mut request = request.expect("a request");
     let headers = request.headers_mut();
     put(headers, "host", HOST);
-    let text = ask.token.map(crate::token::Token::text);
+    let text = ask.token.map(test_support::token::Token::text);
     let mut cookies = Vec::new();
     match (&text, ask.via) {
         (Some(text), Via::Bearer) => put(headers, "authorization", &format!("Bearer {text}")),

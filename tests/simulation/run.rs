@@ -4,13 +4,14 @@ use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use test_support::token::make_keys;
+
 use crate::evidence::{a_dry_run_shows_nothing, health_adds_no_grace};
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::play::{Manner, play};
 use crate::process::Mode;
 use crate::tally::Tally;
-use crate::token::make_keys;
 
 /// How many worlds are played when nobody says how many.
 const SEEDS: u64 = 120;
@@ -89,7 +90,7 @@ fn assert_that_things_happened(tally: &Tally, seeds: u64) {
 }
 
 #[test]
-fn in_no_world_is_an_invariant_broken() {
+fn no_world_breaks_an_invariant() {
     make_keys();
     if let Some(seed) = number("SIMULATION_SEED") {
         return replay(seed);

@@ -1,8 +1,9 @@
 //! What a strict verifier would do: who passes within the token's time, and who never does.
 
+use test_support::token::Kind;
+
 use crate::oracle::{Checked, Facts, must};
 use crate::plan::{Route, Via};
-use crate::token::Kind;
 
 const SECOND: i64 = 1_000;
 /// Everybody was verified at the start, which counts for ten minutes.

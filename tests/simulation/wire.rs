@@ -12,10 +12,10 @@ use clerk_resilience::sim::{
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport, TransportError};
 use fastrand::Rng;
 use http::{HeaderMap, StatusCode};
+use test_support::token::{START, jwks};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::token::{START, jwks};
 use crate::weather::Weather;
 
 pub(crate) const CANARY: &str = "https://canary.sim.example/";

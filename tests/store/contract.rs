@@ -49,7 +49,7 @@ fn taken(id: &str, attempts: u32) -> Option<(String, u32)> {
     Some((id.to_owned(), attempts))
 }
 
-async fn an_id_is_accepted_once_and_its_second_delivery_changes_nothing(store: Arc<dyn Store>) {
+async fn a_second_delivery_changes_nothing(store: Arc<dyn Store>) {
     let first = InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
     let again = InboxEvent { denials: vec![session("sess_2", 60)], ..entry("msg_1", hooks("2")) };
     assert_eq!(accept(&*store, first).await, Accepted::New);
@@ -61,7 +61,7 @@ async fn an_id_is_accepted_once_and_its_second_delivery_changes_nothing(store: A
     assert_eq!(claim(&*store, 0).await, None);
 }
 
-async fn of_two_denials_the_later_one_counts_in_whatever_order_they_come(store: Arc<dyn Store>) {
+async fn the_later_of_two_denials_counts_in_any_order(store: Arc<dyn Store>) {
     for (id, until) in [("msg_1", 60), ("msg_2", 90), ("msg_3", 30)] {
         let denials = vec![session("sess_1", until), user("user_1", until)];
         accept(&*store, InboxEvent { denials, ..entry(id, FollowUp::Nothing) }).await;
@@ -69,7 +69,7 @@ async fn of_two_denials_the_later_one_counts_in_whatever_order_they_come(store: 
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 90), user("user_1", 90)]));
 }
 
-async fn every_kind_of_denial_is_kept_as_it_came(store: Arc<dyn Store>) {
+async fn every_kind_of_denial_is_stored_unchanged(store: Arc<dyn Store>) {
     let (user, org) = (|| "user_1".into(), || "org_1".into());
     let denials_of_all_kinds = vec![
         session("sess_1", 60),
@@ -88,7 +88,7 @@ async fn every_kind_of_denial_is_kept_as_it_came(store: Arc<dyn Store>) {
     assert_eq!(denials(&*store), expected);
 }
 
-async fn what_ended_grace_is_forgotten_when_there_is_none_left(store: Arc<dyn Store>) {
+async fn expired_ends_of_grace_are_deleted(store: Arc<dyn Store>) {
     let lasting = Denial::Member("user_1".into(), "org_1".into(), at(0));
     let brief =
         [Denial::Outdated("user_1".into(), "org_1".into(), at(0)), Denial::Role(None, at(0))];
@@ -100,7 +100,7 @@ async fn what_ended_grace_is_forgotten_when_there_is_none_left(store: Arc<dyn St
     assert_eq!(denials(&*store), HashSet::from([lasting]));
 }
 
-async fn one_of_many_who_deliver_at_once_is_the_first(store: Arc<dyn Store>) {
+async fn one_of_many_concurrent_deliveries_is_new(store: Arc<dyn Store>) {
     let deliveries = (0..16).map(|_| store.accept(entry("msg_1", hooks("1"))));
     let outcomes = futures_util::future::join_all(deliveries).await;
     let new = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Accepted::New)));
@@ -109,14 +109,14 @@ async fn one_of_many_who_deliver_at_once_is_the_first(store: Arc<dyn Store>) {
     assert_eq!(claim(&*store, 0).await, None);
 }
 
-async fn a_task_whose_worker_vanished_is_due_again_after_its_lease(store: Arc<dyn Store>) {
+async fn a_task_of_a_dead_worker_is_due_again_after_its_lease(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     assert_eq!(claim(&*store, 0).await, taken("msg_1", 1));
     assert_eq!(claim(&*store, 29).await, None);
     assert_eq!(claim(&*store, 30).await, taken("msg_1", 2));
 }
 
-async fn a_task_that_is_done_is_never_due_again(store: Arc<dyn Store>) {
+async fn a_finished_task_is_never_due_again(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let task = work(&*store, 0).await;
     assert!(settle(&*store, "msg_1", task.claim, TaskOutcome::Done).await);
@@ -135,7 +135,7 @@ fn outcomes() -> [TaskOutcome; 3] {
     ]
 }
 
-async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) {
+async fn an_expired_claim_settles_no_newer_claim(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let late = work(&*store, 0).await;
     let present = work(&*store, 30).await;
@@ -149,14 +149,14 @@ async fn a_claim_that_has_expired_settles_no_newer_claim(store: Arc<dyn Store>) 
     assert_eq!(claim(&*store, 1_000).await, None);
 }
 
-async fn a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it(store: Arc<dyn Store>) {
+async fn a_claim_settles_an_unclaimed_task_after_its_lease(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let task = work(&*store, 0).await;
     assert!(settle(&*store, "msg_1", task.claim, TaskOutcome::Done).await);
     assert_eq!(claim(&*store, 1_000).await, None);
 }
 
-async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
+async fn a_claim_settles_once_and_never_a_requeued_task(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
     let again = TaskOutcome::Retry { at: at(0), why: "later".to_owned() };
@@ -180,7 +180,7 @@ async fn a_claim_settles_once_and_never_a_revived_task(store: Arc<dyn Store>) {
     assert!(settle(&*store, "msg_1", third.claim, TaskOutcome::Done).await);
 }
 
-async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
+async fn the_oldest_task_comes_first(store: Arc<dyn Store>) {
     for (id, secs) in [("msg_2", 2), ("msg_1", 1), ("msg_3", 3)] {
         accept(&*store, InboxEvent { received: at(secs), ..entry(id, hooks("1")) }).await;
     }
@@ -189,9 +189,7 @@ async fn what_waits_longest_comes_first(store: Arc<dyn Store>) {
     }
 }
 
-async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived(
-    store: Arc<dyn Store>,
-) {
+async fn a_failed_task_is_retried_then_dead_until_requeued(store: Arc<dyn Store>) {
     accept(&*store, entry("msg_1", hooks("1"))).await;
     let first = work(&*store, 0).await;
     let again = TaskOutcome::Retry { at: at(5), why: "not yet".to_owned() };
@@ -212,7 +210,7 @@ async fn what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived
     assert_eq!(claim(&*store, 6).await, taken("msg_1", 1));
 }
 
-async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn Store>) {
+async fn a_malformed_event_that_is_later_valid_is_new(store: Arc<dyn Store>) {
     let nonsense = || entry("msg_1", FollowUp::Malformed("a new kind".to_owned()));
     assert_eq!(accept(&*store, nonsense()).await, Accepted::New);
     assert_eq!(accept(&*store, nonsense()).await, Accepted::Duplicate);
@@ -236,7 +234,7 @@ async fn what_made_no_sense_and_does_when_it_comes_again_is_new(store: Arc<dyn S
     );
 }
 
-async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn Store>) {
+async fn a_malformed_event_is_a_dead_letter_without_a_retry(store: Arc<dyn Store>) {
     let nonsense = FollowUp::Malformed("not JSON".to_owned());
     assert_eq!(accept(&*store, entry("msg_1", nonsense)).await, Accepted::New);
     let letters = store.dead_letters().await.expect("readable");
@@ -245,7 +243,7 @@ async fn nonsense_is_dead_from_the_start_and_cannot_be_revived(store: Arc<dyn St
     assert_eq!(claim(&*store, 0).await, None);
 }
 
-async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
+async fn dead_letters_are_listed_newest_first(store: Arc<dyn Store>) {
     for (id, secs) in [("msg_1", 1), ("msg_3", 3), ("msg_2", 2)] {
         let nonsense = FollowUp::Malformed("not JSON".to_owned());
         accept(&*store, InboxEvent { received: at(secs), ..entry(id, nonsense) }).await;
@@ -255,7 +253,7 @@ async fn dead_letters_are_shown_the_newest_first(store: Arc<dyn Store>) {
     assert_eq!(ids, ["msg_3", "msg_2", "msg_1"]);
 }
 
-async fn what_is_old_is_forgotten_and_what_waits_is_not(store: Arc<dyn Store>) {
+async fn old_events_are_deleted_and_waiting_tasks_are_not(store: Arc<dyn Store>) {
     let denials = vec![session("sess_1", 60), user("user_1", 60)];
     accept(&*store, InboxEvent { denials, ..entry("done", FollowUp::Nothing) }).await;
     accept(&*store, entry("waiting", hooks("1"))).await;
@@ -272,7 +270,7 @@ async fn what_is_old_is_forgotten_and_what_waits_is_not(store: Arc<dyn Store>) {
     assert_eq!(claim(&*store, 0).await, taken("waiting", 1));
 }
 
-async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn Store>) {
+async fn a_shuffled_flood_loses_and_repeats_no_event(store: Arc<dyn Store>) {
     let mut deliveries: Vec<usize> = (0..300).flat_map(|n| [n, n, n]).collect();
     fastrand::Rng::with_seed(7).shuffle(&mut deliveries);
     let (mut new, mut worked) = (0, HashSet::new());
@@ -295,7 +293,7 @@ async fn no_event_is_lost_and_none_done_twice_in_a_shuffled_flood(store: Arc<dyn
     assert_eq!((new, worked.len(), denials(&*store).len()), (300, 300, 300));
 }
 
-async fn what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once(store: Arc<dyn Store>) {
+async fn an_event_changes_its_user_once(store: Arc<dyn Store>) {
     let event = |id: &str, changes| InboxEvent { changes, ..entry(id, FollowUp::Nothing) };
     accept(&*store, event("msg_1", vec![named("Ada", 1), joined("org:member", 1)])).await;
     accept(&*store, event("msg_1", vec![named("Eve", 9)])).await;
@@ -307,7 +305,7 @@ async fn what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once(store: 
     assert_eq!(self::person(&*store, "user_2").await, None);
 }
 
-async fn what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted(store: Arc<dyn Store>) {
+async fn changes_merge_and_a_deleted_user_stays_deleted(store: Arc<dyn Store>) {
     let gone = Change::UserDeleted(UserId::from("user_1"), at(2));
     store.merge(vec![named("Ada", 1), named("Adaeze", 2)]).await.expect("merged");
     let person = person(&*store, "user_1").await.expect("known");
@@ -317,13 +315,13 @@ async fn what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted(store
     assert_eq!((person.profile(), person.deleted()), (None, Some(at(2))));
 }
 
-async fn a_denial_without_an_event_is_kept_like_any_other(store: Arc<dyn Store>) {
+async fn a_denial_without_an_event_is_stored(store: Arc<dyn Store>) {
     store.deny(vec![session("sess_1", 60), session("sess_1", 30)]).await.expect("kept");
     store.deny(vec![user("user_1", 60)]).await.expect("kept");
     assert_eq!(denials(&*store), HashSet::from([session("sess_1", 60), user("user_1", 60)]));
 }
 
-async fn denials_of_every_kind_are_kept_and_all_but_a_users_end(store: Arc<dyn Store>) {
+async fn denials_expire_except_those_of_users(store: Arc<dyn Store>) {
     let ending = [
         session("sess_1", 60),
         Denial::Token(TokenId::from("tok_1"), at(60)),
@@ -339,7 +337,7 @@ async fn denials_of_every_kind_are_kept_and_all_but_a_users_end(store: Arc<dyn S
     assert_eq!(denials(&*store), HashSet::from(lasting));
 }
 
-async fn a_record_takes_the_place_of_the_one_before(store: Arc<dyn Store>) {
+async fn a_document_replaces_the_previous_one(store: Arc<dyn Store>) {
     assert!(store.documents().expect("readable").is_empty());
     for (name, data) in [("keys", "1"), ("outages", "2"), ("keys", "3")] {
         store.put_document(name, data.as_bytes().to_vec()).await.expect("kept");
@@ -356,9 +354,7 @@ fn sightings(store: &dyn Store) -> Vec<StoredSighting> {
     sightings
 }
 
-async fn of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later(
-    store: Arc<dyn Store>,
-) {
+async fn the_sighting_with_newer_claims_counts_then_the_later(store: Arc<dyn Store>) {
     assert!(sightings(&*store).is_empty());
     let forth = [sighted("a", 1, 5), sighted("a", 2, 4), sighted("b", 1, 5), sighted("b", 1, 6)];
     let back = forth.iter().rev().cloned().map(|mut sighted| {
@@ -371,7 +367,7 @@ async fn of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later(
     assert_eq!(sightings(&*store), wanted);
 }
 
-async fn sightings_of_yesterday_are_forgotten(store: Arc<dyn Store>) {
+async fn sightings_older_than_a_day_are_deleted(store: Arc<dyn Store>) {
     store.record_sightings(vec![sighted("a", 0, 0), sighted("b", -9, 1)]).await.expect("noted");
     store.prune(at(0).plus(DAY)).await.expect("pruned");
     assert_eq!(sightings(&*store).len(), 2);
@@ -379,7 +375,7 @@ async fn sightings_of_yesterday_are_forgotten(store: Arc<dyn Store>) {
     assert_eq!(sightings(&*store), [sighted("b", -9, 1)]);
 }
 
-async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store: Arc<dyn Store>) {
+async fn the_oldest_sightings_beyond_the_capacity_are_deleted(store: Arc<dyn Store>) {
     for n in 0..26 {
         let some = (n * 10_000..).take(10_000);
         let some = some.map(|n| sighted(&format!("{n:06}"), 0, n));
@@ -390,7 +386,7 @@ async fn of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten(store:
     assert_eq!((left.len(), left[0].session.as_str()), (250_000, "010000"));
 }
 
-async fn a_record_is_found_by_its_name_as_it_is_now(store: Arc<dyn Store>) {
+async fn a_document_is_read_by_name_in_its_latest_form(store: Arc<dyn Store>) {
     assert_eq!(store.record("course").await.expect("answered"), None);
     for text in ["1", "2"] {
         store.put_document("course", text.as_bytes().to_vec()).await.expect("kept");
@@ -400,7 +396,7 @@ async fn a_record_is_found_by_its_name_as_it_is_now(store: Arc<dyn Store>) {
     }
 }
 
-async fn everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile(store: Arc<dyn Store>) {
+async fn all_users_are_paged_during_concurrent_changes(store: Arc<dyn Store>) {
     let describe = |n: u32| {
         let mut profile = Profile::new(UserId::new(format!("user_{n:04}")), at(0));
         profile.first_name = Some("Ada".to_owned());
@@ -427,7 +423,7 @@ async fn everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile(stor
     assert_eq!(missing, 0);
 }
 
-async fn nothing_that_prints_shows_an_events_data(store: Arc<dyn Store>) {
+async fn no_output_shows_event_data(store: Arc<dyn Store>) {
     let entry = entry("msg_1", hooks("481516"));
     assert!(!format!("{entry:?}").contains("481516"));
     accept(&*store, entry).await;
@@ -451,34 +447,34 @@ macro_rules! engines {
     ($($(#[$condition:meta])* $engine:ident => $open:expr;)*) => {$(
         $(#[$condition])*
         contract!($engine, $open, [
-            an_id_is_accepted_once_and_its_second_delivery_changes_nothing,
-            of_two_denials_the_later_one_counts_in_whatever_order_they_come,
-            every_kind_of_denial_is_kept_as_it_came,
-            what_ended_grace_is_forgotten_when_there_is_none_left,
-            one_of_many_who_deliver_at_once_is_the_first,
-            a_task_whose_worker_vanished_is_due_again_after_its_lease,
-            a_task_that_is_done_is_never_due_again,
-            a_claim_that_has_expired_settles_no_newer_claim,
-            a_claim_settles_its_task_after_its_lease_if_nobody_else_has_it,
-            a_claim_settles_once_and_never_a_revived_task,
-            what_waits_longest_comes_first,
-            what_failed_waits_until_its_time_and_then_lies_dead_until_it_is_revived,
-            what_made_no_sense_and_does_when_it_comes_again_is_new,
-            nonsense_is_dead_from_the_start_and_cannot_be_revived,
-            dead_letters_are_shown_the_newest_first,
-            what_is_old_is_forgotten_and_what_waits_is_not,
-            no_event_is_lost_and_none_done_twice_in_a_shuffled_flood,
-            what_an_event_tells_of_a_user_is_taken_in_with_it_and_only_once,
-            what_is_told_otherwise_is_merged_and_a_deleted_user_stays_deleted,
-            a_denial_without_an_event_is_kept_like_any_other,
-            denials_of_every_kind_are_kept_and_all_but_a_users_end,
-            a_record_takes_the_place_of_the_one_before,
-            of_two_sightings_the_one_with_newer_claims_counts_and_then_the_later,
-            sightings_of_yesterday_are_forgotten,
-            of_more_sessions_than_there_is_room_for_the_oldest_are_forgotten,
-            a_record_is_found_by_its_name_as_it_is_now,
-            everybody_who_is_kept_is_told_of_whatever_comes_and_goes_meanwhile,
-            nothing_that_prints_shows_an_events_data,
+            a_second_delivery_changes_nothing,
+            the_later_of_two_denials_counts_in_any_order,
+            every_kind_of_denial_is_stored_unchanged,
+            expired_ends_of_grace_are_deleted,
+            one_of_many_concurrent_deliveries_is_new,
+            a_task_of_a_dead_worker_is_due_again_after_its_lease,
+            a_finished_task_is_never_due_again,
+            an_expired_claim_settles_no_newer_claim,
+            a_claim_settles_an_unclaimed_task_after_its_lease,
+            a_claim_settles_once_and_never_a_requeued_task,
+            the_oldest_task_comes_first,
+            a_failed_task_is_retried_then_dead_until_requeued,
+            a_malformed_event_that_is_later_valid_is_new,
+            a_malformed_event_is_a_dead_letter_without_a_retry,
+            dead_letters_are_listed_newest_first,
+            old_events_are_deleted_and_waiting_tasks_are_not,
+            a_shuffled_flood_loses_and_repeats_no_event,
+            an_event_changes_its_user_once,
+            changes_merge_and_a_deleted_user_stays_deleted,
+            a_denial_without_an_event_is_stored,
+            denials_expire_except_those_of_users,
+            a_document_replaces_the_previous_one,
+            the_sighting_with_newer_claims_counts_then_the_later,
+            sightings_older_than_a_day_are_deleted,
+            the_oldest_sightings_beyond_the_capacity_are_deleted,
+            a_document_is_read_by_name_in_its_latest_form,
+            all_users_are_paged_during_concurrent_changes,
+            no_output_shows_event_data,
         ]);
     )*};
 }

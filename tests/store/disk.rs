@@ -36,7 +36,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_disk_may_fill_up_and_have_room_again_and_one_that_is_read_only_is_named() {
+async fn full_and_read_only_disks_are_reported() {
     let Some(disk) = Disk::mounted() else {
         eprintln!(
             "NOT TESTED: a disk that is full or read-only, because this user may not mount one"

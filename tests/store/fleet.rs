@@ -22,7 +22,7 @@ async fn deny(store: &dyn Store, denials: Vec<Denial>) {
     store.deny(denials).await.expect("kept");
 }
 
-async fn who_reads_all_reads_what_was_denied_by_whomever(one: impl Store, two: impl Store) {
+async fn a_full_read_has_the_denials_of_every_instance(one: impl Store, two: impl Store) {
     deny(&one, vec![session("sess_1", 60)]).await;
     deny(&two, vec![user("user_1", 60), session("sess_1", 90)]).await;
     let feed = follow(&one, None).await;
@@ -31,7 +31,7 @@ async fn who_reads_all_reads_what_was_denied_by_whomever(one: impl Store, two: i
     assert_eq!((feed.part, feed.more), (FeedPart::First, false));
 }
 
-async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: impl Store) {
+async fn a_feed_continues_with_new_denials_in_order(one: impl Store, two: impl Store) {
     deny(&one, vec![session("sess_1", 60)]).await;
     let start = follow(&two, None).await;
     deny(&one, vec![session("sess_2", 60)]).await;
@@ -45,7 +45,7 @@ async fn who_goes_on_hears_only_what_is_new_and_in_order(one: impl Store, two: i
     assert_eq!(follow(&two, Some(&feed.mark)).await.denials, [session("sess_3", 60)]);
 }
 
-async fn who_waits_hears_at_once(one: impl Store, two: impl Store) {
+async fn a_waiting_reader_is_notified_at_once(one: impl Store, two: impl Store) {
     let start = follow(&two, None).await;
     let heard = follow(&two, Some(&start.mark));
     let told = async {
@@ -56,7 +56,7 @@ async fn who_waits_hears_at_once(one: impl Store, two: impl Store) {
     assert_eq!(feed.denials, [session("sess_1", 60)]);
 }
 
-async fn a_second_delivery_of_an_event_is_not_told_again(one: impl Store, two: impl Store) {
+async fn a_second_delivery_is_not_in_the_feed(one: impl Store, two: impl Store) {
     let start = follow(&two, None).await;
     let event =
         InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", FollowUp::Nothing) };
@@ -68,10 +68,7 @@ async fn a_second_delivery_of_an_event_is_not_told_again(one: impl Store, two: i
     assert_eq!(feed.denials, [session("sess_1", 60), user("user_1", 60)]);
 }
 
-async fn a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading(
-    one: impl Store,
-    two: impl Store,
-) {
+async fn a_cursor_before_the_feed_needs_a_full_read(one: impl Store, two: impl Store) {
     deny(&one, vec![session("sess_1", 60)]).await;
     for mark in ["1-1", "999999999999999-1", "999999999999999"] {
         let feed = follow(&two, Some(&FeedMark(mark.to_owned()))).await;
@@ -80,10 +77,7 @@ async fn a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading(
     }
 }
 
-async fn a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading(
-    one: impl Store,
-    two: impl Store,
-) {
+async fn a_feed_truncated_past_the_cursor_needs_a_full_read(one: impl Store, two: impl Store) {
     let start = follow(&two, None).await;
     for n in 0..110 {
         let flood = (0..1_000).map(|m| session(&format!("sess_{n}_{m}"), 60));
@@ -103,10 +97,7 @@ async fn a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading(
     assert_eq!((feed.part, feed.denials), (FeedPart::News, vec![user("user_1", 60)]));
 }
 
-async fn what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time(
-    one: impl Store,
-    two: impl Store,
-) {
+async fn a_view_replaces_the_previous_one_and_expires(one: impl Store, two: impl Store) {
     let tell = |member, news: &str, ttl| fleet(&one).tell(member, news.into(), ttl);
     tell("a", "1", MINUTE).await.expect("told");
     tell("b", "2", Duration::from_millis(30)).await.expect("told");
@@ -119,7 +110,7 @@ async fn what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time(
     assert_eq!(told().await, [("a".to_owned(), b"3".to_vec())]);
 }
 
-async fn one_of_many_is_the_first_until_that_is_over(one: impl Store, two: impl Store) {
+async fn one_of_many_claims_first_until_it_expires(one: impl Store, two: impl Store) {
     let first = |store, ttl| async move { fleet(store).first("outage", ttl).await.expect("said") };
     assert!(first(&one as &dyn Store, MINUTE).await);
     assert!(!first(&two, MINUTE).await);
@@ -130,7 +121,7 @@ async fn one_of_many_is_the_first_until_that_is_over(one: impl Store, two: impl 
     }
 }
 
-async fn who_reads_on_hears_what_was_seen_since_by_whomever(one: impl Store, two: impl Store) {
+async fn a_feed_continues_with_the_sightings_of_every_instance(one: impl Store, two: impl Store) {
     let read = |after: Option<&FeedMark>| {
         let read = fleet(&two).sighted(after.cloned());
         async { read.await.expect("read") }
@@ -168,15 +159,15 @@ macro_rules! engines {
     ($($(#[$condition:meta])* $engine:ident => $open:expr;)*) => {$(
         $(#[$condition])*
         contract!($engine, $open, [
-            who_reads_all_reads_what_was_denied_by_whomever,
-            who_goes_on_hears_only_what_is_new_and_in_order,
-            who_waits_hears_at_once,
-            a_second_delivery_of_an_event_is_not_told_again,
-            a_mark_that_the_feed_does_not_reach_back_to_means_a_whole_reading,
-            a_feed_that_was_cut_off_behind_the_mark_means_a_whole_reading,
-            what_a_member_tells_replaces_what_it_told_before_and_holds_for_a_time,
-            one_of_many_is_the_first_until_that_is_over,
-            who_reads_on_hears_what_was_seen_since_by_whomever,
+            a_full_read_has_the_denials_of_every_instance,
+            a_feed_continues_with_new_denials_in_order,
+            a_waiting_reader_is_notified_at_once,
+            a_second_delivery_is_not_in_the_feed,
+            a_cursor_before_the_feed_needs_a_full_read,
+            a_feed_truncated_past_the_cursor_needs_a_full_read,
+            a_view_replaces_the_previous_one_and_expires,
+            one_of_many_claims_first_until_it_expires,
+            a_feed_continues_with_the_sightings_of_every_instance,
         ]);
     )*};
 }
@@ -189,7 +180,7 @@ engines! {
     #[cfg(feature = "redis")]
     redis => {
         let (server, store) = crate::redis::new().await;
-        let other = server.store().await;
+        let other = crate::redis::connect(&server).await;
         (server, store, other)
     };
 }

@@ -6,10 +6,6 @@ mod disk;
 mod fleet;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "redis")]
-#[path = "../fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -12,18 +12,22 @@ use clerk_resilience::profile::{Change, Membership};
 use clerk_resilience::store::{
     Accepted, FollowUp, InboxEvent, RedisStore, SharedStore, Store, StoreError, TaskOutcome,
 };
+use test_support::redis_server::Server;
 
-use crate::server::Server;
 use crate::{at, entry, hooks, session, sighted};
 
 pub(crate) async fn new() -> (Server, RedisStore) {
     let server = Server::start();
-    let store = server.store().await;
+    let store = connect(&server).await;
     (server, store)
 }
 
+pub(crate) async fn connect(server: &Server) -> RedisStore {
+    RedisStore::connect(&server.url(), "test").await.expect("a running server")
+}
+
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_clear_error_unless_it_may_come_later() {
+async fn a_missing_server_is_an_error_unless_lazy() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = format!("unix://{}/none.sock", dir.path().display());
     assert!(matches!(RedisStore::connect(&url, "test").await, Err(StoreError::Failed(_))));
@@ -34,7 +38,7 @@ async fn a_server_that_is_not_there_is_a_clear_error_unless_it_may_come_later() 
 }
 
 #[tokio::test]
-async fn a_store_that_began_without_its_server_finds_it_when_it_comes() {
+async fn a_lazy_store_finds_its_server_later() {
     let mut server = Server::start();
     let url = server.url();
     server.kill();
@@ -46,7 +50,7 @@ async fn a_store_that_began_without_its_server_finds_it_when_it_comes() {
 }
 
 #[tokio::test]
-async fn a_store_that_must_be_read_says_so_when_it_cannot() {
+async fn an_unreadable_store_is_an_error() {
     let (mut server, store) = new().await;
     server.kill();
     assert!(store.denials().is_err());
@@ -54,7 +58,7 @@ async fn a_store_that_must_be_read_says_so_when_it_cannot() {
 }
 
 #[tokio::test]
-async fn nothing_that_prints_shows_the_password_or_the_address() {
+async fn no_output_shows_the_password_or_the_address() {
     let url = "redis://user:481516@127.0.0.1:9/0";
     let store = RedisStore::connect_lazy(url, "test").expect("a good address");
     let error = RedisStore::connect(url, "test").await.expect_err("nobody listens there");
@@ -64,7 +68,7 @@ async fn nothing_that_prints_shows_the_password_or_the_address() {
 }
 
 #[tokio::test]
-async fn a_namespace_is_plain_text_and_keeps_its_things_to_itself() {
+async fn namespaces_are_plain_text_and_isolated() {
     let (server, store) = new().await;
     for name in ["", "a}b", "a b", "a:b"] {
         assert!(RedisStore::connect_lazy(&server.url(), name).is_err(), "{name:?}");
@@ -77,7 +81,7 @@ async fn a_namespace_is_plain_text_and_keeps_its_things_to_itself() {
 }
 
 #[tokio::test]
-async fn what_was_answered_outlives_a_killed_server() {
+async fn acknowledged_events_survive_a_killed_server() {
     let (mut server, store) = new().await;
     let event = InboxEvent { denials: vec![session("sess_1", 60)], ..entry("msg_1", hooks("1")) };
     store.accept(event).await.expect("accepted");
@@ -91,7 +95,7 @@ async fn what_was_answered_outlives_a_killed_server() {
 
 /// Each takes in another organisation of the same user: whoever overwrote another's would show.
 #[tokio::test]
-async fn of_many_who_describe_a_user_at_once_nobody_is_overwritten() {
+async fn concurrent_changes_to_a_user_are_all_stored() {
     let (_server, store) = new().await;
     let joined = |n: u8| {
         let membership = Membership::new(format!("org_{n}").into(), "org:member", at(1));
@@ -114,7 +118,7 @@ async fn of_many_who_describe_a_user_at_once_nobody_is_overwritten() {
 
 /// A later version may know more kinds.
 #[tokio::test]
-async fn denials_of_an_unknown_kind_are_left_alone() {
+async fn denials_of_an_unknown_kind_are_preserved() {
     let (server, store) = new().await;
     let _: i64 = server.ask(&["ZADD", "clerk-resilience:{test}:denied:planet", "5", "mars"]);
     store.prune(at(0)).await.expect("pruned");
@@ -124,7 +128,7 @@ async fn denials_of_an_unknown_kind_are_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_done_leaves_nothing_of_its_data() {
+async fn finished_tasks_leave_no_data() {
     let (server, store) = new().await;
     store.accept(entry("msg_1", hooks("481516"))).await.expect("accepted");
     let task = store.claim(at(0), std::time::Duration::from_secs(30)).await.expect("claimed");
@@ -135,7 +139,7 @@ async fn what_is_done_leaves_nothing_of_its_data() {
 }
 
 #[tokio::test]
-async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
+async fn after_a_loss_later_sightings_are_read() {
     let (server, store) = new().await;
     store.record_sightings(vec![sighted("a", 0, 0)]).await.expect("noted");
     let mark = store.sightings().expect("readable").mark;
@@ -150,7 +154,7 @@ async fn after_everything_was_lost_all_that_was_seen_since_is_read() {
 
 /// Another program may fill a hash beyond any use; the start must not read it all.
 #[tokio::test]
-async fn more_records_than_the_layer_keeps_are_an_error() {
+async fn too_many_records_are_an_error() {
     let (server, store) = new().await;
     let records = "clerk-resilience:{test}:records";
     let fill = |from: u32, to: u32| {
@@ -174,7 +178,7 @@ async fn more_records_than_the_layer_keeps_are_an_error() {
 }
 
 #[tokio::test]
-async fn no_more_members_are_read_than_the_bound() {
+async fn no_more_peers_are_read_than_the_limit() {
     let (server, store) = new().await;
     let news = "clerk-resilience:{test}:told";
     let pairs: Vec<String> = (0..3_000).flat_map(|n| [format!("m_{n}"), "x".into()]).collect();

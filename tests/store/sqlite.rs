@@ -42,7 +42,7 @@ async fn accept(store: &SqliteStore, id: &str) {
 }
 
 #[tokio::test]
-async fn what_was_accepted_outlives_a_process_that_is_killed() {
+async fn accepted_events_survive_a_killed_process() {
     let (dir, store) = new();
     for n in 0..50 {
         accept(&store, &format!("{n:02}")).await;
@@ -67,7 +67,7 @@ async fn what_was_accepted_outlives_a_process_that_is_killed() {
 }
 
 #[tokio::test]
-async fn a_log_that_breaks_off_anywhere_loses_no_more_than_its_end() {
+async fn a_truncated_log_loses_only_its_end() {
     let (dir, store) = new();
     for n in 0..8 {
         accept(&store, &n.to_string()).await;
@@ -88,7 +88,7 @@ async fn a_log_that_breaks_off_anywhere_loses_no_more_than_its_end() {
 }
 
 #[tokio::test]
-async fn a_store_is_open_once_and_can_be_read_by_other_tools_meanwhile() {
+async fn a_store_opens_once_and_other_tools_can_read_it() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     let error = SqliteStore::open_within(file(&dir), Duration::ZERO).expect_err("open already");
@@ -105,7 +105,7 @@ async fn a_store_is_open_once_and_can_be_read_by_other_tools_meanwhile() {
 }
 
 #[tokio::test]
-async fn the_next_process_waits_until_the_one_before_has_ended() {
+async fn the_next_process_waits_for_the_previous_one() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     let path = file(&dir);
@@ -131,7 +131,7 @@ fn refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_file_of_a_later_version_is_left_alone() {
+async fn a_file_of_a_later_version_is_unchanged() {
     let (dir, store) = new();
     drop(store);
     let later = Connection::open(file(&dir)).expect("writable");
@@ -143,7 +143,7 @@ async fn a_file_of_a_later_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
+async fn a_file_of_the_previous_version_is_migrated() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     drop(store);
@@ -161,7 +161,7 @@ async fn a_file_of_the_version_before_is_brought_up_with_all_that_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_damaged_or_something_else_is_named_and_left_alone() {
+async fn a_damaged_or_foreign_file_is_named_and_unchanged() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(file(&dir), "not a database at all, but a text of some length").expect("written");
     assert!(matches!(refused(&file(&dir)), StoreError::Damaged { .. }));
@@ -182,7 +182,7 @@ async fn a_file_that_is_damaged_or_something_else_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_directory_that_others_may_write_is_refused_and_files_are_for_this_user_alone() {
+async fn a_shared_directory_is_rejected_and_files_are_private() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     for entry in fs::read_dir(dir.path()).expect("readable") {
@@ -219,7 +219,7 @@ fn commits(dir: &tempfile::TempDir) -> usize {
 }
 
 #[tokio::test]
-async fn a_file_that_is_locked_by_a_tool_fails_and_works_again_afterwards() {
+async fn a_locked_file_fails_and_recovers() {
     let (dir, store) = new();
     let tool = tool(&dir);
     let failed = store.accept(entry("msg_1", hooks("1"))).await;
@@ -264,7 +264,7 @@ async fn beside_a_bad_call(way: &str) {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_leaves_nothing_behind_and_fails_alone() {
+async fn a_failing_call_has_no_effect_and_fails_alone() {
     beside_a_bad_call("ABORT").await;
 }
 
@@ -274,7 +274,7 @@ async fn a_call_that_ends_the_transaction_of_all_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_dropped_has_closed_its_file_and_does_nothing_more() {
+async fn a_dropped_store_closes_its_file() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     let late = store.accept(entry("msg_2", hooks("1")));
@@ -285,7 +285,7 @@ async fn a_store_that_is_dropped_has_closed_its_file_and_does_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_not_begun() {
+async fn a_cancelled_call_does_not_start() {
     let (dir, store) = new();
     let tool = tool(&dir);
     let first = tokio::spawn(store.accept(entry("msg_1", hooks("1"))));
@@ -300,7 +300,7 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
 }
 
 #[tokio::test]
-async fn more_calls_than_could_be_answered_in_time_are_refused_at_once() {
+async fn excess_calls_are_rejected_at_once() {
     let (dir, store) = new();
     let tool = tool(&dir);
     let calls = (0..8_400).map(|n| store.accept(entry(&n.to_string(), hooks("1"))));
@@ -316,7 +316,7 @@ async fn more_calls_than_could_be_answered_in_time_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn as_much_as_there_is_of_what_is_old_is_forgotten() {
+async fn all_expired_data_is_deleted() {
     let (dir, store) = new();
     for some in 0..5 {
         let calls = (0..1_000).map(|n| {
@@ -330,7 +330,7 @@ async fn as_much_as_there_is_of_what_is_old_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
+async fn events_handled_by_hooks_are_deleted() {
     let (dir, store) = new();
     accept(&store, "before").await;
     let data = "481516".repeat(4_000);
@@ -343,7 +343,7 @@ async fn what_hooks_have_heard_is_not_in_the_file_any_more() {
 }
 
 #[tokio::test]
-async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
+async fn an_unreadable_document_is_set_aside() {
     let (dir, store) = new();
     let tool = Connection::open(file(&dir)).expect("writable");
     let user = UserId::from("user_1");
@@ -368,7 +368,7 @@ async fn a_document_that_cannot_be_read_is_put_aside_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_taken_away_while_it_is_in_use_takes_nothing_more_in() {
+async fn a_removed_file_accepts_nothing_more() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     let aside = dir.path().join("aside");
@@ -381,7 +381,7 @@ async fn a_file_that_is_taken_away_while_it_is_in_use_takes_nothing_more_in() {
 }
 
 #[tokio::test]
-async fn a_file_that_others_may_write_and_a_link_are_refused() {
+async fn a_file_writable_by_others_or_a_link_is_rejected() {
     let loose = fs::Permissions::from_mode(0o666);
     for tail in ["", "-wal"] {
         let (dir, store) = new();
@@ -401,7 +401,7 @@ async fn a_file_that_others_may_write_and_a_link_are_refused() {
 }
 
 #[tokio::test]
-async fn another_programs_file_is_left_alone_whatever_its_version() {
+async fn the_file_of_another_program_is_unchanged() {
     for version in [0, 1, 2, 99] {
         let dir = tempfile::tempdir().expect("a directory");
         let other = Connection::open(file(&dir)).expect("writable");
@@ -414,7 +414,7 @@ async fn another_programs_file_is_left_alone_whatever_its_version() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_can_be_done_without_and_the_store_says_so() {
+async fn an_unusable_file_falls_back_with_a_report() {
     let (dir, store) = new();
     accept(&store, "msg_1").await;
     assert!(store.fallback_error().is_none());
@@ -437,7 +437,7 @@ async fn a_file_that_cannot_be_used_can_be_done_without_and_the_store_says_so() 
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_named() {
+async fn an_unwritable_path_is_named() {
     // A directory by that name can be written by nobody, root included.
     let dir = tempfile::tempdir().expect("a directory");
     fs::create_dir(file(&dir)).expect("made");

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_are_counted_beyond_what_is_remembered() {
+    fn arrivals_are_counted_beyond_the_capacity() {
         let mut table = FaultTable::new(0);
         for _ in 0..REMEMBERED + 5 {
             table.arrive(SimSurface::Client, Moment::default());

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_key_signs_verifies_with_its_published_numbers() {
+    fn signatures_verify_with_the_published_key() {
         let key = SigningKey::new("ins_a".into());
         let jwt = key.sign(&json!({"alg": "RS256"}), &json!({"sub": "user_a"}));
         let jwk = key.jwk();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pem_is_what_the_dashboard_shows() {
+    fn the_pem_has_the_format_of_the_dashboard() {
         let pem = SigningKey::new("ins_a".into()).pem();
         assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"));
         assert!(pem.ends_with("IDAQAB\n-----END PUBLIC KEY-----\n"));

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn components_nobody_knew_are_listed_last() {
+    fn unknown_components_are_listed_last() {
         let mut board = SimBoard::default();
         board.components.insert("JWKS".into(), SimComponentState::named("full_outage"));
         let rows = board.listed("2026-01-01T00:00:00Z");

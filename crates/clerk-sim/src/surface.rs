@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_surface_has_its_place_and_one_host() {
+    fn every_surface_has_an_index_and_one_host() {
         for (place, surface) in SimSurface::ALL.into_iter().enumerate() {
             assert_eq!(surface.index(), place);
             let hosts = Host::ALL.iter().filter(|host| host.surfaces().contains(&surface));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_clerk_did_not_sign_as_one_sets_no_cookies() {
+    fn only_a_signed_handshake_sets_cookies() {
         let clerk = SimClerk::in_memory();
         let refused = |change: fn(TokenBuilder<'_>) -> TokenBuilder<'_>| {
             verified(&clerk, change).expect_err("refused")

@@ -468,7 +468,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_span_is_no_grace_and_an_error_that_names_the_option() {
+    fn an_invalid_span_gives_no_grace_and_names_the_option() {
         for text in ["", " ", "false", "5", "-5m", "1.5", "60 minuets", "1e300s", "∞"] {
             let policy = GracePolicy::balanced().max_grace(text);
             assert_eq!(policy.max_grace, Duration::ZERO, "{text:?}");
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_are_too_wide_and_bounds_that_contradict_each_other_are_named() {
+    fn too_wide_and_contradicting_bounds_are_named() {
         let day = Duration::from_secs(24 * 60 * 60);
         for (policy, names) in [
             (GracePolicy::balanced().max_grace(day * 2), vec!["max_grace", "24 hours"]),
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn the_presets_are_what_is_written_of_them() {
+    fn the_presets_match_their_documentation() {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         let balanced = GracePolicy::balanced();
         assert_eq!(balanced.mode(), GraceMode::Enabled);
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlimited_span_is_cut_or_refused_but_never_taken() {
+    fn an_unlimited_span_is_capped_or_rejected() {
         assert!(GracePolicy::balanced().max_grace(Duration::MAX).check().is_err());
         assert!(GracePolicy::balanced().max_grace("5000000000years").check().is_err());
     }

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_with_one_secret_key_know_each_others_states() {
+    fn instances_with_one_secret_key_share_handshake_states() {
         for (session, expected) in [(None, NonceTrust::Sent), (Some("s"), NonceTrust::Renewing)] {
             let (state, headers) = sent(&trips("sk_test_one"), session);
             let same = trips("sk_test_one");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_without_cookies_is_shown_its_page_once_and_bound_to_nothing() {
+    fn a_browser_without_cookies_sees_its_page_once() {
         let trips = trips("sk_test_one");
         let (state, _) = sent(&trips, None);
         let none = HeaderMap::new();
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_serves_one_visit() {
+    fn a_handshake_state_serves_one_visit() {
         let trips = trips("sk_test_one");
         let (state, headers) = sent(&trips, None);
         for (secs, good) in [(0, true), (3, true), (10, true), (11, false), (60, false)] {

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_or_ends_earlier_there_is_missing() {
+    fn unseen_or_shorter_denials_are_missing() {
         let known = [session("a", 5), session("b", 5), session("c", 5), session("d", 5)];
         let seen = [session("a", 5), session("b", 4), session("d", 5)];
         let mut found = missing(&seen, &known, 0);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_is_not_missed() {
+    fn expired_denials_are_not_missing() {
         assert!(missing(&[], &[session("a", 5)], 6).is_empty());
     }
 }

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_something_was_told_is_not_remembered() {
+    async fn a_read_before_an_update_is_not_cached() {
         let (memory, id) = (Memory::new(64, None), UserId::new("user_1"));
         let turn = memory.turn(&id);
         memory.hear(&[named(&id, "New", 2)]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_remembered_hears_news_and_nothing_older() {
+    async fn cached_users_receive_newer_updates_only() {
         let (memory, id) = (Memory::new(64, None), UserId::new("user_1"));
         memory.remember(&id, &person(&named(&id, "Ada", 2)), memory.turn(&id));
         memory.hear(&[named(&id, "Old", 1), named(&UserId::new("user_2"), "Ben", 9)]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_answers_for_its_time_and_an_empty_one_for_a_moment() {
+    async fn an_entry_lives_its_time_and_an_empty_one_briefly() {
         let (memory, id) = (Memory::new(64, Some(Duration::from_secs(60))), UserId::new("user_1"));
         let empty = UserId::new("user_2");
         memory.remember(&id, &person(&named(&id, "Ada", 1)), memory.turn(&id));

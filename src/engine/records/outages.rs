@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_only_another_knows_of_is_left_with_ours() {
+    fn merging_adds_an_outage_known_only_to_a_peer() {
         for (end, known) in [(Some(60), 60), (None, 100)] {
             let theirs = outage_history(0, end).to_json("one", at(100));
             let ours = outage_history(7_200, None);

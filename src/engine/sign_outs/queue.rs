@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn one_users_thousand_sessions_delay_nobody_by_more_than_one_call() {
+    fn one_users_sessions_delay_another_by_at_most_one_call() {
         let mut queue = SignOutQueue::new(2_000);
         queue.push_newest(sign_out(2, 0));
         (0..1_000).for_each(|n| assert_eq!(queue.push_newest(sign_out(1, n)), None));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_waits_once_and_leaves_nothing_behind() {
+    fn a_queued_session_waits_once_and_leaves_no_entry() {
         let mut queue = SignOutQueue::new(2);
         (0..5).for_each(|_| assert_eq!(queue.push_newest(sign_out(1, 0)), None));
         assert_eq!(queue.push_oldest(sign_out(2, 0)), None);

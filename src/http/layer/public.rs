@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_named_is_public() {
+    fn only_named_paths_are_public() {
         let public = PublicPaths::new(["/", "/about", "/posts/{id}", "/sign-in/{*rest}"])
             .expect("good patterns");
         for path in ["/", "/about", "/posts/1", "/sign-in/sso/callback"] {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_climbs_out_of_a_public_one_is_not_public() {
+    fn a_path_that_leaves_a_public_one_is_not_public() {
         let public = PublicPaths::new(["/open/{*rest}"]).expect("a good pattern");
         for path in [
             "/open/../admin",
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_axum_refuses_is_refused_by_name() {
+    fn a_pattern_invalid_in_axum_is_rejected_by_name() {
         for pattern in ["about", "", "/:id", "/*rest", "/{*rest}/more", "/{", "/a/{}"] {
             let error = PublicPaths::new([pattern]).expect_err(pattern).to_string();
             assert!(error.contains(&format!("{pattern:?}")), "{error}");

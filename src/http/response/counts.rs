@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_of_one_page_and_one_application() {
+    fn a_redirect_count_belongs_to_one_page_and_application() {
         let (counts, one, two) = (counts(), page("https://a/1"), page("https://a/2"));
         let headers = kept(&counts.store(&one, 2).expect("a cookie"));
         assert_eq!(counts.read(&headers, &one), 2);

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_clerk_itself_says_is_a_failure() {
+    fn only_an_answer_from_clerk_is_a_failure() {
         let answered = |surface, status| {
             let status = StatusCode::from_u16(status).expect("a status");
             ReportKind::of(surface, CallOutcome::Answered(status))
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn two_failures_apart_and_without_a_good_answer_between_are_a_signal_for_a_minute() {
+    fn two_separate_failures_are_a_signal_for_a_minute() {
         use ReportKind::{Failure, Good, Unclear};
         let none = Tracker::default();
         for (words, is_failing) in [

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn two_calendars_together_know_what_either_knows() {
+    fn merged_outage_histories_contain_both() {
         let rows: [(&[_], &[_], &[_]); 7] = [
             (&[(0, Some(10))], &[], &[(0, Some(10))]),
             (&[(0, Some(10))], &[(40, Some(50))], &[(0, Some(10)), (40, Some(50))]),

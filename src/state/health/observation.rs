@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_who_answers_is_hostile() {
+    fn an_untrusted_responder_is_hostile() {
         let html = reply(200, "<html>log in</html>", &[(CONTENT_TYPE, "text/html")]);
         let expected = Outcome::Failed(EvidenceClass::Hostile, FailureKind::NotJson);
         assert_eq!(outcome(Surface::SessionMint, Ok(html)), expected);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_difference_of_the_clocks_is_measured_at_the_middle_of_the_call() {
+    fn clock_skew_is_measured_at_the_middle_of_the_call() {
         let date = [(http::header::DATE, "Tue, 10 Mar 2026 15:57:00 GMT")];
         let result = Ok(reply(200, "{}", &date));
         let url = Url::parse("https://clerk.example.com/").expect("a valid address");

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_heard_within_a_quarter_of_an_hour_and_falls_silent_does_not_agree() {
+    fn a_peer_that_fell_silent_recently_does_not_agree() {
         let others = [told("c", 0, false), told("d", 0, false)];
         assert!(!agree_after(20, &others));
         assert!(!agree_after(15 * 60, &others));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn another_members_good_answer_counts_for_its_minute_though_it_is_heard_no_more() {
+    fn a_peers_good_answer_counts_for_its_whole_minute() {
         let mut alive = told("a", 0, false);
         alive.view.alive = Some(at(0));
         let mut roll = PeerRegistry::default();

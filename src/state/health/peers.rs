@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_was_written_reads_as_the_same_and_nothing_else_reads() {
+    fn a_view_round_trips_and_nothing_else_parses() {
         let view = PeerReport { alive: Some(at(1)), ..view("a") };
         assert_eq!(PeerReport::parse(&view.to_json()), Some(view.clone()));
         let later = PeerReport { version: VERSION + 1, ..view };
@@ -241,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_secret_is_no_part_of_a_quorum_nor_a_member() {
+    fn an_instance_without_the_secret_is_no_peer() {
         let peers = of([forged(failing("a")), forged(failing("b")), told(failing("c"))]);
         assert!(!peers.agree());
         assert_eq!(peers.members(), 2);
     }
 
     #[test]
-    fn nobody_counts_twice_and_our_own_echo_not_at_all() {
+    fn a_peer_counts_once_and_our_own_view_never() {
         let peers = of([told(failing("a")), told(failing("a")), told(failing("me"))]);
         assert!(!peers.agree());
         assert_eq!(peers.members(), 2);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_long_ago_or_in_the_future_makes_no_quorum() {
+    fn old_and_future_views_make_no_quorum() {
         for late in [21, -21] {
             let heard = ["a", "b"].map(|name| told(failing(name)));
             let peers = Peers::of(heard, "me", at(late));

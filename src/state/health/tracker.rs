@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn two_failures_bring_it_down_and_three_good_answers_up() {
+    fn two_failures_are_down_and_three_successes_up() {
         use Status::{Degraded, Down, Up};
 
         let bad = seen(Outcome::Failed(EvidenceClass::Authentic, FailureKind::Status(429)), 0);

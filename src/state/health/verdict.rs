@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn o2_silence_alone_needs_working_canaries_and_an_agreeing_status_page() {
+    fn o2_silence_needs_canaries_and_a_status_page() {
         let silence = Signals { authentic: false, ..proof() };
         let with = |canaries, status_page_agrees| {
             verdict(&Signals { canaries, status_page_agrees, ..silence }, at(12))
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn o3_tokens_that_keep_being_minted_refute_the_outage() {
+    fn o3_newly_minted_tokens_refute_the_outage() {
         assert_eq!(
             verdict(&Signals { life: ProofOfLife::Proven, ..proof() }, at(12)),
             Verdict::Isolated
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn o4_a_stranger_in_clerks_place_forbids_the_conclusion_for_a_minute() {
+    fn o4_an_untrusted_responder_blocks_an_outage_for_a_minute() {
         let hostile = Signals { last_hostile: Some(at(5)), ..proof() };
         assert_eq!(verdict(&hostile, at(65)), Verdict::Suspect);
         assert_eq!(verdict(&hostile, at(66)), Verdict::Outage);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn o2_slow_answers_count_only_while_canaries_show_that_nobody_delays_them() {
+    fn o2_slow_answers_count_only_with_fast_canaries() {
         let slow = Signals { authentic: false, very_slow: true, ..proof() };
         assert_eq!(verdict(&slow, at(12)), Verdict::Suspect);
         let with = |canaries| verdict(&Signals { canaries: Some(canaries), ..slow }, at(12));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn other_instances_agree_as_well_as_the_status_page_and_prove_nothing_without_canaries() {
+    fn peers_corroborate_silence_only_with_canaries() {
         let silence = Signals { authentic: false, ..proof() };
         let with = |canaries, fleet_agrees| {
             verdict(&Signals { canaries, fleet_agrees, ..silence }, at(12))
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drain_ends_in_health_or_at_the_first_failure_in_the_outage() {
+    fn draining_ends_in_health_or_at_the_first_failure() {
         let draining = VerdictState { verdict: Verdict::Recovering, since: at(130) };
         let good = Signals { good: 9, good_since: Some(at(100)), ..sane() };
         assert_eq!(draining.after(&good, at(189)).verdict, Verdict::Recovering);
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn whenever_clerk_came_back_grace_lasts_sixty_seconds_and_not_ninety() {
+    fn grace_lasts_60_s_after_a_recovery_at_any_moment() {
         for gap in [0, 5, 18, 29] {
             let drain = Drain::between(at(100), at(100 + gap));
             for really_back in 100..=100 + gap {

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_null_of_another_type_or_new_is_passed_over() {
+    fn null_mistyped_and_unknown_fields_are_ignored() {
         let odd = json!({
             "id": "user_1", "updated_at": "soon", "created_at": null, "username": null, "first_name": 7,
             "email_addresses": null, "primary_email_address_id": "idn_1", "phone_numbers": [null, 7],
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_primary_address_is_the_one_that_is_named_so_and_no_other() {
+    fn only_the_primary_email_address_is_primary() {
         let user = |primary: &str| {
             json!({
                 "id": "user_1",
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn private_metadata_is_kept_only_when_it_is_asked_for() {
+    fn private_metadata_is_stored_only_if_enabled() {
         let user = json!({ "id": "user_1", "private_metadata": { "plan": "gold" } });
         let kept = |keep| Profile::of(&user, keep).expect("a user").private_metadata;
         assert_eq!(kept(false), None);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_says_whose_it_is_and_in_which_organisation() {
+    fn a_membership_names_its_user_and_organization() {
         let whole = json!({
             "public_user_data": { "user_id": "user_1" },
             "organization": { "id": "org_1", "name": "Northwind", "slug": "north" },

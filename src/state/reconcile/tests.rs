@@ -29,7 +29,7 @@ fn users_from(course: &SyncCursor) -> Option<u64> {
 }
 
 #[test]
-fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_future() {
+fn missing_or_future_change_times_end_no_run() {
     let mut course = begun(None, SyncScope::Changes);
     let mut dates = page(0, USERS - 1);
     dates[0] = NOW.plus(LIFETIME);
@@ -40,7 +40,7 @@ fn users_who_do_not_say_when_they_changed_end_no_walk_and_none_changed_in_the_fu
 }
 
 #[test]
-fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
+fn the_first_run_reads_all_pages_with_overlap() {
     let mut course = begun(None, SyncScope::Changes);
     let mut offsets = Vec::new();
     for _ in 0..9 {
@@ -54,7 +54,7 @@ fn the_first_walk_reads_all_pages_and_each_overlaps_the_one_before() {
 }
 
 #[test]
-fn a_later_walk_ends_a_little_behind_what_is_known() {
+fn a_later_run_overlaps_the_known_users() {
     let mut course = begun(Some(ago(1000)), SyncScope::Changes);
     read(&mut course, &page(0, USERS));
     read(&mut course, &page(1201, USERS));
@@ -64,7 +64,7 @@ fn a_later_walk_ends_a_little_behind_what_is_known() {
 }
 
 #[test]
-fn a_walk_goes_on_where_it_was_but_not_after_an_hour_in_which_nobody_went_on_nor_after_a_day() {
+fn a_run_resumes_within_an_idle_hour_and_a_day() {
     let mut course = begun(None, SyncScope::Whole);
     read(&mut course, &page(0, USERS));
     let text = serde_json::to_string(&course).expect("JSON");
@@ -95,7 +95,7 @@ fn a_course_belongs_to_the_instance_that_claimed_it_first() {
 }
 
 #[test]
-fn what_changes_during_a_walk_is_left_to_the_next() {
+fn changes_during_a_run_are_left_to_the_next() {
     let mut course = begun(None, SyncScope::Changes);
     read(&mut course, &page(100, USERS));
     read(&mut course, &page(50, 3));
@@ -112,7 +112,7 @@ fn an_application_without_users_is_in_step_at_once() {
 }
 
 #[test]
-fn a_whole_walk_goes_through_memberships_and_those_who_are_kept() {
+fn a_full_run_reads_memberships_and_stored_users() {
     let mut course = begun(None, SyncScope::Whole);
     read(&mut course, &page(0, 3));
     assert_eq!(course.next(), Some((Step::Members { offset: 0 }, NOW)));
@@ -129,7 +129,7 @@ fn a_whole_walk_goes_through_memberships_and_those_who_are_kept() {
 }
 
 #[test]
-fn everything_is_read_when_somebody_wishes_and_once_a_day() {
+fn full_runs_follow_requests_and_each_day() {
     for (whole, reach, wanted) in [
         (None, SyncScope::Changes, true),
         (Some(NOW.minus(DAY)), SyncScope::Changes, true),
@@ -148,7 +148,7 @@ fn everything_is_read_when_somebody_wishes_and_once_a_day() {
 }
 
 #[test]
-fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
+fn other_instances_see_a_run_and_its_end() {
     let (minute, mut course) = (Duration::from_secs(60), begun(None, SyncScope::Changes));
     read(&mut course, &page(0, USERS));
     let soon = NOW.plus(Duration::from_secs(59));
@@ -160,7 +160,7 @@ fn others_see_that_somebody_is_at_it_and_when_it_was_done() {
 }
 
 #[test]
-fn what_a_clock_that_was_ahead_noted_is_not_believed() {
+fn records_from_the_future_are_ignored() {
     let (ahead, minute) = (NOW.plus(DAY), Duration::from_secs(60));
     let mut course = begun(None, SyncScope::Whole);
     course.begin(SyncScope::Whole, ahead);

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_roles_and_permissions_are_the_same_with_and_without_their_prefix() {
+    fn role_and_permission_prefixes_are_optional() {
         let at = Timestamp::from_secs(5);
         for (with, without) in [("org:admin", "admin"), ("org:invoices:read", "invoices:read")] {
             let of = |key: &str| Denial::Role(Some(key.to_owned()), at).parts().1.into_owned();

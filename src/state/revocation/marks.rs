@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_what_a_map_would_hold() {
+    fn the_table_agrees_with_a_map() {
         let (mut marks, mut map) = (Marks::default(), HashMap::new());
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..40_000 {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_set_forgets_at_once_and_a_large_one_in_64_turns() {
+    fn a_small_set_expires_at_once_and_a_large_one_in_64_turns() {
         let mut small = filled(1000);
         small.forget(at(400), Some(7));
         assert_eq!(small.iter().count(), 600);

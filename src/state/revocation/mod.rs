@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_grace_is_forgotten_when_no_token_of_then_can_have_any() {
+    fn an_end_of_grace_is_dropped_once_no_token_needs_it() {
         let set = Revocations::default().with_all(&[Denial::Role(None, at(0))]);
         let days = |days: i64| at(days * 24 * 60 * 60);
         assert_eq!(set.pruned(days(2)).denials().count(), 1);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn one_set_includes_another_when_nothing_of_it_is_missing_or_shorter() {
+    fn a_set_includes_another_if_nothing_is_missing_or_shorter() {
         let set = |secs| Revocations::default().with_user(&UserId::new("user"), at(secs));
         let more = set(5).with_organization(&OrgId::new("org"), at(1));
         assert!(more.include(&set(5)) && more.include(&set(4)));

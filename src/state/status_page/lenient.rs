@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_rows_are_skipped_one_by_one() {
+    fn unreadable_rows_are_skipped() {
         let rows = rows(r#"[1, "two", 3, null, 400]"#);
         assert_eq!(*rows, [1, 3]);
         assert_eq!(rows.silence(), Condition::Unknown);

@@ -20,7 +20,7 @@ fn components(report: &StatusReport) -> Vec<(&str, Condition)> {
 }
 
 #[test]
-fn every_sample_reads_as_its_row_says() {
+fn every_sample_parses_as_its_row_states() {
     type Row = (&'static str, &'static [u8], Condition, Condition, bool, usize, usize);
     #[rustfmt::skip]
     let rows: [Row; 17] = [
@@ -127,7 +127,7 @@ fn trouble_of_the_platform_api_alone_does_not_corroborate() {
 }
 
 #[test]
-fn either_session_component_corroborates_in_every_impaired_condition() {
+fn either_session_component_corroborates_when_impaired() {
     for name in ["Session management", "USER AND AUTHENTICATION", " session Management "] {
         for (status, corroborates) in [
             ("operational", false),
@@ -159,7 +159,7 @@ fn a_component_with_a_similar_name_is_not_a_session_component() {
 }
 
 #[test]
-fn a_list_without_a_readable_component_does_not_fall_back_to_the_overall_condition() {
+fn an_unreadable_list_does_not_use_the_overall_status() {
     for list in ["[]", "[1, null, {}]", "{}"] {
         let body = format!(r#"{{"status": {{"indicator": "none"}}, "components": {list}}}"#);
         let report = parse(body.as_bytes());
@@ -168,7 +168,7 @@ fn a_list_without_a_readable_component_does_not_fall_back_to_the_overall_conditi
 }
 
 #[test]
-fn bad_rows_are_skipped_one_by_one() {
+fn malformed_rows_are_skipped() {
     let report = parse(
         br#"{
             "status": "fine",
@@ -216,7 +216,7 @@ fn incidents_that_are_over_are_not_listed() {
 }
 
 #[test]
-fn what_a_list_of_troubles_does_not_name_is_operational_only_if_all_of_it_was_read() {
+fn unlisted_is_operational_only_in_a_complete_list() {
     let widget = |rows: &str| parse(format!(r#"{{"ongoing_incidents": {rows}}}"#).as_bytes());
     assert_eq!(widget("[]").sessions(), Operational);
     assert_eq!(widget("[17]").sessions(), Unknown);
@@ -238,7 +238,7 @@ fn what_a_list_of_troubles_does_not_name_is_operational_only_if_all_of_it_was_re
 }
 
 #[test]
-fn a_maintenance_in_progress_counts_even_if_it_names_no_component() {
+fn an_ongoing_maintenance_counts_without_a_component() {
     let report = parse(br#"{"ongoing_incidents": [], "in_progress_maintenances": [{}]}"#);
     assert_eq!((report.overall, report.sessions()), (Maintenance, Maintenance));
     assert!(!report.corroborates_outage());
@@ -258,7 +258,7 @@ fn of_a_component_named_twice_the_worse_condition_counts() {
 }
 
 #[test]
-fn an_ongoing_incident_without_a_component_leaves_the_page_unclear() {
+fn an_incident_without_a_component_leaves_the_page_unclear() {
     let page = br#"{"summary": {"structure": {}, "ongoing_incidents": [{"name": "Errors"}]}}"#;
     let report = parse(page);
     assert_eq!((report.overall, report.sessions()), (Unknown, Unknown));
@@ -319,7 +319,7 @@ fn a_report_is_bounded_in_number_and_in_length() {
 }
 
 #[test]
-fn what_is_not_json_is_an_error_with_its_place() {
+fn invalid_json_is_an_error_with_its_position() {
     for body in ["", "   ", "Service Unavailable", r#"{"status": {"indicator": "none""#] {
         let result = StatusReport::parse(body.as_bytes());
         assert!(matches!(result, Err(StatusPageError::NotJson { .. })), "{body:?}: {result:?}");

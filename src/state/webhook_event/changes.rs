@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_told_by_events_of_the_user_and_of_sessions() {
+    fn user_and_session_events_describe_the_user() {
         let user = json!({ "id": "user_1", "updated_at": 1_789_999_999 });
         let mut profile = Profile::new(UserId::from("user_1"), Timestamp::from_secs(1_789_999_999));
         profile.heard_at = Some(NOW);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_user_must_say_whom_and_one_of_a_session_need_not() {
+    fn a_user_event_needs_a_user_and_a_session_event_does_not() {
         for kind in
             ["user.created", "user.updated", "user.deleted", "organizationMembership.deleted"]
         {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn who_left_has_left_even_when_the_envelope_counts_seconds() {
+    fn a_departure_applies_with_a_time_in_seconds() {
         let changed = NOW.as_millis() - 500;
         let joined = place("updated", changed, changed);
         for sent in [NOW.as_millis() - 400, NOW.as_secs() - 1] {

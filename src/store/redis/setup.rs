@@ -55,7 +55,7 @@ mod tests {
         "role:master\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n";
 
     #[test]
-    fn a_server_that_keeps_what_it_is_given_is_not_doubted() {
+    fn a_durable_server_causes_no_warning() {
         assert!(config_warnings(WELL, Some("")).is_empty());
         let volatile = WELL.replace("noeviction", "volatile-lru");
         assert!(
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_may_lose_it_is_doubted_by_name() {
+    fn a_server_that_may_lose_data_is_named() {
         for (well, ill, word) in [
             ("noeviction", "allkeys-lru", "maxmemory-policy allkeys-lru"),
             ("aof_enabled:1", "aof_enabled:0", "appendonly no"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn how_much_a_restart_loses_is_said_as_far_as_it_is_known() {
+    fn the_possible_loss_of_a_restart_is_reported() {
         let info = WELL.replace("aof_enabled:1", "aof_enabled:0");
         for (saves, word) in
             [(Some(""), "is gone"), (Some("3600 1"), "came since"), (None, "may lose")]

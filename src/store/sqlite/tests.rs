@@ -14,7 +14,7 @@ fn entry(id: &str, data: String) -> InboxEvent {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_kept_and_when_there_is_room_again_it_is() {
+async fn a_full_disk_rejects_writes_until_there_is_space() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = SqliteStore::open(dir.path().join("webhooks.db")).expect("a store");
     let room = |pages: u32| {
@@ -36,7 +36,7 @@ async fn on_a_full_disk_nothing_is_kept_and_when_there_is_room_again_it_is() {
 }
 
 #[tokio::test]
-async fn in_memory_no_more_is_kept_than_its_bound() {
+async fn memory_keeps_at_most_its_limit() {
     let store = SqliteStore::memory().expect("a store");
     let mut pages = 0;
     store.queue.tamper(|file| {
@@ -46,7 +46,7 @@ async fn in_memory_no_more_is_kept_than_its_bound() {
 }
 
 #[tokio::test]
-async fn who_looks_for_a_task_does_not_sort_all_that_wait() {
+async fn the_task_query_does_not_sort() {
     let store = SqliteStore::memory().expect("a store");
     let mut plan = Vec::new();
     store.queue.tamper(|file| {
@@ -62,7 +62,7 @@ async fn who_looks_for_a_task_does_not_sort_all_that_wait() {
 /// A runtime that ends, or that there is not, drops a task that was to begin. It hung, and the whole runtime
 /// with it, for good.
 #[test]
-fn a_call_that_finds_nobody_to_work_for_it_holds_nothing_up() {
+fn a_call_without_a_worker_blocks_nothing() {
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let store = SqliteStore::memory().expect("a store");

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use test_support::redis_server::Server;
+
 use super::key;
 use crate::heard::Heard;
 use crate::plan::{Fate, Plan};
-use crate::server::Server;
 
 /// Effects on an event or a session, each as often as it happened; of denials their times.
 #[derive(Default)]

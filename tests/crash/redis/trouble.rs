@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use test_support::redis_server::Server;
+
 use crate::plan::Plan;
 use crate::sender::Sender;
-use crate::server::Server;
 
 /// Between two kills, about so many deliveries are answered.
 const APART: usize = 500;

@@ -9,13 +9,13 @@ use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::json;
+use test_support::world::{World, anonymous};
 
 use super::two;
 use super::wire::Wire;
-use crate::support::{World, anonymous};
 
 #[tokio::test(start_paused = true)]
-async fn whatever_one_instance_revokes_all_refuse_within_a_second() {
+async fn a_revocation_reaches_every_instance_within_a_second() {
     let (one, _, two, _) = two(|builder| builder).await;
     let (session, other) = (one.sim.sign_in("user_1"), one.sim.sign_in("user_2"));
     let (token, others) = (one.sim.mint(&session), one.sim.mint(&other));
@@ -31,7 +31,7 @@ async fn whatever_one_instance_revokes_all_refuse_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_one_instance_distrusts_all_distrust() {
+async fn every_instance_distrusts_a_distrusted_key() {
     let (one, _, two, _) = two(|builder| builder).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     assert_eq!(two.get(&token).await.status, StatusCode::OK);
@@ -42,7 +42,7 @@ async fn a_key_that_one_instance_distrusts_all_distrust() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_starts_refuses_what_was_revoked_before() {
+async fn a_new_instance_rejects_earlier_revocations() {
     let (one, wire, _two, _) = two(|builder| builder).await;
     let session = one.sim.sign_in("user_1");
     let token = one.sim.mint(&session);
@@ -54,7 +54,7 @@ async fn an_instance_that_starts_refuses_what_was_revoked_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_store_does_not_take_acts_here_at_once_and_everywhere_when_it_is_back() {
+async fn failed_writes_apply_locally_and_later_everywhere() {
     for cut in [Wire::fail, Wire::hang] {
         let (one, wire, two, _) = two(|builder| builder).await;
         let sessions: Vec<_> = (0..3).map(|n| one.sim.sign_in(format!("user_{n}"))).collect();
@@ -99,7 +99,7 @@ async fn a_flood_of_revocations_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_costs_grace_after_a_minute_and_is_made_up_for_when_it_ends() {
+async fn a_partition_ends_grace_after_a_minute_until_it_heals() {
     for cut in [Wire::fail, Wire::hang] {
         let (one, _, two, wire) = two(|builder| builder).await;
         let (session, other) = (one.sim.sign_in("user_1"), one.sim.sign_in("user_2"));
@@ -128,7 +128,7 @@ async fn a_partition_costs_grace_after_a_minute_and_is_made_up_for_when_it_ends(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_lost_everything_is_told_again_by_those_who_know() {
+async fn instances_refill_a_store_that_lost_its_denials() {
     let empty = MemoryStore::shared();
     let wire = Wire::to(&empty);
     wire.hang();
@@ -142,7 +142,7 @@ async fn a_store_that_lost_everything_is_told_again_by_those_who_know() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_the_store_was_read_there_is_no_grace_and_a_session_that_is_good_passes() {
+async fn no_grace_before_the_store_was_read() {
     let store = MemoryStore::shared();
     let wire = Wire::to(&store);
     wire.hang();
@@ -165,7 +165,7 @@ fn complete(world: &World) -> Option<Moment> {
 /// Ten pages of five seconds take longer than any call may. Meanwhile the store fails for a while, and
 /// more is revoked than finds room on the way there.
 #[tokio::test(start_paused = true)]
-async fn a_reading_of_many_pages_comes_to_its_end_whatever_happens_meanwhile() {
+async fn a_read_of_many_pages_always_completes() {
     let store = MemoryStore::shared();
     let revoked = (0..100).map(|n| Denial::User(format!("user_{n}").into(), Timestamp::default()));
     store.deny(revoked.collect()).await.expect("kept");
@@ -195,7 +195,7 @@ async fn a_reading_of_many_pages_comes_to_its_end_whatever_happens_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_that_do_not_fit_on_a_page_make_nothing_complete() {
+async fn a_truncated_feed_page_completes_nothing() {
     let (one, _, two, wire) = two(|builder| builder).await;
     wire.in_pages_of(10);
     two.pass(10).await;
@@ -217,7 +217,7 @@ async fn news_that_do_not_fit_on_a_page_make_nothing_complete() {
 
 /// A write that fails again and again must not make a member read all again and again.
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_not_taken_is_given_again_and_nothing_is_read_for_it() {
+async fn a_failed_batch_is_retried_without_a_read() {
     let (one, wire, two, _) = two(|builder| builder).await;
     wire.in_pages_of(1_000);
     wire.refuse_writing();

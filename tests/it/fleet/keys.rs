@@ -7,8 +7,7 @@ use clerk_resilience::key::SecretKey;
 use clerk_resilience::store::{MemoryStore, Store as _};
 use clerk_resilience::{ClerkConfig, ClerkResilience, Verdict};
 use http::StatusCode;
-
-use crate::support::{World, config, routes};
+use test_support::world::{World, config, routes};
 
 /// A fleet of one that knows the keys, and a Clerk that is down.
 async fn outage() -> (World, MemoryStore) {
@@ -32,7 +31,7 @@ async fn starts(world: &World, config: ClerkConfig, store: MemoryStore) -> Statu
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_starts_in_an_outage_gets_the_keys_from_its_peers() {
+async fn a_new_instance_in_an_outage_gets_keys_from_its_peers() {
     let (world, store) = outage().await;
     let alone = starts(&world, config(&world.sim), MemoryStore::shared()).await;
     assert_eq!(alone, StatusCode::SERVICE_UNAVAILABLE);
@@ -40,7 +39,7 @@ async fn an_instance_that_starts_in_an_outage_gets_the_keys_from_its_peers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_from_a_store_take_the_same_secret_and_nothing_changed() {
+async fn stored_keys_need_the_same_secret_and_no_change() {
     let (world, store) = outage().await;
     let refused = StatusCode::SERVICE_UNAVAILABLE;
     let without = ClerkConfig::new(world.sim.publishable_key().clone())
@@ -60,7 +59,7 @@ async fn keys_from_a_store_take_the_same_secret_and_nothing_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_starts_in_an_outage_begins_no_episode_of_its_own() {
+async fn a_new_instance_in_an_outage_joins_the_episode() {
     let (world, store) = outage().await;
     world.until(Verdict::Outage).await;
     world.pass(100 * 60).await;
@@ -77,7 +76,7 @@ async fn an_instance_that_starts_in_an_outage_begins_no_episode_of_its_own() {
 
 /// What was confirmed long ago opens nothing, whoever left it.
 #[tokio::test(start_paused = true)]
-async fn keys_that_peers_left_grow_old_like_any_other() {
+async fn keys_from_peers_expire_like_any_other() {
     let (world, store) = outage().await;
     tokio::time::advance(Duration::from_secs(8 * 24 * 60 * 60)).await;
     let old = starts(&world, config(&world.sim), store).await;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::{Builder, GracePolicy};
+use test_support::world::World;
 
 use self::wire::Wire;
-use crate::support::World;
 
 /// Two instances, each with its own connection to one store, and one Clerk.
 async fn two(choose: impl Fn(Builder) -> Builder) -> (World, Wire, World, Wire) {

@@ -9,10 +9,10 @@ use clerk_resilience::store::{MemoryStore, Store as _, StoredSighting};
 use clerk_resilience::{ClerkConfig, GracePolicy, Verdict};
 use http::StatusCode;
 use serde_json::json;
+use test_support::world::{World, config};
 
 use super::wire::Wire;
 use super::{fleet_of, two};
-use crate::support::{World, config};
 
 const GRACE: StatusCode = StatusCode::OK;
 const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -37,7 +37,7 @@ async fn in_outage(world: &World, others: &[&World]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_seen_by_one_instance_passes_in_grace_at_all() {
+async fn a_sighting_by_one_instance_counts_at_every_instance() {
     let (one, _, two, _) = two(|builder| builder).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     let stranger = one.sim.mint(&one.sim.sign_in("user_2"));
@@ -48,7 +48,7 @@ async fn who_was_seen_by_one_instance_passes_in_grace_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_starts_in_an_outage_knows_whom_the_others_saw() {
+async fn a_new_instance_in_an_outage_has_the_sightings() {
     let (worlds, store) = fleet_of(1, |_, builder| builder).await;
     let world = &worlds[0];
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
@@ -63,7 +63,7 @@ async fn an_instance_that_starts_in_an_outage_knows_whom_the_others_saw() {
 
 /// What is seen for the first time at the last moment, too.
 #[tokio::test(start_paused = true)]
-async fn when_something_is_wrong_all_is_told_within_seconds() {
+async fn during_trouble_sightings_are_published_within_seconds() {
     let (one, _, two, _) = two(|builder| builder).await;
     let session = one.sim.sign_in("user_1");
     let before = older(&one, &session, 30);
@@ -78,7 +78,7 @@ async fn when_something_is_wrong_all_is_told_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_clerk_is_well_a_session_is_told_again_when_that_is_two_minutes_newer() {
+async fn a_sighting_is_published_again_after_two_minutes() {
     let (worlds, store) = fleet_of(1, |_, builder| builder).await;
     let world = &worlds[0];
     let session = world.sim.sign_in("user_1");
@@ -108,7 +108,7 @@ async fn finding(world: &World, config: ClerkConfig, sighted: &StoredSighting) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_can_write_to_the_store_alone_makes_nobody_seen() {
+async fn a_store_writer_cannot_forge_sightings() {
     let (worlds, store) = fleet_of(1, |_, builder| builder).await;
     let world = &worlds[0];
     let tokens = ["user_1", "user_2"].map(|user| world.sim.mint(&world.sim.sign_in(user)));
@@ -147,7 +147,7 @@ async fn who_can_write_to_the_store_alone_makes_nobody_seen() {
 
 /// An instance whose clock is ahead by an hour vouches for nobody who is seen later.
 #[tokio::test(start_paused = true)]
-async fn what_was_seen_in_the_future_is_not_believed() {
+async fn sightings_from_the_future_are_ignored() {
     let (worlds, store) = fleet_of(1, |_, builder| builder).await;
     let world = &worlds[0];
     let session = world.sim.sign_in("user_1");
@@ -165,7 +165,7 @@ async fn what_was_seen_in_the_future_is_not_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_lost_everything_is_told_again_of_keys_outages_and_sightings() {
+async fn instances_refill_a_store_that_lost_everything() {
     let wire = Wire::to(&MemoryStore::shared());
     let (worlds, _) = fleet_of(1, |_, builder| builder.store(wire.clone())).await;
     let world = &worlds[0];

@@ -10,10 +10,10 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::{MemoryStore, SharedStore as _};
 use clerk_resilience::{Builder, GracePolicy, Transition, Verdict};
 use http::StatusCode;
+use test_support::world::World;
 
 use super::fleet_of;
 use super::wire::Wire;
-use crate::support::World;
 
 /// Another way to the same Clerk, which can fail by itself.
 fn another_way(world: &World) -> SimClerk {
@@ -35,7 +35,7 @@ async fn apart(store: &MemoryStore) -> (World, World, Wire) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_sees_clerk_live_vetoes_grace_everywhere_while_it_tells_so() {
+async fn a_live_peer_report_vetoes_grace_everywhere() {
     let (one, two, wire) = apart(&MemoryStore::shared()).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     assert_eq!(one.get(&token).await.status, StatusCode::OK);
@@ -55,7 +55,7 @@ async fn an_instance_that_sees_clerk_live_vetoes_grace_everywhere_while_it_tells
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_veto_ends_when_the_instance_that_tells_it_sees_minting_fail_too() {
+async fn a_veto_ends_when_its_reporter_sees_minting_fail() {
     let (one, two, _) = apart(&MemoryStore::shared()).await;
     one.break_clerk();
     one.until(Verdict::Isolated).await;
@@ -66,7 +66,7 @@ async fn a_veto_ends_when_the_instance_that_tells_it_sees_minting_fail_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_lasts_ends_when_another_instance_sees_clerk_live() {
+async fn a_peer_that_sees_clerk_live_ends_the_outage() {
     let (one, two, _) = apart(&MemoryStore::shared()).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     assert_eq!(one.get(&token).await.status, StatusCode::OK);
@@ -92,7 +92,7 @@ async fn silent(count: usize) -> (Vec<World>, MemoryStore) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_an_outage_when_most_of_two_others_hear_nothing_either() {
+async fn silence_is_an_outage_if_most_peers_agree() {
     for (count, expected) in [(1, Verdict::Suspect), (2, Verdict::Suspect), (3, Verdict::Outage)] {
         let (worlds, _) = silent(count).await;
         worlds[0].pass(60).await;
@@ -104,7 +104,7 @@ async fn silence_is_an_outage_when_most_of_two_others_hear_nothing_either() {
 
 /// Whoever can write to the store can take a view away, as if its member were lost.
 #[tokio::test(start_paused = true)]
-async fn who_can_take_views_away_makes_no_quorum_of_the_rest() {
+async fn deleted_views_make_no_quorum_of_the_rest() {
     for (lost, expected) in [(1, Verdict::Outage), (2, Verdict::Suspect)] {
         let canary = SimClerk::in_memory().status_page_url();
         let store = MemoryStore::shared();
@@ -133,7 +133,7 @@ async fn who_can_take_views_away_makes_no_quorum_of_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_relies_on_others_is_not_in_the_dark_when_they_are_heard_no_more() {
+async fn silent_peers_do_not_leave_the_verdict_unknown() {
     let (store, changes): (_, Arc<Mutex<Vec<Verdict>>>) = (MemoryStore::shared(), Arc::default());
     let first = World::with(|builder| builder.store(store.clone())).await;
     let wires: Vec<Wire> = (0..5).map(|_| Wire::to(&store)).collect();
@@ -170,7 +170,7 @@ async fn forge(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_can_write_to_the_store_alone_can_veto_grace_but_not_open_it() {
+async fn a_store_writer_can_veto_grace_but_not_open_it() {
     let (worlds, store) = silent(1).await;
     let world = &worlds[0];
     for _ in 0..60 {
@@ -193,7 +193,7 @@ async fn who_can_write_to_the_store_alone_can_veto_grace_but_not_open_it() {
 
 /// A hundred suspicious strangers, and nonsense.
 #[tokio::test(start_paused = true)]
-async fn strangers_in_the_store_change_little_of_how_often_clerk_is_asked() {
+async fn forged_peers_hardly_change_the_probe_rate() {
     let (worlds, store) = fleet_of(1, |_, builder| builder).await;
     let world = &worlds[0];
     let before = asked(&worlds);
@@ -211,7 +211,7 @@ async fn strangers_in_the_store_change_little_of_how_often_clerk_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_instances_one_tells_of_a_transition_and_alone_each_does() {
+async fn one_instance_of_a_fleet_sends_each_transition_alert() {
     for (shared, expected) in [(true, 1), (false, 3)] {
         let told: Arc<Mutex<Vec<Transition>>> = Arc::default();
         let hook = |builder: Builder| {
@@ -244,7 +244,7 @@ async fn of_several_instances_one_tells_of_a_transition_and_alone_each_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_comes_back_within_a_minute_is_told_again_and_once() {
+async fn an_outage_back_within_a_minute_is_alerted_once_more() {
     let told: Arc<Mutex<Vec<Verdict>>> = Arc::default();
     let (worlds, _) = fleet_of(3, |_, builder| {
         let told = Arc::clone(&told);
@@ -274,7 +274,7 @@ async fn an_outage_that_comes_back_within_a_minute_is_told_again_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_or_hangs_and_a_store_that_hangs_keep_no_alert_back() {
+async fn failing_hooks_and_stores_delay_no_alert() {
     let told: Arc<Mutex<Vec<Verdict>>> = Arc::default();
     let wire = Wire::to(&MemoryStore::shared());
     let world = {
@@ -314,7 +314,7 @@ async fn rate(worlds: &[World]) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_asks_a_healthy_clerk_hardly_more_than_one_instance() {
+async fn a_fleet_hardly_adds_probes_of_a_healthy_clerk() {
     for count in [1, 3, 10] {
         let (worlds, _) = fleet_of(count, |_, builder| builder).await;
         worlds[0].pass(60).await;
@@ -328,7 +328,7 @@ async fn a_fleet_asks_a_healthy_clerk_hardly_more_than_one_instance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_asks_a_broken_clerk_little_more_than_one_instance() {
+async fn a_fleet_adds_few_probes_of_a_broken_clerk() {
     for count in [1, 3, 10] {
         let (worlds, _) = fleet_of(count, |_, builder| builder).await;
         worlds[0].break_clerk();

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimClerk, SimClock};
 use clerk_resilience::store::MemoryStore;
 use serde_json::json;
+use test_support::world::{World, start_of_time};
 
 use super::{Ear, ended, secret};
-use crate::support::{World, start_of_time};
 
 struct Fleet {
     clock: SimClock,
@@ -39,7 +39,7 @@ impl Fleet {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_one_reads_the_others_wait_however_long_it_takes() {
+async fn the_other_instances_wait_during_a_run() {
     let fleet = Fleet::with(7200);
     let (first, one) = fleet.member(Duration::from_secs(14), false);
     first.pass(660).await;
@@ -52,7 +52,7 @@ async fn while_one_reads_the_others_wait_however_long_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_goes_on_where_a_member_ended_in_the_middle() {
+async fn another_instance_resumes_an_interrupted_run() {
     let fleet = Fleet::with(1000);
     let (first, one) = fleet.member(Duration::from_secs(10), false);
     first.pass(35).await;
@@ -66,7 +66,7 @@ async fn another_goes_on_where_a_member_ended_in_the_middle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_begins_where_the_last_walk_ended_whoever_made_it() {
+async fn each_run_starts_where_the_last_one_ended() {
     let fleet = Fleet::with(250);
     let (first, one) = fleet.member(Duration::ZERO, true);
     let (second, two) = fleet.member(Duration::ZERO, true);

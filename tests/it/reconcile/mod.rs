@@ -14,9 +14,8 @@ use clerk_resilience::webhook_signature::WebhookSecret;
 use clerk_resilience::{Builder, Progress, Verdict};
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::{World, start_of_time};
 use tokio::time::Instant;
-
-use crate::support::{World, start_of_time};
 
 /// What a wire makes of an answer, by the path and the query that were asked for.
 type Tamper = Box<dyn Fn(&str, &str, &mut Value) + Send>;
@@ -119,7 +118,7 @@ async fn ended(world: &World) -> Progress {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_start_all_users_are_read_and_afterwards_only_those_who_changed() {
+async fn the_first_run_reads_all_users_and_later_runs_changes() {
     let (world, ear) = with(250, |builder| builder).await;
     world.pass(5).await;
     let millis = Duration::from_millis;
@@ -139,7 +138,7 @@ async fn at_the_start_all_users_are_read_and_afterwards_only_those_who_changed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ban_of_which_no_webhook_told_is_found_after_the_outage() {
+async fn a_missed_ban_is_found_after_the_outage() {
     let (world, ear) = with(3, |builder| builder).await;
     world.pass(30).await;
     let session = world.sim.sign_in("user_1");
@@ -160,7 +159,7 @@ async fn a_ban_of_which_no_webhook_told_is_found_after_the_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clerk_is_left_alone_for_as_long_as_it_wishes_and_else_ever_longer() {
+async fn retries_obey_retry_after_and_else_back_off() {
     let busy = SimFault::status(429).retry_after(Duration::from_secs(120));
     for (fault, wanted) in [(busy, [0, 120, 240]), (SimFault::status(500), [0, 5, 15])] {
         let (world, ear) = with(3, Builder::reconcile_on_demand).await;
@@ -181,7 +180,7 @@ async fn clerk_is_left_alone_for_as_long_as_it_wishes_and_else_ever_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_key_that_clerk_refuses_is_named_and_asked_with_once() {
+async fn a_rejected_secret_key_is_reported_and_tried_once() {
     let (world, ear) = with(3, Builder::reconcile_on_demand).await;
     world.sim.break_with(SimSurface::BACKEND, SimFault::status(401));
     let progress = ended(&world).await;
@@ -192,7 +191,7 @@ async fn a_secret_key_that_clerk_refuses_is_named_and_asked_with_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_watches_the_first_walk_is_told_how_many_there_are() {
+async fn the_first_run_reports_the_number_of_users() {
     let (world, _) = with(250, Builder::reconcile_on_demand).await;
     let progress = ended(&world).await;
     assert_eq!((progress.total, progress.users), (Some(250), 270), "pages overlap");
@@ -219,7 +218,7 @@ async fn without_a_store_there_is_nothing_to_reconcile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_read_when_somebody_wishes_after_an_outage_and_once_a_day() {
+async fn full_runs_follow_requests_outages_and_each_day() {
     let (world, ear) = with(3, |builder| builder).await;
     world.pass(10).await;
     assert_eq!(ear.heard_of("/v1/organization_memberships").len(), 1, "at the start");
@@ -243,7 +242,7 @@ async fn everything_is_read_when_somebody_wishes_after_an_outage_and_once_a_day(
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(start_paused = true)]
-async fn a_walk_goes_on_after_a_restart_where_it_was() {
+async fn a_run_resumes_after_a_restart() {
     use clerk_resilience::sim::SimOrganization;
     use clerk_resilience::store::SqliteStore;
     let dir = tempfile::tempdir().expect("a directory");

@@ -7,9 +7,9 @@ use clerk_resilience::sim::{SimFault, SimOrganization, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Progress, Verdict};
 use http::StatusCode;
 use serde_json::{Value, json};
+use test_support::world::World;
 
 use super::{Ear, ended, with};
-use crate::support::World;
 
 fn org(id: &str) -> SimOrganization {
     SimOrganization::new(id, id)
@@ -32,7 +32,7 @@ async fn settled(choose: impl FnOnce(Builder) -> Builder) -> (World, Ear) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_new_is_not_gone_though_clerk_does_not_find_them_yet() {
+async fn a_new_user_not_found_yet_is_not_deleted() {
     for (after, gone) in [(590, 0), (600, 1)] {
         let (world, _) = with(3, Builder::reconcile_on_demand).await;
         world.sim.update_user(user(1), json!({ "updated_at": world.now().as_millis() }));
@@ -46,7 +46,7 @@ async fn who_is_new_is_not_gone_though_clerk_does_not_find_them_yet() {
 
 /// The store of another application, or of another instance.
 #[tokio::test(start_paused = true)]
-async fn where_clerk_knows_none_of_those_who_are_kept_nobody_is_gone() {
+async fn if_clerk_knows_no_stored_user_nothing_is_deleted() {
     let (world, _) = settled(|builder| builder).await;
     for n in 0..3 {
         world.sim.delete_user(&user(n));
@@ -80,7 +80,7 @@ async fn refused(world: &World, token: &str) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_membership_of_which_no_webhook_told_is_found_and_so_is_its_new_role() {
+async fn missed_memberships_and_roles_are_found() {
     let (world, ear) = settled(|builder| builder).await;
     assert_eq!(places(&world, 1).await, place("org_1", "org:member"));
     world.sim.join(user(1), &org("org_1").role("admin"));
@@ -95,8 +95,7 @@ async fn a_membership_of_which_no_webhook_told_is_found_and_so_is_its_new_role()
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_left_an_organisation_unnoticed_is_refused_there_and_nowhere_else_until_they_are_back()
-{
+async fn a_missed_departure_is_rejected_there_only() {
     let (world, _) = settled(|builder| builder).await;
     let theirs = token(&world, 1, &org("org_1"));
     let others = [
@@ -120,7 +119,7 @@ async fn who_left_an_organisation_unnoticed_is_refused_there_and_nowhere_else_un
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_in_an_organisation_that_was_deleted_unnoticed() {
+async fn a_missed_organization_deletion_removes_its_members() {
     let (world, _) = settled(|builder| builder).await;
     let tokens = [0, 1, 2].map(|n| token(&world, n, &org("org_1")));
     world.sim.delete_organization(&"org_1".into());
@@ -131,7 +130,7 @@ async fn nobody_is_in_an_organisation_that_was_deleted_unnoticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_changed_unnoticed_ends_the_grace_of_tokens_of_before_and_of_no_other() {
+async fn a_missed_role_change_ends_grace_of_older_tokens() {
     let (world, _) = settled(|builder| builder.grace(GracePolicy::balanced())).await;
     let changed = token(&world, 1, &org("org_1"));
     let same = token(&world, 2, &org("org_1"));
@@ -152,7 +151,7 @@ async fn a_role_that_changed_unnoticed_ends_the_grace_of_tokens_of_before_and_of
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_or_permission_that_stands_for_something_else_unnoticed_ends_grace_likewise() {
+async fn a_missed_permission_change_ends_grace() {
     let (world, _) = settled(|builder| builder.grace(GracePolicy::balanced())).await;
     for key in ["org:admin", "org:member"] {
         world.sim.update_role(key);
@@ -181,7 +180,7 @@ async fn a_role_or_permission_that_stands_for_something_else_unnoticed_ends_grac
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_was_deleted_unnoticed_is_refused_and_nobody_any_more() {
+async fn a_missed_user_deletion_is_applied() {
     let (world, _) = settled(|builder| builder).await;
     let tokens = [0, 1].map(|n| world.sim.mint(&world.sim.sign_in(user(n))));
     world.sim.delete_user(&user(1));
@@ -202,7 +201,7 @@ async fn all_are_there(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_a_list_that_moves_passes_over_is_asked_for_by_name_and_stays() {
+async fn users_skipped_by_a_moving_list_are_fetched_by_id() {
     let (world, ear) = settled(|builder| builder).await;
     ear.tamper(|path, _, told| match (path, told) {
         ("/v1/users", Value::Array(list)) => list.retain(|user| user["id"] != "user_1"),
@@ -215,7 +214,7 @@ async fn whom_a_list_that_moves_passes_over_is_asked_for_by_name_and_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_which_some_is_missing_says_nothing_of_that() {
+async fn an_incomplete_list_deletes_nothing() {
     let (world, ear) = settled(|builder| builder).await;
     ear.tamper(|path, _, told| {
         if path.ends_with("/organization_memberships") {
@@ -227,7 +226,7 @@ async fn a_list_of_which_some_is_missing_says_nothing_of_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_found_in_others_words_than_clerks_is_not_gone() {
+async fn a_404_not_from_clerk_deletes_nothing() {
     let (world, ear) = settled(|builder| builder).await;
     world.sim.delete_user(&user(1));
     ear.tamper(|path, _, told| {
@@ -244,7 +243,7 @@ async fn what_is_not_found_in_others_words_than_clerks_is_not_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_organisations_are_switched_off_nothing_is_known_to_be_gone() {
+async fn disabled_organizations_delete_no_membership() {
     let (world, _) = settled(|builder| builder).await;
     world.sim.switch_organizations_off();
     let Progress { gone, trouble, memberships, .. } = ended(&world).await;
@@ -253,7 +252,7 @@ async fn where_organisations_are_switched_off_nothing_is_known_to_be_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_another_instances_secret_key_nothing_is_taken_and_nobody_is_gone() {
+async fn a_foreign_secret_key_changes_nothing() {
     let (world, ear) = with(3, Builder::reconcile_on_demand).await;
     world.sim.break_with(SimSurface::BackendJwks, SimFault::ForeignKeys);
     world.sim.update_user("user_1", json!({ "banned": true }));
@@ -267,7 +266,7 @@ async fn with_another_instances_secret_key_nothing_is_taken_and_nobody_is_gone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_clerk_tells_whose_secret_key_it_is_nothing_is_taken() {
+async fn nothing_is_applied_before_the_secret_key_is_identified() {
     let (world, _) = with(3, Builder::reconcile_on_demand).await;
     world.sim.break_with(SimSurface::BackendJwks, SimFault::status(500));
     let progress = world.clerk.reconcile().expect("there is a store");
@@ -282,7 +281,7 @@ async fn until_clerk_tells_whose_secret_key_it_is_nothing_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_are_asked_for_by_name_clerk_is_asked_four_times_a_second() {
+async fn lookups_by_id_are_limited_to_four_a_second() {
     let (world, _) = with(120, Builder::reconcile_on_demand).await;
     ended(&world).await;
     world.pass(11 * 60).await;

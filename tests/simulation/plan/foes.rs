@@ -2,10 +2,10 @@
 
 use clerk_resilience::Verdict;
 use fastrand::Rng;
+use test_support::token::{Kind, Token};
 
 use super::{Ask, Ending, Event, Fate, From, Millis, Plan, Revoked, Route, SECOND, Via};
 use crate::news::{About, News};
-use crate::token::{Kind, Token};
 
 impl Plan {
     pub(super) fn attackers(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {

@@ -7,9 +7,9 @@ use std::fmt;
 
 use clerk_resilience::Verdict;
 use fastrand::Rng;
+use test_support::token::Token;
 
 use crate::news::News;
-use crate::token::Token;
 use crate::weather::Weather;
 
 /// Milliseconds of true time since the start.

@@ -1,9 +1,9 @@
 //! Honest users: tabs that poll and renew their tokens.
 
 use fastrand::Rng;
+use test_support::token::{Kind, Token};
 
 use super::{Ask, Event, From, Millis, Plan, Route, SECOND, Via};
-use crate::token::{Kind, Token};
 
 impl Plan {
     /// Tabs that poll and renew their tokens every fifty seconds, as long as Clerk gives them any.

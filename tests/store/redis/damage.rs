@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clerk_resilience::id::UserId;
 use clerk_resilience::store::{FollowUp, InboxEvent, RedisStore, Store as _, TaskOutcome};
+use test_support::redis_server::Server;
 
 use super::new;
-use crate::server::Server;
 use crate::{at, entry, hooks, joined, session, sighted};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ async fn all_calls_work(store: &RedisStore) {
 }
 
 #[tokio::test]
-async fn a_sighting_or_its_place_that_is_damaged_keeps_no_other_from_being_told() {
+async fn a_damaged_sighting_hides_no_other() {
     let (server, store) = new().await;
     let fleet = store.fleet().expect("it is shared");
     store.record_sightings(vec![sighted("a", 1, 5)]).await.expect("told");
@@ -68,7 +68,7 @@ async fn a_sighting_or_its_place_that_is_damaged_keeps_no_other_from_being_told(
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_is_put_aside_and_everything_works_again() {
+async fn a_key_of_another_type_is_set_aside() {
     let (server, store) = new().await;
     let names = "done due dead event data attempts why people feed members told records sightings sighted \
                  denied:session denied:user denied:role";
@@ -83,7 +83,7 @@ async fn a_key_of_another_type_is_put_aside_and_everything_works_again() {
 
 /// What breaks off in the middle is no event that is known: it comes again, and is kept then.
 #[tokio::test]
-async fn an_event_that_could_not_be_kept_whole_is_kept_when_it_comes_again() {
+async fn a_partly_stored_event_is_stored_on_retry() {
     for name in ["data", "due", "why", "dead"] {
         let (server, store) = new().await;
         let _: String = server.ask(&["SET", &key(name), "1"]);
@@ -109,7 +109,7 @@ async fn poisoned(hash: &str, value: &str) -> (Server, RedisStore) {
 }
 
 #[tokio::test]
-async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none() {
+async fn an_unreadable_task_delays_no_other() {
     for (hash, value) in [
         ("event", "481516"),
         ("event", "{"),
@@ -143,7 +143,7 @@ async fn a_task_that_cannot_be_read_is_settled_like_any_other_and_holds_up_none(
 }
 
 #[tokio::test]
-async fn dead_letters_can_be_read_though_one_of_them_cannot() {
+async fn an_unreadable_dead_letter_hides_no_other() {
     let (server, store) = new().await;
     store.accept(entry("msg_1", FollowUp::Malformed("why".to_owned()))).await.expect("accepted");
     store.accept(entry("msg_2", FollowUp::Malformed("why".to_owned()))).await.expect("accepted");
@@ -153,7 +153,7 @@ async fn dead_letters_can_be_read_though_one_of_them_cannot() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_text_leaves_the_queue() {
+async fn a_non_text_id_leaves_the_queue() {
     let (server, store) = new().await;
     let none: &[u8] = b"\xff\xfe";
     let _: i64 = server.ask_raw(&[b"ZADD", key("due").as_bytes(), b"0", none]);
@@ -170,7 +170,7 @@ async fn an_id_that_is_no_text_leaves_the_queue() {
 }
 
 #[tokio::test]
-async fn a_user_who_cannot_be_read_is_begun_anew() {
+async fn an_unreadable_user_is_replaced() {
     let (server, store) = new().await;
     for broken in [&b"{"[..], b"\xff"] {
         let _: i64 = server.ask_raw(&[b"HSET", key("people").as_bytes(), b"user_1", broken]);
@@ -187,7 +187,7 @@ async fn a_user_who_cannot_be_read_is_begun_anew() {
 
 /// What is no denial, and what of the feed cannot be read, is left out; what comes after it is heard.
 #[tokio::test]
-async fn a_feed_with_something_else_in_it_goes_on() {
+async fn a_foreign_entry_does_not_stop_the_feed() {
     let (server, store) = new().await;
     let fleet = store.fleet().expect("it is shared");
     let start = fleet.follow(None).await.expect("read");

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clerk_resilience::store::{Accepted, FollowUp, RedisOptions, RedisStore, Store as _};
+use test_support::redis_server::{Server, free_port};
 
 use futures_util::StreamExt as _;
 
-use crate::server::{Server, free_port};
+use super::connect;
 use crate::{entry, hooks, session};
 
 /// A primary, its replica, and a store that waits for the replica.
@@ -49,7 +50,7 @@ async fn deliver(store: &RedisStore, id: &str, killed: &AtomicBool) -> bool {
 
 /// As many at once as webhooks come, so that one wait is for many of them.
 #[tokio::test]
-async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
+async fn acknowledged_events_reach_the_replica() {
     let (mut primary, replica, store) = pair().await;
     while store.deny(vec![session("sess_1", 60)]).await.is_err() {}
     let (killed, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -71,7 +72,7 @@ async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
     let deliveries = futures_util::stream::iter(events).buffered(64).collect::<Vec<_>>();
     let (answers, ()) = futures_util::future::join(deliveries, killer).await;
     let _: String = replica.ask(&["REPLICAOF", "NO", "ONE"]);
-    let promoted = replica.store().await;
+    let promoted = connect(&replica).await;
     assert_eq!(promoted.denials().expect("read"), [session("sess_1", 60)]);
     for (n, _) in answers.iter().enumerate().filter(|(_, well)| **well) {
         let again = promoted.accept(entry(&format!("msg_{n}"), FollowUp::Nothing)).await;
@@ -84,7 +85,7 @@ async fn what_was_answered_is_at_the_replica_when_the_primary_is_killed() {
 }
 
 #[tokio::test]
-async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
+async fn unreplicated_events_are_not_acknowledged_on_retry() {
     let (_primary, replica, store) = pair().await;
     replica.pause();
     store.accept(entry("msg_1", hooks("1"))).await.expect_err("the replica does not say so");
@@ -97,10 +98,10 @@ async fn what_no_replica_has_is_not_promised_not_even_when_it_comes_again() {
 
 /// Another connection of this instance's kept it: that one is gone, and this one wrote nothing.
 #[tokio::test]
-async fn what_another_instance_kept_is_not_promised_either_before_a_replica_has_it() {
+async fn unreplicated_events_of_a_peer_are_not_acknowledged() {
     let (primary, replica, store) = pair().await;
     replica.pause();
-    let careless = primary.store().await;
+    let careless = connect(&primary).await;
     careless.accept(entry("msg_1", hooks("1"))).await.expect("kept at the primary");
     store.accept(entry("msg_1", hooks("1"))).await.expect_err("the replica does not have it");
     replica.resume();

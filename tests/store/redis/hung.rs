@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clerk_resilience::store::{RedisStore, Store as _, StoreError};
+use test_support::redis_server::Server;
 
 use super::new;
-use crate::server::Server;
 
 /// A build that hung would never come back.
 fn within_reason<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
@@ -21,7 +21,7 @@ fn connections(server: &Server) -> u64 {
 }
 
 #[tokio::test]
-async fn what_is_read_before_the_first_request_comes_to_an_end_and_says_what_to_do() {
+async fn a_hung_server_ends_the_first_read_with_advice() {
     let (server, store) = new().await;
     let before = connections(&server);
     server.pause();

@@ -28,7 +28,7 @@ fn many(count: usize) -> Vec<Denial> {
 }
 
 #[tokio::test]
-async fn each_denial_is_on_one_page() {
+async fn each_denial_is_on_exactly_one_page() {
     let (_server, store) = new().await;
     let denials = [many(10_000), vec![user("user_1", 60)]].concat();
     store.deny(denials.clone()).await.expect("kept");
@@ -45,7 +45,7 @@ async fn each_denial_is_on_one_page() {
 
 /// Between pages some get longer, some are forgotten, one of them the very last one read, and some come.
 #[tokio::test]
-async fn what_moves_between_two_pages_is_missed_by_neither_page_nor_feed() {
+async fn denials_moved_between_pages_are_not_missed() {
     let (server, store) = new().await;
     store.deny(many(10_000)).await.expect("kept");
     let first = follow(&store, None).await;
@@ -76,7 +76,7 @@ async fn what_moves_between_two_pages_is_missed_by_neither_page_nor_feed() {
 }
 
 #[tokio::test]
-async fn where_the_last_one_of_a_page_moves_on_nothing_is_left_out() {
+async fn a_moved_last_entry_leaves_no_gap() {
     let (_server, store) = new().await;
     store.deny(many(10_000)).await.expect("kept");
     let first = follow(&store, None).await;
@@ -89,7 +89,7 @@ async fn where_the_last_one_of_a_page_moves_on_nothing_is_left_out() {
 }
 
 #[tokio::test]
-async fn reading_goes_on_behind_a_restart_and_begins_anew_when_all_was_lost() {
+async fn a_read_resumes_after_a_restart_or_starts_over() {
     let (mut server, store) = new().await;
     store.deny(many(10_000)).await.expect("kept");
     let first = follow(&store, None).await;
@@ -112,7 +112,7 @@ async fn reading_goes_on_behind_a_restart_and_begins_anew_when_all_was_lost() {
 
 /// The server does it in portions.
 #[tokio::test]
-async fn all_that_is_old_is_forgotten_however_much_there_is() {
+async fn all_expired_denials_are_deleted() {
     let (_server, store) = new().await;
     store.deny([many(5_000), vec![session("sess_new", 600)]].concat()).await.expect("kept");
     store.prune(at(120)).await.expect("pruned");
@@ -120,7 +120,7 @@ async fn all_that_is_old_is_forgotten_however_much_there_is() {
 }
 
 #[tokio::test]
-async fn a_page_of_news_that_is_full_says_that_there_is_more() {
+async fn a_full_feed_page_reports_more() {
     let (_server, store) = new().await;
     let start = follow(&store, None).await;
     store.deny(many(1_500)).await.expect("kept");

@@ -5,23 +5,23 @@ use std::time::Duration;
 use clerk_resilience::store::{
     Accepted, FollowUp, InboxEvent, RedisOptions, RedisStore, Store as _, StoreError,
 };
+use test_support::redis_server::{Server, free_port};
 
-use super::new;
-use crate::server::{Server, free_port};
+use super::{connect, new};
 use crate::{at, entry, hooks, joined, session};
 
 #[tokio::test]
-async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
+async fn a_server_that_may_lose_data_is_warned_about() {
     let (_server, store) = new().await;
     assert!(store.config_warnings().is_empty(), "{:?}", store.config_warnings());
     let evicts = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
     let evicting = Server::start_with(&evicts);
-    let config_warnings = evicting.store().await.config_warnings();
+    let config_warnings = connect(&evicting).await.config_warnings();
     assert!(
         matches!(&config_warnings[..], [one] if one.contains("allkeys-lru") && one.contains("noeviction"))
     );
     let forgetful = Server::start_with(&["--appendonly", "no"]);
-    let config_warnings = forgetful.store().await.config_warnings();
+    let config_warnings = connect(&forgetful).await.config_warnings();
     assert!(
         matches!(&config_warnings[..], [one] if one.contains("is gone when it restarts")),
         "{config_warnings:?}"
@@ -29,7 +29,7 @@ async fn a_server_that_may_lose_what_it_is_given_is_doubted_by_name() {
 }
 
 #[tokio::test]
-async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
+async fn a_reconnect_checks_the_server_again() {
     let (server, store) = new().await;
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "64mb"]);
@@ -46,7 +46,7 @@ async fn a_server_that_changed_is_looked_at_again_after_a_reconnect() {
 
 /// As on a managed server: no `CONFIG`, no `INFO`.
 #[tokio::test]
-async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
+async fn a_server_without_info_works_without_warnings() {
     let server = Server::start_with(&["--port", &free_port()]);
     let user = [
         "ACL",
@@ -76,7 +76,7 @@ async fn a_server_that_tells_nothing_of_itself_is_not_doubted_and_works() {
 
 /// With `noeviction`: nothing is thrown away, and nothing is half done.
 #[tokio::test]
-async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
+async fn a_full_server_rejects_whole_events_and_still_reads() {
     let (server, store) = new().await;
     store.deny(vec![session("sess_1", 60)]).await.expect("kept");
     let fleet = store.fleet().expect("it is shared");
@@ -99,7 +99,7 @@ async fn a_server_without_room_refuses_whole_events_and_goes_on_telling() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_one_works() {
+async fn a_single_node_cluster_works() {
     let server = Server::start_with(&[
         "--cluster-enabled",
         "yes",
@@ -140,7 +140,7 @@ fn slot(server: &Server, namespace: &str) -> String {
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn impossible_options_are_rejected() {
     let options = || RedisOptions::new("redis://app:481516@127.0.0.1:9/0", "test");
     for within in [Duration::ZERO, Duration::from_secs(2)] {
         assert!(options().replicas(1, within).connect_lazy().is_err(), "{within:?}");

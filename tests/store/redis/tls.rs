@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clerk_resilience::store::{RedisOptions, RedisStore, Store as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use test_support::redis_server::{Server, free_port};
 
-use crate::server::{Server, free_port};
 use crate::session;
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -47,7 +47,7 @@ fn server() -> (Server, String, String) {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_tls_is_talked_to_when_somebody_trusted_vouches_for_it() {
+async fn a_tls_server_with_a_trusted_certificate_is_used() {
     let (_server, url, authority) = server();
     let store = RedisOptions::new(&url, "test").trust(authority).connect().await;
     let store = store.expect("a server that is trusted");
@@ -58,7 +58,7 @@ async fn a_server_that_speaks_tls_is_talked_to_when_somebody_trusted_vouches_for
 }
 
 #[tokio::test]
-async fn a_server_for_which_nobody_trusted_vouches_gets_no_password() {
+async fn an_untrusted_tls_server_gets_no_password() {
     let (_server, url, _) = server();
     let error = RedisStore::connect(&url, "test").await.expect_err("nobody vouches for it");
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");

@@ -34,7 +34,7 @@ async fn two_letters(file: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn dead_letters_are_shown_without_what_they_say_and_worked_on_again() {
+async fn dead_letters_are_listed_without_content_and_retried() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store.sqlite");
     two_letters(&path).await;
@@ -65,7 +65,7 @@ async fn dead_letters_are_shown_without_what_they_say_and_worked_on_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_an_application_uses_and_a_store_that_nobody_names_are_said_so() {
+async fn a_file_in_use_and_a_missing_store_are_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store.sqlite");
     let _used = SqliteStore::open(&path).expect("a store");

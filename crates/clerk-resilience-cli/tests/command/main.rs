@@ -5,11 +5,6 @@ mod dead_letters;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod reconcile;
 
-#[cfg(feature = "redis")]
-#[path = "../../../../tests/fleet/server.rs"]
-#[expect(dead_code, reason = "others use the rest")]
-mod server;
-
 use std::process::{Command, Output};
 
 use clerk_resilience::sim::SimClerk;
@@ -37,7 +32,7 @@ fn codes(output: &Output) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_ends_with_0_when_all_works_and_with_1_when_something_does_not() {
+async fn the_exit_code_is_0_without_faults_and_else_1() {
     let sim = SimClerk::start().await.expect("three ports");
     let (fapi, api) = (sim.frontend_api_url(), sim.backend_api_url());
     let good = [
@@ -62,7 +57,7 @@ async fn it_ends_with_0_when_all_works_and_with_1_when_something_does_not() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_let_clerk_through_is_suspected() {
+async fn a_proxy_that_blocks_clerk_is_suspected() {
     let sim = SimClerk::in_memory();
     let vars = [
         ("CLERK_PUBLISHABLE_KEY", sim.publishable_key().as_str()),
@@ -76,7 +71,7 @@ async fn a_proxy_that_does_not_let_clerk_through_is_suspected() {
 }
 
 #[tokio::test]
-async fn a_route_that_is_not_what_it_is_meant_to_be_ends_with_1() {
+async fn an_unexpected_route_policy_exits_with_1() {
     use axum::{Router, routing::get};
 
     let app = Router::new().route("/open", get(async || "all"));

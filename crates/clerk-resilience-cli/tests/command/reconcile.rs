@@ -77,7 +77,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn it_reads_everything_into_the_file_and_says_how_much() {
+    async fn reconcile_fills_the_file_and_reports_counts() {
         let (sim, (_dir, file)) = (clerk(120).await, place());
         let vars = Vars::of(&sim);
         let output = vars.run(&["--sqlite", &file]).await;
@@ -97,7 +97,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn it_does_as_the_application_would_by_the_same_choices() {
+    async fn reconcile_follows_the_applications_settings() {
         let (sim, (_dir, file)) = (clerk(3).await, place());
         sim.update_user("user_1", json!({ "locked": true }));
         sim.update_user("user_2", json!({ "password_last_updated_at": 1_700_000_000_000_u64 }));
@@ -113,7 +113,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_said_and_ends_it_with_1() {
+    async fn an_error_is_reported_and_exits_with_1() {
         let (sim, other, (dir, file)) = (clerk(3).await, clerk(3).await, place());
         let refused = "sk_live_0123456789abcdefghijklmnopqrstuvwxyzABCDEF";
         let elsewhere = Vars::of(&sim)
@@ -137,7 +137,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn without_a_store_or_with_two_the_command_is_misspelt() {
+    async fn exactly_one_store_must_be_named() {
         let (sim, (_dir, file)) = (clerk(0).await, place());
         for arguments in [
             &[][..],
@@ -152,15 +152,15 @@ mod sqlite {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn it_reads_everything_into_the_store_of_a_fleet() {
-    use clerk_resilience::store::Store as _;
+async fn reconcile_fills_a_shared_store() {
+    use clerk_resilience::store::{RedisStore, Store as _};
 
-    let (sim, server) = (clerk(3).await, crate::server::Server::start());
+    let (sim, server) = (clerk(3).await, test_support::redis_server::Server::start());
     let (vars, url) = (Vars::of(&sim), server.url());
     let place = ["--redis", &url, "--namespace", "test"];
     let output = vars.run(&place).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let store = server.store().await;
+    let store = RedisStore::connect(&server.url(), "test").await.expect("a running server");
     let roll = store.users(None).await.expect("answered");
     let belong = roll.people.iter().filter(|(_, person)| person.memberships().count() == 1);
     assert_eq!((roll.people.len(), belong.count()), (3, 3));

@@ -24,7 +24,7 @@ async fn broken(fault: SimFault) -> Result<ApiResponse, TransportError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_is_what_its_name_says() {
+async fn each_fault_acts_as_named() {
     for (fault, seen) in [
         (SimFault::Hang, TransportError::Timeout),
         (SimFault::SlowDrip, TransportError::Timeout),
@@ -84,7 +84,7 @@ async fn a_key_set_can_be_useless_in_many_ways() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_is_right_and_says_how_long_it_took() {
+async fn a_slow_answer_is_valid_and_reports_its_duration() {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::Jwks, SimFault::Latency(Duration::from_millis(1_500)));
     let started = Instant::now();
@@ -131,7 +131,7 @@ async fn requests_are_counted_where_they_went_until_that_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn healing_takes_away_what_was_set_and_only_there() {
+async fn healing_removes_the_faults_of_its_surface_only() {
     let clerk = SimClerk::in_memory();
     clerk.break_with(SimSurface::CLERK, SimFault::Hang);
     clerk.heal(SimSurface::Jwks);
@@ -195,7 +195,7 @@ async fn a_head_request_gets_the_headers_alone() {
 }
 
 #[tokio::test]
-async fn an_instance_with_sockets_can_be_asked_in_memory_too() {
+async fn an_instance_with_sockets_also_answers_in_memory() {
     let clerk = SimClerk::start().await.expect("free ports");
     let named = "https://clerk.sim.example/.well-known/jwks.json";
     let named = ApiRequest::get(Url::parse(named).expect("an address"));

@@ -78,7 +78,7 @@ async fn the_backend_api_wants_the_secret_key() {
 }
 
 #[tokio::test]
-async fn users_are_told_one_by_one_and_in_pages_the_latest_change_first() {
+async fn users_are_served_singly_and_in_pages_by_latest_change() {
     let clerk = SimClerk::in_memory();
     let ids = |reply: &ApiResponse| -> Vec<String> {
         let users = json(reply);
@@ -162,7 +162,7 @@ fn value_of<'a>(lines: &'a [String], cookie: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_handshake_brings_fresh_cookies_for_an_expired_token() {
+async fn a_handshake_sets_fresh_cookies_for_an_expired_token() {
     let clerk = SimClerk::in_memory();
     let session = clerk.sign_in("user_ada");
     let expired = clerk.token(&session).ago(Duration::from_secs(600)).sign();
@@ -182,7 +182,7 @@ async fn a_handshake_brings_fresh_cookies_for_an_expired_token() {
 }
 
 #[tokio::test]
-async fn a_handshake_signs_out_whom_clerk_does_not_know() {
+async fn a_handshake_signs_out_an_unknown_session() {
     let clerk = SimClerk::in_memory();
     let session = clerk.sign_in("user_ada");
     let forged = format!("__session={}", clerk.forge(&session));
@@ -248,7 +248,7 @@ async fn the_edge_renews_only_a_token_that_it_is_shown() {
 }
 
 #[tokio::test]
-async fn the_status_page_says_what_was_written_on_it() {
+async fn the_status_page_shows_the_set_status() {
     let clerk = SimClerk::in_memory();
     clerk.set_component("Session management", SimComponentState::DegradedPerformance);
     let page = clerk.status_page_url();

@@ -115,7 +115,7 @@ async fn bytes_that_are_not_http_are_turned_away() {
 }
 
 #[tokio::test]
-async fn each_fault_is_what_its_name_says() {
+async fn each_fault_acts_as_named() {
     let clerk = SimClerk::start().await.expect("free ports");
     let with = async |fault: SimFault| {
         clerk.break_with(SimSurface::Jwks, fault);
@@ -137,7 +137,7 @@ async fn each_fault_is_what_its_name_says() {
 }
 
 #[tokio::test]
-async fn a_hanging_request_gets_nothing_and_keeps_its_connection() {
+async fn a_hanging_request_keeps_its_connection_open() {
     let clerk = SimClerk::start().await.expect("free ports");
     clerk.break_with(SimSurface::Jwks, SimFault::Hang);
     let head = "GET /.well-known/jwks.json HTTP/1.1";

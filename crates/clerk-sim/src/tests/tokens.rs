@@ -8,7 +8,7 @@ use crate::{SimClerk, SimOrganization};
 use super::{decode, verify};
 
 #[test]
-fn an_ordinary_token_has_what_clerks_have_and_verifies() {
+fn a_default_token_has_clerks_claims_and_verifies() {
     let clerk = SimClerk::in_memory();
     let session = clerk.sign_in("user_ada");
     let (header, payload) = verify(&clerk.mint(&session), &clerk.jwks()).expect("it verifies");
@@ -78,7 +78,7 @@ fn version_1_names_the_organization_in_claims_of_its_own() {
 }
 
 #[test]
-fn wrong_tokens_are_wrong_in_one_thing() {
+fn each_invalid_token_has_one_fault() {
     let clerk = SimClerk::in_memory();
     let session = clerk.sign_in("user_ada");
     let forged = clerk.forge(&session);
@@ -92,7 +92,7 @@ fn wrong_tokens_are_wrong_in_one_thing() {
 }
 
 #[test]
-fn a_rotated_key_signs_beside_the_old_one_and_a_replaced_key_instead_of_it() {
+fn rotation_keeps_the_old_key_and_replacement_drops_it() {
     let clerk = SimClerk::in_memory();
     let session = clerk.sign_in("user_ada");
     let old = clerk.mint(&session);

@@ -122,7 +122,7 @@ fn names_stop_resolving_for_the_view_that_has_them_not_cached() {
 }
 
 #[test]
-fn a_flood_of_429_leaves_a_few_answers_that_come_late() {
+fn a_flood_of_429_leaves_a_few_late_answers() {
     let flip = scenario("query-plan-flip");
     let shares = vec![(0.95, unhandled()), (0.05, SimFault::Latency(seconds(20)))];
     for surface in SimSurface::CLERK {
@@ -165,7 +165,7 @@ fn trouble_elsewhere_breaks_nothing_here() {
 }
 
 #[test]
-fn maintenance_stops_changes_in_production_and_everything_in_development() {
+fn maintenance_differs_in_production_and_development() {
     let maintenance = scenario("maintenance-mode");
     let stopped = one(1.0, SimFault::maintenance());
     let surfaces = |labels: &[&str]| {
@@ -197,7 +197,7 @@ async fn a_replay_goes_through_the_phases_in_compressed_time() {
 }
 
 #[test]
-fn what_is_no_timeline_is_an_error_and_not_a_panic() {
+fn an_invalid_timeline_is_an_error() {
     for text in ["", "[]", "{}", r#"{"scenarios": 1}"#, r#"{"scenarios": [{"name": "x"}]}"#] {
         assert!(matches!(parse(text), Err(TimelineError::Form(_))), "{text}");
     }
@@ -217,7 +217,7 @@ fn what_is_no_timeline_is_an_error_and_not_a_panic() {
 }
 
 #[test]
-fn a_phase_of_unknown_length_lasts_as_long_as_the_scenario_or_for_ever() {
+fn a_phase_without_a_length_lasts_to_the_scenarios_end() {
     let of = |total: &str| {
         let phase = r#"{"offset_s": 5, "duration_s": null, "component": "all",
             "behaviour": {"timeout": true}, "note": "ignored"}"#;

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_and_several_refuse_in_different_words() {
+    fn one_and_several_accepted_kinds_reject_differently() {
         use TokenKind::{ApiKey, MachineToMachine, OAuth, Session};
         let only = Accepts::Only(ApiKey);
         assert_eq!(reason(None, &only), Some(Reason::NoTokenInHeader(ApiKey)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_another_token_says_nothing_of_a_jwt() {
+    fn an_answer_about_another_token_is_ignored() {
         let clerk = SimClerk::in_memory();
         let token = clerk.token(&clerk.sign_in("user_1")).without_claim("azp");
         let token = token.claim("sub", "mch_1").header("cat", "cl_B7d4PD333AAA").sign();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opaque_token_is_asked_about() {
+    fn an_opaque_token_is_looked_up() {
         let (keys, expect) = (KeySet::default(), Expectations::any());
         let now = crate::clock::Timestamp::default();
         let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };

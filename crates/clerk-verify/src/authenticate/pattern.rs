@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_what_a_search_that_goes_back_finds() {
+    fn the_matcher_agrees_with_a_backtracking_search() {
         let mut random = fastrand::Rng::with_seed(11);
         let pieces = ["(.*)", ":slug", ":id", ":x", "/", "a", "/a", "Bé", "-"];
         let (mut matched, mut several) = (0, 0);

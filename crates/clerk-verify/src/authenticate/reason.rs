@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_looks_like_an_error_code_is_passed_on() {
+    fn only_valid_error_codes_are_passed_on() {
         let code = |code: &str| Reason::TokenExpired(RefreshDenial::of_api_error(code)).code();
         assert_eq!(code("a_b"), "session-token-expired-refresh-a_b");
         let other = "session-token-expired-refresh-unexpected-bapi-error";

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_satellite_that_signs_in_on_its_own_origin_lets_nobody_in() {
+    fn a_token_from_the_satellites_own_sign_in_is_rejected() {
         let sim = SimClerk::in_memory();
         let token = sim.mint(&sim.sign_in("user_1"));
         let keys = KeySet::parse(sim.jwks().to_string().as_bytes()).expect("a key set");
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_of_the_sign_in_page_matters_to_all_but_tokens_between_machines() {
+    fn the_sign_in_origin_matters_except_for_machine_tokens() {
         let (expect, address) = (Expectations::any(), Url::parse("https://satellite.example/"));
         let (keys, now) = (KeySet::default(), Timestamp::default());
         let evidence = Evidence { keys: Ok(&keys), expect: &expect, now, verified: None };

@@ -14,7 +14,7 @@ fn set(keys: &[Value]) -> Result<KeySet, JwksError> {
 }
 
 #[test]
-fn answers_that_are_no_key_set_are_told_apart() {
+fn invalid_key_sets_are_distinguished() {
     for (document, error) in [
         ("<!DOCTYPE html><html></html>", JwksError::NotJson),
         ("{\"keys\":[{\"kty\"", JwksError::NotJson),
@@ -56,7 +56,7 @@ fn unusable_entries_are_skipped_and_do_not_spoil_the_set() {
 }
 
 #[test]
-fn a_name_of_an_unfit_key_is_told_from_an_unknown_one() {
+fn an_unfit_key_differs_from_an_unknown_one() {
     let entry = |kid: &str, name: &str, value: Value| {
         let mut jwk = jwk(kid);
         jwk[name] = value;
@@ -90,7 +90,7 @@ fn a_name_of_an_unfit_key_is_told_from_an_unknown_one() {
 }
 
 #[test]
-fn of_entries_with_one_name_the_last_counts() {
+fn the_last_entry_of_a_name_counts() {
     let ec = serde_json::json!({"kty":"EC","kid":"a","crv":"P-256","x":"AQAB","y":"AQAB"});
     let reason =
         |entries: &[Value]| set(entries).expect("a key").signer(Some("a"), "", &Vec::new()).err();
@@ -108,7 +108,7 @@ fn a_key_is_found_by_its_name_only() {
 }
 
 #[test]
-fn an_unchanged_key_keeps_its_identity_over_a_refresh_and_a_dropped_one_is_gone() {
+fn a_refresh_keeps_unchanged_keys_and_drops_missing_ones() {
     let old = set(&[jwk("a"), jwk("b")]).expect("two keys");
     let a = Arc::clone(old.candidates(Some("a")).next().expect("there"));
     let b = Arc::clone(old.candidates(Some("b")).next().expect("there"));
@@ -149,7 +149,7 @@ fn a_pem_is_read_in_every_form_in_which_people_paste_it() {
 }
 
 #[test]
-fn a_text_that_is_no_public_key_is_named_for_what_it_is() {
+fn a_text_other_than_a_public_key_is_identified() {
     let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
     let private = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----";
     let cut = &pem("oracleA_pem")[..200];
@@ -184,7 +184,7 @@ fn reply(status: u16, body: &str) -> ApiResponse {
 }
 
 #[test]
-fn an_answer_that_brings_no_keys_is_named_as_clerks_sdk_names_it() {
+fn an_answer_without_keys_has_the_error_name_of_clerks_sdk() {
     let refused = r#"{"errors":[{"code":"clerk_key_invalid"}]}"#;
     for (status, body, code) in [
         (401, refused, "secret-key-invalid"),
@@ -202,7 +202,7 @@ fn an_answer_that_brings_no_keys_is_named_as_clerks_sdk_names_it() {
 }
 
 #[test]
-fn a_single_jwk_verifies_any_kid_and_a_pem_is_the_same_key_as_its_jwk() {
+fn a_single_jwk_verifies_any_kid_and_equals_its_pem() {
     let keys = KeySet::from_jwk(&jwk("a").to_string()).expect("a key");
     assert_eq!(keys.candidates(Some("any")).count(), 1);
     let from_pem = KeySet::from_pem(&pem("oracleA_pem")).expect("a key");

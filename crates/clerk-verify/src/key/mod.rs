@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_malformed_publishable_key_says_what_is_wrong() {
+    fn each_malformed_publishable_key_names_its_error() {
         let encode = |host: &str| {
             format!("pk_live_{}", base64::engine::general_purpose::STANDARD.encode(host))
         };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_key_is_told_from_other_text_and_never_prints() {
+    fn a_secret_key_is_recognized_and_never_printed() {
         let key = SecretKey::parse("sk_live_abcdef").expect("a valid key");
         assert_eq!(key.kind(), InstanceKind::Production);
         assert!(!format!("{key:?}").contains("abcdef"));

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_and_an_application_are_told_apart_and_described() {
+    fn machines_and_applications_are_distinguished() {
         let found = verified(machine, &Expectations::any()).expect("a machine");
         assert_eq!((found.kind, &*found.subject), (TokenKind::MachineToMachine, "mch_1"));
         assert!(found.is_active());

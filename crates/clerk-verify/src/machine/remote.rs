@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_asked_about_at_its_own_address() {
+    fn each_kind_is_looked_up_at_its_own_url() {
         for (token, path, body) in [
             ("ak_1", "/api_keys/verify", r#"{"secret":"ak_1"}"#),
             ("mt_1", "/m2m_tokens/verify", r#"{"token":"mt_1"}"#),

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_that_names_somebody_must_name_us() {
+    fn a_token_with_an_audience_must_name_ours() {
         let check = |aud: &str, expected: &[String]| {
             let aud = serde_json::from_str(aud).expect("JSON");
             check_audience(&aud, expected).is_ok()
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_with_another_wrong_date_is_wrong_in_more_than_its_expiry() {
+    fn an_expired_token_with_another_wrong_date_is_invalid() {
         let future = Some(Timestamp::from_secs(5_000));
         for (nbf, iat) in [(future, None), (None, future)] {
             let timing = timing(EXP, nbf, iat, at(2_000_000), Duration::ZERO);

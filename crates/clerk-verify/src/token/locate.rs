@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_different_session_cookies_the_fresher_one_of_this_instance_counts() {
+    fn the_fresher_session_cookie_of_this_instance_counts() {
         let own = "https://clerk.example.com";
         let both = |plain: &str, suffixed: &str| {
             let cookies = format!("__session={plain}; SUFFIXED={suffixed}; OWN_UAT=50");

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_two_readings_of_the_masks_differ_only_the_common_part_is_granted() {
+    fn ambiguous_masks_grant_only_the_common_permissions() {
         assert!(permissions("u:basic,o:teams", "manage,read", "0,2").is_empty());
         assert!(permissions("u:basic,o:teams", "manage,read", "3,0").is_empty());
         assert_eq!(permissions("u:basic,o:teams", "manage,read", "3,2"), ["org:teams:read"]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_grants_only_what_every_sdk_grants() {
+    fn white_space_grants_no_more_than_any_sdk() {
         let cases = [
             ("o:a, o:b", "read,manage", "1,2", &["org:a:read", "org:b:manage"][..]),
             ("o:a ,o:b", "read", "1,1", &["org:b:read"]),

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_varies_is_escaped_and_stands_in_attributes() {
+    fn variable_text_is_escaped_in_attributes() {
         let address = "https://app.example.com/__clerk?a=\"><script>alert(1)</script>";
         let proxied = site().proxy(Proxy::Address(Url::parse(address).expect("an address")));
         let path = site().proxy(Proxy::Path("/\"><script>alert(1)</script>".to_owned()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// It asks when the present token is this old.
-pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(43);
+pub const RENEW_AFTER: Duration = Duration::from_secs(43);
 /// When that fails it is silent until 5 s before the token expires.
 const SECOND_CHANCE: Duration = Duration::from_secs(11);
 /// Then it tries again and again, each pause longer than the last.
@@ -16,13 +16,13 @@ const NEW_CHAIN: Duration = Duration::from_secs(5);
 
 /// The rhythm of one open tab.
 #[derive(Debug, Default)]
-pub(crate) struct Renewal {
+pub struct Renewal {
     failures: u32,
 }
 
 impl Renewal {
     /// How long to wait after a try.
-    pub(crate) fn pause_after(&mut self, succeeded: bool) -> Duration {
+    pub fn pause_after(&mut self, succeeded: bool) -> Duration {
         if succeeded {
             self.failures = 0;
             return RENEW_AFTER;

@@ -6,10 +6,10 @@ use axum::response::Response;
 use http::StatusCode;
 
 /// Tells whether a session was within its time or in grace.
-pub(crate) const SESSION_FIELD: &str = "x-session";
+pub const SESSION_FIELD: &str = "x-session";
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Served, with a token within its time.
     Served,
     /// Served, although the token has expired.
@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn of(response: &Response) -> Self {
+    pub fn of(response: &Response) -> Self {
         if let Some(session) = response.headers().get(SESSION_FIELD) {
             return if session == "fresh" { Self::Served } else { Self::Grace };
         }
@@ -36,7 +36,7 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn is_served(self) -> bool {
+    pub fn is_served(self) -> bool {
         matches!(self, Self::Served | Self::Grace)
     }
 }

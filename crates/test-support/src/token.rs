@@ -11,23 +11,23 @@ use clerk_resilience::sim::{SimClerk, SimOrganization, SimSession, TokenBuilder}
 use serde_json::{Value, json};
 
 /// When every world begins.
-pub(crate) const START: Timestamp = Timestamp::from_secs(1_780_000_000);
+pub const START: Timestamp = Timestamp::from_secs(1_780_000_000);
 const LIFETIME: i64 = 60;
 /// Of all tokens.
-pub(crate) const ORGANIZATION: &str = "org_1";
+pub const ORGANIZATION: &str = "org_1";
 const DAYS_30: i64 = 30 * 24 * 3_600;
 
 /// One token: whose, when it was issued (in seconds since the start), and what is odd about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Token {
-    pub(crate) user: u16,
-    pub(crate) session: u16,
-    pub(crate) iat: i64,
-    pub(crate) kind: Kind,
+pub struct Token {
+    pub user: u16,
+    pub session: u16,
+    pub iat: i64,
+    pub kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// As Clerk mints them.
     Plain,
     /// The same with the key that Clerk rotates to.
@@ -55,7 +55,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ODD: [Self; 10] = [
+    pub const ODD: [Self; 10] = [
         Self::OldClaims,
         Self::Forged,
         Self::NoAlgorithm,
@@ -69,43 +69,43 @@ impl Kind {
     ];
 
     /// Good in everything but time, once its key is known.
-    pub(crate) fn is_genuine(self) -> bool {
+    pub fn is_genuine(self) -> bool {
         use Kind::{Impersonated, LongLived, NotYet, OldClaims, Pending, Plain, Rotated};
         matches!(self, Plain | Rotated | OldClaims | LongLived | Impersonated | Pending | NotYet)
     }
 
     /// Wrong in a way that no weather excuses.
-    pub(crate) fn is_invalid(self) -> bool {
+    pub fn is_invalid(self) -> bool {
         matches!(self, Self::Forged | Self::NoAlgorithm | Self::WrongIssuer)
     }
 
     /// Its key may have to be fetched.
-    pub(crate) fn may_wait(self) -> bool {
+    pub fn may_wait(self) -> bool {
         matches!(self, Self::Rotated | Self::Elsewhere | Self::UnknownKey)
     }
 
     /// Grace is for ordinary sessions.
-    pub(crate) fn may_have_grace(self) -> bool {
+    pub fn may_have_grace(self) -> bool {
         matches!(self, Self::Plain | Self::Rotated | Self::OldClaims | Self::NotYet)
     }
 }
 
 impl Token {
-    pub(crate) fn exp(self) -> i64 {
+    pub fn exp(self) -> i64 {
         self.iat + if self.kind == Kind::LongLived { DAYS_30 } else { LIFETIME }
     }
 
     /// When Clerk vouched for its claims.
-    pub(crate) fn claims_as_of(self) -> i64 {
+    pub fn claims_as_of(self) -> i64 {
         if self.kind == Kind::OldClaims { self.iat - 300 } else { self.iat }
     }
 
-    pub(crate) fn owner(self) -> (u16, u16) {
+    pub fn owner(self) -> (u16, u16) {
         (self.user, self.session)
     }
 
     /// The token, in compact form. Whoever signs keeps nobody waiting: two may sign the same.
-    pub(crate) fn text(self) -> Arc<str> {
+    pub fn text(self) -> Arc<str> {
         static SIGNED: LazyLock<Mutex<HashMap<Token, Arc<str>>>> = LazyLock::new(Mutex::default);
         let signed = || SIGNED.lock().expect("no panic");
         if let Some(text) = signed().get(&self) {
@@ -157,7 +157,7 @@ impl Token {
 }
 
 /// So many seconds after the start.
-pub(crate) fn at(secs: i64) -> Timestamp {
+pub fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(START.as_secs() + secs)
 }
 
@@ -179,12 +179,12 @@ static KEYS: LazyLock<Signers> = LazyLock::new(|| {
 });
 
 /// Makes the keys, before time is stopped.
-pub(crate) fn make_keys() {
+pub fn make_keys() {
     LazyLock::force(&KEYS);
 }
 
 /// The published keys: the first, the second, or both.
-pub(crate) fn jwks(first: bool, second: bool) -> Value {
+pub fn jwks(first: bool, second: bool) -> Value {
     let of = |clerk: &SimClerk| clerk.jwks()["keys"][0].clone();
     let keys = [first.then(|| of(&KEYS.first)), second.then(|| of(&KEYS.second))];
     json!({ "keys": keys.into_iter().flatten().collect::<Vec<_>>() })

@@ -4,4 +4,4 @@ use clerk_resilience::id::UserId;
 
 /// A user, as plain verification leaves it for the handlers.
 #[derive(Clone, Debug)]
-pub(crate) struct PlainUser(pub(crate) UserId);
+pub struct PlainUser(pub UserId);

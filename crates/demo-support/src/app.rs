@@ -26,7 +26,7 @@ const PAGE: &str = include_str!("app.html");
 const KEPT: usize = 20;
 
 /// The application behind the layer, with the health endpoints beside it.
-pub(crate) fn protected(clerk: &ClerkResilience, notes: Notes) -> Router {
+pub fn protected(clerk: &ClerkResilience, notes: Notes) -> Router {
     let form = clerk.policy(RoutePolicy::required().grace(GraceAccess::Full));
     let acting = writing().route("/sign-out", post(sign_out));
     let acting = acting.layer(Extension(clerk.clone()));
@@ -35,17 +35,17 @@ pub(crate) fn protected(clerk: &ClerkResilience, notes: Notes) -> Router {
     routes.with_state(notes).merge(open).merge(clerk.routes())
 }
 
-pub(crate) fn reading() -> Router<Notes> {
+pub fn reading() -> Router<Notes> {
     Router::new().route("/", get(page)).route("/api/me", get(me))
 }
 
-pub(crate) fn writing() -> Router<Notes> {
+pub fn writing() -> Router<Notes> {
     Router::new().route("/form", post(add))
 }
 
 /// Each user's notes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes(Arc<Mutex<HashMap<String, Vec<String>>>>);
+pub struct Notes(Arc<Mutex<HashMap<String, Vec<String>>>>);
 
 impl Notes {
     fn with<T>(&self, user: &str, change: impl FnOnce(&mut Vec<String>) -> T) -> T {
@@ -55,7 +55,8 @@ impl Notes {
 }
 
 /// The signed-in user, whoever verified that.
-pub(crate) struct Visitor {
+#[derive(Debug)]
+pub struct Visitor {
     user: String,
     session: Option<SessionId>,
     /// Why an expired token was honoured.

@@ -8,32 +8,32 @@ use url::Url;
 /// Where a browser finds a Clerk instance, which may be under another name than a server does.
 /// Present in requests of browsers that hold their own session.
 #[derive(Clone, Debug)]
-pub(crate) struct Doors {
-    pub(crate) frontend_api: Url,
+pub struct Doors {
+    pub frontend_api: Url,
     /// The application's own address.
-    pub(crate) application: Url,
+    pub application: Url,
 }
 
 impl Doors {
     /// The page to sign in on. Whoever is sent there has the way back in the address.
-    pub(crate) fn sign_in(&self) -> String {
+    pub fn sign_in(&self) -> String {
         let mut url = self.frontend_api.clone();
         url.set_path("sign-in");
         url.into()
     }
 
-    pub(crate) fn site(&self, site: Site) -> Site {
+    pub fn site(&self, site: Site) -> Site {
         site.proxy(Proxy::Address(self.frontend_api.clone()))
     }
 
     /// Where the page renews its session's token, as clerk-js does.
-    pub(crate) fn tokens(&self, session: &SessionId) -> Url {
+    pub fn tokens(&self, session: &SessionId) -> Url {
         let mut url = self.frontend_api.clone();
         url.set_path(&format!("v1/client/sessions/{session}/tokens"));
         url
     }
 }
 
-pub(crate) async fn signed_out() -> Html<&'static str> {
+pub async fn signed_out() -> Html<&'static str> {
     Html(include_str!("signed_out.html"))
 }

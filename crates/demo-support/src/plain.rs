@@ -30,13 +30,13 @@ const ATTEMPTS: u32 = 5;
 
 /// What it needs to know.
 #[derive(Debug)]
-pub(crate) struct Plain {
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) address: Address,
-    pub(crate) publishable: PublishableKey,
-    pub(crate) secret: SecretKey,
-    pub(crate) cache: Mutex<Option<(KeySet, Moment)>>,
+pub struct Plain {
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub address: Address,
+    pub publishable: PublishableKey,
+    pub secret: SecretKey,
+    pub cache: Mutex<Option<(KeySet, Moment)>>,
 }
 
 enum Failure {
@@ -46,7 +46,7 @@ enum Failure {
 }
 
 /// The middleware.
-pub(crate) async fn verify_session(
+pub async fn verify_session(
     State(plain): State<Arc<Plain>>,
     mut request: Request,
     next: Next,

@@ -16,23 +16,24 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 /// A Clerk, an application behind the layer, and the time of both.
-pub(crate) struct World {
-    pub(crate) clock: SimClock,
-    pub(crate) sim: SimClerk,
-    pub(crate) clerk: ClerkResilience,
-    pub(crate) app: Router,
+#[derive(Debug)]
+pub struct World {
+    pub clock: SimClock,
+    pub sim: SimClerk,
+    pub clerk: ClerkResilience,
+    pub app: Router,
 }
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Answer {
-    pub(crate) async fn of(response: Response) -> Self {
+    pub async fn of(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         Self {
@@ -42,20 +43,20 @@ impl Answer {
         }
     }
 
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 }
 
-pub(crate) fn start_of_time() -> Timestamp {
+pub fn start_of_time() -> Timestamp {
     Timestamp::from_secs(1_780_000_000)
 }
 
-pub(crate) fn config(sim: &SimClerk) -> ClerkConfig {
+pub fn config(sim: &SimClerk) -> ClerkConfig {
     ClerkConfig::new(sim.publishable_key().clone())
         .secret_key(sim.secret_key().clone())
         .frontend_api(sim.frontend_api_url())
@@ -64,7 +65,7 @@ pub(crate) fn config(sim: &SimClerk) -> ClerkConfig {
 }
 
 /// `GET` answers who asks, `POST` too.
-pub(crate) fn routes() -> Router {
+pub fn routes() -> Router {
     async fn me(auth: Auth) -> String {
         let grace = auth.grace().map_or("fresh", |grace| grace.reason.name());
         format!("{} {grace}", auth.user_id())
@@ -74,19 +75,19 @@ pub(crate) fn routes() -> Router {
 
 impl World {
     /// Healthy, with balanced grace.
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(|builder| builder.grace(GracePolicy::balanced())).await
     }
 
     /// Healthy, with choices.
-    pub(crate) async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let world = Self::unready(choose);
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         world
     }
 
     /// Healthy, with balanced grace and choices, and an instance for production.
-    pub(crate) async fn production(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub async fn production(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = SimClock::starting_at(start_of_time());
         let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
         let sim = SimClerk::builder().clock(clock.clone()).seed(7);
@@ -98,23 +99,19 @@ impl World {
     }
 
     /// As it starts, before anything is known.
-    pub(crate) fn unready(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub fn unready(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = SimClock::starting_at(start_of_time());
         let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
         Self::beside(clock, sim, choose)
     }
 
     /// An application beside a Clerk that is there already: a restart.
-    pub(crate) fn beside(
-        clock: SimClock,
-        sim: SimClerk,
-        choose: impl FnOnce(Builder) -> Builder,
-    ) -> Self {
+    pub fn beside(clock: SimClock, sim: SimClerk, choose: impl FnOnce(Builder) -> Builder) -> Self {
         Self::configured(config(&sim), clock, sim, choose)
     }
 
     /// The same with a configuration of its own.
-    pub(crate) fn configured(
+    pub fn configured(
         config: ClerkConfig,
         clock: SimClock,
         sim: SimClerk,
@@ -127,40 +124,40 @@ impl World {
         Self { clock, sim, clerk, app }
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> Answer {
         Answer::of(self.app.clone().oneshot(request).await.expect("infallible")).await
     }
 
     /// `GET /me` with a bearer token.
-    pub(crate) async fn get(&self, token: &str) -> Answer {
+    pub async fn get(&self, token: &str) -> Answer {
         self.send(bearer("GET", "/me", token)).await
     }
 
     /// All of Clerk's API answers 429, as in the recorded outages.
-    pub(crate) fn break_clerk(&self) {
+    pub fn break_clerk(&self) {
         self.sim.break_with(SimSurface::CLERK, SimFault::status(429));
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         use clerk_resilience::clock::Clock as _;
         self.clock.now().wall
     }
 
-    pub(crate) fn now_secs(&self) -> i64 {
+    pub fn now_secs(&self) -> i64 {
         self.now().as_secs()
     }
 
     /// Seconds since the start of time.
-    pub(crate) fn clock_secs(&self) -> i64 {
+    pub fn clock_secs(&self) -> i64 {
         self.now_secs() - start_of_time().as_secs()
     }
 
-    pub(crate) async fn pass(&self, secs: u64) {
+    pub async fn pass(&self, secs: u64) {
         tokio::time::sleep(Duration::from_secs(secs)).await;
     }
 
     /// Passes time until the verdict is this one, and returns how many seconds it took.
-    pub(crate) async fn until(&self, verdict: Verdict) -> u64 {
+    pub async fn until(&self, verdict: Verdict) -> u64 {
         for second in 0..600 {
             if self.clerk.verdict() == verdict {
                 return second;
@@ -172,7 +169,7 @@ impl World {
 
     /// Passes time until the driver has just probed this surface: its next probe, whose moment is random,
     /// is many seconds away, and requests that are counted meanwhile are others'.
-    pub(crate) async fn after_probe(&self, surface: SimSurface) {
+    pub async fn after_probe(&self, surface: SimSurface) {
         let before = self.sim.requests(surface);
         while self.sim.requests(surface) == before {
             self.pass(1).await;
@@ -180,7 +177,7 @@ impl World {
     }
 
     /// A user who was seen, and a proven outage: the session and its token, expired by now.
-    pub(crate) async fn outage(&self) -> (SimSession, String) {
+    pub async fn outage(&self) -> (SimSession, String) {
         let session = self.sim.sign_in("user_1");
         let token = self.sim.mint(&session);
         assert_eq!(self.get(&token).await.status, StatusCode::OK);
@@ -191,7 +188,7 @@ impl World {
     }
 }
 
-pub(crate) fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
+pub fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
     Request::builder()
         .method(method)
         .uri(path)
@@ -200,7 +197,7 @@ pub(crate) fn bearer(method: &str, path: &str, token: &str) -> Request<Body> {
         .expect("a request")
 }
 
-pub(crate) fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+pub fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let request = Request::builder().method(method).uri(path);
     let request =
         fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -208,7 +205,7 @@ pub(crate) fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Re
 }
 
 /// Somebody who signed in, and whose token has expired since.
-pub(crate) async fn expired(world: &World) -> (SimSession, String) {
+pub async fn expired(world: &World) -> (SimSession, String) {
     let session = world.sim.sign_in("user_1");
     world.sim.set_browser_session(Some(&session));
     let token = world.sim.mint(&session);
@@ -217,7 +214,7 @@ pub(crate) async fn expired(world: &World) -> (SimSession, String) {
 }
 
 /// The fields of a browser's page navigation.
-pub(crate) const NAVIGATION: [(&str, &str); 3] = [
+pub const NAVIGATION: [(&str, &str); 3] = [
     ("sec-fetch-dest", "document"),
     ("sec-fetch-mode", "navigate"),
     ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
@@ -225,7 +222,7 @@ pub(crate) const NAVIGATION: [(&str, &str); 3] = [
 
 /// What Clerk is like, as the layer sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Weather {
+pub enum Weather {
     Healthy,
     Unknown,
     Suspect,
@@ -236,7 +233,7 @@ pub(crate) enum Weather {
 
 impl Weather {
     /// In an order in which one world can go through them all.
-    pub(crate) const ALL: [Self; 6] = [
+    pub const ALL: [Self; 6] = [
         Self::Healthy,
         Self::Unknown,
         Self::Suspect,
@@ -248,13 +245,13 @@ impl Weather {
 
 impl World {
     /// Healthy, and able to tell when it is cut off, for [`Weather::Isolated`].
-    pub(crate) async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
+    pub async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let canary = "https://canary.sim.example/".parse().expect("an address");
         Self::with(|builder| choose(builder).egress_canary(canary)).await
     }
 
     /// Makes the weather; for one world with a canary, in the order of [`Weather::ALL`].
-    pub(crate) async fn make(&self, weather: Weather) {
+    pub async fn make(&self, weather: Weather) {
         self.sim.heal_all();
         match weather {
             Weather::Healthy => {
@@ -296,18 +293,13 @@ impl World {
     }
 
     /// Lets requests to an application of the test's own through.
-    pub(crate) async fn ask(app: &Router, request: Request<Body>) -> Answer {
+    pub async fn ask(app: &Router, request: Request<Body>) -> Answer {
         Answer::of(app.clone().oneshot(request).await.expect("infallible")).await
     }
 }
 
 /// A request with a bearer token and further fields.
-pub(crate) fn signed(
-    method: &str,
-    path: &str,
-    token: &str,
-    fields: &[(&str, &str)],
-) -> Request<Body> {
+pub fn signed(method: &str, path: &str, token: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let authorization = format!("Bearer {token}");
     let mut all = vec![("authorization", authorization.as_str())];
     all.extend_from_slice(fields);
@@ -315,11 +307,11 @@ pub(crate) fn signed(
 }
 
 /// What a subscriber writes.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("whole").clone()).expect("text")
     }
 }

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use clerk_resilience::store::RedisStore;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The server; it ends with the value.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     dir: tempfile::TempDir,
     child: Child,
     more: Vec<String>,
@@ -18,17 +17,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one that keeps everything, and waits until it answers.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// The same, and set up further.
-    pub(crate) fn start_with(more: &[&str]) -> Self {
+    pub fn start_with(more: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().expect("a directory"), more)
     }
 
     /// The same in a directory that holds what it needs.
-    pub(crate) fn start_in(dir: tempfile::TempDir, more: &[&str]) -> Self {
+    pub fn start_in(dir: tempfile::TempDir, more: &[&str]) -> Self {
         let more: Vec<_> = more.iter().map(ToString::to_string).collect();
         let child = run(&dir, &more);
         let server = Self { dir, child, more };
@@ -40,22 +39,18 @@ impl Server {
         self.dir.path().join("redis.sock")
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
-    pub(crate) async fn store(&self) -> RedisStore {
-        RedisStore::connect(&self.url(), "test").await.expect("a server that runs")
-    }
-
     /// A command and its answer, past the store.
-    pub(crate) fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
         self.ask_raw(&words)
     }
 
     /// The same with words that are no text.
-    pub(crate) fn ask_raw<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
+    pub fn ask_raw<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).expect("an address");
         let mut wire = client.get_connection().expect("a server that runs");
         let mut command = redis::Cmd::new();
@@ -66,31 +61,31 @@ impl Server {
     }
 
     /// `kill -9`.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("our own");
         self.child.wait().expect("our own");
     }
 
     /// After a kill, with what it had on its disk.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         drop(std::fs::remove_file(self.socket()));
         self.child = run(&self.dir, &self.more);
         self.await_answer();
     }
 
     /// After a kill, with nothing. Servers before 7.0 have one file and no directory.
-    pub(crate) fn restart_empty(&mut self) {
+    pub fn restart_empty(&mut self) {
         let kept = |name| self.dir.path().join(name);
         let gone = std::fs::remove_dir_all(kept("appendonlydir"));
         gone.or_else(|_| std::fs::remove_file(kept("appendonly.aof"))).expect("it kept something");
         self.restart();
     }
 
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -99,7 +94,7 @@ impl Server {
     }
 
     /// Everything that ever changed something here, as the server writes it down.
-    pub(crate) fn journal(&self) -> Vec<u8> {
+    pub fn journal(&self) -> Vec<u8> {
         let parts = std::fs::read_dir(self.dir.path().join("appendonlydir"));
         let parts = parts.map_or_else(
             |_| vec![self.dir.path().join("appendonly.aof")],
@@ -137,7 +132,7 @@ impl Drop for Server {
 }
 
 /// A port that nobody has.
-pub(crate) fn free_port() -> String {
+pub fn free_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound").port().to_string()
 }
