@@ -209,13 +209,13 @@ impl Snapshot {
         let Some(renewed) = self.renewed else { return Verdict::Unknown };
         let silent = now.since(renewed) > MAX_SILENCE;
         let jumped = now.jump_since(renewed) > CLOCK_TOLERANCE;
-        if silent || jumped { Verdict::Unknown } else { self.forced_or_found(now) }
+        if silent || jumped { Verdict::Unknown } else { self.forced_or_observed(now) }
     }
 
     /// An operator's override expires on time, even between two publications.
-    fn forced_or_found(&self, now: Moment) -> Verdict {
+    fn forced_or_observed(&self, now: Moment) -> Verdict {
         match self.health.forced {
-            Some(forced) if now.mono >= forced.until.mono => Verdict::Unknown,
+            Some(forced) if now.mono >= forced.until.mono => self.health.observed,
             _ => self.health.verdict,
         }
     }
@@ -287,7 +287,10 @@ mod tests {
         snapshot.health.forced = Some(Forced { verdict: Verdict::Outage, from: start, until });
         let last = start.plus(Duration::from_millis(9_999));
         assert_eq!(snapshot.verdict(last), Verdict::Outage);
-        assert_eq!(snapshot.verdict(until), Verdict::Unknown);
+        for observed in [Verdict::Unknown, Verdict::Healthy, Verdict::Outage] {
+            snapshot.health.observed = observed;
+            assert_eq!(snapshot.verdict(until), observed);
+        }
     }
 
     #[test]

@@ -349,6 +349,7 @@ impl Health {
         let since = forced.map_or(self.standing.since, |forced| forced.from);
         Report {
             verdict: self.verdict(now),
+            observed: self.standing.verdict,
             since,
             surfaces: self.trackers.clone(),
             outages: self.outages.clone(),
@@ -368,6 +369,8 @@ impl Health {
 pub struct Report {
     /// The verdict, including an operator's override.
     pub verdict: Verdict,
+    /// The verdict without an override.
+    pub observed: Verdict,
     /// When the verdict began.
     pub since: Moment,
     /// The outages of the last day.
