@@ -11,7 +11,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use tokio::sync::mpsc;
 
-use super::shared::Core;
+use super::supervise::Parts;
 use crate::state::health::Verdict;
 use crate::store::Store;
 
@@ -104,8 +104,8 @@ impl Alerts {
     /// Calls the hook for each change, until the driver drops its end of the channel.
     ///
     /// Each call runs in its own task, so that a panic ends that call only.
-    pub(crate) async fn work(mut self, core: Arc<Core>) {
-        let mut part = core.parts.part("alerts");
+    pub(crate) async fn work(mut self, parts: &Parts) {
+        let mut part = parts.part("alerts");
         while !part.survives(self.tell()).await {}
     }
 

@@ -171,7 +171,7 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
         driver = driver.beside(fleet.work(Arc::clone(&core)));
     }
     if let Some(alerts) = alerts {
-        driver = driver.beside(alerts.work(core));
+        driver = driver.beside(async move { alerts.work(&core.parts).await });
     }
     Ok((clerk, driver))
 }
