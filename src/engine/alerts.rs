@@ -11,6 +11,7 @@ use std::time::Duration;
 use clerk_verify::clock::Timestamp;
 use tokio::sync::mpsc;
 
+use super::supervise::Parts;
 use crate::state::health::Verdict;
 use crate::store::Store;
 
@@ -103,7 +104,12 @@ impl Alerts {
     /// Calls the hook for each change, until the driver drops its end of the channel.
     ///
     /// Each call runs in its own task, so that a panic ends that call only.
-    pub(crate) async fn work(mut self) {
+    pub(crate) async fn work(mut self, parts: &Parts) {
+        let mut part = parts.part("alerts");
+        while !part.survives(self.tell()).await {}
+    }
+
+    async fn tell(&mut self) {
         while let Some(change) = self.changes.recv().await {
             if self.is_first(change).await {
                 let call = Arc::clone(&self.hook.0);

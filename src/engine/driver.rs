@@ -21,6 +21,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, StateFiles};
+use super::supervise::caught;
 use super::webhook_silence::WebhookSilenceMonitor;
 use crate::probe::{Ended, Probe, ProbePayload, ProbeResult, Prober};
 use crate::state::health::{
@@ -61,7 +62,7 @@ impl Driver {
                 () = self.0 => {}
                 () = persister.work() => {}
             }
-            persister.finish().await;
+            caught(persister.finish()).await;
         }))
     }
 
@@ -109,29 +110,13 @@ impl Work {
     async fn run(self, incoming: Incoming) {
         let Incoming { mut signals, mut sign_outs } = incoming;
         let mut task = DriverTask::new(self);
-        loop {
-            task.launch();
-            let wake = task.wake();
-            // The fixed order prevents a flood of signals from delaying probes. The order also
-            // makes runs under a virtual clock reproducible.
-            tokio::select! {
-                biased;
-                Some(done) = task.probes.join_next_with_id() => task.on_probe_done(done),
-                Some(ended) = task.sign_outs.next_ended() => task.sign_out_ended(ended),
-                Ok(()) = task.peers.changed() => task.hear_peers(),
-                Some(first) = sign_outs.recv() => task.signed_out(first, &mut sign_outs),
-                signal = signals.recv() => match signal {
-                    Some(signal) => task.hear(&signal),
-                    None => break,
-                },
-                () = tokio::time::sleep_until(wake) => {}
-            }
-            task.tick().await;
-        }
+        let core = Arc::clone(&task.core);
+        let mut part = core.parts.part("driver");
+        while !part.survives(task.work(&mut signals, &mut sign_outs)).await {}
         if let Ok(first) = sign_outs.try_recv() {
             task.signed_out(first, &mut sign_outs);
         }
-        task.finish().await;
+        caught(task.finish()).await;
     }
 }
 
@@ -198,6 +183,33 @@ impl DriverTask {
             warned_of_dropped: false,
             turn: 0,
             changed: true,
+        }
+    }
+
+    /// Takes one turn after another, until the last handle is dropped.
+    async fn work(
+        &mut self,
+        signals: &mut mpsc::Receiver<Signal>,
+        sign_outs: &mut mpsc::UnboundedReceiver<PendingSignOut>,
+    ) {
+        loop {
+            self.launch();
+            let wake = self.wake();
+            // The fixed order prevents a flood of signals from delaying probes. The order also
+            // makes runs under a virtual clock reproducible.
+            tokio::select! {
+                biased;
+                Some(done) = self.probes.join_next_with_id() => self.on_probe_done(done),
+                Some(ended) = self.sign_outs.next_ended() => self.sign_out_ended(ended),
+                Ok(()) = self.peers.changed() => self.hear_peers(),
+                Some(first) = sign_outs.recv() => self.signed_out(first, sign_outs),
+                signal = signals.recv() => match signal {
+                    Some(signal) => self.hear(&signal),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.tick().await;
         }
     }
 

@@ -35,7 +35,10 @@ impl FleetTask {
         let Self { store, seal } = self;
         let denials = Denials::new(&store, &core);
         let views = Views::new(&store, &core, seal);
-        tokio::join!(denials.follow(), views.exchange());
+        tokio::join!(
+            core.parts.keep("fleet denials", || denials.follow()),
+            core.parts.keep("fleet reports", || views.exchange()),
+        );
     }
 }
 

@@ -34,6 +34,7 @@ mod sign_outs;
 mod single_flight;
 mod state;
 mod store_client;
+mod supervise;
 mod tickets;
 mod verified;
 mod webhook_silence;

@@ -17,6 +17,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Writes the data that survives this process, or that other instances share.
 #[derive(Debug)]
 pub(crate) struct Persister {
+    core: Arc<Core>,
     post: DenialWriter,
     /// Writes records, if a key can authenticate them.
     records: Option<Records>,
@@ -34,23 +35,28 @@ impl Persister {
     ) -> Option<Self> {
         let lasting = store.is_durable() || store.fleet().is_some();
         let records = trust.map(|trust| Records::new(store, core, trust, instance, left));
-        lasting.then(|| Self { post: DenialWriter::new(letters, store, core), records })
+        let post = DenialWriter::new(letters, store, core);
+        lasting.then(|| Self { core: Arc::clone(core), post, records })
     }
 
     /// Writes denials and records, forever.
     pub(super) async fn work(&mut self) {
-        let Self { post, records } = self;
-        let leave = async {
-            if let Some(records) = records {
-                records.leave().await;
-            }
+        let Self { core, post, records } = self;
+        let carry = async {
+            let mut part = core.parts.part("denial writer");
+            while !part.survives(post.carry()).await {}
         };
-        tokio::join!(post.carry(), leave);
+        let leave = async {
+            let Some(records) = records else { return };
+            let mut part = core.parts.part("records");
+            while !part.survives(records.leave()).await {}
+        };
+        tokio::join!(carry, leave);
     }
 
     /// Writes pending data, for at most [`LAST_WORDS`].
     pub(super) async fn finish(&mut self) {
-        let Self { post, records } = self;
+        let Self { post, records, .. } = self;
         let leave = async {
             if let Some(records) = records {
                 records.finish().await;

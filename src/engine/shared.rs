@@ -27,6 +27,7 @@ use super::instance::Instance;
 use super::profiles::People;
 use super::reconcile::Reconciler;
 use super::seen_sessions::{SeenSessions, SessionDigest};
+use super::supervise::Parts;
 use super::tickets::Tickets;
 use super::verified::{CachedToken, VerifiedTokens};
 use crate::audit::Recorder;
@@ -75,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) peers: watch::Sender<Peers>,
     /// Changes of the verdict, for the application.
     pub(crate) changes: Changes,
+    /// The background parts.
+    pub(crate) parts: Parts,
     probe_wished: AtomicBool,
     refresh_wished: AtomicBool,
     write_wished: AtomicBool,
@@ -256,6 +259,7 @@ impl Shared {
             ending: watch::Sender::default(),
             peers: watch::Sender::default(),
             changes: fixed.changes,
+            parts: Parts::default(),
             probe_wished: AtomicBool::new(false),
             refresh_wished: AtomicBool::new(false),
             write_wished: AtomicBool::new(false),

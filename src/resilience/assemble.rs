@@ -15,7 +15,7 @@ use crate::config::{ClerkConfig, ConfigError};
 use crate::decide::Rules;
 use crate::decide::policy::GraceMode;
 use crate::engine::{
-    Alerts, BackendAccess, DenialQueue, Driver, FleetTask, HandshakeTrips, Instance,
+    Alerts, BackendAccess, Core, DenialQueue, Driver, FleetTask, HandshakeTrips, Instance,
     PendingSignOuts, People, Persister, Reconciler, ReconcilerConfig, RestoredState, Shared,
     SharedParts, StateFiles, StoredState, Trust, WebhookSilenceMonitor, Webhooks, Work, prune,
 };
@@ -150,27 +150,40 @@ pub(super) fn pair(mut choices: Builder) -> Result<(ClerkResilience, Driver), Co
     let core = Arc::clone(&work.core);
     let mut driver = Driver::new(work, incoming);
     if let Some(webhooks) = webhooks {
-        driver = driver.beside(webhooks.work(Arc::clone(&core)));
+        driver =
+            driver.beside(beside(&core, "webhooks", move |core| Arc::clone(&webhooks).work(core)));
     }
     let persister = kept
         .as_ref()
         .and_then(|store| Persister::new(store, &core, letters, trust, instance, left.sightings));
     if let Some(store) = kept {
-        driver = driver.beside(prune(store, Arc::clone(&core)));
+        driver =
+            driver.beside(beside(&core, "pruning", move |core| prune(Arc::clone(&store), core)));
     }
     if let Some(reconciler) = reconciler {
-        driver = driver.beside(reconciler.work(Arc::clone(&core)));
+        driver = driver
+            .beside(beside(&core, "reconciler", move |core| Arc::clone(&reconciler).work(core)));
     }
     if let Some(persister) = persister {
         driver = driver.kept_by(persister);
     }
     if let Some(fleet) = fleet {
-        driver = driver.beside(fleet.work(core));
+        driver = driver.beside(fleet.work(Arc::clone(&core)));
     }
     if let Some(alerts) = alerts {
-        driver = driver.beside(alerts.work());
+        driver = driver.beside(async move { alerts.work(&core.parts).await });
     }
     Ok((clerk, driver))
+}
+
+/// Supervises a part that keeps its state in what it shares.
+fn beside<F: Future<Output = ()> + Send + 'static>(
+    core: &Arc<Core>,
+    name: &'static str,
+    start: impl Fn(Arc<Core>) -> F + Send + Sync + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let core = Arc::clone(core);
+    async move { core.parts.keep(name, || start(Arc::clone(&core))).await }
 }
 
 /// Rejects a simulated Clerk with another clock than the layer's: its outages would prove nothing.

@@ -16,7 +16,11 @@ const SKEW_LIMIT_MILLIS: i64 = 5_000;
 const LATE: Duration = Duration::from_secs(5 * 60);
 const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) fn live() -> Value {
+pub(super) fn live(down: &[&str]) -> Value {
+    if !down.is_empty() {
+        let output = format!("waiting for a restart after a panic: {}", down.join(", "));
+        return json!({ "status": "fail", "output": output });
+    }
     json!({ "status": "pass", "description": "the process runs" })
 }
 

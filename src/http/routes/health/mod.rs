@@ -7,7 +7,7 @@
 //!
 //! | path | question | 503 if |
 //! |---|---|---|
-//! | `/auth/health/live` | does the process run? | never |
+//! | `/auth/health/live` | does the process run? | a background part panicked and waits for its restart |
 //! | `/auth/health/ready` | can tokens be verified? | no usable keys are loaded |
 //! | `/auth/health` | how is Clerk, as this instance sees it? | no usable keys are loaded |
 //! | `/auth/health?strict` | the same | also while Clerk is down or not reachable |
@@ -156,7 +156,10 @@ impl HealthService {
         let shown = readers.is_none_or(|readers| readers.include(request.headers()));
         let usable = known.keys.usable(now.wall, self.shared.rules.max_key_age);
         let (healthy, json) = match self.question {
-            HealthQuery::Live => (true, document::live()),
+            HealthQuery::Live => {
+                let down = self.shared.core.parts.down();
+                (down.is_empty(), document::live(&down))
+            }
             HealthQuery::Health if shown => {
                 document::health(&known, &self.shared, usable, strict, now)
             }
