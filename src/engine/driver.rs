@@ -21,7 +21,7 @@ use super::schedule::{Outlook, Schedule};
 use super::shared::{Core, Incoming, Signal};
 use super::sign_outs::PendingSignOuts;
 use super::state::{Seen, StateFiles};
-use super::supervise::caught;
+use super::supervise;
 use super::webhook_silence::WebhookSilenceMonitor;
 use crate::probe::{Ended, Probe, ProbePayload, ProbeResult, Prober};
 use crate::state::health::{
@@ -62,7 +62,7 @@ impl Driver {
                 () = self.0 => {}
                 () = persister.work() => {}
             }
-            caught(persister.finish()).await;
+            supervise::finish("persister", persister.finish()).await;
         }))
     }
 
@@ -116,7 +116,7 @@ impl Work {
         if let Ok(first) = sign_outs.try_recv() {
             task.signed_out(first, &mut sign_outs);
         }
-        caught(task.finish()).await;
+        supervise::finish("driver", task.finish()).await;
     }
 }
 

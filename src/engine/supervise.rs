@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 /// Delay before the first restart. The delay doubles with each further panic.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
-/// The longest delay. A part that ran this long before its panic starts again at [`FIRST_DELAY`].
-const MAX_DELAY: Duration = Duration::from_secs(60);
+/// The longest delay, within which a snapshot stays valid. A part that ran this long before its
+/// panic starts again at [`FIRST_DELAY`].
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// The background parts that wait for their restart.
 #[derive(Debug, Default)]
@@ -97,8 +98,19 @@ impl Drop for Down<'_> {
     }
 }
 
+/// Runs the last writes of a part before the driver ends.
+pub(super) async fn finish(name: &'static str, writes: impl Future<Output = ()>) {
+    if !caught(writes).await {
+        tracing::error!(
+            event = "clerk.part.unfinished",
+            part = name,
+            "the last writes of a background part panicked; its newest state may be lost. Report this as a defect of the layer"
+        );
+    }
+}
+
 /// Runs a future. Returns false if the future panicked.
-pub(super) async fn caught(future: impl Future<Output = ()>) -> bool {
+async fn caught(future: impl Future<Output = ()>) -> bool {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(|()| true),

@@ -207,9 +207,14 @@ impl Snapshot {
     #[must_use]
     pub fn verdict(&self, now: Moment) -> Verdict {
         let Some(renewed) = self.renewed else { return Verdict::Unknown };
-        let silent = now.since(renewed) > MAX_SILENCE;
         let jumped = now.jump_since(renewed) > CLOCK_TOLERANCE;
-        if silent || jumped { Verdict::Unknown } else { self.forced_or_observed(now) }
+        if self.is_stale(now) || jumped { Verdict::Unknown } else { self.forced_or_observed(now) }
+    }
+
+    /// True if the driver published before, and not for more than [`MAX_SILENCE`].
+    #[must_use]
+    pub fn is_stale(&self, now: Moment) -> bool {
+        self.renewed.is_some_and(|renewed| now.since(renewed) > MAX_SILENCE)
     }
 
     /// An operator's override expires on time, even between two publications.

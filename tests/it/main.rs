@@ -40,6 +40,7 @@ mod sign_in;
 mod sign_out;
 mod sim_layer;
 mod sites;
+mod supervision;
 mod tickets;
 mod visits;
 mod vocabulary;

@@ -40,6 +40,7 @@ const FAILING: u8 = 1;
 const HANGING: u8 = 2;
 const SLOW: u8 = 3;
 const READ_ONLY: u8 = 4;
+const PANICKING: u8 = 5;
 
 impl Wire {
     pub(crate) fn to(store: &MemoryStore) -> Self {
@@ -85,6 +86,11 @@ impl Wire {
         self.state.store(READ_ONLY, Ordering::Relaxed);
     }
 
+    /// Each call panics.
+    pub(crate) fn panic(&self) {
+        self.state.store(PANICKING, Ordering::Relaxed);
+    }
+
     pub(crate) fn heal(&self) {
         self.state.store(WELL, Ordering::Relaxed);
     }
@@ -102,6 +108,7 @@ impl Wire {
     fn through<T: Send + 'static>(&self, call: Pending<T>) -> Pending<T> {
         match self.state.load(Ordering::Relaxed) {
             WELL | SLOW | READ_ONLY => call,
+            PANICKING => panic!("as asked"),
             FAILING => Box::pin(async { Err(StoreError::Failed("as asked".to_owned())) }),
             _ => Box::pin(std::future::pending()),
         }

@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn live(down: &[&str]) -> Value {
     if !down.is_empty() {
-        let output = format!("waiting for a restart after a panic: {}", down.join(", "));
+        let output = format!("background parts that do not run: {}", down.join(", "));
         return json!({ "status": "fail", "output": output });
     }
     json!({ "status": "pass", "description": "the process runs" })

@@ -7,7 +7,7 @@
 //!
 //! | path | question | 503 if |
 //! |---|---|---|
-//! | `/auth/health/live` | does the process run? | a background part panicked and waits for its restart |
+//! | `/auth/health/live` | does the process run? | a background part panicked and waits for its restart, or the driver stands still for 45 s |
 //! | `/auth/health/ready` | can tokens be verified? | no usable keys are loaded |
 //! | `/auth/health` | how is Clerk, as this instance sees it? | no usable keys are loaded |
 //! | `/auth/health?strict` | the same | also while Clerk is down or not reachable |
@@ -157,7 +157,10 @@ impl HealthService {
         let usable = known.keys.usable(now.wall, self.shared.rules.max_key_age);
         let (healthy, json) = match self.question {
             HealthQuery::Live => {
-                let down = self.shared.core.parts.down();
+                let mut down = self.shared.core.parts.down();
+                if known.is_stale(now) && !down.contains(&"driver") {
+                    down.push("driver");
+                }
                 (down.is_empty(), document::live(&down))
             }
             HealthQuery::Health if shown => {
