@@ -116,7 +116,7 @@ impl Work {
         if let Ok(first) = sign_outs.try_recv() {
             task.signed_out(first, &mut sign_outs);
         }
-        supervise::finish("driver", task.finish()).await;
+        supervise::finish("driver", Box::pin(task.finish())).await;
     }
 }
 
