@@ -1,14 +1,14 @@
 //! What attackers try, in the groups of `docs/threat-model.md`. Each name says what must stay true.
 
+mod app_reports;
 mod bombs;
 mod clock;
 mod downgrade;
 mod health;
-mod hearsay;
 mod http;
 mod keys;
 mod revocation;
-mod stillness;
+mod stalls;
 mod tokens;
 
 use std::path::Path;
