@@ -11,7 +11,7 @@ use axum::routing::any;
 use clerk_resilience::sim::SimClerk;
 use clerk_resilience::{ClerkResilience, GraceAccess, GracePolicy, RoutePolicy};
 use http::{Request, StatusCode};
-use test_support::world::{Answer, Log, Weather, World, anonymous, signed};
+use test_support::world::{Answer, Log, VERDICTS, World, anonymous, signed};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
@@ -53,8 +53,8 @@ async fn the_layer_answers_a_preflight_in_every_state_of_clerk() {
     let strict = RoutePolicy::required().role("org:admin").grace(GraceAccess::Never);
     let app = Router::new().route("/api", runs.handler()).layer(world.clerk.policy(strict));
     let session = world.sim.sign_in("user_1");
-    for weather in Weather::ALL {
-        world.make(weather).await;
+    for verdict in VERDICTS {
+        world.reach(verdict).await;
         let token = world.sim.mint(&session);
         let expired = world.sim.token(&session).ago(std::time::Duration::from_secs(600)).sign();
         for token in [None, Some("nonsense"), Some(&*token), Some(&*expired)] {
@@ -63,7 +63,7 @@ async fn the_layer_answers_a_preflight_in_every_state_of_clerk() {
                 None => preflight("/api"),
             };
             let answer = World::ask(&app, request).await;
-            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{weather:?}: {answer:?}");
+            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{verdict:?}: {answer:?}");
             assert!(!answer.headers.contains_key("access-control-allow-origin"));
             assert!(!answer.headers.contains_key("www-authenticate"));
         }

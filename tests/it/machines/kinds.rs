@@ -98,7 +98,7 @@ async fn a_machine_has_no_role_and_is_read_from_the_header_only() {
     machines.world.break_clerk();
     machines.world.until(Verdict::Outage).await;
     let answer = World::ask(&machines.app, anonymous("GET", "/machine", &[])).await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "no token is no token in any weather");
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "no token is 401 in an outage too");
 }
 
 #[tokio::test(start_paused = true)]

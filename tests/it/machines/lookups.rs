@@ -11,7 +11,6 @@ use clerk_resilience::{ClerkResilience, RoutePolicy, Verdict};
 use http::StatusCode;
 use test_support::world::{Log, World, config};
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 
 use super::{Machines, app, m2m, oauth};
 

@@ -1,5 +1,5 @@
 //! What outlives a process, in a state directory and in a store.
 
 mod shutdown;
-pub(crate) mod state_dir;
+mod state_dir;
 mod store;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clerk_resilience::sim::{SimFault, SimSession, SimSurface};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
-use test_support::world::World;
+use test_support::world::{World, until_saved};
 
 fn with_state(dir: &Path) -> impl FnOnce(Builder) -> Builder + use<> {
     let dir = dir.to_owned();
@@ -20,21 +20,6 @@ fn restart(world: World, dir: &Path) -> World {
     let World { clock, sim, clerk, app } = world;
     drop((clerk, app));
     World::beside(clock, sim, with_state(dir))
-}
-
-/// Files are written on threads that virtual time does not wait for.
-pub(crate) async fn until_saved(dir: &Path, wanted: impl Fn(&serde_json::Value) -> bool) {
-    for _ in 0..2_000 {
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let saved = fs::read(dir.join("outages.json")).ok();
-        let saved = saved.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if dir.join("keys.json").exists() && saved.is_some_and(|json| wanted(&json)) {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("never saved");
 }
 
 /// A proven outage that the next process can take up, and the token of a session alive at its start.

@@ -7,7 +7,7 @@ use clerk_resilience::sim::{SimClerk, SimFault, SimSurface};
 use clerk_resilience::store::MemoryStore;
 use clerk_resilience::{Builder, ClerkConfig, GracePolicy, Verdict};
 use http::{Request, StatusCode};
-use test_support::world::{World, config};
+use test_support::world::{World, config, until_saved};
 
 use crate::fleet::connection::Connection;
 
@@ -197,8 +197,7 @@ async fn outage_histories_of_directory_and_store_both_count() {
     let elsewhere = Connection::alone(&MemoryStore::new());
     let first = World::beside(clock.clone(), sim.clone(), with_dir(&elsewhere, dir.path()));
     let in_dir = outage(&first, 40).await;
-    crate::persistence::state_dir::until_saved(dir.path(), |json| json["intervals"][0][1].is_i64())
-        .await;
+    until_saved(dir.path(), |json| json["intervals"][0][1].is_i64()).await;
     drop(first);
     sim.heal_all();
     let second = World::beside(clock.clone(), sim.clone(), keeping(&Connection::alone(&store)));

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimOrganization, SimSurface};
-use clerk_resilience::store::Store;
 use clerk_resilience::transport::{ApiRequest, Calling, Transport};
 use clerk_resilience::{ProfileError, RoutePolicy, Source, UserProfile};
 use http::StatusCode;

@@ -8,7 +8,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSurface};
 use clerk_resilience::transport::{ApiRequest, ApiResponse, Calling, Transport};
 use clerk_resilience::{GracePolicy, Verdict};
 use http::{HeaderMap, StatusCode};
-use test_support::world::{Log, World, bearer, start_of_time};
+use test_support::world::{Log, World, bearer, start_of_time, until_saved};
 
 use super::{SAME_ORIGIN, cookies_gone, leave, sign_out, without_secret_key};
 
@@ -41,7 +41,7 @@ async fn a_sign_out_survives_a_restart_and_still_reaches_clerk() {
     let world = World::with(&kept).await;
     let (session, token) = world.outage().await;
     sign_out(&world, &token, &[SAME_ORIGIN]).await;
-    crate::persistence::state_dir::until_saved(dir.path(), |record| {
+    until_saved(dir.path(), |record| {
         record["ending"].as_array().is_some_and(|ending| ending.len() == 1)
     })
     .await;
@@ -85,20 +85,17 @@ async fn sign_outs_of_a_stopped_process_reach_clerk() {
         record["ending"].as_array().is_some_and(|ending| ending.len() == 1)
     };
     sign_out(&first, &token, &[SAME_ORIGIN]).await;
-    crate::persistence::state_dir::until_saved(dir.path(), waits).await;
+    until_saved(dir.path(), waits).await;
     drop(first);
     second.pass(60).await;
-    crate::persistence::state_dir::until_saved(dir.path(), waits).await;
+    until_saved(dir.path(), waits).await;
     second.sim.heal_all();
     second.until(Verdict::Healthy).await;
     let before = second.sim.requests(SimSurface::BackendMutation);
     second.pass(60).await;
     assert!(!second.sim.sessions().contains(&session), "Clerk was told");
     assert!(second.sim.requests(SimSurface::BackendMutation) - before <= 1, "and but once");
-    crate::persistence::state_dir::until_saved(dir.path(), |record| {
-        record["ending"] == serde_json::json!([])
-    })
-    .await;
+    until_saved(dir.path(), |record| record["ending"] == serde_json::json!([])).await;
 }
 
 /// Gives its own answer to whoever ends one of the sessions; the rest goes on to Clerk.
@@ -249,7 +246,7 @@ async fn dropped_sign_outs_are_counted_and_logged() {
     leave(&world, &world.sim.mint(&world.sim.sign_in("user_1"))).await;
     world.pass(10).await;
     let ended = |record: &serde_json::Value| record["ending"] == serde_json::json!([]);
-    crate::persistence::state_dir::until_saved(dir.path(), ended).await;
+    until_saved(dir.path(), ended).await;
     let (clock, sim) = (world.clock.clone(), world.sim.clone());
     drop(world);
     for _ in 0..100 {

@@ -16,10 +16,9 @@ use clerk_resilience::store::{
 };
 use http::StatusCode;
 use serde_json::Value;
-use test_support::world::{Log, World, anonymous};
+use test_support::world::{Log, World, anonymous, until_saved};
 
 use super::{deliver, reopened, revoked, with};
-use crate::persistence::state_dir::until_saved;
 
 /// A store whose calls fail, or never come back.
 #[derive(Debug)]

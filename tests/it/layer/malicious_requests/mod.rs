@@ -10,7 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy};
 use http::{HeaderName, HeaderValue, Request};
 use test_support::world::World;
-use tracing_subscriber::layer::SubscriberExt as _;
 
 /// As open as a configuration can be, so that only the checks themselves are in the way.
 async fn generous() -> World {

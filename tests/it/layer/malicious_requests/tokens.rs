@@ -12,7 +12,6 @@ use clerk_resilience::{GraceAccess, GracePolicy, RoutePolicy, Verdict};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use test_support::world::{World, bearer};
-use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::{encode, generous, raw};
 
@@ -152,7 +151,7 @@ async fn an_outage_accepts_no_token_that_was_invalid_before() {
         format!("{}.", token.rsplit_once('.').expect("three parts").0)
     };
     let later = i64::from(u32::MAX);
-    for weather in ["health", "an outage"] {
+    for state in ["health", "an outage"] {
         let hour = Duration::from_secs(3600);
         for (name, token, expected) in [
             ("alg none", none.clone(), "token-invalid-algorithm"),
@@ -215,9 +214,9 @@ async fn an_outage_accepts_no_token_that_was_invalid_before() {
             ("an OAuth token", ours().header("typ", "at+jwt").sign(), "token-type-mismatch"),
         ] {
             let result = reason(&world, &token).await;
-            assert_eq!(result, (401, expected.to_owned()), "{name}, in {weather}");
+            assert_eq!(result, (401, expected.to_owned()), "{name}, in {state}");
         }
-        if weather == "health" {
+        if state == "health" {
             world.pass(20).await;
             world.break_clerk();
             world.until(Verdict::Outage).await;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use clerk_resilience::{PageText, Rejection, Verdict};
 use http::{Request, StatusCode};
-use test_support::world::{Answer, Weather, World, anonymous, bearer};
+use test_support::world::{Answer, VERDICTS, World, anonymous, bearer};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::{Form, check, check_discretion, world};
@@ -20,19 +20,19 @@ async fn every_rejection_has_a_form_for_each_client() {
         let keys = [sim.publishable_key().as_str(), sim.secret_key().expose()];
         words.into_iter().chain(keys).map(str::to_owned).collect::<Vec<_>>()
     };
-    for weather in Weather::ALL {
-        world.make(weather).await;
+    for verdict in VERDICTS {
+        world.reach(verdict).await;
         let fresh = world.sim.mint(&session);
         let ago = |secs| std::time::Duration::from_secs(secs);
         let expired = world.sim.token(&world.sim.sign_in("user_new")).ago(ago(300)).sign();
         let forged = world.sim.forge(&session);
         let revoked = world.sim.mint(&gone);
         let early = world.sim.token(&session).claim("nbf", i64::from(u32::MAX)).sign();
-        let (lost, missing) = match weather {
-            Weather::Healthy | Weather::Recovering => {
+        let (lost, missing) = match verdict {
+            Verdict::Healthy | Verdict::Recovering => {
                 ((401, "invalid_token"), (401, "authentication_required"))
             }
-            Weather::Outage => {
+            Verdict::Outage => {
                 ((503, "authentication_unavailable"), (503, "authentication_unavailable"))
             }
             _ => ((503, "authentication_unavailable"), (401, "authentication_required")),
@@ -47,9 +47,9 @@ async fn every_rejection_has_a_form_for_each_client() {
         ];
         for form in Form::ALL {
             let answer = form.ask(&world, "/me", Some(&fresh)).await;
-            assert_eq!(answer.status, StatusCode::OK, "{weather:?}, {form:?}");
+            assert_eq!(answer.status, StatusCode::OK, "{verdict:?}, {form:?}");
             for (name, path, token, (status, code)) in rows {
-                let at = format!("{name}, {weather:?}");
+                let at = format!("{name}, {verdict:?}");
                 let answer = form.ask(&world, path, token.map(String::as_str)).await;
                 check(&answer, form, status, code, &at);
                 check_discretion(&answer, &secrets(token.map_or("sess_", String::as_str)), &at);

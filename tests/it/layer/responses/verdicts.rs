@@ -5,8 +5,7 @@ use axum::routing::get;
 use clerk_resilience::sim::{SimFault, SimSurface};
 use clerk_resilience::{AzpPolicy, GracePolicy, Verdict};
 use http::StatusCode;
-use test_support::world::{NAVIGATION, Weather, World, anonymous, signed};
-use tower::{Layer as _, ServiceExt as _};
+use test_support::world::{NAVIGATION, VERDICTS, World, anonymous, signed};
 
 use super::{Form, check};
 
@@ -23,8 +22,8 @@ async fn invalid_is_never_503_and_unverifiable_never_401() {
     let gone = sim.sign_in("user_2");
     world.clerk.revoke_session(gone.id.as_str());
     let hour = std::time::Duration::from_secs(3600);
-    for weather in Weather::ALL {
-        world.make(weather).await;
+    for verdict in VERDICTS {
+        world.reach(verdict).await;
         sim.break_with([SimSurface::Jwks, SimSurface::BackendJwks], SimFault::Refused);
         let token = || sim.token(&session).authorized_party(PARTY);
         let bad = [
@@ -55,22 +54,22 @@ async fn invalid_is_never_503_and_unverifiable_never_401() {
         ];
         for (name, bad) in &bad {
             let status = world.get(bad).await.status;
-            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {weather:?}");
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}, {verdict:?}");
         }
-        assert_eq!(world.get(&token().sign()).await.status, StatusCode::OK, "good, {weather:?}");
+        assert_eq!(world.get(&token().sign()).await.status, StatusCode::OK, "good, {verdict:?}");
 
         let expired = token().ago(hour).sign();
-        let known = matches!(weather, Weather::Healthy | Weather::Recovering);
+        let known = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
         let status = if known { 401 } else { 503 };
-        assert_eq!(world.get(&expired).await.status.as_u16(), status, "expired, {weather:?}");
+        assert_eq!(world.get(&expired).await.status.as_u16(), status, "expired, {verdict:?}");
 
         // Last, for it lets time pass.
-        let verdict = world.clerk.verdict();
+        let before = world.clerk.verdict();
         let unknown = token().kid("ins_unheard").sign();
         let answer = world.get(&unknown).await;
-        assert_eq!(answer.status.as_u16(), 503, "an unknown key, {weather:?}: {answer:?}");
-        if weather != Weather::Unknown {
-            assert_eq!(world.clerk.verdict(), verdict, "the weather changed");
+        assert_eq!(answer.status.as_u16(), 503, "an unknown key, {before:?}: {answer:?}");
+        if verdict != Verdict::Unknown {
+            assert_eq!(world.clerk.verdict(), before, "the verdict changed");
         }
     }
 }
@@ -89,15 +88,15 @@ async fn pages_redirect_to_sign_in_only_while_clerk_is_healthy() {
         .expect("a good configuration");
     world.clerk.ready(std::time::Duration::from_secs(5)).await.expect("a healthy Clerk");
     world.app = test_support::world::routes().route_layer(world.clerk.clone());
-    for weather in Weather::ALL {
-        world.make(weather).await;
+    for verdict in VERDICTS {
+        world.reach(verdict).await;
         for form in Form::ALL {
             let answer = form.ask(&world, "/me", None).await;
-            let at = format!("{weather:?}, {form:?}: {answer:?}");
-            let well = matches!(weather, Weather::Healthy | Weather::Recovering);
-            let expected = match weather {
+            let at = format!("{verdict:?}, {form:?}: {answer:?}");
+            let well = matches!(verdict, Verdict::Healthy | Verdict::Recovering);
+            let expected = match verdict {
                 _ if well && form.wants_page() => 307,
-                Weather::Outage => 503,
+                Verdict::Outage => 503,
                 _ if form.wants_page() => 503,
                 _ => 401,
             };
@@ -115,7 +114,7 @@ async fn pages_redirect_to_sign_in_only_while_clerk_is_healthy() {
             }
         }
         let bad = world.send(signed("GET", "/me", "bad", &NAVIGATION)).await;
-        assert_eq!(bad.status, StatusCode::UNAUTHORIZED, "a bad token, {weather:?}");
+        assert_eq!(bad.status, StatusCode::UNAUTHORIZED, "a bad token, {verdict:?}");
     }
 }
 

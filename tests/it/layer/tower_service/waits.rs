@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clerk_resilience::sim::{SimFault, SimSurface};
 use http::StatusCode;
-use http_body_util::BodyExt as _;
 use test_support::world::bearer;
 use tower::Layer as _;
 use tower::ServiceExt as _;
