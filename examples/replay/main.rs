@@ -3,6 +3,7 @@
 //! what is measured.
 
 mod args;
+mod conditions;
 mod document;
 mod jar;
 mod person;
@@ -16,10 +17,9 @@ mod tally;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod truth;
 mod visit;
-mod weather;
-mod wire;
 mod world;
 
 use std::fmt::Write as _;

@@ -53,7 +53,7 @@ impl Person {
     /// The second in which the token expires.
     pub(crate) fn expires(&self, world: &World) -> i64 {
         let expires = self.jar().expires().unwrap_or_default();
-        world.weather.start + second_of(expires)
+        world.conditions.start + second_of(expires)
     }
 
     pub(crate) fn case(&self, world: &World, writes: bool) -> Case {
@@ -102,7 +102,7 @@ impl Person {
     /// Sends one request and has it counted. True when it was served.
     pub(crate) async fn send(self: Arc<Self>, world: Arc<World>, kind: Kind) -> bool {
         let (at, case) = (world.at(), self.case(&world, kind == Kind::Form));
-        let should = truth::should(&world.weather, at, case);
+        let should = truth::should(&world.conditions, at, case);
         let app = world.stage.app.clone();
         let seen = if kind == Kind::Page {
             let mut jar = self.cookies();
@@ -124,7 +124,7 @@ impl Person {
             world.tally().unsent += 1;
             return;
         }
-        let should = truth::should(&world.weather, at, case);
+        let should = truth::should(&world.conditions, at, case);
         let seen = visit::ask_with_bearer(world.stage.app.clone(), &token).await;
         self.account(&world, at, Kind::Api, should, seen);
     }
@@ -141,7 +141,7 @@ impl Person {
         if seen.outcome == Outcome::Served {
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
         }
-        let spell = world.weather.last_spell(at);
+        let spell = world.conditions.last_spell(at);
         let troubled = spell.is_some_and(|spell| at - spell.until <= DRAIN_ANY);
         world.tally().note(kind, should, troubled, seen);
     }

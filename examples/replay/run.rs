@@ -9,13 +9,13 @@ use demo_support::outcome::Outcome;
 use demo_support::renewal::RENEW_AFTER;
 use serde::Serialize;
 
+use crate::conditions::{Conditions, Spell};
 use crate::person::Person;
 use crate::stage::{Error, Stage, Variant};
 use crate::strangers::Strangers;
 use crate::tally::Tally;
 use crate::truth::{self, Should};
 use crate::visit::{self, Kind};
-use crate::weather::{Spell, Weather};
 use crate::world::World;
 
 const TABS: usize = 14;
@@ -77,14 +77,14 @@ pub(crate) async fn perform(
     variant: Variant,
     seed: u64,
 ) -> Result<Figures, Error> {
-    let weather = Weather::of(scenario, labels)?;
-    let world = World::new(Stage::new(variant, seed).await?, weather);
+    let conditions = Conditions::of(scenario, labels)?;
+    let world = World::new(Stage::new(variant, seed).await?, conditions);
     let verdicts = follow(&world);
     begin(&world, scenario, labels);
     let mut crowd = Crowd::new(&world);
-    let mut at = world.weather.start;
-    while at < world.weather.end {
-        if let Some(back) = world.weather.away_until(at) {
+    let mut at = world.conditions.start;
+    while at < world.conditions.end {
+        if let Some(back) = world.conditions.away_until(at) {
             at = back;
         }
         tokio::time::sleep_until(world.instant(at) + Duration::from_millis(500)).await;
@@ -103,7 +103,7 @@ fn follow(world: &Arc<World>) -> Verdicts {
     let found = Verdicts::default();
     let Some(clerk) = &world.stage.clerk else { return found };
     let (mut verdict, kept, start) =
-        (clerk.subscribe(), found.clone(), world.instant(world.weather.start));
+        (clerk.subscribe(), found.clone(), world.instant(world.conditions.start));
     tokio::spawn(async move {
         loop {
             let now = *verdict.borrow_and_update();
@@ -159,7 +159,7 @@ impl Crowd {
             let wait = RENEW_AFTER * number / u32::try_from(renewing.len()).unwrap_or(1);
             tokio::spawn(Arc::clone(person).keep_renewing(world.clone(), wait));
         }
-        let start = world.weather.start;
+        let start = world.conditions.start;
         let returners = (0..RETURNERS).map(|number| {
             (Person::new(world, &format!("returner{number}"), false), start + 5 * number)
         });
@@ -201,7 +201,7 @@ impl Crowd {
     fn witness(&self, world: &Arc<World>, outage: Spell, at: i64) {
         for person in &self.late {
             let case = person.case(world, false);
-            let due = truth::should(&world.weather, outage.until, case);
+            let due = truth::should(&world.conditions, outage.until, case);
             if case.expires + 5 > outage.until || due != Should::Pass {
                 continue;
             }
@@ -237,38 +237,41 @@ fn figures(
     verdicts: &[(f64, Verdict)],
     witnessed: &Mutex<Vec<Witnessed>>,
 ) -> Figures {
-    let weather = &world.weather;
+    let conditions = &world.conditions;
     let witnessed = witnessed.lock().unwrap_or_else(PoisonError::into_inner);
-    let log = world.stage.wire.log();
-    let lasting = weather.outages.iter().filter(|outage| outage.until - outage.from >= NOTICEABLE);
+    let log = world.stage.transport.log();
+    let lasting =
+        conditions.outages.iter().filter(|outage| outage.until - outage.from >= NOTICEABLE);
     let outages =
-        lasting.map(|outage| noticed(weather, *outage, verdicts, &log.failures, &witnessed));
-    let second = |at: i64| usize::try_from(at - weather.start).unwrap_or(0);
-    let first =
-        (weather.start..weather.end).find(|at| weather.is_troubled(*at)).unwrap_or(weather.end);
-    let troubled = (weather.start..weather.end).filter(|at| weather.is_troubled(*at)).map(second);
+        lasting.map(|outage| noticed(conditions, *outage, verdicts, &log.failures, &witnessed));
+    let second = |at: i64| usize::try_from(at - conditions.start).unwrap_or(0);
+    let first = (conditions.start..conditions.end)
+        .find(|at| conditions.is_troubled(*at))
+        .unwrap_or(conditions.end);
+    let troubled =
+        (conditions.start..conditions.end).filter(|at| conditions.is_troubled(*at)).map(second);
     let alarm = |(at, verdict): &&(f64, Verdict)| {
-        *verdict == Verdict::Outage && !weather.is_failing(weather.start + whole(*at))
+        *verdict == Verdict::Outage && !conditions.is_failing(conditions.start + whole(*at))
     };
     Figures {
         tally: world.tally().clone(),
         outages: outages.collect(),
         false_alarms: verdicts.iter().filter(alarm).count() as u64,
-        asked_healthy: log.rate((weather.start + FIRST..first).map(second)),
+        asked_healthy: log.rate((conditions.start + FIRST..first).map(second)),
         asked_troubled: log.peak(troubled),
         exchanges: log.exchanges(),
     }
 }
 
 fn noticed(
-    weather: &Weather,
+    conditions: &Conditions,
     outage: Spell,
     verdicts: &[(f64, Verdict)],
     failures: &[f64],
     witnessed: &[Witnessed],
 ) -> Noticed {
     let (from, until) =
-        (precise(outage.from - weather.start), precise(outage.until - weather.start));
+        (precise(outage.from - conditions.start), precise(outage.until - conditions.start));
     let before = verdicts.iter().rev().find(|(at, _)| *at < from);
     let known = before.is_some_and(|(_, verdict)| *verdict == Verdict::Outage).then_some(from);
     let found = verdicts

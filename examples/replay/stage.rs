@@ -15,7 +15,7 @@ use demo_support::plain::{Plain, verify_session};
 use demo_support::user::PlainUser;
 use serde::Serialize;
 
-use crate::wire::Wire;
+use crate::transport::CountingTransport;
 
 const EPOCH: Timestamp = Timestamp::from_secs(1_780_000_000);
 /// Where people sign in, which is not simulated.
@@ -55,7 +55,7 @@ impl Variant {
 pub(crate) struct Stage {
     pub(crate) clock: SimClock,
     pub(crate) sim: SimClerk,
-    pub(crate) wire: Wire,
+    pub(crate) transport: CountingTransport,
     pub(crate) app: Router,
     /// The layer's handle, if there is a layer.
     pub(crate) clerk: Option<ClerkResilience>,
@@ -65,25 +65,25 @@ impl Stage {
     pub(crate) async fn new(variant: Variant, seed: u64) -> Result<Self, Error> {
         let clock = SimClock::starting_at(EPOCH);
         let sim = SimClerk::builder().clock(clock.clone()).seed(seed).build();
-        let wire = Wire::new(sim.transport());
+        let transport = CountingTransport::new(sim.transport());
         let grace = match variant {
             Variant::Plain => None,
             Variant::Off => Some(GracePolicy::disabled()),
             Variant::Balanced => Some(GracePolicy::balanced()),
         };
         let Some(grace) = grace else {
-            let app = plain(&sim, &clock, &wire);
-            return Ok(Self { clock, sim, wire, app, clerk: None });
+            let app = plain(&sim, &clock, &transport);
+            return Ok(Self { clock, sim, transport, app, clerk: None });
         };
         let clerk = ClerkResilience::builder(config(&sim))
             .grace(grace)
-            .egress_canary(Wire::canary())
+            .egress_canary(CountingTransport::canary())
             .clock(clock.clone())
-            .transport(wire.clone())
+            .transport(transport.clone())
             .build()?;
         clerk.ready(Duration::from_secs(5)).await?;
         let app = routes(get(protected), post(protected)).route_layer(clerk.clone());
-        Ok(Self { clock, sim, wire, app, clerk: Some(clerk) })
+        Ok(Self { clock, sim, transport, app, clerk: Some(clerk) })
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -120,9 +120,9 @@ fn config(sim: &SimClerk) -> ClerkConfig {
         .sign_in_url(SIGN_IN)
 }
 
-fn plain(sim: &SimClerk, clock: &SimClock, wire: &Wire) -> Router {
+fn plain(sim: &SimClerk, clock: &SimClock, transport: &CountingTransport) -> Router {
     let plain = Plain {
-        transport: Arc::new(wire.clone()),
+        transport: Arc::new(transport.clone()),
         clock: Arc::new(clock.clone()),
         address: Address::of(sim),
         publishable: sim.publishable_key().clone(),

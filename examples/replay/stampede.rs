@@ -89,7 +89,7 @@ pub(crate) async fn perform(variant: Variant, seed: u64) -> Result<Stampede, Err
     };
     let renewed = jars.iter().filter(fresh).count() as u64;
     let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    let asked = stage.wire.log().busiest(OUTAGE..OUTAGE + WATCHED);
+    let asked = stage.transport.log().busiest(OUTAGE..OUTAGE + WATCHED);
     Ok(log.sum_up(variant, renewed, asked))
 }
 

@@ -44,8 +44,8 @@ impl Strangers {
     }
 
     pub(crate) fn ask(&mut self, world: &Arc<World>, at: i64) {
-        let since = at - world.weather.start;
-        let first = world.weather.first_trouble - world.weather.start;
+        let since = at - world.conditions.start;
+        let first = world.conditions.first_trouble - world.conditions.start;
         let (told, signed_out) = (first - TOLD, first + SIGNED_OUT);
         if since % REMADE == 0 {
             self.remake(world);

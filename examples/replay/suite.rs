@@ -7,10 +7,10 @@ use std::thread;
 use clerk_resilience::sim::timeline::Scenario;
 use serde::Serialize;
 
+use crate::conditions::Conditions;
 use crate::run::{self, Figures};
 use crate::stage::{Error, Variant};
 use crate::stampede::{self, Stampede};
-use crate::weather::Weather;
 
 /// All that was found out.
 #[derive(Debug, Serialize)]
@@ -67,12 +67,12 @@ pub(crate) fn play(
 fn views(scenario: &Scenario) -> Result<Vec<&str>, String> {
     let mut found = Vec::new();
     for label in scenario.views().flatten() {
-        if Weather::of(scenario, &[label])?.has_trouble() {
+        if Conditions::of(scenario, &[label])?.has_trouble() {
             found.push(label.as_str());
         }
     }
     if found.is_empty() {
-        Weather::of(scenario, &[])?;
+        Conditions::of(scenario, &[])?;
         found.push("");
     }
     Ok(found)

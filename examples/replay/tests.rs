@@ -3,12 +3,12 @@
 use clerk_resilience::sim::timeline::{self, Scenario};
 
 use crate::args::Args;
+use crate::conditions::Conditions;
 use crate::run::Noticed;
 use crate::stage::Variant;
 use crate::suite::{self, Report};
 use crate::targets;
 use crate::truth::{Case, Should, should};
-use crate::weather::Weather;
 
 /// All of Clerk answers 503 for ten minutes, and the status page says nothing.
 const DOWN: &str =
@@ -26,8 +26,8 @@ fn scenario(phases: &str) -> Scenario {
     timeline::parse(&text).expect("a timeline").remove(0)
 }
 
-fn weather(phases: &str) -> Weather {
-    Weather::of(&scenario(phases), &[]).expect("it is short")
+fn conditions(phases: &str) -> Conditions {
+    Conditions::of(&scenario(phases), &[]).expect("it is short")
 }
 
 fn play(phases: &str) -> Report {
@@ -47,13 +47,13 @@ fn reading(expires: i64, seen: i64) -> Case {
 #[test]
 fn an_unexpired_token_should_always_pass() {
     for phases in [DOWN, GONE, PARTLY, ELSEWHERE] {
-        assert_eq!(should(&weather(phases), 100, reading(96, 90)), Should::Pass);
+        assert_eq!(should(&conditions(phases), 100, reading(96, 90)), Should::Pass);
     }
 }
 
 #[test]
 fn expired_tokens_should_pass_until_a_minute_after() {
-    let down = weather(DOWN);
+    let down = conditions(DOWN);
     let case = reading(30, 20);
     for (at, expected) in [
         (40, Should::Pass),
@@ -73,13 +73,13 @@ fn unprovable_trouble_has_no_expected_result() {
     for (phases, expected) in
         [(GONE, Should::Either), (PARTLY, Should::Either), (ELSEWHERE, Should::NotInGrace)]
     {
-        assert_eq!(should(&weather(phases), 300, reading(30, 20)), expected, "{phases}");
+        assert_eq!(should(&conditions(phases), 300, reading(30, 20)), expected, "{phases}");
     }
 }
 
 #[test]
 fn a_session_begun_later_should_get_no_grace() {
-    let down = weather(DOWN);
+    let down = conditions(DOWN);
     assert_eq!(should(&down, 300, reading(-700, -500)), Should::Pass, "seen");
     assert_eq!(should(&down, 300, reading(-20, -5_000)), Should::Pass, "signed");
     assert_eq!(should(&down, 300, reading(-700, -650)), Should::NotInGrace);
@@ -88,7 +88,7 @@ fn a_session_begun_later_should_get_no_grace() {
 
 #[test]
 fn grace_should_end_an_hour_after_the_token_and_writing_is_open() {
-    let long = weather(&DOWN.replace("600", "9000"));
+    let long = conditions(&DOWN.replace("600", "9000"));
     assert_eq!(should(&long, 3_500, reading(30, 20)), Should::Pass);
     assert_eq!(should(&long, 3_631, reading(30, 20)), Should::NotInGrace);
     assert_eq!(should(&long, 8_000, reading(7_000, 6_990)), Should::Either, "budget");
@@ -144,17 +144,17 @@ fn a_target_that_is_missed_is_named() {
 
 #[test]
 fn endless_trouble_runs_two_hours_and_a_year_is_rejected() {
-    let open = weather(r#"{"offset_s": 5, "component": "all", "behaviour": {"timeout": true}}"#);
+    let open = conditions(r#"{"offset_s": 5, "component": "all", "behaviour": {"timeout": true}}"#);
     assert_eq!(open.end - open.first_trouble, 2 * 60 * 60 + 5 * 60);
     let year = scenario(&DOWN.replace("600", "31536000"));
-    let problem = Weather::of(&year, &[]).expect_err("it is too long");
+    let problem = Conditions::of(&year, &[]).expect_err("it is too long");
     assert!(problem.contains("\"x\" goes on for more than 7 days"), "{problem}");
 }
 
 #[test]
 fn users_pause_in_quiet_times_and_return_before_trouble() {
     let later = DOWN.replace("\"offset_s\": 0", "\"offset_s\": 9000");
-    let twice = weather(&format!("{DOWN}, {later}"));
+    let twice = conditions(&format!("{DOWN}, {later}"));
     for (at, until) in [(0, None), (700, None), (800, Some(8_760)), (8_760, None), (9_700, None)] {
         assert_eq!(twice.away_until(at), until, "{at}");
     }

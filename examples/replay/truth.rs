@@ -1,6 +1,6 @@
 //! What should come of a request, whoever judges it.
 
-use crate::weather::{Spell, Weather};
+use crate::conditions::{Conditions, Spell};
 
 /// Every library here lets the clocks differ by so many seconds.
 const LEEWAY: i64 = 5;
@@ -38,11 +38,11 @@ pub(crate) struct Case {
 }
 
 /// Judges a request of a user whose session lives. The first rule that fits decides.
-pub(crate) fn should(weather: &Weather, at: i64, case: Case) -> Should {
+pub(crate) fn should(conditions: &Conditions, at: i64, case: Case) -> Should {
     if at < case.expires + LEEWAY {
         return Should::Pass;
     }
-    let Some(spell) = weather.last_spell(at) else { return Should::NotInGrace };
+    let Some(spell) = conditions.last_spell(at) else { return Should::NotInGrace };
     let since = (at - spell.until).max(0);
     if since > DRAIN_ANY {
         return Should::NotInGrace;
@@ -50,9 +50,9 @@ pub(crate) fn should(weather: &Weather, at: i64, case: Case) -> Should {
     if case.writes {
         return Should::Either;
     }
-    match (alive(weather, at, case), bounded(weather, at, spell, case)) {
+    match (alive(conditions, at, case), bounded(conditions, at, spell, case)) {
         (Some(false), _) | (_, Some(false)) => Should::NotInGrace,
-        (Some(true), Some(true)) if since < DRAIN_ALL && provable(weather, at, spell) => {
+        (Some(true), Some(true)) if since < DRAIN_ALL && provable(conditions, at, spell) => {
             Should::Pass
         }
         _ => Should::Either,
@@ -60,12 +60,12 @@ pub(crate) fn should(weather: &Weather, at: i64, case: Case) -> Should {
 }
 
 /// Whether the session was alive when the outage began; `None` when that hangs on a few seconds.
-fn alive(weather: &Weather, at: i64, case: Case) -> Option<bool> {
+fn alive(conditions: &Conditions, at: i64, case: Case) -> Option<bool> {
     let after = |start: i64, blur: i64| {
         let signed = case.expires >= start - SLACK + blur;
         signed || case.seen.is_some_and(|seen| seen >= start - SEEN_WITHIN + blur)
     };
-    let (early, late) = (weather.episode_start(at)?, weather.proof_start(at)?);
+    let (early, late) = (conditions.episode_start(at)?, conditions.proof_start(at)?);
     match () {
         () if after(late, BLUR) => Some(true),
         () if !after(early, -BLUR) => Some(false),
@@ -74,13 +74,13 @@ fn alive(weather: &Weather, at: i64, case: Case) -> Option<bool> {
 }
 
 /// Whether the deadlines still run; `None` when that hangs on a few seconds.
-fn bounded(weather: &Weather, at: i64, spell: Spell, case: Case) -> Option<bool> {
-    let episode = weather.episode_start(at)?;
+fn bounded(conditions: &Conditions, at: i64, spell: Spell, case: Case) -> Option<bool> {
+    let episode = conditions.episode_start(at)?;
     let until = at.min(spell.until);
     let left = [
         case.expires + MAX_GRACE - at,
-        EPISODE_BUDGET - weather.failed_between(episode, until),
-        DAY_BUDGET - weather.failed_between(at - DAY, until),
+        EPISODE_BUDGET - conditions.failed_between(episode, until),
+        DAY_BUDGET - conditions.failed_between(at - DAY, until),
     ];
     let least = left.into_iter().min()?;
     match () {
@@ -90,6 +90,6 @@ fn bounded(weather: &Weather, at: i64, spell: Spell, case: Case) -> Option<bool>
     }
 }
 
-fn provable(weather: &Weather, at: i64, spell: Spell) -> bool {
-    weather.is_provable(at.min(spell.until - 1))
+fn provable(conditions: &Conditions, at: i64, spell: Spell) -> bool {
+    conditions.is_provable(at.min(spell.until - 1))
 }

@@ -1,14 +1,14 @@
 //! What attackers try, in the groups of `docs/threat-model.md`. Each name says what must stay true.
 
+mod app_reports;
 mod bombs;
 mod clock;
 mod downgrade;
 mod health;
-mod hearsay;
 mod http;
 mod keys;
 mod revocation;
-mod stillness;
+mod stalls;
 mod tokens;
 
 use std::path::Path;
@@ -55,17 +55,4 @@ fn with_this_pem(clock: SimClock, sim: SimClerk, pem: &str, dir: &Path) -> World
     let clerk = balanced(builder.transport(sim.transport())).build().expect("a good configuration");
     let app = routes().route_layer(clerk.clone()).merge(clerk.routes());
     World { clock, sim, clerk, app }
-}
-
-/// Files are written on threads that virtual time does not wait for.
-async fn until_saved(dir: &Path, wanted: impl Fn(&str) -> bool) {
-    for _ in 0..2_000 {
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        if std::fs::read_to_string(dir.join("outages.json")).is_ok_and(|text| wanted(&text)) {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("never saved");
 }

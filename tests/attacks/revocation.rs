@@ -6,9 +6,9 @@ use clerk_resilience::internals::ticket::TicketKeys;
 use clerk_resilience::sim::{SimOrganization, SimSession};
 use clerk_resilience::{Builder, GracePolicy, Verdict};
 use http::StatusCode;
-use test_support::world::{Answer, World, anonymous, bearer};
+use test_support::world::{Answer, World, anonymous, bearer, until_saved};
 
-use crate::{balanced, beside, denied, kept, until_saved};
+use crate::{balanced, beside, denied, kept};
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -162,13 +162,13 @@ async fn a_shared_directory_shares_sign_outs() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = World::with(kept(dir.path())).await;
     let (session, token) = first.outage().await;
-    until_saved(dir.path(), |text| text.contains("outage_seen_ms\":1")).await;
+    until_saved(dir.path(), |record| record["outage_seen_ms"].is_i64()).await;
     let second = beside(&first, kept(dir.path()));
     second.until(Verdict::Outage).await;
     assert_eq!(second.get(&token).await.status, StatusCode::OK);
 
     sign_out(&first, &token).await;
-    until_saved(dir.path(), |text| text.contains(session.id.as_str())).await;
+    until_saved(dir.path(), |record| record.to_string().contains(session.id.as_str())).await;
     second.pass(60).await;
     refused(&second, &token).await;
 
@@ -186,11 +186,11 @@ async fn a_foreign_writer_does_not_stop_sign_outs() {
     let dir = tempfile::tempdir().expect("a directory");
     let world = World::with(kept(dir.path())).await;
     let (session, token) = world.outage().await;
-    until_saved(dir.path(), |text| text.contains("outage_seen_ms\":1")).await;
+    until_saved(dir.path(), |record| record["outage_seen_ms"].is_i64()).await;
     let open = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(dir.path().join("outages.json"), open).expect("ours");
     sign_out(&world, &token).await;
-    until_saved(dir.path(), |text| text.contains(session.id.as_str())).await;
+    until_saved(dir.path(), |record| record.to_string().contains(session.id.as_str())).await;
     let mode = std::fs::metadata(dir.path().join("outages.json")).expect("there").permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
 }

@@ -5,6 +5,6 @@
 
 mod chromium;
 mod demo;
+mod failures;
 mod journeys;
-mod trouble;
 mod world;

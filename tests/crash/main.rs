@@ -10,7 +10,7 @@
 //! one, and `CRASH_STORE=redis` or `sqlite` leaves the other out.
 
 mod child;
-mod heard;
+mod hook_log;
 mod plan;
 mod receiver;
 mod redis;

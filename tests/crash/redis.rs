@@ -1,15 +1,15 @@
 //! Two receivers and the server that they share.
 
+mod failures;
 mod journal;
-mod trouble;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use test_support::redis_server::Server;
 
+use self::failures::Failures;
 use self::journal::Journal;
-use self::trouble::Trouble;
 use crate::child::{Child, Orders};
 use crate::plan::{Event, Plan};
 use crate::sender::Sender;
@@ -23,13 +23,13 @@ pub(crate) async fn crash(plan: &Plan, seed: u64) -> String {
     let orders =
         Orders { dir: dir.path().to_owned(), server: Some(server.url()), ahead: Duration::ZERO };
     let sender = Sender::start(plan);
-    let mut trouble = Trouble::new(plan, seed);
+    let mut failures = Failures::new(plan, seed);
     let mut children = [Child::start(&orders), Child::start(&orders)];
 
     loop {
         sender.resume(children.iter().map(Child::address).collect());
-        trouble.until_the_next_kill(&sender, &mut server).await;
-        let victim = &mut children[trouble.victim()];
+        failures.until_the_next_kill(&sender, &mut server).await;
+        let victim = &mut children[failures.victim()];
         victim.kill();
         let answered = sender.answered();
         must_hold(&server, &answered);
@@ -47,7 +47,7 @@ pub(crate) async fn crash(plan: &Plan, seed: u64) -> String {
     hooks_must_be_done(&server).await;
     last.kill();
     let found = Journal::of(&server).must_balance(plan, &orders.dir);
-    format!("{sender}\n{trouble}; {found}")
+    format!("{sender}\n{failures}; {found}")
 }
 
 fn key(name: &str) -> String {

@@ -1,13 +1,13 @@
 //! One receiver and its file.
 
-mod books;
-mod trouble;
+mod audit;
+mod failures;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::books::Books;
-use self::trouble::Trouble;
+use self::audit::Audit;
+use self::failures::Failures;
 use crate::child::{Child, Orders};
 use crate::plan::Plan;
 use crate::sender::Sender;
@@ -20,19 +20,19 @@ pub(crate) fn file(dir: &Path) -> PathBuf {
 pub(crate) async fn crash(plan: &Plan, seed: u64) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let orders = Orders { dir: dir.path().to_owned(), server: None, ahead: Duration::ZERO };
-    let books = Books::open(dir.path());
+    let audit = Audit::open(dir.path());
     let sender = Sender::start(plan);
-    let mut trouble = Trouble::new(plan, dir.path(), seed);
+    let mut failures = Failures::new(plan, dir.path(), seed);
     let mut child = Child::start(&orders);
 
     loop {
         let answered = sender.answered();
-        books.must_hold(&answered, child.revoked);
+        audit.must_hold(&answered, child.revoked);
         if answered.len() == plan.deliveries.len() {
             break;
         }
         sender.resume(vec![child.address()]);
-        trouble.until_the_next_kill(&sender, &child).await;
+        failures.until_the_next_kill(&sender, &child).await;
         child.kill();
         sender.pause().await;
         child = Child::start(&orders);
@@ -40,7 +40,7 @@ pub(crate) async fn crash(plan: &Plan, seed: u64) -> String {
 
     child.kill();
     let mut last = Child::start(&orders.later());
-    books.hooks_must_be_done().await;
+    audit.hooks_must_be_done().await;
     last.kill();
-    format!("{sender}\n{trouble}; {}", books.must_balance(plan))
+    format!("{sender}\n{failures}; {}", audit.must_balance(plan))
 }

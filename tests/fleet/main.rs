@@ -2,7 +2,7 @@
 //! real here: nothing is judged by it, what was measured is printed.
 #![cfg(feature = "redis")]
 
-mod trouble;
+mod failures;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};

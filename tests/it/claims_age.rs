@@ -13,8 +13,8 @@ use http::StatusCode;
 use serde_json::json;
 use test_support::world::{Answer, NAVIGATION, World, bearer, signed};
 
-use crate::browser::Browser;
-use crate::visits::way_back;
+use crate::handshake::browser::Browser;
+use crate::handshake::way_back;
 
 /// A token that Clerk's edge signs now, with claims of then.
 fn edge<'a>(world: &'a World, session: &SimSession, read: i64) -> TokenBuilder<'a> {

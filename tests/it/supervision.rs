@@ -9,7 +9,7 @@ use clerk_resilience::store::{MemoryStore, Store as _};
 use http::StatusCode;
 use test_support::world::{Answer, World, anonymous};
 
-use crate::fleet::wire::Wire;
+use crate::fleet::connection::Connection;
 
 async fn live(world: &World) -> Answer {
     world.send(anonymous("GET", "/auth/health/live", &[])).await
@@ -17,7 +17,7 @@ async fn live(world: &World) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn denials_survive_a_panic_of_their_writer() {
-    for way in [Wire::to, Wire::alone] {
+    for way in [Connection::to, Connection::alone] {
         let store = MemoryStore::shared();
         let wire = way(&store);
         let world = World::with(|builder| builder.store(wire.clone())).await;
@@ -39,7 +39,7 @@ async fn denials_survive_a_panic_of_their_writer() {
 #[tokio::test(start_paused = true)]
 async fn denials_of_others_arrive_after_a_panic_of_the_follower() {
     let store = MemoryStore::shared();
-    let wire = Wire::to(&store);
+    let wire = Connection::to(&store);
     let world = World::with(|builder| builder.store(wire.clone())).await;
     let other = World::with(|builder| builder.store(store.clone())).await;
     wire.panic();

@@ -6,8 +6,8 @@ use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
 use http::StatusCode;
 use test_support::world::{Answer, World, anonymous, config, expired};
 
-use crate::browser::Browser;
 use crate::handshake;
+use crate::handshake::browser::Browser;
 
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";

@@ -22,7 +22,7 @@ fn at(secs: i64) -> Timestamp {
 }
 
 /// Outages and the health between them, in seconds, within a day.
-fn weather() -> impl Strategy<Value = Vec<(i64, i64)>> {
+fn history() -> impl Strategy<Value = Vec<(i64, i64)>> {
     vec((1..1_800_i64, prop_oneof![1..1_800_i64, Just(GAP - 1), Just(GAP)]), 1..20)
 }
 
@@ -30,9 +30,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_episode_keeps_its_start_and_its_time_grows(weather in weather()) {
+    fn an_episode_keeps_its_start_and_its_time_grows(history in history()) {
         let (mut outages, mut now, mut start, mut total) = (Outages::default(), 0, 0, 0);
-        for (lasts, health) in weather {
+        for (lasts, health) in history {
             let fresh = outages.are_over(at(now));
             let before = outages.spent_in_episode(at(now));
             outages.begin(at(now), at(now));
@@ -51,9 +51,9 @@ proptest! {
     }
 
     #[test]
-    fn the_daily_time_is_between_the_last_and_the_total(weather in weather()) {
+    fn the_daily_time_is_between_the_last_and_the_total(history in history()) {
         let (mut outages, mut now, mut total, mut last) = (Outages::default(), 0, 0, 0);
-        for (lasts, health) in weather {
+        for (lasts, health) in history {
             outages.begin(at(now), at(now));
             outages.end(at(now + lasts));
             (now, total, last) = (now + lasts + health, total + lasts, lasts);
@@ -64,9 +64,9 @@ proptest! {
     }
 
     #[test]
-    fn restored_state_equals_stored_state(weather in weather(), cut in 0..1_000_i64) {
+    fn restored_state_equals_stored_state(history in history(), cut in 0..1_000_i64) {
         let (mut outages, mut now) = (Outages::default(), 0);
-        for (lasts, health) in weather {
+        for (lasts, health) in history {
             outages.begin(at(now), at(now));
             outages.end(at(now + lasts));
             now += lasts + health;

@@ -68,7 +68,7 @@ pub(crate) fn health_adds_no_grace(plan: &Plan, as_it_is: &Played) -> Option<Vio
         return None;
     }
     let troubles = plan.events.iter().filter_map(|(at, event)| match event {
-        Event::Weather(weather) if weather.fault.is_some() => Some(*at),
+        Event::Faults(faults) if faults.fault.is_some() => Some(*at),
         _ => None,
     });
     let troubles: Vec<Millis> = troubles.collect();

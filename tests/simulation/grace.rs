@@ -173,7 +173,7 @@ impl Facts<'_> {
         let long = memory.failing_since.is_some_and(|since| self.now - since > 35 * SECOND);
         let calm = world.first_trouble.is_some_and(|first| first > 60 * SECOND);
         let vetoed = world.plan.crowd
-            && world.weather.users_alive
+            && world.faults.users_alive
             && long
             && calm
             && memory.healthy_for > LEARNT
@@ -185,9 +185,9 @@ impl Facts<'_> {
     /// Clerk says it is down, for three quarters of a minute, and nothing else is going on.
     pub(crate) fn outage_is_beyond_doubt(&self) -> bool {
         let (world, memory) = (self.world, self.memory);
-        let lasting = world.weather.beyond_doubt && self.now - world.weather_since > 45 * SECOND;
-        let first = world.first_trouble == Some(world.weather_since);
-        let settled = memory.born == 0 || world.weather_since - memory.born > 60 * SECOND;
+        let lasting = world.faults.beyond_doubt && self.now - world.faults_since > 45 * SECOND;
+        let first = world.first_trouble == Some(world.faults_since);
+        let settled = memory.born == 0 || world.faults_since - memory.born > 60 * SECOND;
         let quiet = memory.forced.is_none() && !world.plan.jumps && !world.plan.crowd;
         lasting && first && settled && quiet
     }
@@ -198,7 +198,7 @@ pub(crate) fn is_due(facts: &Facts<'_>) -> bool {
     let (world, memory, token, ask) = (facts.world, facts.memory, facts.token, facts.ask);
     let (bounds, owner) = (world.plan.bounds, token.owner());
     let late = facts.wall() - token.exp() * SECOND;
-    let began = world.weather_since;
+    let began = world.faults_since;
     let asked = ask.route == Route::Read && !ask.post && !ask.upgrade && facts.is_plain();
     let shown = memory.shown.get(&owner).copied();
     let used = memory.passed.get(&owner).copied();

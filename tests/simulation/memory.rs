@@ -7,9 +7,9 @@ use clerk_resilience::Verdict;
 use clerk_resilience::sim::SimSurface;
 use test_support::token::START;
 
-use crate::news::{About, News};
+use crate::delivery::{About, Delivery};
+use crate::network::Asked;
 use crate::plan::{Ending, Fate, Millis, Revoked};
-use crate::wire::Asked;
 
 /// What an orderly life writes down within this time, a crash may lose.
 const UNWRITTEN: Millis = 20_000;
@@ -101,7 +101,7 @@ impl Memory {
         self.verdict.replace(verdict) != Some(verdict)
     }
 
-    /// Something went over the wire.
+    /// Records a call to Clerk.
     pub(crate) fn hears(&mut self, now: Millis, asked: &Asked) {
         if asked.surface.is_some() {
             self.calls.push_back(now);
@@ -164,13 +164,13 @@ impl Memory {
     }
 
     /// Clerk told by webhook, and was believed.
-    pub(crate) fn hears_of(&mut self, now: Millis, news: &News) {
+    pub(crate) fn hears_of(&mut self, now: Millis, delivery: &Delivery) {
         self.webhook = Some(now);
-        match news.about {
+        match delivery.about {
             About::SessionOver(user, session) => {
                 self.sessions.insert((user, session), now);
             }
-            About::Banned(user) => self.voids(user, news.happened, now),
+            About::Banned(user) => self.voids(user, delivery.happened, now),
             About::Deleted(user) => self.voids(user, FOR_GOOD, now),
             About::Locked(_) => {}
         }

@@ -7,14 +7,14 @@ use test_support::token::{Kind, Token};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
+use crate::delivery::Delivery;
+use crate::faults::Faults;
 use crate::memory::{Memory, Owner, minute};
-use crate::news::News;
+use crate::network::Asked;
 use crate::plan::{Ask, Event, Millis, Plan, Route, Via};
 use crate::play::Manner;
 use crate::process::Mode;
 use crate::tally::Tally;
-use crate::weather::Weather;
-use crate::wire::Asked;
 use crate::{grace, strict};
 
 /// Upstream calls of one instance within a minute: five kinds, none twice within two seconds.
@@ -40,8 +40,8 @@ pub(crate) struct Oracle {
     pub(crate) plan: Plan,
     pub(crate) mode: Mode,
     pub(crate) instances: Vec<Memory>,
-    pub(crate) weather: Weather,
-    pub(crate) weather_since: Millis,
+    pub(crate) faults: Faults,
+    pub(crate) faults_since: Millis,
     /// The first trouble of all began here.
     pub(crate) first_trouble: Option<Millis>,
     pub(crate) troubles: u32,
@@ -49,7 +49,7 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<Violation>,
     /// When each session was last shown anywhere, and may have got a ticket.
     vouched: HashMap<Owner, Millis>,
-    /// The weather is not what it is said to be.
+    /// The faults are not what they are said to be.
     blind: bool,
 }
 
@@ -72,8 +72,8 @@ impl Oracle {
                 .iter()
                 .map(|skew| Memory::with_clock(*skew))
                 .collect(),
-            weather: Weather::fair(),
-            weather_since: 0,
+            faults: Faults::fair(),
+            faults_since: 0,
             first_trouble: None,
             troubles: 0,
             tally: Tally::default(),
@@ -83,7 +83,7 @@ impl Oracle {
         }
     }
 
-    /// What went over the wire.
+    /// What went over the transport.
     pub(crate) fn heard(&mut self, began: Instant, log: &[Asked]) {
         for asked in log {
             let at = asked.at.duration_since(began).as_millis();
@@ -109,12 +109,12 @@ impl Oracle {
     pub(crate) fn happens(&mut self, now: Millis, event: &Event) {
         let keeps = self.plan.keeps_state;
         match event {
-            Event::Weather(weather) => {
-                if weather.fault.is_some() {
+            Event::Faults(faults) => {
+                if faults.fault.is_some() {
                     self.troubles += 1;
                     self.first_trouble.get_or_insert(now);
                 }
-                (self.weather, self.weather_since) = (weather.clone(), now);
+                (self.faults, self.faults_since) = (faults.clone(), now);
             }
             Event::Revoke(revoked) => {
                 self.instances.iter_mut().for_each(|memory| memory.revokes(now, *revoked));
@@ -136,17 +136,17 @@ impl Oracle {
 
     /// A webhook was delivered. Whoever cannot sign tells nothing; Clerk is believed while the clocks
     /// differ by less than five minutes.
-    pub(crate) fn told(&mut self, now: Millis, instance: usize, news: &News, status: u16) {
+    pub(crate) fn told(&mut self, now: Millis, instance: usize, delivery: &Delivery, status: u16) {
         let memory = &mut self.instances[instance];
         let right = memory.offset.abs() < 295_000;
-        let expected = if news.forged || !right { 400 } else { 204 };
-        let doubtful = !news.forged && (295_000..305_000).contains(&memory.offset.abs());
-        if status == 204 && !news.forged {
-            memory.hears_of(now, news);
+        let expected = if delivery.forged || !right { 400 } else { 204 };
+        let doubtful = !delivery.forged && (295_000..305_000).contains(&memory.offset.abs());
+        if status == 204 && !delivery.forged {
+            memory.hears_of(now, delivery);
             self.tally.count("webhook");
         }
         let checked = must(status == expected || doubtful, "W1", || {
-            format!("a webhook got {status}: {news:?}")
+            format!("a webhook got {status}: {delivery:?}")
         });
         self.note(checked);
     }

@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
+use crate::faults::Faults;
+use crate::network::{Network, begin_time, lock, make_clerk};
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Ask, Event, Fate, Millis, Plan, Revoked};
 use crate::process::{Mode, Process, Seen, Setting, damage, lose, request};
 use crate::tally::Tally;
-use crate::weather::Weather;
-use crate::wire::{Sky, begin_time, lock, make_clerk};
 
 /// How a plan is played.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ struct Stage<'a> {
     plan: &'a Plan,
     manner: Manner,
     began: Instant,
-    sky: Arc<Mutex<Sky>>,
+    network: Arc<Mutex<Network>>,
     clocks: Vec<SimClock>,
     processes: Vec<Option<Process>>,
     dirs: Option<tempfile::TempDir>,
@@ -85,7 +85,7 @@ impl<'a> Stage<'a> {
             plan,
             manner,
             began: Instant::now(),
-            sky: Arc::new(Mutex::new(Sky::new(plan.seed))),
+            network: Arc::new(Mutex::new(Network::new(plan.seed))),
             clocks: plan.skew[..plan.instances].iter().map(|skew| clock(*skew)).collect(),
             processes: Vec::new(),
             dirs,
@@ -110,7 +110,7 @@ impl<'a> Stage<'a> {
         let setting = Setting {
             plan: self.plan,
             mode: self.manner.mode,
-            sky: &self.sky,
+            network: &self.network,
             clock: &self.clocks[instance],
             state: self.dir(instance),
         };
@@ -143,7 +143,7 @@ impl<'a> Stage<'a> {
     async fn wait_until(&mut self, at: Millis) {
         if let Some(fair) = self.manner.fair_from.filter(|fair| *fair <= at) {
             self.sleep_until(fair).await;
-            lock(&self.sky).forced_fair = true;
+            lock(&self.network).forced_fair = true;
         }
         self.sleep_until(at).await;
     }
@@ -166,7 +166,7 @@ impl<'a> Stage<'a> {
 
     /// Tells the oracle how things stand.
     fn look(&mut self) {
-        let log = lock(&self.sky).take_log();
+        let log = lock(&self.network).take_log();
         self.oracle.heard(self.began, &log);
         let now = self.now();
         for instance in 0..self.processes.len() {
@@ -189,18 +189,18 @@ impl<'a> Stage<'a> {
     async fn happen(&mut self, place: usize, event: &Event) {
         let now = self.now();
         match event {
-            Event::Weather(weather) => {
-                let Weather { name, share, fault, .. } = weather;
-                self.tell(|| format!("weather: {name} {share} {fault:?}"));
+            Event::Faults(faults) => {
+                let Faults { name, share, fault, .. } = faults;
+                self.tell(|| format!("faults: {name} {share} {fault:?}"));
             }
             Event::Ask(_) => {}
             event => self.tell(|| format!("{event:?}")),
         }
         self.oracle.happens(now, event);
         match event {
-            Event::Weather(weather) => self.weather(weather),
-            Event::Board(red) => lock(&self.sky).red = *red,
-            Event::Publish(first, second) => lock(&self.sky).keys = (*first, *second),
+            Event::Faults(faults) => self.faults(faults),
+            Event::Board(red) => lock(&self.network).red = *red,
+            Event::Publish(first, second) => lock(&self.network).keys = (*first, *second),
             Event::Ask(ask) => self.ask(place, *ask).await,
             Event::Revoke(revoked) => self.revoke(*revoked),
             Event::Force(instance, verdict, secs) => self.force(*instance, *verdict, *secs),
@@ -208,9 +208,9 @@ impl<'a> Stage<'a> {
                 self.process(*instance).clerk.deny_list_complete(Duration::ZERO);
             }
             Event::Webhook(instance) => self.process(*instance).clerk.record_webhook(),
-            Event::Deliver(instance, news) => {
-                let answering = self.process(*instance).ask(news.request(now));
-                self.oracle.told(now, *instance, news, answering.await.status().as_u16());
+            Event::Deliver(instance, delivery) => {
+                let answering = self.process(*instance).ask(delivery.request(now));
+                self.oracle.told(now, *instance, delivery, answering.await.status().as_u16());
             }
             Event::Jump(instance, millis) => self.clocks[*instance].jump(*millis),
             Event::Restart(instance, ending, fate) => {
@@ -228,8 +228,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn weather(&mut self, weather: &Weather) {
-        lock(&self.sky).weather = weather.clone();
+    fn faults(&mut self, faults: &Faults) {
+        lock(&self.network).faults = faults.clone();
     }
 
     fn process(&self, instance: usize) -> &Process {

@@ -20,8 +20,8 @@ use http::{HeaderMap, Request};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use crate::network::{CANARY, ClerkTransport, Network};
 use crate::plan::{Ask, Bounds, Ending, From, Plan, Route, Via};
-use crate::wire::{CANARY, Sky, Wire};
 
 pub(crate) const HOST: &str = "app.example.com";
 const TICKET_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -62,18 +62,18 @@ pub(crate) struct Process {
 pub(crate) struct Setting<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) mode: Mode,
-    pub(crate) sky: &'a Arc<Mutex<Sky>>,
+    pub(crate) network: &'a Arc<Mutex<Network>>,
     pub(crate) clock: &'a SimClock,
     pub(crate) state: Option<PathBuf>,
 }
 
 impl Process {
     pub(crate) fn start(instance: usize, setting: &Setting<'_>) -> Self {
-        let wire = Wire { sky: Arc::clone(setting.sky), instance };
+        let transport = ClerkTransport { network: Arc::clone(setting.network), instance };
         let plan = setting.plan;
         let mut builder = ClerkResilience::builder(config())
             .clock(setting.clock.clone())
-            .transport(wire)
+            .transport(transport)
             .token_cache(1_024)
             .session_capacity(1_024)
             .grace(policy(plan.bounds, setting.mode));
@@ -84,7 +84,7 @@ impl Process {
             builder = builder.external_deny_list();
         }
         if plan.hooked {
-            builder = builder.webhook_secret(crate::news::secret(false));
+            builder = builder.webhook_secret(crate::delivery::secret(false));
         }
         if plan.tickets {
             builder = builder.tickets(TicketKeys::parse(TICKET_KEY).expect("a key"));
@@ -179,7 +179,7 @@ fn routes(clerk: &ClerkResilience) -> Router {
         .merge(clerk.routes())
 }
 
-/// The request as it goes over the wire; `ticket` is the cookie of a jar.
+/// The request as the layer receives it; `ticket` is the cookie of a jar.
 pub(crate) fn request(ask: &Ask, ticket: Option<&str>) -> Request<Body> {
     let method = if ask.post { "POST" } else { "GET" };
     let request = Request::builder().method(method).uri(ask.route.path()).body(Body::empty());

@@ -41,7 +41,7 @@ fn is_verified(facts: &Facts<'_>) -> bool {
     token.iat.max(0) / 60 + age.max(0) / 60 < VERIFIED / 60
 }
 
-/// Whoever a strict verifier lets pass, passes, in any weather.
+/// What a strict verifier accepts passes, whatever is wrong with Clerk.
 fn complete(facts: &Facts<'_>) -> Checked {
     let (kind, token, wall) = (facts.token.kind, facts.token, facts.wall());
     let good = matches!(kind, Kind::Plain | Kind::Rotated | Kind::OldClaims | Kind::LongLived);

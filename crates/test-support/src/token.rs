@@ -74,7 +74,7 @@ impl Kind {
         matches!(self, Plain | Rotated | OldClaims | LongLived | Impersonated | Pending | NotYet)
     }
 
-    /// Wrong in a way that no weather excuses.
+    /// Invalid, whatever is wrong with Clerk.
     pub fn is_invalid(self) -> bool {
         matches!(self, Self::Forged | Self::NoAlgorithm | Self::WrongIssuer)
     }

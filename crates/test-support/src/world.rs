@@ -1,5 +1,6 @@
 //! A protected application beside a simulated Clerk, in one process and in virtual time.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use clerk_resilience::sim::{SimClerk, SimClock, SimFault, SimSession, SimSurface
 use clerk_resilience::{Auth, Builder, ClerkConfig, ClerkResilience, GracePolicy, Verdict};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// A Clerk, an application behind the layer, and the time of both.
@@ -47,7 +49,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 }
@@ -220,76 +222,56 @@ pub const NAVIGATION: [(&str, &str); 3] = [
     ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
 ];
 
-/// What Clerk is like, as the layer sees it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Weather {
-    Healthy,
-    Unknown,
-    Suspect,
-    Isolated,
-    Outage,
-    Recovering,
-}
-
-impl Weather {
-    /// In an order in which one world can go through them all.
-    pub const ALL: [Self; 6] = [
-        Self::Healthy,
-        Self::Unknown,
-        Self::Suspect,
-        Self::Isolated,
-        Self::Outage,
-        Self::Recovering,
-    ];
-}
+/// Every verdict, in an order in which one world can go through them all.
+pub const VERDICTS: [Verdict; 6] = [
+    Verdict::Healthy,
+    Verdict::Unknown,
+    Verdict::Suspect,
+    Verdict::Isolated,
+    Verdict::Outage,
+    Verdict::Recovering,
+];
 
 impl World {
-    /// Healthy, and able to tell when it is cut off, for [`Weather::Isolated`].
+    /// Healthy, with an egress canary, so that [`Verdict::Isolated`] can be reached.
     pub async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let canary = "https://canary.sim.example/".parse().expect("an address");
         Self::with(|builder| choose(builder).egress_canary(canary)).await
     }
 
-    /// Makes the weather; for one world with a canary, in the order of [`Weather::ALL`].
-    pub async fn make(&self, weather: Weather) {
+    /// Brings about a verdict, in a world with a canary and in the order of [`VERDICTS`].
+    pub async fn reach(&self, verdict: Verdict) {
         self.sim.heal_all();
-        match weather {
-            Weather::Healthy => {
+        match verdict {
+            Verdict::Healthy => {
                 self.until(Verdict::Healthy).await;
             }
             // Until the driver has looked at the clock again.
-            Weather::Unknown => self.clock.jump(3_000),
-            Weather::Suspect => {
+            Verdict::Unknown => self.clock.jump(3_000),
+            Verdict::Suspect => {
                 self.sim.break_with(SimSurface::SessionMint, SimFault::status(429));
                 self.until(Verdict::Suspect).await;
                 self.pass(60).await;
             }
-            Weather::Isolated => {
+            Verdict::Isolated => {
                 self.until(Verdict::Healthy).await;
                 // Until every surface was seen well again.
                 self.pass(75).await;
                 self.sim.break_with(SimSurface::CLERK, SimFault::Refused);
                 self.until(Verdict::Isolated).await;
             }
-            Weather::Outage => {
+            Verdict::Outage => {
                 self.until(Verdict::Healthy).await;
                 self.pass(75).await;
                 self.break_clerk();
                 self.until(Verdict::Outage).await;
             }
-            Weather::Recovering => {
+            Verdict::Recovering => {
                 self.until(Verdict::Recovering).await;
             }
+            other => panic!("{other:?} cannot be brought about"),
         }
-        let expected = match weather {
-            Weather::Healthy => Verdict::Healthy,
-            Weather::Unknown => Verdict::Unknown,
-            Weather::Suspect => Verdict::Suspect,
-            Weather::Isolated => Verdict::Isolated,
-            Weather::Outage => Verdict::Outage,
-            Weather::Recovering => Verdict::Recovering,
-        };
-        assert_eq!(self.clerk.verdict(), expected, "the weather was not made");
+        assert_eq!(self.clerk.verdict(), verdict);
     }
 
     /// Lets requests to an application of the test's own through.
@@ -333,4 +315,20 @@ impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Log {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+/// Waits until the state directory is written and its outage record is as wanted. Files are written
+/// on threads that virtual time does not wait for.
+pub async fn until_saved(dir: &Path, wanted: impl Fn(&Value) -> bool) {
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let saved = std::fs::read(dir.join("outages.json")).ok();
+        let saved = saved.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if dir.join("keys.json").exists() && saved.is_some_and(|json| wanted(&json)) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("the record was not saved");
 }

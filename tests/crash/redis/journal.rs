@@ -6,7 +6,7 @@ use std::path::Path;
 use test_support::redis_server::Server;
 
 use super::key;
-use crate::heard::Heard;
+use crate::hook_log::HookLog;
 use crate::plan::{Fate, Plan};
 
 /// Effects on an event or a session, each as often as it happened; of denials their times.
@@ -75,7 +75,7 @@ impl Journal {
             }
         }
         assert_eq!(self.effects, HashMap::new(), "effects that nothing tells of");
-        let heard = Heard::read(dir);
+        let heard = HookLog::read(dir);
         heard.must_differ();
         heard.must_cover(plan)
     }

@@ -11,8 +11,8 @@ use http::StatusCode;
 use serde_json::json;
 use test_support::world::{World, anonymous};
 
+use super::connection::Connection;
 use super::two;
-use super::wire::Wire;
 
 #[tokio::test(start_paused = true)]
 async fn a_revocation_reaches_every_instance_within_a_second() {
@@ -43,23 +43,24 @@ async fn every_instance_distrusts_a_distrusted_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_instance_rejects_earlier_revocations() {
-    let (one, wire, _two, _) = two(|builder| builder).await;
+    let (one, connection, _two, _) = two(|builder| builder).await;
     let session = one.sim.sign_in("user_1");
     let token = one.sim.mint(&session);
     one.clerk.revoke_session(session.id.as_str());
     one.pass(1).await;
-    let third = World::beside(one.clock.clone(), one.sim.clone(), |builder| builder.store(wire));
+    let third =
+        World::beside(one.clock.clone(), one.sim.clone(), |builder| builder.store(connection));
     third.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     assert_eq!(third.get(&token).await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn failed_writes_apply_locally_and_later_everywhere() {
-    for cut in [Wire::fail, Wire::hang] {
-        let (one, wire, two, _) = two(|builder| builder).await;
+    for cut in [Connection::fail, Connection::hang] {
+        let (one, connection, two, _) = two(|builder| builder).await;
         let sessions: Vec<_> = (0..3).map(|n| one.sim.sign_in(format!("user_{n}"))).collect();
         let mint = || sessions.iter().map(|session| one.sim.mint(session));
-        cut(&wire);
+        cut(&connection);
         for session in &sessions {
             let began = tokio::time::Instant::now();
             one.clerk.revoke_session(session.id.as_str());
@@ -75,7 +76,7 @@ async fn failed_writes_apply_locally_and_later_everywhere() {
         assert!(one.clerk.snapshot().feeds.store.unwritten_since.is_some());
         let health = one.send(anonymous("GET", "/auth/health", &[])).await.json();
         assert_eq!(health["checks"]["store:shared"][0]["status"], "fail");
-        wire.heal();
+        connection.heal();
         one.pass(40).await;
         for token in mint() {
             assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
@@ -100,8 +101,8 @@ async fn a_flood_of_revocations_loses_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_ends_grace_after_a_minute_until_it_heals() {
-    for cut in [Wire::fail, Wire::hang] {
-        let (one, _, two, wire) = two(|builder| builder).await;
+    for cut in [Connection::fail, Connection::hang] {
+        let (one, _, two, connection) = two(|builder| builder).await;
         let (session, other) = (one.sim.sign_in("user_1"), one.sim.sign_in("user_2"));
         let (token, others) = (one.sim.mint(&session), one.sim.mint(&other));
         for token in [&token, &others] {
@@ -111,7 +112,7 @@ async fn a_partition_ends_grace_after_a_minute_until_it_heals() {
         two.until(Verdict::Outage).await;
         two.pass(60).await;
         assert_eq!(two.get(&token).await.status, StatusCode::OK, "in grace");
-        cut(&wire);
+        cut(&connection);
         one.clerk.revoke_session(session.id.as_str());
         two.pass(50).await;
         assert_eq!(two.get(&others).await.status, StatusCode::OK, "the list is complete enough");
@@ -119,7 +120,7 @@ async fn a_partition_ends_grace_after_a_minute_until_it_heals() {
         assert_eq!(two.get(&others).await.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(one.clerk.snapshot().feeds.store.unread_since, None);
         assert!(two.clerk.snapshot().feeds.store.unread_since.is_some());
-        wire.heal();
+        connection.heal();
         two.pass(35).await;
         assert_eq!(two.get(&token).await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(two.get(&others).await.status, StatusCode::OK, "in grace again");
@@ -130,13 +131,13 @@ async fn a_partition_ends_grace_after_a_minute_until_it_heals() {
 #[tokio::test(start_paused = true)]
 async fn instances_refill_a_store_that_lost_its_denials() {
     let empty = MemoryStore::shared();
-    let wire = Wire::to(&empty);
-    wire.hang();
-    let world = World::with(|builder| builder.store(wire.clone())).await;
+    let connection = Connection::to(&empty);
+    connection.hang();
+    let world = World::with(|builder| builder.store(connection.clone())).await;
     world.clerk.revoke_session("sess_1");
     world.pass(100).await;
     assert!(empty.denials().expect("readable").is_empty());
-    wire.heal();
+    connection.heal();
     world.pass(40).await;
     assert_eq!(empty.denials().expect("readable").len(), 1);
 }
@@ -144,13 +145,14 @@ async fn instances_refill_a_store_that_lost_its_denials() {
 #[tokio::test(start_paused = true)]
 async fn no_grace_before_the_store_was_read() {
     let store = MemoryStore::shared();
-    let wire = Wire::to(&store);
-    wire.hang();
-    let world = World::with(|builder| builder.grace(GracePolicy::balanced()).store(wire.clone()));
+    let connection = Connection::to(&store);
+    connection.hang();
+    let world =
+        World::with(|builder| builder.grace(GracePolicy::balanced()).store(connection.clone()));
     let world = world.await;
     let (_, token) = world.outage().await;
     assert_eq!(world.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    wire.heal();
+    connection.heal();
     world.pass(35).await;
     assert_eq!(world.get(&token).await.status, StatusCode::OK);
 }
@@ -169,17 +171,17 @@ async fn a_read_of_many_pages_always_completes() {
     let store = MemoryStore::shared();
     let revoked = (0..100).map(|n| Denial::User(format!("user_{n}").into(), Timestamp::default()));
     store.deny(revoked.collect()).await.expect("kept");
-    let wire = Wire::to(&store);
-    wire.in_pages_of(10);
-    let world = World::with(|builder| builder.store(wire.clone())).await;
+    let connection = Connection::to(&store);
+    connection.in_pages_of(10);
+    let world = World::with(|builder| builder.store(connection.clone())).await;
     world.pass(17).await;
     for n in 0..6_000 {
         world.clerk.revoke_session(format!("sess_{n}"));
     }
     world.pass(8).await;
-    wire.fail();
+    connection.fail();
     world.pass(10).await;
-    wire.heal();
+    connection.heal();
     assert!(complete(&world).is_none());
     for _ in 0..60 {
         if complete(&world).is_some() {
@@ -188,16 +190,16 @@ async fn a_read_of_many_pages_always_completes() {
         world.pass(1).await;
     }
     assert!(complete(&world).is_some());
-    assert_eq!(wire.readings(), 1, "it went on where it was");
-    wire.in_pages_of(0);
+    assert_eq!(connection.readings(), 1, "it went on where it was");
+    connection.in_pages_of(0);
     world.pass(60).await;
     assert_eq!(store.denials().expect("readable").len(), 6_100, "what the store lacked");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_truncated_feed_page_completes_nothing() {
-    let (one, _, two, wire) = two(|builder| builder).await;
-    wire.in_pages_of(10);
+    let (one, _, two, connection) = two(|builder| builder).await;
+    connection.in_pages_of(10);
     two.pass(10).await;
     let before = complete(&two).expect("it was read");
     for n in 0..50 {
@@ -218,14 +220,14 @@ async fn a_truncated_feed_page_completes_nothing() {
 /// A write that fails again and again must not make a member read all again and again.
 #[tokio::test(start_paused = true)]
 async fn a_failed_batch_is_retried_without_a_read() {
-    let (one, wire, two, _) = two(|builder| builder).await;
-    wire.in_pages_of(1_000);
-    wire.refuse_writing();
+    let (one, connection, two, _) = two(|builder| builder).await;
+    connection.in_pages_of(1_000);
+    connection.refuse_writing();
     one.clerk.revoke_session("sess_1");
     one.pass(30).await;
     assert!(one.clerk.snapshot().feeds.store.unwritten_since.is_some());
-    assert_eq!(wire.readings(), 0);
-    wire.heal();
+    assert_eq!(connection.readings(), 0);
+    connection.heal();
     two.pass(5).await;
     assert_eq!(two.clerk.snapshot().revocations.sessions().count(), 1);
 }

@@ -1,10 +1,10 @@
 //! Several instances of one application that share a store.
 
+pub(crate) mod connection;
 mod denials;
 mod keys;
 mod sightings;
 mod views;
-pub(crate) mod wire;
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use clerk_resilience::store::MemoryStore;
 use clerk_resilience::{Builder, GracePolicy};
 use test_support::world::World;
 
-use self::wire::Wire;
+use self::connection::Connection;
 
 /// Two instances, each with its own connection to one store, and one Clerk.
-async fn two(choose: impl Fn(Builder) -> Builder) -> (World, Wire, World, Wire) {
+async fn two(choose: impl Fn(Builder) -> Builder) -> (World, Connection, World, Connection) {
     let store = MemoryStore::shared();
-    let (one, two) = (Wire::to(&store), Wire::to(&store));
-    let balanced = |wire: &Wire| {
-        let (choose, wire) = (&choose, wire.clone());
-        move |builder: Builder| choose(builder.grace(GracePolicy::balanced()).store(wire))
+    let (one, two) = (Connection::to(&store), Connection::to(&store));
+    let balanced = |connection: &Connection| {
+        let (choose, connection) = (&choose, connection.clone());
+        move |builder: Builder| choose(builder.grace(GracePolicy::balanced()).store(connection))
     };
     let first = World::with(balanced(&one)).await;
     let second = World::beside(first.clock.clone(), first.sim.clone(), balanced(&two));

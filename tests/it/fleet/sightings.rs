@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::json;
 use test_support::world::{World, config};
 
-use super::wire::Wire;
+use super::connection::Connection;
 use super::{fleet_of, two};
 
 const GRACE: StatusCode = StatusCode::OK;
@@ -166,14 +166,14 @@ async fn sightings_from_the_future_are_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn instances_refill_a_store_that_lost_everything() {
-    let wire = Wire::to(&MemoryStore::shared());
-    let (worlds, _) = fleet_of(1, |_, builder| builder.store(wire.clone())).await;
+    let connection = Connection::to(&MemoryStore::shared());
+    let (worlds, _) = fleet_of(1, |_, builder| builder.store(connection.clone())).await;
     let world = &worlds[0];
     let token = world.sim.mint(&world.sim.sign_in("user_1"));
     seen(world, &token).await;
     in_outage(world, &[]).await;
     world.pass(60).await;
-    let empty = wire.lose();
+    let empty = connection.lose();
     world.pass(70).await;
     let new = World::beside(world.clock.clone(), world.sim.clone(), |builder| {
         builder.grace(GracePolicy::balanced()).store(empty)

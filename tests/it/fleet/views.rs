@@ -12,8 +12,8 @@ use clerk_resilience::{Builder, GracePolicy, Transition, Verdict};
 use http::StatusCode;
 use test_support::world::World;
 
+use super::connection::Connection;
 use super::fleet_of;
-use super::wire::Wire;
 
 /// Another way to the same Clerk, which can fail by itself.
 fn another_way(world: &World) -> SimClerk {
@@ -21,22 +21,22 @@ fn another_way(world: &World) -> SimClerk {
 }
 
 /// Two instances that reach Clerk by ways of their own.
-async fn apart(store: &MemoryStore) -> (World, World, Wire) {
-    let wire = Wire::to(store);
-    let balanced = |wire: &Wire| {
-        let wire = wire.clone();
-        move |builder: Builder| builder.grace(GracePolicy::balanced()).store(wire)
+async fn apart(store: &MemoryStore) -> (World, World, Connection) {
+    let connection = Connection::to(store);
+    let balanced = |connection: &Connection| {
+        let connection = connection.clone();
+        move |builder: Builder| builder.grace(GracePolicy::balanced()).store(connection)
     };
-    let one = World::with(balanced(&Wire::to(store))).await;
-    let two = World::beside(one.clock.clone(), another_way(&one), balanced(&wire));
+    let one = World::with(balanced(&Connection::to(store))).await;
+    let two = World::beside(one.clock.clone(), another_way(&one), balanced(&connection));
     two.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
     one.pass(10).await;
-    (one, two, wire)
+    (one, two, connection)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_live_peer_report_vetoes_grace_everywhere() {
-    let (one, two, wire) = apart(&MemoryStore::shared()).await;
+    let (one, two, connection) = apart(&MemoryStore::shared()).await;
     let token = one.sim.mint(&one.sim.sign_in("user_1"));
     assert_eq!(one.get(&token).await.status, StatusCode::OK);
     one.break_clerk();
@@ -50,7 +50,7 @@ async fn a_live_peer_report_vetoes_grace_everywhere() {
     assert_eq!(one.get(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(two.clerk.verdict(), Verdict::Healthy);
     // It is not heard of any more.
-    wire.hang();
+    connection.hang();
     one.until(Verdict::Outage).await;
 }
 
@@ -108,23 +108,24 @@ async fn deleted_views_make_no_quorum_of_the_rest() {
     for (lost, expected) in [(1, Verdict::Outage), (2, Verdict::Suspect)] {
         let canary = SimClerk::in_memory().status_page_url();
         let store = MemoryStore::shared();
-        let choose = |wire: Wire| {
+        let choose = |connection: Connection| {
             let canary = canary.clone();
-            move |builder: Builder| builder.store(wire).egress_canary(canary)
+            move |builder: Builder| builder.store(connection).egress_canary(canary)
         };
-        let first = World::with(choose(Wire::to(&store))).await;
-        let beside = |sim: SimClerk, wire: &Wire| {
-            World::beside(first.clock.clone(), sim, choose(wire.clone()))
+        let first = World::with(choose(Connection::to(&store))).await;
+        let beside = |sim: SimClerk, connection: &Connection| {
+            World::beside(first.clock.clone(), sim, choose(connection.clone()))
         };
         let cut: Vec<World> =
-            (0..2).map(|_| beside(first.sim.clone(), &Wire::to(&store))).collect();
-        let wire = Wire::to(&store);
-        let well: Vec<World> = (0..lost).map(|_| beside(another_way(&first), &wire)).collect();
+            (0..2).map(|_| beside(first.sim.clone(), &Connection::to(&store))).collect();
+        let connection = Connection::to(&store);
+        let well: Vec<World> =
+            (0..lost).map(|_| beside(another_way(&first), &connection)).collect();
         for world in cut.iter().chain(&well) {
             world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         }
         first.pass(10).await;
-        wire.hang();
+        connection.hang();
         first.pass(20).await;
         first.sim.break_with(SimSurface::CLERK, SimFault::Refused);
         first.pass(90).await;
@@ -136,11 +137,11 @@ async fn deleted_views_make_no_quorum_of_the_rest() {
 async fn silent_peers_do_not_leave_the_verdict_unknown() {
     let (store, changes): (_, Arc<Mutex<Vec<Verdict>>>) = (MemoryStore::shared(), Arc::default());
     let first = World::with(|builder| builder.store(store.clone())).await;
-    let wires: Vec<Wire> = (0..5).map(|_| Wire::to(&store)).collect();
-    let others = wires.iter().map(|wire| {
-        let (wire, changes) = (wire.clone(), Arc::clone(&changes));
+    let wires: Vec<Connection> = (0..5).map(|_| Connection::to(&store)).collect();
+    let others = wires.iter().map(|connection| {
+        let (connection, changes) = (connection.clone(), Arc::clone(&changes));
         World::beside(first.clock.clone(), first.sim.clone(), |builder| {
-            builder.store(wire).on_transition(move |change| {
+            builder.store(connection).on_transition(move |change| {
                 changes.lock().expect("whole").push(change.to);
                 async {}
             })
@@ -148,7 +149,7 @@ async fn silent_peers_do_not_leave_the_verdict_unknown() {
     });
     let others: Vec<World> = others.collect();
     first.pass(200).await;
-    wires.iter().for_each(Wire::hang);
+    wires.iter().for_each(Connection::hang);
     first.pass(180).await;
     assert_eq!(*changes.lock().expect("whole"), [Verdict::Healthy]);
     for world in &others {
@@ -276,11 +277,11 @@ async fn an_outage_back_within_a_minute_is_alerted_once_more() {
 #[tokio::test(start_paused = true)]
 async fn failing_hooks_and_stores_delay_no_alert() {
     let told: Arc<Mutex<Vec<Verdict>>> = Arc::default();
-    let wire = Wire::to(&MemoryStore::shared());
+    let connection = Connection::to(&MemoryStore::shared());
     let world = {
-        let (told, wire) = (Arc::clone(&told), wire.clone());
+        let (told, connection) = (Arc::clone(&told), connection.clone());
         World::with(move |builder| {
-            builder.store(wire).on_transition(move |change: Transition| {
+            builder.store(connection).on_transition(move |change: Transition| {
                 told.lock().expect("whole").push(change.to);
                 async move {
                     match change.to {
@@ -293,7 +294,7 @@ async fn failing_hooks_and_stores_delay_no_alert() {
         })
         .await
     };
-    wire.hang();
+    connection.hang();
     world.break_clerk();
     world.until(Verdict::Outage).await;
     world.pass(60).await;

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use test_support::token::{Kind, Token};
 
 use super::{Ask, Ending, Event, Fate, From, Millis, Plan, Revoked, Route, SECOND, Via};
-use crate::news::{About, News};
+use crate::delivery::{About, Delivery};
 
 impl Plan {
     pub(super) fn attackers(&mut self, rng: &mut Rng, spells: &[(Millis, Millis)]) {
@@ -74,7 +74,7 @@ impl Plan {
 
     /// What Clerk tells of sessions and users: at once or late, to one instance or another, some of it
     /// twice, and some of it not by Clerk.
-    pub(super) fn news(&mut self, rng: &mut Rng) {
+    pub(super) fn delivery(&mut self, rng: &mut Rng) {
         for id in 0..rng.u64(1..8) {
             let (user, session) = (rng.u16(..6), u16::from(rng.u32(..4) == 0));
             let about = match rng.u32(..8) {
@@ -84,11 +84,11 @@ impl Plan {
                 _ => About::Locked(user),
             };
             let happened = rng.i64(30..self.ends / SECOND) * SECOND + rng.i64(0..1_000);
-            let news = News { id, about, happened, forged: rng.u32(..5) == 0 };
+            let delivery = Delivery { id, about, happened, forged: rng.u32(..5) == 0 };
             for _ in 0..rng.u32(1..4) {
                 let late = [0, rng.i64(0..30), rng.i64(0..600)][rng.usize(..3)] * SECOND;
                 let instance = rng.usize(..self.instances);
-                self.add(happened + late + 1, Event::Deliver(instance, news));
+                self.add(happened + late + 1, Event::Deliver(instance, delivery));
             }
         }
     }

@@ -9,8 +9,8 @@ use clerk_resilience::Verdict;
 use fastrand::Rng;
 use test_support::token::Token;
 
-use crate::news::News;
-use crate::weather::Weather;
+use crate::delivery::Delivery;
+use crate::faults::Faults;
 
 /// Milliseconds of true time since the start.
 pub(crate) type Millis = i64;
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) hooked: bool,
     /// Clocks jump here, so that what the application calls now may not be now.
     pub(crate) jumps: bool,
-    /// Thirty users renew their tokens all the time, whatever the weather at our place.
+    /// Thirty users renew their tokens all the time, whatever faults this application sees.
     pub(crate) crowd: bool,
     /// How far the clock of each instance is ahead of Clerk's.
     pub(crate) skew: [Millis; 2],
@@ -54,7 +54,7 @@ pub(crate) struct Bounds {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    Weather(Weather),
+    Faults(Faults),
     /// The status page turns red, or green.
     Board(bool),
     /// Which of the two keys Clerk publishes.
@@ -66,7 +66,7 @@ pub(crate) enum Event {
     DenyListRead(usize),
     /// The application itself heard of a webhook.
     Webhook(usize),
-    Deliver(usize, News),
+    Deliver(usize, Delivery),
     Jump(usize, i64),
     Restart(usize, Ending, Fate),
 }
@@ -167,7 +167,7 @@ impl Plan {
             ends: rng.i64(400..1_500) * SECOND,
             events: Vec::new(),
         };
-        let spells = plan.weather(&mut rng);
+        let spells = plan.faults(&mut rng);
         plan.honest_users(&mut rng, &spells);
         if crowd {
             plan.crowd();
@@ -175,7 +175,7 @@ impl Plan {
         plan.attackers(&mut rng, &spells);
         plan.operators(&mut rng, &spells);
         if plan.hooked {
-            plan.news(&mut rng);
+            plan.delivery(&mut rng);
         }
         plan.events.retain(|(_, event)| crowd || !is_impossible(event, &spells));
         plan.events.sort_by_key(|(at, _)| *at);
@@ -194,13 +194,13 @@ impl Plan {
     }
 
     /// Fair and foul by turns. Returns when tabs do not get tokens.
-    fn weather(&mut self, rng: &mut Rng) -> Vec<(Millis, Millis)> {
+    fn faults(&mut self, rng: &mut Rng) -> Vec<(Millis, Millis)> {
         let (mut at, mut spells) = (rng.i64(70..200) * SECOND, Vec::new());
         while at < self.ends {
-            let weather = match (self.crowd, rng.bool()) {
-                (true, true) if rng.bool() => Weather::cut_off(rng),
-                (true, _) => Weather::turned_away(rng),
-                _ => Weather::any(rng),
+            let faults = match (self.crowd, rng.bool()) {
+                (true, true) if rng.bool() => Faults::cut_off(rng),
+                (true, _) => Faults::turned_away(rng),
+                _ => Faults::any(rng),
             };
             let lasts =
                 [rng.i64(5..60), rng.i64(60..400), rng.i64(200..900)][rng.usize(..3)] * SECOND;
@@ -208,7 +208,7 @@ impl Plan {
             let calm =
                 [rng.i64(5..60), rng.i64(60..300), rng.i64(100..1_200)][rng.usize(..3)] * SECOND;
             // Beside a crowd that renews its tokens, the tabs that poll are asleep.
-            if !weather.users_alive || self.crowd {
+            if !faults.users_alive || self.crowd {
                 spells.push((at, at + lasts));
             }
             if rng.bool() {
@@ -218,11 +218,11 @@ impl Plan {
             }
             let flaps = if rng.u32(..8) == 0 { lasts / (40 * SECOND) } else { 0 };
             for flap in 0..flaps {
-                self.add(at + (40 * flap + 20) * SECOND, Event::Weather(Weather::fair()));
-                self.add(at + (40 * flap + 40) * SECOND, Event::Weather(weather.clone()));
+                self.add(at + (40 * flap + 20) * SECOND, Event::Faults(Faults::fair()));
+                self.add(at + (40 * flap + 40) * SECOND, Event::Faults(faults.clone()));
             }
-            self.add(at, Event::Weather(weather));
-            self.add(at + lasts, Event::Weather(Weather::fair()));
+            self.add(at, Event::Faults(faults));
+            self.add(at + lasts, Event::Faults(Faults::fair()));
             at += lasts + calm;
         }
         spells

@@ -1,0 +1,4 @@
+//! Signing keys: how they are refreshed, and those that are configured.
+
+mod pem;
+mod refresh;
