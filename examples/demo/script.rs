@@ -10,8 +10,8 @@ use clerk_resilience::clock::Timestamp;
 use clerk_resilience::sim::{
     SimClerk, SimClock, SimComponentState, SimFault, SimSession, SimSurface,
 };
-use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, GracePolicy, Verdict};
-use demo_support::address::Address;
+use clerk_resilience::{Builder, ClerkResilience, GracePolicy, Verdict};
+use demo_support::address::{Address, config};
 use demo_support::app::Notes;
 use demo_support::outcome::Outcome;
 use demo_support::plain::Plain;
@@ -213,13 +213,7 @@ async fn answer(
 }
 
 fn builder(sim: &SimClerk, clock: &SimClock, wire: &Counted, state: &TempDir) -> Builder {
-    let page = sim.status_page_url().join("api/v2/summary.json").ok();
-    let config = ClerkConfig::new(sim.publishable_key().clone())
-        .secret_key(sim.secret_key().clone())
-        .frontend_api(sim.frontend_api_url())
-        .backend_api(sim.backend_api_url())
-        .status_page(page)
-        .state_dir(state.path());
+    let config = config(sim).state_dir(state.path());
     ClerkResilience::builder(config)
         .grace(GracePolicy::balanced())
         .clock(clock.clone())

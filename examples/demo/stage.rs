@@ -10,9 +10,9 @@ use clerk_resilience::clock::{Clock, SystemClock};
 use clerk_resilience::fetch::HttpUpstream;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::SimClerk;
-use clerk_resilience::{Builder, ClerkConfig, ClerkResilience, ConfigError, GracePolicy};
+use clerk_resilience::{Builder, ClerkResilience, ConfigError, GracePolicy};
 use demo_support::account::Doors;
-use demo_support::address::Address;
+use demo_support::address::{Address, config};
 use demo_support::app::Notes;
 use demo_support::plain::Plain;
 use demo_support::renewal::RENEW_AFTER;
@@ -171,13 +171,7 @@ fn builder(
     canary: &Url,
     doors: &Doors,
 ) -> Builder {
-    let page = sim.status_page_url().join("api/v2/summary.json").ok();
-    let config = ClerkConfig::new(sim.publishable_key().clone())
-        .secret_key(sim.secret_key().clone())
-        .frontend_api(sim.frontend_api_url())
-        .backend_api(sim.backend_api_url())
-        .status_page(page)
-        .sign_in_url(doors.sign_in());
+    let config = config(sim).sign_in_url(doors.sign_in());
     ClerkResilience::builder(config)
         .site(|site| doors.site(site))
         .grace(GracePolicy::balanced())

@@ -112,12 +112,7 @@ async fn verified(Extension(PlainUser(user)): Extension<PlainUser>) -> Response 
 }
 
 fn config(sim: &SimClerk) -> ClerkConfig {
-    ClerkConfig::new(sim.publishable_key().clone())
-        .secret_key(sim.secret_key().clone())
-        .frontend_api(sim.frontend_api_url())
-        .backend_api(sim.backend_api_url())
-        .status_page(sim.status_page_url().join("api/v2/summary.json").ok())
-        .sign_in_url(SIGN_IN)
+    demo_support::address::config(sim).sign_in_url(SIGN_IN)
 }
 
 fn plain(sim: &SimClerk, clock: &SimClock, transport: &CountingTransport) -> Router {

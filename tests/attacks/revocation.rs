@@ -158,7 +158,7 @@ async fn sign_out(world: &World, token: &str) {
 
 /// As while a new version takes over from an old one, on the same disk.
 #[tokio::test(start_paused = true)]
-async fn a_shared_directory_shares_sign_outs() {
+async fn processes_with_one_directory_share_sign_outs() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = World::with(kept(dir.path())).await;
     let (session, token) = first.outage().await;

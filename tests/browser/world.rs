@@ -9,8 +9,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimClock};
-use clerk_resilience::{ClerkConfig, ClerkResilience, GracePolicy, Verdict};
+use clerk_resilience::{ClerkResilience, GracePolicy, Verdict};
 use demo_support::account::Doors;
+use demo_support::address::config;
 use demo_support::app::{self, Notes};
 use http::header::LOCATION;
 use tokio::net::TcpListener;
@@ -102,20 +103,14 @@ impl House {
         let theirs = clock.skewed(ahead * 1000);
         let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Development);
         let key = key.expect("a plain host");
-        let sim = SimClerk::builder().clock(theirs).publishable_key(key.clone()).start().await;
+        let sim = SimClerk::builder().clock(theirs).publishable_key(key).start().await;
         let sim = sim.expect("free ports");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let doors = Doors {
             frontend_api: renamed(&sim.frontend_api_url(), "localhost"),
             application: address("notes.localhost", listener.local_addr().expect("bound").port()),
         };
-        let page = sim.status_page_url().join("api/v2/summary.json").ok();
-        let config = ClerkConfig::new(key)
-            .secret_key(sim.secret_key().clone())
-            .frontend_api(sim.frontend_api_url())
-            .backend_api(sim.backend_api_url())
-            .status_page(page)
-            .sign_in_url(doors.sign_in());
+        let config = config(&sim).sign_in_url(doors.sign_in());
         let clerk = ClerkResilience::builder(config)
             .site(|site| doors.site(site))
             .grace(GracePolicy::balanced())

@@ -130,14 +130,20 @@ async fn an_oiat_of_the_future_takes_no_grace_from_other_tokens() {
     assert_eq!(world.get(&token).await.body, "user_1 outage");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_page_with_stale_claims_is_sent_to_clerk_once() {
-    let world = World::production(|builder| builder).await;
+/// A session whose user was banned ten minutes after its claims were read, and its `__client_uat`.
+async fn banned(world: &World) -> (SimSession, i64, String) {
     world.pass(5).await;
     let session = world.sim.sign_in("user_1");
     let (read, uat) = (world.now_secs(), session.since.as_secs().to_string());
     world.pass(600).await;
     world.clerk.revoke_user("user_1");
+    (session, read, uat)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_with_stale_claims_is_sent_to_clerk_once() {
+    let world = World::production(|builder| builder).await;
+    let (session, read, uat) = banned(&world).await;
     world.pass(30).await;
     let token = edge(&world, &session, read).sign();
 
@@ -171,11 +177,7 @@ async fn a_page_with_stale_claims_is_sent_to_clerk_once() {
 #[tokio::test(start_paused = true)]
 async fn a_page_with_stale_claims_stays_while_clerk_is_down() {
     let world = World::production(|builder| builder).await;
-    world.pass(5).await;
-    let session = world.sim.sign_in("user_1");
-    let (read, uat) = (world.now_secs(), session.since.as_secs().to_string());
-    world.pass(600).await;
-    world.clerk.revoke_user("user_1");
+    let (session, read, uat) = banned(&world).await;
     world.break_clerk();
     world.until(Verdict::Outage).await;
     let token = edge(&world, &session, read).sign();

@@ -12,17 +12,10 @@ use clerk_resilience::token::{Expectations, InvalidToken, Timing};
 use clerk_resilience::verify::{UnknownKey, Unverified, verify};
 use clerk_resilience::{RoutePolicy, Verdict};
 use test_support::token::{Kind, Token, at};
+use test_support::world::VERDICTS;
 
 use crate::case::{failing, keys, report};
 
-const VERDICTS: [Verdict; 6] = [
-    Verdict::Unknown,
-    Verdict::Healthy,
-    Verdict::Suspect,
-    Verdict::Outage,
-    Verdict::Recovering,
-    Verdict::Isolated,
-];
 const BOOLS: [bool; 2] = [false, true];
 
 fn now() -> Moment {

@@ -1,4 +1,4 @@
-//! What people do with a session in a browser of their own: they renew it, and they end it.
+//! Browsers that hold their own session: they renew it, and they end it.
 
 use axum::response::Html;
 use clerk_resilience::authenticate::{Proxy, Site};
@@ -15,7 +15,7 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// The page to sign in on. Whoever is sent there has the way back in the address.
+    /// The sign-in page. A redirect to it carries the page to return to.
     pub fn sign_in(&self) -> String {
         let mut url = self.frontend_api.clone();
         url.set_path("sign-in");

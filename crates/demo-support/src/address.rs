@@ -1,5 +1,6 @@
 //! Where a Clerk instance is.
 
+use clerk_resilience::ClerkConfig;
 use clerk_resilience::sim::SimClerk;
 use url::Url;
 
@@ -20,4 +21,13 @@ impl Address {
         url.set_path(path);
         url
     }
+}
+
+/// The configuration of an application of this instance.
+pub fn config(sim: &SimClerk) -> ClerkConfig {
+    ClerkConfig::new(sim.publishable_key().clone())
+        .secret_key(sim.secret_key().clone())
+        .frontend_api(sim.frontend_api_url())
+        .backend_api(sim.backend_api_url())
+        .status_page(sim.status_page_url().join("api/v2/summary.json").ok())
 }

@@ -1,7 +1,7 @@
 //! The application: a page of notes, a form to add one, and who-am-I as JSON.
 //!
-//! It is the same application twice. Who verified the session is all that differs, and [`Visitor`]
-//! is where the two meet.
+//! The demo runs it twice, behind the layer and behind plain verification. [`Visitor`] reads the
+//! user from either.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::outcome::SESSION_FIELD;
 use crate::user::PlainUser;
 
 const PAGE: &str = include_str!("app.html");
-/// Notes beyond this are forgotten, oldest first.
+/// The notes kept for each user. The oldest are dropped first.
 const KEPT: usize = 20;
 
 /// The application behind the layer, with the health endpoints beside it.
@@ -54,7 +54,7 @@ impl Notes {
     }
 }
 
-/// The signed-in user, whoever verified that.
+/// The signed-in user, verified by the layer or by plain verification.
 #[derive(Debug)]
 pub struct Visitor {
     user: String,
@@ -112,7 +112,7 @@ async fn page(
     ([(SESSION_FIELD, visitor.session())], Html(html)).into_response()
 }
 
-/// The button to sign out, and what keeps the token fresh, for those whose browser holds it.
+/// The sign-out button and the script that renews the token, for browsers with a session.
 fn controls(visitor: &Visitor, doors: Option<&Doors>) -> String {
     let (Some(doors), Some(session)) = (doors, &visitor.session) else { return String::new() };
     include_str!("controls.html").replace("{tokens}", &escape(doors.tokens(session).as_str()))

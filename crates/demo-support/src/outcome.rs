@@ -1,11 +1,11 @@
-//! What came of a request, as its user sees it.
+//! The outcome of a request, as its user sees it.
 
 use std::fmt;
 
 use axum::response::Response;
 use http::StatusCode;
 
-/// Tells whether a session was within its time or in grace.
+/// The header that states whether a session is fresh or in grace.
 pub const SESSION_FIELD: &str = "x-session";
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -14,7 +14,7 @@ pub enum Outcome {
     Served,
     /// Served, although the token has expired.
     Grace,
-    /// Sent away to Clerk.
+    /// Redirected to Clerk.
     Redirect,
     Unauthorized,
     Unavailable,

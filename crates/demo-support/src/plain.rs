@@ -1,6 +1,6 @@
-//! Plain verification, as Clerk's own server libraries do it: no request to Clerk while the token is
-//! good and the keys are cached, and no mercy when not. The keys are dropped after five minutes,
-//! *before* new ones are fetched; an expired token is a 401, or for a page a redirect to Clerk.
+//! Plain verification, as Clerk's own server libraries do it. It sends no request to Clerk while
+//! the token is valid and the keys are cached. It drops the keys after five minutes, *before* it
+//! fetches new ones. An expired token gets 401, or for a page a redirect to Clerk.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,11 +24,11 @@ use crate::user::PlainUser;
 
 const KEYS_LIVE: Duration = Duration::from_secs(300);
 const LEEWAY: Duration = Duration::from_secs(5);
-/// They set no timeout; this is where the runtime gives up.
+/// Those libraries set no timeout; the runtime ends the call after this time.
 const PATIENCE: Duration = Duration::from_secs(300);
 const ATTEMPTS: u32 = 5;
 
-/// What it needs to know.
+/// The state of the middleware.
 #[derive(Debug)]
 pub struct Plain {
     pub transport: Arc<dyn Transport>,
@@ -41,7 +41,7 @@ pub struct Plain {
 
 enum Failure {
     Unauthorized,
-    /// All that is wrong is its time.
+    /// Valid but for its expiry.
     Expired(String),
 }
 
@@ -98,7 +98,7 @@ impl Plain {
         None
     }
 
-    /// Old keys are thrown away whether or not there are new ones.
+    /// Drops expired keys even if no new ones are available.
     fn cached(&self) -> Option<KeySet> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
@@ -113,7 +113,7 @@ impl Plain {
         if reply.status.is_success() { KeySet::parse(&reply.body).ok() } else { None }
     }
 
-    /// Whoever comes back from Clerk gets its cookies, and is sent to the address without its mark.
+    /// Sets the cookies of a handshake and redirects to the page without the handshake parameter.
     async fn arrive(&self, clean: Option<Url>, token: &str) -> Response {
         let keys = self.keys().await;
         let verified = keys.and_then(|keys| handshake::verify(token, &keys).ok());
@@ -129,7 +129,7 @@ impl Plain {
         response
     }
 
-    /// Sends a page to Clerk, which is to send it back with a fresh token.
+    /// Redirects a page to Clerk for a fresh token.
     fn handshake(&self, request: &Request, token: &str) -> Redirect {
         let mut url = self.address.at("v1/client/handshake");
         let back = here(request).unwrap_or_else(|| self.address.frontend_api.clone());
@@ -140,14 +140,14 @@ impl Plain {
     }
 }
 
-/// The token that Clerk's handshake sent along.
+/// The token of Clerk's handshake in the URL.
 fn arriving(request: &Request) -> Option<String> {
     let query = request.uri().query()?;
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs.find(|(name, _)| name == "__clerk_handshake").map(|(_, token)| token.into_owned())
 }
 
-/// The address of the page, as the browser knows it: a TLS edge in front says what it was asked for.
+/// The URL of the page as the browser knows it, from the headers of a proxy in front if any.
 fn here(request: &Request) -> Option<Url> {
     let field = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = field("x-forwarded-host").or_else(|| field("host"))?;

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-/// It asks when the present token is this old.
+/// clerk-js renews a token at this age.
 pub const RENEW_AFTER: Duration = Duration::from_secs(43);
-/// When that fails it is silent until 5 s before the token expires.
+/// After a failure it waits until 5 s before the token expires.
 const SECOND_CHANCE: Duration = Duration::from_secs(11);
-/// Then it tries again and again, each pause longer than the last.
+/// Then it retries with growing pauses.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const GROWTH: f64 = 1.55;
 const LONGEST_PAUSE: Duration = Duration::from_secs(50);
-/// So many times, and then from the beginning.
+/// Retries before the pauses start over.
 const RETRIES: u32 = 8;
 const NEW_CHAIN: Duration = Duration::from_secs(5);
 
-/// The rhythm of one open tab.
+/// The renewals of one open tab.
 #[derive(Debug, Default)]
 pub struct Renewal {
     failures: u32,
 }
 
 impl Renewal {
-    /// How long to wait after a try.
+    /// The pause after an attempt.
     pub fn pause_after(&mut self, succeeded: bool) -> Duration {
         if succeeded {
             self.failures = 0;

@@ -1,7 +1,7 @@
-//! Who passed plain verification.
+//! The user that plain verification accepted.
 
 use clerk_resilience::id::UserId;
 
-/// A user, as plain verification leaves it for the handlers.
+/// The verified user, passed to handlers as an extension.
 #[derive(Clone, Debug)]
 pub struct PlainUser(pub UserId);

@@ -1,5 +1,4 @@
-//! A real Redis server of a test's own: in a directory of its own, on a socket of its own, and killed by
-//! its own number.
+//! A real Redis server for one test, in its own directory and on its own socket.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The server; it ends with the value.
+/// A running server. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct Server {
     dir: tempfile::TempDir,
@@ -16,17 +15,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one that keeps everything, and waits until it answers.
+    /// Starts a durable server and waits until it answers.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same, and set up further.
+    /// Starts a durable server with further arguments.
     pub fn start_with(more: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().expect("a directory"), more)
     }
 
-    /// The same in a directory that holds what it needs.
+    /// Starts a durable server with further arguments in a prepared directory.
     pub fn start_in(dir: tempfile::TempDir, more: &[&str]) -> Self {
         let more: Vec<_> = more.iter().map(ToString::to_string).collect();
         let child = run(&dir, &more);
@@ -43,16 +42,16 @@ impl Server {
         format!("unix://{}", self.socket().display())
     }
 
-    /// A command and its answer, past the store.
+    /// Sends a command and returns the answer.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
         self.ask_raw(&words)
     }
 
-    /// The same with words that are no text.
+    /// Sends a command whose words need not be text.
     pub fn ask_raw<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).expect("an address");
-        let mut wire = client.get_connection().expect("a server that runs");
+        let mut wire = client.get_connection().expect("a running server");
         let mut command = redis::Cmd::new();
         for word in words {
             command.arg(*word);
@@ -60,24 +59,25 @@ impl Server {
         command.query(&mut wire).expect("an answer")
     }
 
-    /// `kill -9`.
+    /// Kills the server, as `kill -9` does.
     pub fn kill(&mut self) {
-        self.child.kill().expect("our own");
-        self.child.wait().expect("our own");
+        self.child.kill().expect("a child of this process");
+        self.child.wait().expect("a child of this process");
     }
 
-    /// After a kill, with what it had on its disk.
+    /// Starts a killed server again with its data.
     pub fn restart(&mut self) {
         drop(std::fs::remove_file(self.socket()));
         self.child = run(&self.dir, &self.more);
         self.await_answer();
     }
 
-    /// After a kill, with nothing. Servers before 7.0 have one file and no directory.
+    /// Starts a killed server without data. Servers before 7.0 have one file and no directory.
     pub fn restart_empty(&mut self) {
         let kept = |name| self.dir.path().join(name);
         let gone = std::fs::remove_dir_all(kept("appendonlydir"));
-        gone.or_else(|_| std::fs::remove_file(kept("appendonly.aof"))).expect("it kept something");
+        gone.or_else(|_| std::fs::remove_file(kept("appendonly.aof")))
+            .expect("the server wrote a file");
         self.restart();
     }
 
@@ -90,10 +90,10 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("our own");
+        kill_process(Pid::from_child(&self.child), signal).expect("a child of this process");
     }
 
-    /// Everything that ever changed something here, as the server writes it down.
+    /// The append-only file: every command that changed data.
     pub fn journal(&self) -> Vec<u8> {
         let parts = std::fs::read_dir(self.dir.path().join("appendonlydir"));
         let parts = parts.map_or_else(
@@ -108,13 +108,13 @@ impl Server {
         parts.iter().flat_map(|part| std::fs::read(part).expect("readable")).collect()
     }
 
-    /// Until it has read what it has.
+    /// Waits until the server has loaded its data.
     fn await_answer(&self) {
         let client = redis::Client::open(self.url()).expect("an address");
         for _ in 0..6_000 {
             let wire = client.get_connection_with_timeout(Duration::from_secs(1));
             let answer = wire.and_then(|mut wire| redis::cmd("PING").query::<String>(&mut wire));
-            // One with a password answers, too.
+            // A server with a password answers with an error.
             if answer.is_ok() || answer.is_err_and(|error| error.code() == Some("NOAUTH")) {
                 return;
             }
@@ -131,13 +131,13 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody has.
+/// A free port.
 pub fn free_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound").port().to_string()
 }
 
-/// A missing program is a failure, so that nobody takes a test that did not run for a good one.
+/// A missing program fails the test: a test that did not run must not pass.
 fn run(dir: &tempfile::TempDir, more: &[String]) -> Child {
     let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&program);
@@ -147,7 +147,7 @@ fn run(dir: &tempfile::TempDir, more: &[String]) -> Child {
     command.args(["--auto-aof-rewrite-percentage", "0"]).args(more);
     command.spawn().unwrap_or_else(|error| {
         panic!(
-            "there is no {program} to test with ({error}): install redis-server or valkey-server, or name the program in REDIS_SERVER"
+            "cannot start {program} ({error}): install redis-server or valkey-server, or name the program in REDIS_SERVER"
         )
     })
 }

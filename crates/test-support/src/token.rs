@@ -1,5 +1,5 @@
-//! The tokens of the simulation. What is wrong with one is known by construction, so that whoever
-//! judges need not read it. Signing is slow: each is signed once in the life of the process.
+//! Tokens for the simulation and the properties. The fault of each is known by construction, so
+//! that an oracle need not parse it. Signing is slow, so each token is signed once per process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -10,14 +10,14 @@ use clerk_resilience::key::{InstanceKind, PublishableKey};
 use clerk_resilience::sim::{SimClerk, SimOrganization, SimSession, TokenBuilder};
 use serde_json::{Value, json};
 
-/// When every world begins.
+/// The start of every world.
 pub const START: Timestamp = Timestamp::from_secs(1_780_000_000);
 const LIFETIME: i64 = 60;
-/// Of all tokens.
+/// The organization of every token.
 pub const ORGANIZATION: &str = "org_1";
 const DAYS_30: i64 = 30 * 24 * 3_600;
 
-/// One token: whose, when it was issued (in seconds since the start), and what is odd about it.
+/// One token: its owner, its issue time in seconds since the start, and its kind.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Token {
     pub user: u16,
@@ -30,27 +30,27 @@ pub struct Token {
 pub enum Kind {
     /// As Clerk mints them.
     Plain,
-    /// The same with the key that Clerk rotates to.
+    /// As Clerk mints them, with the key that Clerk rotates to.
     Rotated,
     /// Read from Clerk's database five minutes before it was issued (`oiat`).
     OldClaims,
-    /// Signed with a key nobody published, under the published key's name.
+    /// Signed with an unpublished key under the id of the published key.
     Forged,
     /// `alg: none`.
     NoAlgorithm,
-    /// Another instance's, with its own key.
+    /// A token of another instance, with that instance's key.
     Elsewhere,
-    /// Ours, under a key name nobody ever heard of.
+    /// Signed by this instance under an unknown key id.
     UnknownKey,
-    /// Our signature, another issuer.
+    /// Signed by this instance with another issuer.
     WrongIssuer,
-    /// A JWT template's: it lives for thirty days.
+    /// A token of a JWT template, with a lifetime of thirty days.
     LongLived,
     /// An impersonated session.
     Impersonated,
     /// A session with open tasks.
     Pending,
-    /// Issued, and good, a minute after the rest says.
+    /// Valid from a minute after its issue time.
     NotYet,
 }
 
@@ -68,23 +68,23 @@ impl Kind {
         Self::NotYet,
     ];
 
-    /// Good in everything but time, once its key is known.
+    /// Whether everything but the time is valid, once its key is known.
     pub fn is_genuine(self) -> bool {
         use Kind::{Impersonated, LongLived, NotYet, OldClaims, Pending, Plain, Rotated};
         matches!(self, Plain | Rotated | OldClaims | LongLived | Impersonated | Pending | NotYet)
     }
 
-    /// Invalid, whatever is wrong with Clerk.
+    /// Whether the token is invalid in every state of Clerk.
     pub fn is_invalid(self) -> bool {
         matches!(self, Self::Forged | Self::NoAlgorithm | Self::WrongIssuer)
     }
 
-    /// Its key may have to be fetched.
+    /// Whether its key may have to be fetched.
     pub fn may_wait(self) -> bool {
         matches!(self, Self::Rotated | Self::Elsewhere | Self::UnknownKey)
     }
 
-    /// Grace is for ordinary sessions.
+    /// Whether the token may get grace, as ordinary sessions may.
     pub fn may_have_grace(self) -> bool {
         matches!(self, Self::Plain | Self::Rotated | Self::OldClaims | Self::NotYet)
     }
@@ -104,7 +104,7 @@ impl Token {
         (self.user, self.session)
     }
 
-    /// The token, in compact form. Whoever signs keeps nobody waiting: two may sign the same.
+    /// The compact form. Signing holds no lock, so two threads may sign the same token.
     pub fn text(self) -> Arc<str> {
         static SIGNED: LazyLock<Mutex<HashMap<Token, Arc<str>>>> = LazyLock::new(Mutex::default);
         let signed = || SIGNED.lock().expect("no panic");
@@ -115,7 +115,7 @@ impl Token {
         Arc::clone(signed().entry(self).or_insert(text))
     }
 
-    /// Without a trace in the random numbers of the world that happens to need it first.
+    /// Signs without changing the random numbers of the calling world.
     fn sign_aside(self) -> Arc<str> {
         let seed = fastrand::get_seed();
         let text = self.sign();
@@ -156,7 +156,7 @@ impl Token {
     }
 }
 
-/// So many seconds after the start.
+/// The time this many seconds after the start.
 pub fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(START.as_secs() + secs)
 }
@@ -178,7 +178,7 @@ static KEYS: LazyLock<Signers> = LazyLock::new(|| {
     }
 });
 
-/// Makes the keys, before time is stopped.
+/// Generates the keys, before a test pauses time.
 pub fn make_keys() {
     LazyLock::force(&KEYS);
 }
@@ -190,7 +190,7 @@ pub fn jwks(first: bool, second: bool) -> Value {
     json!({ "keys": keys.into_iter().flatten().collect::<Vec<_>>() })
 }
 
-/// Tokens name their own times.
+/// A stopped clock: each token states its own times.
 #[derive(Debug)]
 struct Stopped;
 

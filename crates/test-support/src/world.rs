@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// A Clerk, an application behind the layer, and the time of both.
+/// A simulated Clerk, an application behind the layer, and their clock.
 #[derive(Debug)]
 pub struct World {
     pub clock: SimClock,
@@ -26,7 +26,7 @@ pub struct World {
     pub app: Router,
 }
 
-/// An answer, taken apart.
+/// A response with its body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -66,7 +66,7 @@ pub fn config(sim: &SimClerk) -> ClerkConfig {
         .status_page(Some(sim.status_page_url().join("api/v2/summary.json").expect("an address")))
 }
 
-/// `GET` answers who asks, `POST` too.
+/// `GET /me` and `POST /me` answer with the user and the kind of session.
 pub fn routes() -> Router {
     async fn me(auth: Auth) -> String {
         let grace = auth.grace().map_or("fresh", |grace| grace.reason.name());
@@ -76,19 +76,19 @@ pub fn routes() -> Router {
 }
 
 impl World {
-    /// Healthy, with balanced grace.
+    /// A healthy world with balanced grace.
     pub async fn new() -> Self {
         Self::with(|builder| builder.grace(GracePolicy::balanced())).await
     }
 
-    /// Healthy, with choices.
+    /// A healthy world with builder options.
     pub async fn with(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let world = Self::unready(choose);
         world.clerk.ready(Duration::from_secs(5)).await.expect("a healthy Clerk");
         world
     }
 
-    /// Healthy, with balanced grace and choices, and an instance for production.
+    /// A healthy production instance with balanced grace and builder options.
     pub async fn production(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = SimClock::starting_at(start_of_time());
         let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
@@ -100,19 +100,19 @@ impl World {
         world
     }
 
-    /// As it starts, before anything is known.
+    /// A world at its start, before the first probe.
     pub fn unready(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = SimClock::starting_at(start_of_time());
         let sim = SimClerk::builder().clock(clock.clone()).seed(7).build();
         Self::beside(clock, sim, choose)
     }
 
-    /// An application beside a Clerk that is there already: a restart.
+    /// Another application of an existing Clerk, as after a restart.
     pub fn beside(clock: SimClock, sim: SimClerk, choose: impl FnOnce(Builder) -> Builder) -> Self {
         Self::configured(config(&sim), clock, sim, choose)
     }
 
-    /// The same with a configuration of its own.
+    /// Another application of an existing Clerk, with its own configuration.
     pub fn configured(
         config: ClerkConfig,
         clock: SimClock,
@@ -135,7 +135,7 @@ impl World {
         self.send(bearer("GET", "/me", token)).await
     }
 
-    /// All of Clerk's API answers 429, as in the recorded outages.
+    /// Makes all of Clerk's API answer 429, as in the recorded outages.
     pub fn break_clerk(&self) {
         self.sim.break_with(SimSurface::CLERK, SimFault::status(429));
     }
@@ -158,7 +158,7 @@ impl World {
         tokio::time::sleep(Duration::from_secs(secs)).await;
     }
 
-    /// Passes time until the verdict is this one, and returns how many seconds it took.
+    /// Waits for the verdict and returns the seconds that took.
     pub async fn until(&self, verdict: Verdict) -> u64 {
         for second in 0..600 {
             if self.clerk.verdict() == verdict {
@@ -166,11 +166,11 @@ impl World {
             }
             self.pass(1).await;
         }
-        panic!("never {verdict:?}, but {:?}", self.clerk.verdict());
+        panic!("the verdict is {:?}, not {verdict:?}", self.clerk.verdict());
     }
 
-    /// Passes time until the driver has just probed this surface: its next probe, whose moment is random,
-    /// is many seconds away, and requests that are counted meanwhile are others'.
+    /// Waits until the driver has just probed the surface. Its next probe, at a random moment, is
+    /// many seconds away, so that a test can count other requests.
     pub async fn after_probe(&self, surface: SimSurface) {
         let before = self.sim.requests(surface);
         while self.sim.requests(surface) == before {
@@ -178,7 +178,7 @@ impl World {
         }
     }
 
-    /// A user who was seen, and a proven outage: the session and its token, expired by now.
+    /// Starts an outage after a user was seen. Returns the session and its expired token.
     pub async fn outage(&self) -> (SimSession, String) {
         let session = self.sim.sign_in("user_1");
         let token = self.sim.mint(&session);
@@ -206,7 +206,7 @@ pub fn anonymous(method: &str, path: &str, fields: &[(&str, &str)]) -> Request<B
     request.body(Body::empty()).expect("a request")
 }
 
-/// Somebody who signed in, and whose token has expired since.
+/// A session and its expired token.
 pub async fn expired(world: &World) -> (SimSession, String) {
     let session = world.sim.sign_in("user_1");
     world.sim.set_browser_session(Some(&session));
@@ -215,7 +215,7 @@ pub async fn expired(world: &World) -> (SimSession, String) {
     (session, token)
 }
 
-/// The fields of a browser's page navigation.
+/// The headers of a browser's page navigation.
 pub const NAVIGATION: [(&str, &str); 3] = [
     ("sec-fetch-dest", "document"),
     ("sec-fetch-mode", "navigate"),
@@ -233,7 +233,7 @@ pub const VERDICTS: [Verdict; 6] = [
 ];
 
 impl World {
-    /// Healthy, with an egress canary, so that [`Verdict::Isolated`] can be reached.
+    /// A healthy world with an egress canary, so that [`Verdict::Isolated`] can be reached.
     pub async fn with_canary(choose: impl FnOnce(Builder) -> Builder) -> Self {
         let canary = "https://canary.sim.example/".parse().expect("an address");
         Self::with(|builder| choose(builder).egress_canary(canary)).await
@@ -274,13 +274,13 @@ impl World {
         assert_eq!(self.clerk.verdict(), verdict);
     }
 
-    /// Lets requests to an application of the test's own through.
+    /// Sends a request to an application of the test.
     pub async fn ask(app: &Router, request: Request<Body>) -> Answer {
         Answer::of(app.clone().oneshot(request).await.expect("infallible")).await
     }
 }
 
-/// A request with a bearer token and further fields.
+/// A request with a bearer token and further headers.
 pub fn signed(method: &str, path: &str, token: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let authorization = format!("Bearer {token}");
     let mut all = vec![("authorization", authorization.as_str())];
@@ -288,7 +288,7 @@ pub fn signed(method: &str, path: &str, token: &str, fields: &[(&str, &str)]) ->
     anonymous(method, path, &all)
 }
 
-/// What a subscriber writes.
+/// The output of a `tracing` subscriber.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 

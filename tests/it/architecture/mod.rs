@@ -3,6 +3,9 @@
 //!
 //! The reader knows Rust as rustfmt formats it, no more. Comments and `#[cfg(test)]` parts are free.
 
+mod log_events;
+mod vocabulary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -29,14 +29,6 @@ pub(crate) const API: RequestFacts = RequestFacts {
 };
 pub(crate) const DOCUMENT: RequestFacts =
     RequestFacts { reader: ClientKind::Document, visit: true, ..API };
-pub(crate) const ALL: [Verdict; 6] = [
-    Verdict::Unknown,
-    Verdict::Healthy,
-    Verdict::Suspect,
-    Verdict::Outage,
-    Verdict::Recovering,
-    Verdict::Isolated,
-];
 
 /// One Clerk for all rows, at a time that stands still.
 pub(crate) fn sim() -> &'static (SimClerk, SimSession) {

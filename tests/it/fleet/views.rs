@@ -137,8 +137,8 @@ async fn deleted_views_make_no_quorum_of_the_rest() {
 async fn silent_peers_do_not_leave_the_verdict_unknown() {
     let (store, changes): (_, Arc<Mutex<Vec<Verdict>>>) = (MemoryStore::shared(), Arc::default());
     let first = World::with(|builder| builder.store(store.clone())).await;
-    let wires: Vec<Connection> = (0..5).map(|_| Connection::to(&store)).collect();
-    let others = wires.iter().map(|connection| {
+    let connections: Vec<Connection> = (0..5).map(|_| Connection::to(&store)).collect();
+    let others = connections.iter().map(|connection| {
         let (connection, changes) = (connection.clone(), Arc::clone(&changes));
         World::beside(first.clock.clone(), first.sim.clone(), |builder| {
             builder.store(connection).on_transition(move |change| {
@@ -149,7 +149,7 @@ async fn silent_peers_do_not_leave_the_verdict_unknown() {
     });
     let others: Vec<World> = others.collect();
     first.pass(200).await;
-    wires.iter().for_each(Connection::hang);
+    connections.iter().for_each(Connection::hang);
     first.pass(180).await;
     assert_eq!(*changes.lock().expect("whole"), [Verdict::Healthy]);
     for world in &others {

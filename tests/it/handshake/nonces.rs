@@ -110,7 +110,7 @@ async fn one_session_exchanges_at_most_ten_nonces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handshake_uses_the_address_while_the_backend_is_down() {
+async fn a_backend_outage_puts_the_handshake_result_in_the_url() {
     let world = world(InstanceKind::Production, |builder| builder).await;
     let (session, token) = expired(&world).await;
     world.sim.break_with(SimSurface::BACKEND, SimFault::status(503));

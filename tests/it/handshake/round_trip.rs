@@ -112,7 +112,7 @@ async fn no_redirect_to_clerk_unless_it_is_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_secret_key_the_handshake_uses_the_address() {
+async fn without_a_secret_key_the_handshake_result_is_in_the_url() {
     let clock = SimClock::starting_at(start_of_time());
     let key = PublishableKey::for_host("clerk.sim.example", InstanceKind::Production);
     let sim = SimClerk::builder().clock(clock.clone()).publishable_key(key.expect("a host"));

@@ -94,7 +94,7 @@ async fn the_link_on_a_page_leads_back_to_it_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_satellite_syncs_when_its_visitor_returns() {
+async fn a_returning_visitor_of_a_satellite_is_sent_to_sync() {
     for (path, back) in [
         ("/me", "https://app.example.com/me?__clerk_synced=false"),
         ("/me?a=1&__clerk_synced=true", "https://app.example.com/me?a=1&__clerk_synced=false"),

@@ -354,7 +354,7 @@ async fn in_an_outage_nothing_redirects_to_clerk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn split_and_joined_cookie_headers_are_read() {
+async fn split_joined_and_encoded_cookies_are_read() {
     let world = World::new().await;
     let session = world.sim.sign_in("user_1");
     let (good, forged) = (world.sim.mint(&session), world.sim.forge(&session));

@@ -226,7 +226,7 @@ async fn g15_server_sent_events_need_full_access() {
         request.headers_mut().insert("authorization", value);
         request
     };
-    let app = crate::layer::leases::app(&world, GraceAccess::Full);
+    let app = self::app(&world, GraceAccess::Full);
     assert_eq!(World::ask(&app, cross).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 

@@ -12,9 +12,10 @@ use clerk_resilience::internals::health::{
 };
 use clerk_resilience::token::{InvalidToken, Timing};
 use clerk_resilience::{GracePolicy, Rejection, RoutePolicy};
+use test_support::world::VERDICTS;
 
 use super::super::context::{
-    ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, token, unknown, verified, with,
+    API, DOCUMENT, at, known, rejection, rules, ruling, seen, token, unknown, verified, with,
 };
 
 #[test]
@@ -125,7 +126,7 @@ fn row_2a_a_token_older_than_a_day_counts_as_none() {
     let usage = Usage::default();
     let old = Credential::Verified { token: &token, timing, sighting: seen(), usage };
     let unknown = Credential::UnknownKey { token: &unknown, timing };
-    for verdict in ALL {
+    for verdict in VERDICTS {
         for asking in [API, DOCUMENT] {
             let none = rejection(&ruling(&Credential::Absent, asking, verdict, at(300)));
             for credential in [&old, &unknown] {

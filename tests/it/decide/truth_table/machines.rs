@@ -14,9 +14,9 @@ use clerk_resilience::internals::snapshot::Snapshot;
 use clerk_resilience::machine::{MachineQuestion, MachineToken};
 use clerk_resilience::token::{InvalidToken, TokenKind};
 use clerk_resilience::{Rejection, RoutePolicy};
-use test_support::world::start_of_time;
+use test_support::world::{VERDICTS, start_of_time};
 
-use super::super::context::{ALL, API, at, known, rejection, rules, token, verified, with};
+use super::super::context::{API, at, known, rejection, rules, token, verified, with};
 
 /// What an API key stands for, by Clerk's answer with these members over the usual ones.
 fn api_key(over: &serde_json::Value) -> Arc<MachineToken> {
@@ -49,7 +49,7 @@ fn of_machine(
 fn row_17_a_token_kind_not_accepted_is_always_401() {
     let mismatch = Rejection::Invalid(InvalidToken::Kind);
     let (session, key) = (verified(&token(&[])), api_key(&serde_json::json!({})));
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let known = known(verdict, at(10));
         let decision = of_machine(&key, &RoutePolicy::required(), &known);
         assert_eq!(rejection(&decision), mismatch, "{verdict:?}");
@@ -64,7 +64,7 @@ fn row_17_a_token_kind_not_accepted_is_always_401() {
 #[test]
 fn rows_18_19_machines_get_no_grace() {
     let over = start_of_time().plus(Duration::from_secs(10)).as_millis();
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let mut known = known(verdict, at(10));
         let ask = |over, known: &Snapshot| of_machine(&api_key(&over), &for_keys(), known);
         let decision = ask(serde_json::json!({ "expiration": over + 1 }), &known);
@@ -139,7 +139,7 @@ fn row_19_a_signed_machine_token_needs_usable_keys() {
 #[test]
 fn rows_20_to_22_an_opaque_token_is_looked_up_or_503() {
     let untold = |untold| Credential::Opaque { kind: TokenKind::ApiKey, untold };
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let known = known(verdict, at(10));
         let ask = |credential: &Credential<'_>, route: &RoutePolicy| {
             decide(credential, API, route, &rules(), &known, at(10))

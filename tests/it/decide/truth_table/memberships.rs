@@ -12,11 +12,9 @@ use clerk_resilience::internals::revocation::Denial;
 use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::verify::Verified;
 use clerk_resilience::{Rejection, RoutePolicy};
-use test_support::world::start_of_time;
+use test_support::world::{VERDICTS, start_of_time};
 
-use super::super::context::{
-    ALL, API, at, known, rejection, rules, seen, sim, token, verified, with,
-};
+use super::super::context::{API, at, known, rejection, rules, seen, sim, token, verified, with};
 
 /// A token of an organisation, of version 1 or 2, with claims that are older than itself.
 fn of_member(version: u8) -> Verified {
@@ -60,7 +58,7 @@ fn rows_4a_4b_a_revoked_membership_is_always_rejected() {
     rows.extend(at_both_times(|at| Denial::Member(user.clone(), org.clone(), at)));
     rows.extend(at_both_times(|at| Denial::Organization(org.clone(), at)));
     for (denial, refused) in rows {
-        for (verdict, now) in ALL.into_iter().flat_map(|v| [(v, at(10)), (v, at(80))]) {
+        for (verdict, now) in VERDICTS.into_iter().flat_map(|v| [(v, at(10)), (v, at(80))]) {
             let ask = |token: &Verified, denials: &[Denial]| {
                 let mut known = known(verdict, now);
                 known.revocations = known.revocations.with_all(denials);

@@ -9,16 +9,15 @@ use clerk_resilience::internals::health::Verdict;
 use clerk_resilience::sim::SimOrganization;
 use clerk_resilience::token::{InvalidToken, Timing};
 use clerk_resilience::{Access, Factor, Rejection, Reverification, RoutePolicy};
-use test_support::world::start_of_time;
+use test_support::world::{VERDICTS, start_of_time};
 
 use super::super::context::{
-    ALL, API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified,
-    with,
+    API, DOCUMENT, at, known, rejection, rules, ruling, seen, sim, token, unknown, verified, with,
 };
 
 #[test]
 fn row_1_a_preflight_is_answered_in_every_state_of_clerk() {
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let asking = RequestFacts { preflight: true, ..API };
         let credential = Credential::Invalid(InvalidToken::Signature);
         let decision = ruling(&credential, asking, verdict, at(0));
@@ -36,7 +35,7 @@ fn row_1_a_preflight_is_answered_in_every_state_of_clerk() {
 fn row_2_an_open_route_passes_everything_with_its_reason() {
     let unknown = unknown();
     let token = verified(&token(&[]));
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let now = at(300);
         let credentials = [
             Credential::Absent,
@@ -85,7 +84,7 @@ fn row_2_an_optional_route_rejects_sessions_without_its_role() {
 
 #[test]
 fn row_3_an_invalid_token_is_always_401() {
-    for verdict in ALL {
+    for verdict in VERDICTS {
         for reason in [InvalidToken::Malformed, InvalidToken::Signature, InvalidToken::Issuer] {
             for asking in [API, DOCUMENT] {
                 let decision = ruling(&Credential::Invalid(reason), asking, verdict, at(0));
@@ -99,7 +98,7 @@ fn row_3_an_invalid_token_is_always_401() {
 fn row_4_a_revoked_session_is_always_401() {
     let session = &sim().1;
     let token = verified(&token(&[]));
-    for verdict in ALL {
+    for verdict in VERDICTS {
         for now in [at(10), at(300)] {
             let mut known = known(verdict, now);
             let until = now.wall.plus(Duration::from_secs(1));
@@ -117,7 +116,7 @@ fn row_5_a_token_with_a_wrong_date_is_always_401() {
     let future = start_of_time().as_secs() + 10_000;
     let early = verified(&token(&[("nbf", future.into())]));
     let issued = verified(&token(&[("iat", future.into())]));
-    for verdict in ALL {
+    for verdict in VERDICTS {
         for (token, now, reason) in [
             (&early, at(10), InvalidToken::Claim),
             (&issued, at(10), InvalidToken::Claim),
@@ -140,7 +139,7 @@ fn row_5_a_token_with_a_wrong_date_is_always_401() {
 #[test]
 fn row_6_a_valid_token_always_passes() {
     let token = verified(&token(&[]));
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let decision = ruling(&with(&token, at(10), None), API, verdict, at(10));
         let CredentialDecision::Pass(auth) = decision else { panic!("{verdict:?}: {decision:?}") };
         assert!(auth.grace().is_none());

@@ -9,16 +9,17 @@ use clerk_resilience::internals::decide::{
 use clerk_resilience::internals::health::Verdict;
 use clerk_resilience::token::{InvalidToken, Timing};
 use clerk_resilience::{Rejection, RoutePolicy};
+use test_support::world::VERDICTS;
 
 use super::super::context::{
-    ALL, API, at, known, rejection, rules, ruling, token, unknown, verified, with,
+    API, at, known, rejection, rules, ruling, token, unknown, verified, with,
 };
 
 #[test]
 fn row_12_an_unknown_key_waits_once_and_then_gets_503() {
     let unknown = unknown();
     let credential = Credential::UnknownKey { token: &unknown, timing: Timing::Current };
-    for verdict in ALL {
+    for verdict in VERDICTS {
         let decision = ruling(&credential, API, verdict, at(10));
         assert!(matches!(decision, CredentialDecision::AwaitKeys), "{verdict:?}");
         let settled = RequestFacts { settled: true, ..API };
