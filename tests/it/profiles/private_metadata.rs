@@ -5,8 +5,12 @@ use clerk_resilience::store::MemoryStore;
 use clerk_resilience::store::Store as _;
 use serde_json::json;
 
-use super::{Watched, known, samples};
-use crate::webhooks::{data, deliver, with};
+#[cfg(feature = "sqlite")]
+use super::samples;
+use super::{Watched, known};
+#[cfg(feature = "sqlite")]
+use crate::webhooks::data;
+use crate::webhooks::{deliver, with};
 
 #[tokio::test(start_paused = true)]
 async fn private_metadata_is_stored_only_if_enabled() {

@@ -1,14 +1,19 @@
 //! Hooks: what they receive, retries, and dead letters.
 
+#[cfg(feature = "sqlite")]
+use clerk_resilience::Builder;
+use clerk_resilience::Event;
 use clerk_resilience::clock::Timestamp;
 #[cfg(feature = "sqlite")]
 use clerk_resilience::store::SqliteStore;
-use clerk_resilience::{Builder, Event};
 use http::StatusCode;
 use serde_json::json;
+#[cfg(feature = "sqlite")]
 use test_support::world::World;
 
-use super::{CREATED, Ear, SECRET, deliver, reopened, revoked, secret, with};
+use super::{CREATED, Ear, deliver, revoked, with};
+#[cfg(feature = "sqlite")]
+use super::{SECRET, reopened, secret};
 
 #[tokio::test(start_paused = true)]
 async fn hooks_receive_their_events_once_without_private_data() {

@@ -9,9 +9,11 @@ mod receiver;
 mod sqlite;
 mod store;
 
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "sqlite")]
 use std::time::Duration;
 
 use axum::body::Body;

@@ -18,7 +18,9 @@ use http::StatusCode;
 use serde_json::Value;
 use test_support::world::{Log, World, anonymous, until_saved};
 
-use super::{deliver, reopened, revoked, with};
+#[cfg(feature = "sqlite")]
+use super::reopened;
+use super::{deliver, revoked, with};
 
 /// A store whose calls fail, or never come back.
 #[derive(Debug)]
